@@ -1,0 +1,1 @@
+"""Nothing is configured here but what every layer shares."""

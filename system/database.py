@@ -1,0 +1,59 @@
+"""SQLite for several processes: WAL, short transactions, no lock taken twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SQLite
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+
+from system.tables import metadata
+
+BUSY_MILLISECONDS = 5_000
+
+
+class Database:
+    """Transactions on one SQLite file. Safe in threads and across fork: no connection outlives its transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = _engine(path)
+
+    def create(self) -> None:
+        """Make the tables that are missing; processes that start together do it one after the other."""
+        with self.write() as connection:
+            metadata.create_all(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its first statement.
+
+        A transaction that reads first and writes later may fail with SQLITE_BUSY at once, whatever the time-out.
+        """
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot; never waits for a writer."""
+        with self._engine.connect().execution_options(read=True) as connection, connection.begin():
+            yield connection
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: SQLite, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a 202 is kept through a power loss, not just a crash
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("read", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine

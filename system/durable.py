@@ -1,0 +1,67 @@
+"""Celery tasks whose outcome is recorded with the job they belong to."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+from celery.utils.time import get_exponential_backoff_interval
+
+from system.celery_app import App
+from system.store import Store
+
+Errors = tuple[type[Exception], ...]
+
+
+def app_of(task: Task[Any, Any]) -> App:
+    """The application that a running task is bound to."""
+    return cast("App", task.app)
+
+
+def durable(name: str, *, transient: Errors = ()) -> Callable[[Callable[..., Any]], Task[Any, Any]]:
+    """Make a task of `function(task, *args)`.
+
+    The task id is the job's id. The result, or the error, is stored with it; a `transient` error is tried again after
+    a countdown with Celery's formula (exponential, full jitter). A task that was submitted by its name, past the store,
+    runs like any Celery task; its effect is recorded once for its id all the same.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
+        def run(task: Task[Any, Any], *args: Any) -> Any:
+            return _execute(task, function, args, transient)
+
+        run.__doc__ = function.__doc__
+        register: Callable[[Callable[..., Any]], Task[Any, Any]] = shared_task(name=name, bind=True)
+        return register(run)
+
+    return decorate
+
+
+def _execute(task: Task[Any, Any], function: Callable[..., Any], args: tuple[Any, ...], transient: Errors) -> Any:
+    store, job_id = app_of(task).store, cast("str", task.request.id)
+    start = store.start(job_id, task.request.retries + 1)
+    if not start.run:
+        raise Ignore  # a redelivery of what is done, or of an attempt that a later one has replaced
+    try:
+        result = function(task, *args)
+    except transient as error:
+        _retry(task, store, error)
+    except Exception as error:
+        store.fail(job_id, error)
+        raise
+    store.finish(job_id, task.name, result)
+    return result
+
+
+def _retry(task: Task[Any, Any], store: Store, error: Exception) -> None:
+    settings, request = app_of(task).settings, task.request
+    job_id = cast("str", request.id)
+    if request.retries >= settings.max_retries:
+        store.fail(job_id, error)
+        raise error
+    countdown = get_exponential_backoff_interval(
+        factor=1, retries=request.retries, maximum=settings.backoff_max, full_jitter=True
+    )
+    if not store.retry(job_id, request.retries + 1, countdown):
+        raise Ignore from error
+    raise task.retry(exc=error, countdown=countdown, max_retries=settings.max_retries)

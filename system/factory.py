@@ -1,0 +1,91 @@
+"""The application factory: the one place where the parts are put together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DatabaseError
+
+from system.celery_app import make_celery
+from system.limits import BodyLimit
+from system.monitor import BrokerMonitor, Ping, redis_ping
+from system.publisher import Publisher, publish
+from system.routers import background, health, jobs
+from system.schemas import Invalid, Problem
+from system.services import Services
+from system.settings import Settings, get_settings
+from system.store import Store
+
+log = logging.getLogger(__name__)
+DRAIN_SECONDS = 5.0
+
+
+def create_app(settings: Settings | None = None, *, ping: Ping | None = None) -> FastAPI:
+    """A new application; without I/O, which begins with its lifespan. It starts, and accepts jobs, without a broker.
+
+    `ping` says whether the broker is there (default: Redis's PING).
+    """
+    settings = settings or get_settings()
+    services = _services(settings, ping or redis_ping(settings))
+    app = FastAPI(
+        title=settings.app_name,
+        lifespan=_lifespan,
+        responses={
+            400: {"model": Problem, "description": "The body can't be read"},
+            413: {"model": Problem, "description": "The body is too large"},
+            422: {"model": Invalid, "description": "Something in the request is not valid"},
+        },
+    )
+    app.state.services = services
+    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(DatabaseError, _store_unavailable)  # locked, gone, full or damaged
+    for module in (health, jobs, background):
+        app.include_router(module.router)
+    return app
+
+
+def _services(settings: Settings, ping: Ping) -> Services:
+    celery = make_celery(settings)
+    return Services(
+        settings=settings,
+        celery=celery,
+        store=Store(settings),
+        publisher=Publisher(partial(publish, celery), settings.publish_lease),
+        monitor=BrokerMonitor(ping, settings.monitor_seconds, settings.broker_timeout),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    await services.stored(services.store.create)
+    services.publisher.start()
+    monitor = asyncio.create_task(services.monitor.run())
+    try:
+        yield
+    finally:
+        monitor.cancel()
+        with suppress(asyncio.CancelledError):
+            await monitor
+        if not await asyncio.to_thread(services.publisher.stop, DRAIN_SECONDS):
+            log.warning("not everything was published, the relay will do it")
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    # FastAPI's own handler repeats the input, which may be secret, or not expressible as JSON (a 500).
+    assert isinstance(error, RequestValidationError)
+    reasons = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+    return JSONResponse({"detail": reasons}, 422)
+
+
+async def _store_unavailable(request: Request, error: Exception) -> JSONResponse:
+    log.error("the store can't be used", exc_info=error)
+    services: Services = request.app.state.services
+    retry_after = {"Retry-After": str(services.settings.retry_after)}
+    return JSONResponse({"detail": "the job store can't be used"}, 503, retry_after)

@@ -1,0 +1,61 @@
+"""`python -m system.relay`: publishes what was not published, or does not progress. Several at once are harmless."""
+
+import logging
+import signal
+import threading
+
+from kombu.exceptions import OperationalError
+from sqlalchemy.exc import OperationalError as StoreError
+
+from system.celery_app import App, make_celery
+from system.publisher import publish
+from system.settings import get_settings
+
+log = logging.getLogger("system.relay")
+BATCH = 20
+
+
+def sweep(app: App) -> int:
+    """Publish one batch of due jobs, oldest first; answers how many. The lease on the rest of a failed one runs out.
+
+    Raises `kombu.exceptions.OperationalError` when the broker does not take a message.
+    """
+    due = app.store.claim(BATCH)
+    for job in due:
+        try:
+            publish(app, job)
+        except (OperationalError, StoreError):
+            raise
+        except Exception:  # one job that can't be sent must not hold up the others
+            log.exception("job %s (%s) can't be published", job.id, job.task)
+        else:
+            log.info("published job %s (%s, %s)", job.id, job.task, job.state)
+    return len(due)
+
+
+def run(app: App, stop: threading.Event) -> None:
+    """Sweep until told to stop; an outage of the broker or the store is waited out."""
+    while not stop.is_set():
+        try:
+            app.store.saw("relay")
+            done = sweep(app)
+        except (OperationalError, StoreError) as error:
+            log.warning("waiting: %s", error)
+            done = 0
+        if not done:
+            stop.wait(app.settings.relay_interval)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="[%(asctime)s: %(levelname)s/relay] %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    app = make_celery(get_settings())
+    log.info("relay ready")
+    run(app, stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""FastAPI's own background tasks: after the response, in this process, at most once."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Path
+
+from system.schemas import Message
+from system.services import Shared
+from system.work import NOTIFY_SECONDS
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["background"])
+Email = Annotated[str, Path(pattern=r"^[^@\s]{1,64}@[^@\s]{1,189}$")]
+
+
+def housekeeping() -> None:
+    """What runs behind `/execute-task/`."""
+    log.info("the background task ran")
+
+
+def functions() -> Sequence[Callable[[], object]]:
+    """The functions behind `/execute-task/`; a dependency, so that another set can take their place."""
+    return (housekeeping,)
+
+
+@router.post("/send-notification/{email}")
+async def send_notification(email: Email, tasks: BackgroundTasks, services: Shared) -> Message:
+    """Write a notification after the response was sent."""
+
+    def write_notification() -> None:
+        time.sleep(NOTIFY_SECONDS * services.settings.pace)
+        services.store.note(email, "notification")
+
+    services.background.add(tasks, write_notification)
+    return Message(message="Notification scheduled to be sent in the background")
+
+
+@router.post("/execute-task/")
+async def execute_task(
+    tasks: BackgroundTasks,
+    services: Shared,
+    work: Annotated[Sequence[Callable[[], object]], Depends(functions)],
+) -> Message:
+    """Run functions after the response; one that fails is logged and counted, and the others run."""
+    for function in work:
+        services.background.add(tasks, function)
+    return Message(message="Task is running in the background.")

@@ -1,0 +1,41 @@
+"""The Celery tasks. What each of them promises is in the README's table."""
+
+import time
+from typing import Any, cast
+
+import httpx
+from celery import Task, shared_task
+
+from system import work
+from system.durable import app_of, durable
+
+
+@durable("system.divide")
+def divide(task: Task[Any, Any], x: float, y: float) -> float:
+    """Divide x by y, slowly."""
+    return work.divide(x, y, app_of(task).settings.pace)
+
+
+@durable("system.process_data")
+def process_data(task: Task[Any, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Process any JSON object."""
+    return work.process_data(data, app_of(task).settings.pace)
+
+
+@durable("system.fibonacci")
+def fibonacci(_task: Task[Any, Any], n: int) -> int:
+    """Keep a processor busy, on a queue of its own."""
+    return work.fibonacci(n)
+
+
+@durable("system.deliver", transient=(work.ServiceBusy, httpx.TransportError))
+def deliver(task: Task[Any, Any], item: dict[str, Any]) -> int:
+    """Hand an item to an unreliable HTTP service, again and again with backoff until it takes it."""
+    return work.deliver(item, cast("str", task.request.id), str(app_of(task).settings.service_url))
+
+
+@shared_task(name="system.tick", bind=True)
+def tick(task: Task[Any, Any]) -> bool:
+    """The periodic task: housekeeping, once for each period."""
+    app = app_of(task)
+    return app.store.tick(int(time.time() // app.settings.tick_seconds))

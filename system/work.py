@@ -1,0 +1,49 @@
+"""The documents' pretended work, as plain functions: no Celery, no store."""
+
+import math
+import time
+from typing import Any
+
+import httpx
+
+DIVIDE_SECONDS = PROCESS_SECONDS = 5.0
+NOTIFY_SECONDS = 2.0
+EXAMPLE_SECONDS = 1.0
+DELIVERY_TIMEOUT = 2.0
+
+
+class ServiceBusy(Exception):
+    """The outside service answered that it may work later (429 or 5xx)."""
+
+
+def divide(x: float, y: float, pace: float) -> float:
+    """x / y after the documents' five seconds. Raises `ZeroDivisionError`, and `OverflowError` past a float's range."""
+    time.sleep(DIVIDE_SECONDS * pace)
+    quotient = x / y
+    if not math.isfinite(quotient):
+        raise OverflowError("the quotient is not a finite number")
+    return quotient
+
+
+def process_data(data: dict[str, Any], pace: float) -> dict[str, Any]:
+    """The documents' result, and the data it was made from."""
+    time.sleep(PROCESS_SECONDS * pace)
+    return {"status": "completed", "result": "processed", "data": data}
+
+
+def fibonacci(n: int) -> int:
+    """The n-th Fibonacci number by the slow way: work for a processor, not for an event loop."""
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
+def deliver(item: dict[str, Any], key: str, url: str) -> int:
+    """Hand an item to the outside service and answer its status code.
+
+    The service may get an item several times, always with the same `Idempotency-Key`. Raises `ServiceBusy` and
+    `httpx.TransportError` when trying again makes sense, `httpx.HTTPStatusError` when it does not.
+    """
+    response = httpx.post(url, json=item, headers={"Idempotency-Key": key}, timeout=DELIVERY_TIMEOUT)
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+        raise ServiceBusy(f"the service answered {response.status_code}")
+    response.raise_for_status()
+    return response.status_code

@@ -1,0 +1,18 @@
+"""What `celery -A system.worker worker` and `celery -A system.worker beat` start."""
+
+from typing import Any
+
+from celery.signals import worker_ready
+
+from system import watchdog
+from system.celery_app import make_celery
+from system.settings import get_settings
+
+app = make_celery(get_settings())
+
+
+@worker_ready.connect
+def start_watchdog(sender: Any, **_: Any) -> None:
+    """`sender` is the consumer; the pool's size is the number of tasks that can run at once."""
+    queues = [queue.name for queue in sender.task_consumer.queues]
+    watchdog.watch(app, queues, sender.pool.num_processes, watchdog.end_process)

@@ -1,0 +1,131 @@
+"""Schemathesis over the OpenAPI document: random requests to a real server without a broker, documented answers."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, settings
+from pydantic import RedisDsn
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import Failure
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from system.factory import create_app
+from system.schemas import plain
+from system.settings import Settings
+
+STARTING_SECONDS = 30
+bounded = settings(
+    max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+async def answering() -> bool:
+    """A broker that is there, as far as readiness goes."""
+    return True
+
+
+async def down() -> bool:
+    """A broker that is not there."""
+    return False
+
+
+@schemathesis.check
+def no_error_but_the_documented_one(_context: schemathesis.CheckContext, response: object, case: object) -> None:
+    """500 is a defect; 503 is an answer. Whether an operation documents it, Schemathesis checks."""
+    status = getattr(response, "status_code", 0)
+    if status >= 500 and status != 503:
+        raise Failure(operation=str(case), title="Server error", message=f"answered {status}")
+
+
+@contextmanager
+def serving(settings: Settings, *, broker: bool) -> Iterator[str]:
+    """The address of a server on a free port of 127.0.0.1. Nothing listens where its broker should be."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()  # from now on, who connects waits
+        app = create_app(settings, ping=answering if broker else down)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            host, port = listener.getsockname()
+            yield f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(STARTING_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def nowhere() -> Iterator[int]:
+    """A port that is bound and does not listen: who connects is refused."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def configured(folder: Path, nowhere: int, backlog_limit: int) -> Settings:
+    """Settings whose broker and result backend refuse connections."""
+    return Settings(
+        _env_file=None,
+        database=folder / "jobs.db",
+        broker_url=RedisDsn(f"redis://127.0.0.1:{nowhere}/0"),
+        result_url=RedisDsn(f"redis://127.0.0.1:{nowhere}/1"),
+        backlog_limit=backlog_limit,
+        pace=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def roomy(tmp_path_factory: pytest.TempPathFactory, nowhere: int) -> Iterator[str]:
+    """The system with room for every job."""
+    with serving(configured(tmp_path_factory.mktemp("roomy"), nowhere, 10**6), broker=True) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def crowded(tmp_path_factory: pytest.TempPathFactory, nowhere: int) -> Iterator[str]:
+    """The system with its backlog full, and not ready."""
+    with serving(configured(tmp_path_factory.mktemp("crowded"), nowhere, 1), broker=False) as address:
+        yield address
+
+
+schema = schemathesis.openapi.from_dict(create_app(Settings(_env_file=None)).openapi())
+
+
+@schema.hook
+def filter_body(_context: schemathesis.HookContext, body: object) -> bool:
+    """JSON Schema can't say what `plain` refuses (depth, surrogates); the unit tests see to those bodies."""
+    try:
+        plain(cast("dict[str, Any]", [body]))
+    except ValueError:
+        return False
+    return True
+
+
+def test_the_crowded_system_is_in_trouble(crowded: str) -> None:
+    """Without this, nothing below would meet a 503."""
+    assert httpx.get(f"{crowded}/health-check/ready").status_code == 503
+    assert {httpx.post(f"{crowded}/start-task").status_code for _ in range(2)} <= {202, 503}
+    assert httpx.post(f"{crowded}/start-task").status_code == 503
+
+
+@schema.parametrize()
+@bounded
+def test_with_room_every_answer_is_as_documented(case: schemathesis.Case[Any], roomy: str) -> None:
+    """Valid requests are accepted, others refused, and no status is 5xx."""
+    case.call_and_validate(base_url=roomy)
+
+
+@schema.parametrize()
+@settings(bounded, max_examples=20)
+def test_in_trouble_every_answer_is_as_documented(case: schemathesis.Case[Any], crowded: str) -> None:
+    """503 comes where the document says so, and no other 5xx."""
+    case.call_and_validate(base_url=crowded, excluded_checks=[not_a_server_error, positive_data_acceptance])

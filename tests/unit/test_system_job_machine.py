@@ -1,0 +1,223 @@
+"""A job's life in any order of events: every call of the store's users, duplicates, stale attempts, crashes, time."""
+
+import math
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from system.job import FINAL, Backlog, Job, KeyReused, Request
+from system.settings import Settings
+from system.store import Store
+from tests.unit.clock import let_pass, rows
+
+# Halves: time passes in whole seconds, so that nothing falls due on the dot.
+LEASE, PATIENCE, STARTS, BACKLOG = 2.5, 15.5, 2, 2
+SLACK = 1e-3  # floats that were moved about
+Delivery = tuple[str, int]
+
+
+class Life(RuleBasedStateMachine):
+    """The store against what must hold whatever happens. Messages and deliveries are what a broker may come up with."""
+
+    folder: Path
+    messages: Bundle[Delivery] = Bundle("messages")
+    running: Bundle[Delivery] = Bundle("running")
+
+    @initialize()
+    def begin(self) -> None:
+        """A new database: a copy of an empty one."""
+        self.database = Path(tempfile.mkdtemp(dir=self.folder)) / "jobs.db"
+        shutil.copy(self.folder / "empty.db", self.database)
+        self.store = Store(configured(self.database))
+        self.passed = 0.0
+        self.leased: dict[str, float] = {}
+        self.before: dict[str, dict[str, Any]] = {}
+        self.shortened: str | None = None
+
+    def clock(self) -> float:
+        """Seconds as the store's users would have seen them."""
+        return time.time() + self.passed
+
+    @rule(target=messages, key=st.sampled_from(["a", "b", None]), x=st.integers(0, 1), published=st.booleans())
+    def accept(self, key: str | None, x: int, published: bool) -> Any:
+        """A client submits; the API's publisher may die before it publishes."""
+        jobs = {row["key"]: row for row in rows(self.database, "jobs") if row["key"]}
+        unfinished = len(rows(self.database, "outbox"))
+        since = self.clock()
+        try:
+            job, new = self.store.accept(Request("t", (x,), key))
+        except KeyReused:
+            assert jobs[key]["args"] != f"[{x}]"
+            return multiple()
+        except Backlog:
+            assert unfinished == BACKLOG
+            assert key not in jobs
+            return multiple()
+        assert new == (key not in jobs)
+        if not new:
+            assert (job.id, jobs[key]["args"]) == (jobs[key]["id"], f"[{x}]")
+            return multiple()
+        assert unfinished < BACKLOG
+        self.leased[job.id] = since + LEASE
+        return self.publish(job) if published else multiple()
+
+    def publish(self, job: Job) -> Delivery:
+        self.store.published(job.id)
+        return job.id, max(1, job.attempts)
+
+    @rule(target=messages, limit=st.integers(1, 3), sent=st.booleans(), noted=st.booleans())
+    def sweep(self, limit: int, sent: bool, noted: bool) -> Any:
+        """The relay claims, may die before it sends or before it notes that it did, and the broker may lose it all."""
+        due = {row["job_id"]: row["due"] for row in rows(self.database, "outbox")}
+        since, begun = self.clock(), time.time()
+        claimed = self.store.claim(limit)
+        assert len({job.id for job in claimed}) == len(claimed) <= limit
+        assert all(due[job.id] <= time.time() for job in claimed)
+        left = [due[job_id] for job_id in due.keys() - {job.id for job in claimed}]
+        if len(claimed) < limit:
+            assert all(when > begun for when in left), "a due job was left"
+        else:
+            assert max(due[job.id] for job in claimed) <= min(left, default=math.inf), "not the oldest first"
+        for job in claimed:
+            assert self.clock() >= self.leased.get(job.id, 0), "claimed within another's lease"
+            self.leased[job.id] = since + LEASE
+            if noted:
+                self.store.published(job.id)
+        return multiple(*((job.id, max(1, job.attempts)) for job in claimed if sent))
+
+    @rule(target=running, message=messages)
+    def deliver(self, message: Delivery) -> Any:
+        """A worker gets a message, for the first time or again."""
+        job_id, attempt = message
+        row = self.row(job_id)
+        start = self.store.start(job_id, attempt)
+        may = row["state"] not in FINAL and attempt >= row["attempts"] and row["starts"] < STARTS
+        assert start.run == may
+        assert start.job is not None
+        if not may:
+            poison = row["state"] not in FINAL and attempt >= row["attempts"]
+            assert (self.row(job_id)["state"] == "FAILURE") == (poison or row["state"] == "FAILURE")
+            return multiple()
+        return message
+
+    @rule(target=running, message=messages)
+    def deliver_again(self, message: Delivery) -> Any:
+        """The broker restores a message that was not acknowledged: two runs of one attempt, side by side."""
+        runs = [self.deliver(message), self.deliver(message)]
+        return multiple(*(run for run in runs if run == message))
+
+    @rule(run=consumes(running), result=st.integers())
+    def finish(self, run: Delivery, result: int) -> None:
+        """A run comes to its end."""
+        done = self.row(run[0])["state"] in FINAL
+        assert self.store.finish(run[0], "t", result) == (not done)
+
+    @rule(run=consumes(running))
+    def fail(self, run: Delivery) -> None:
+        """A run raises."""
+        self.store.fail(run[0], ValueError("no"))
+
+    @rule(target=messages, run=consumes(running), countdown=st.integers(0, 20), sent=st.booleans())
+    def retry(self, run: Delivery, countdown: int, sent: bool) -> Any:
+        """A run asks to be tried again; the worker may die before it sends the message."""
+        row = self.row(run[0])
+        arranged = self.store.retry(*run, countdown)
+        assert arranged == (row["state"] not in FINAL and row["attempts"] == run[1])
+        if not arranged:
+            return multiple()
+        self.shortened = run[0]
+        self.leased[run[0]] = 0
+        return (run[0], run[1] + 1) if sent else multiple()
+
+    @rule(run=consumes(running))
+    def die(self, run: Delivery) -> None:
+        """A worker dies; the broker has the message still."""
+
+    @rule(seconds=st.sampled_from([1, 3, 20, 1_000]))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        let_pass(self.database, seconds)
+        self.passed += seconds
+
+    @rule(message=messages)
+    @precondition(lambda self: bool(self.before))
+    def report_late(self, message: Delivery) -> None:
+        """A publisher that was stopped in the middle notes now what it sent then."""
+        self.store.published(message[0])
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        return next(row for row in rows(self.database, "jobs") if row["id"] == job_id)
+
+    @invariant()
+    def holds(self) -> None:
+        """What is true after each step, and between two."""
+        outbox = {row["job_id"]: row for row in rows(self.database, "outbox")}
+        effects = [row["key"] for row in rows(self.database, "effects")]
+        assert len(effects) == len(set(effects)), "an effect happened twice"
+        jobs: dict[str, dict[str, Any]] = {}
+        for row in rows(self.database, "jobs"):
+            final = row["state"] in FINAL
+            assert final == (row["finished_at"] is not None) == (row["id"] not in outbox)
+            assert (row["state"] == "SUCCESS") == (row["id"] in effects), "a success is its effect"
+            assert row["starts"] <= STARTS
+            due = None if final else outbox[row["id"]]["due"] + self.passed
+            jobs[row["id"]] = row | {"due": due, "finished_at": None, "accepted_at": None}
+        for job_id, old in self.before.items():
+            new = jobs[job_id]
+            assert new["attempts"] >= old["attempts"]
+            if old["state"] in FINAL:
+                assert new == old, "a final state changed"
+            elif new["due"] is not None and job_id != self.shortened:
+                assert new["due"] >= old["due"] - SLACK, "a lease became shorter"
+        assert {row["id"] for row in jobs.values() if row["due"] is None} == set(jobs) - set(outbox)
+        self.before, self.shortened = jobs, None
+
+    def teardown(self) -> None:
+        """Whatever happened: with a relay and a worker that live, every job ends."""
+        for _ in range(STARTS + 1):
+            let_pass(self.database, 10_000)
+            for job in self.store.claim(1_000):
+                if self.store.start(job.id, max(1, job.attempts)).run:
+                    self.store.finish(job.id, job.task, None)
+        assert rows(self.database, "outbox") == []
+        self.holds()
+
+
+def configured(database: Path) -> Settings:
+    return Settings(
+        _env_file=None,
+        database=database,
+        publish_lease=LEASE,
+        queue_patience=PATIENCE,
+        max_starts=STARTS,
+        backlog_limit=BACKLOG,
+    )
+
+
+@pytest.fixture
+def folder(scratch: Path) -> Path:
+    """Where the machine puts its databases, with an empty one to copy."""
+    Store(configured(scratch / "empty.db")).create()
+    return scratch
+
+
+def test_a_jobs_life(folder: Path) -> None:
+    machine = type("Life", (Life,), {"folder": folder})
+    run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=30))

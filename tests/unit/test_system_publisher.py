@@ -1,0 +1,124 @@
+"""The API's publisher: bounded, never waited for, and survived by every job."""
+
+import queue
+import threading
+from typing import Any
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from system.celery_app import App, make_celery
+from system.job import Job, Request, State
+from system.publisher import CAPACITY, Publisher, publish
+from system.settings import Settings
+from tests.unit.clock import rows
+from tests.unit.conftest import Broker
+
+LONG = 3_600.0
+
+
+def numbered(number: int) -> Job:
+    return Job(str(number), "t", (), State.PENDING, attempts=0)
+
+
+def test_it_takes_so_many_and_refuses_the_next_without_waiting() -> None:
+    publisher = Publisher(lambda _job: None, LONG)
+    assert all(publisher.offer(numbered(number)) for number in range(CAPACITY))
+    assert not publisher.offer(numbered(CAPACITY))
+    assert not publisher.stop(0.01)
+
+
+def test_it_goes_on_after_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    sent: queue.Queue[str] = queue.Queue()
+
+    def send(job: Job) -> None:
+        if int(job.id) < 5:
+            raise RuntimeError("no")
+        sent.put(job.id)
+
+    publisher = Publisher(send, LONG)
+    for number in range(10):
+        publisher.offer(numbered(number))
+    publisher.start()
+    assert publisher.stop(10)
+    assert sorted(sent.queue) == list("56789")
+    assert caplog.text.count("the relay will do it") == 5
+
+
+def test_what_the_relay_may_have_by_now_is_skipped() -> None:
+    sent: list[Job] = []
+    publisher = Publisher(sent.append, lease=0)
+    publisher.offer(numbered(1))
+    publisher.start()
+    assert publisher.stop(10)
+    assert sent == []
+
+
+def test_stopping_publishes_what_waits() -> None:
+    sent: queue.Queue[str] = queue.Queue()
+    publisher = Publisher(lambda job: sent.put(job.id), LONG)
+    for number in range(50):
+        assert publisher.offer(numbered(number))
+    publisher.start()
+    assert publisher.stop(10)
+    assert {*sent.queue} == {str(number) for number in range(50)}
+
+
+def test_stopping_is_bounded_when_the_broker_hangs() -> None:
+    hangs, released = threading.Event(), threading.Event()
+
+    def send(_job: Job) -> None:
+        hangs.set()
+        released.wait(30)
+
+    publisher = Publisher(send, LONG)
+    publisher.start()
+    publisher.offer(numbered(1))
+    assert hangs.wait(10)
+    assert publisher.offer(numbered(2))
+    assert not publisher.stop(0.01)
+    released.set()
+    assert publisher.stop(10)
+
+
+@pytest.fixture
+def celery(config: Settings, broker: Broker) -> App:
+    """An application with a broker in memory."""
+    celery = make_celery(config)
+    broker.serve(celery)
+    return celery
+
+
+def test_a_message_has_the_jobs_name_on_it(celery: App, broker: Broker, config: Settings) -> None:
+    job, _ = celery.store.accept(Request("system.divide", (1, 2)))
+    publish(celery, job)
+    ((queue_name, message),) = broker.sent
+    headers: dict[str, Any] = message["headers"]
+    assert queue_name == "celery"
+    assert (headers["id"], headers["task"], headers["retries"]) == (job.id, "system.divide", 0)
+    assert headers["ignore_result"] is True
+    assert [row["publishes"] for row in rows(config.database, "outbox")] == [1]
+
+
+@pytest.mark.parametrize(("attempts", "retries"), [(0, 0), (1, 0), (2, 1), (5, 4)])
+def test_published_again_it_is_the_same_attempt(celery: App, broker: Broker, attempts: int, retries: int) -> None:
+    job, _ = celery.store.accept(Request("system.divide", (1, 2)))
+    publish(celery, Job(job.id, job.task, job.args, State.RETRY, attempts))
+    assert broker.sent[0][1]["headers"]["retries"] == retries
+
+
+def test_without_a_broker_it_tries_once_and_notes_nothing(celery: App, broker: Broker, config: Settings) -> None:
+    broker.down = True
+    job, _ = celery.store.accept(Request("system.divide", (1, 2)))
+    (before,) = rows(config.database, "outbox")
+    with pytest.raises(OperationalError):
+        publish(celery, job)
+    assert broker.tried.qsize() == 1
+    assert rows(config.database, "outbox") == [before]
+
+
+def test_a_result_backend_is_not_asked(celery: App, broker: Broker) -> None:
+    """The layer's rule would fail this test: Celery subscribes to results of a task whose result is not ignored."""
+    job, _ = celery.store.accept(Request("system.process_data", ({},)))
+    publish(celery, job)
+    assert broker.ids == [job.id]

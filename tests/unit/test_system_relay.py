@@ -1,0 +1,123 @@
+"""The relay: what is due is published, an outage is waited out, one bad job does not hold up the others."""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from system.celery_app import App, make_celery
+from system.job import Request
+from system.relay import BATCH, run, sweep
+from system.settings import Settings
+from tests.unit.clock import let_pass, rows
+from tests.unit.conftest import Broker
+
+
+@pytest.fixture
+def celery(config: Settings, broker: Broker) -> App:
+    """An application with a broker in memory and an open store."""
+    celery = make_celery(config)
+    broker.serve(celery)
+    celery.store.create()
+    return celery
+
+
+def submit(celery: App, count: int, task: str = "system.divide") -> list[str]:
+    return [celery.store.accept(Request(task, (1, 2)))[0].id for _ in range(count)]
+
+
+def test_the_apis_lease_is_respected(celery: App, broker: Broker, config: Settings) -> None:
+    ids = submit(celery, 2)
+    assert (sweep(celery), broker.sent) == (0, [])
+    let_pass(config.database, config.publish_lease)
+    assert (sweep(celery), broker.ids) == (2, ids)
+    assert sweep(celery) == 0
+
+
+def test_the_oldest_come_first_in_batches(celery: App, broker: Broker, config: Settings) -> None:
+    ids = submit(celery, BATCH + 1)
+    let_pass(config.database, 60)
+    assert [sweep(celery), sweep(celery), sweep(celery)] == [BATCH, 1, 0]
+    assert broker.ids == ids
+
+
+def test_an_outage_leaves_leases_that_run_out(celery: App, broker: Broker, config: Settings) -> None:
+    ids = submit(celery, 3)
+    let_pass(config.database, 60)
+    broker.down = True
+    with pytest.raises(OperationalError):
+        sweep(celery)
+    assert broker.tried.qsize() == 1, "one refusal is enough to know"
+    broker.down = False
+    assert sweep(celery) == 0
+    let_pass(config.database, config.publish_lease)
+    assert (sweep(celery), sorted(broker.ids)) == (3, sorted(ids))
+
+
+def test_one_bad_job_does_not_hold_up_the_others(
+    celery: App, broker: Broker, config: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    (bad,), good = submit(celery, 1, "no.such.task"), submit(celery, 2)
+    let_pass(config.database, 60)
+    assert sweep(celery) == 3
+    assert broker.ids == good
+    assert f"job {bad} (no.such.task) can't be published" in caplog.text
+    assert {row["job_id"] for row in rows(config.database, "outbox")} == {bad, *good}
+
+
+def test_a_job_without_progress_is_published_again_later_each_time(
+    celery: App, broker: Broker, config: Settings
+) -> None:
+    submit(celery, 1)
+    let_pass(config.database, 60)
+    for publishes in range(7):
+        assert sweep(celery) == 1
+        let_pass(config.database, config.queue_patience * 2 ** min(publishes, 4) - 1)
+        assert sweep(celery) == 0
+        let_pass(config.database, 1)
+    assert len(set(broker.ids)) == 1
+
+
+def test_two_at_once_publish_each_job_once(celery: App, broker: Broker, config: Settings) -> None:
+    ids = submit(celery, 60)
+    let_pass(config.database, 60)
+    together = threading.Barrier(2)
+
+    def work(_number: int) -> None:
+        together.wait()
+        while sweep(celery):
+            pass
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(work, range(2)))
+    assert sorted(broker.ids) == sorted(ids)
+
+
+def test_it_waits_an_outage_out_and_ends_when_told(
+    celery: App, broker: Broker, config: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Told(threading.Event):
+        """Instead of a pause: the outage ends, then the lease, then the relay's time."""
+
+        pauses = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout == config.relay_interval
+            self.pauses += 1
+            broker.down = False
+            let_pass(config.database, config.publish_lease)
+            if self.pauses == 3:
+                self.set()
+            return self.is_set()
+
+    ids = submit(celery, 1)
+    let_pass(config.database, 60)
+    broker.down = True
+    told = Told()
+    with caplog.at_level(logging.WARNING):
+        run(celery, told)
+    assert (broker.ids, told.pauses) == (ids, 3)
+    assert "waiting: " in caplog.text
+    assert "relay" in celery.store.stats()["seconds_since"]

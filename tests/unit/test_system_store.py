@@ -1,0 +1,137 @@
+"""The job store's housekeeping: one tick a slot, retention, what is counted, processes that start together."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import StatementError
+
+from system.celery_app import make_celery
+from system.job import Request, State
+from system.settings import Settings
+from system.store import Store
+from tests.unit.clock import let_pass, rows
+
+
+@pytest.fixture
+def store(config: Settings) -> Store:
+    """An empty store."""
+    store = Store(config)
+    store.create()
+    return store
+
+
+def ended(store: Store, key: str | None = None) -> str:
+    job_id = store.accept(Request("t", (), key))[0].id
+    assert store.finish(job_id, "t", 1)
+    return job_id
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(slots=st.lists(st.integers(0, 3), max_size=6))
+def test_a_slot_is_ticked_once(store: Store, config: Settings, slots: list[int]) -> None:
+    let_pass(config.database, 2 * config.retention)
+    store.tick(99)  # forgets what the example before left
+    let_pass(config.database, 2 * config.retention)
+    assert [store.tick(slot) for slot in slots] == [slot not in slots[:at] for at, slot in enumerate(slots)]
+    ticks = [row["key"] for row in rows(config.database, "effects") if row["key"] != "tick@99"]
+    assert sorted(ticks) == sorted(f"tick@{slot}" for slot in set(slots))
+
+
+def test_of_many_beats_one_ticks(store: Store) -> None:
+    together = threading.Barrier(4)
+
+    def tick(_number: int) -> bool:
+        together.wait()
+        return store.tick(7)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(tick, range(4))) == [False, False, False, True]
+
+
+def test_the_periodic_task_ticks_once_a_period(config: Settings) -> None:
+    celery = make_celery(config.model_copy(update={"tick_seconds": 1e9}))  # one period, whenever this runs
+    celery.conf.task_always_eager = True
+    assert [celery.tasks["system.tick"].apply_async().result for _ in range(3)] == [True, False, False]
+
+
+def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, config: Settings) -> None:
+    old, waiting = ended(store, "key"), store.accept(Request("t", (1,)))[0].id
+    store.saw("relay")
+    store.note("old", "notification")
+    let_pass(config.database, config.retention + 1)
+    young = ended(store)
+    store.saw("another")
+    assert store.tick(1)
+    assert store.job(old) is None
+    assert [row["id"] for row in rows(config.database, "jobs")] == [waiting, young]
+    assert [row["key"] for row in rows(config.database, "applied")] == [young]
+    assert [row["key"] for row in rows(config.database, "effects")] == [young, "tick@1"]
+    assert {row["name"] for row in rows(config.database, "seen")} == {"another", "tick@1"}
+    again, new = store.accept(Request("t", ("another",), "key"))
+    assert new
+    assert again.id != old
+
+
+def test_just_before_its_retention_is_over_it_is_kept(store: Store, config: Settings) -> None:
+    job_id = ended(store)
+    let_pass(config.database, config.retention - 60)
+    assert store.tick(1)
+    assert store.job(job_id) is not None
+
+
+def test_a_job_that_kills_its_workers_is_poison_in_the_end(store: Store, config: Settings) -> None:
+    job_id = store.accept(Request("t", ()))[0].id
+    assert [store.start(job_id, 1).run for _ in range(config.max_starts + 2)] == [True] * config.max_starts + [
+        False
+    ] * 2
+    job = store.job(job_id)
+    assert job is not None
+    assert (job.state, job.error) == (State.FAILURE, {"type": "Poison", "message": "started 10 times without an end"})
+
+
+def test_a_retry_is_progress(store: Store, config: Settings) -> None:
+    """The starts of an attempt are counted, not those of the job."""
+    job_id = store.accept(Request("t", ()))[0].id
+    for attempt in range(1, 4):
+        assert all(store.start(job_id, attempt).run for _ in range(config.max_starts))
+        assert store.retry(job_id, attempt, 0)
+        assert not store.retry(job_id, attempt, 0)
+
+
+def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -> None:
+    assert store.stats() == {
+        "jobs": {}, "unfinished": 0, "oldest_unfinished_seconds": None, "seconds_since": {}, "effects": 0,
+    }  # fmt: skip
+    ended(store)
+    store.accept(Request("t", ()))
+    store.saw("relay")
+    let_pass(config.database, 100)
+    store.accept(Request("t", ()))
+    store.tick(3)
+    stats = store.stats()
+    assert (stats["jobs"], stats["unfinished"], stats["effects"]) == ({State.SUCCESS: 1, State.PENDING: 2}, 2, 2)
+    assert stats["oldest_unfinished_seconds"] == pytest.approx(100, abs=60)
+    assert stats["seconds_since"] == {"relay": pytest.approx(100, abs=60)}
+
+
+def test_processes_that_start_together_make_the_tables_once(config: Settings) -> None:
+    together = threading.Barrier(6)
+
+    def create(_number: int) -> None:
+        together.wait()
+        Store(config).create()
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(create, range(6)))
+    assert Store(config).stats()["jobs"] == {}
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store, config: Settings) -> None:
+    job_id = store.accept(Request("t", ()))[0].id
+    with pytest.raises(StatementError, match="not JSON serializable"):
+        store.finish(job_id, "t", object())  # no JSON: the effect and its key were inserted before
+    assert rows(config.database, "effects") == rows(config.database, "applied") == []
+    assert len(rows(config.database, "outbox")) == 1

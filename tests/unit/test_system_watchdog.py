@@ -1,0 +1,51 @@
+"""The watchdog's judgement, as a function of what each check saw; and how a process ends by it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from system.watchdog import EXIT_CODE, Watchdog
+
+ROOT = Path(__file__).parents[2]
+checks = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.booleans()), max_size=30)
+
+
+@given(limit=st.integers(1, 5), seen=checks)
+def test_wedged_is_so_many_silent_checks_in_a_row(limit: int, seen: list[tuple[int, bool, bool]]) -> None:
+    watchdog, received, silent = Watchdog(limit), 0, []
+    for new, free, waiting in seen:
+        received += new
+        silent.append(new == 0 and free and waiting)
+        verdict = watchdog.check(received=received, free=free, waiting=waiting)
+        assert verdict == (len(silent) >= limit and all(silent[-limit:]))
+
+
+@given(seen=checks, limit=st.integers(1, 5))
+def test_a_worker_that_receives_or_is_busy_or_has_nothing_to_do_is_never_wedged(
+    seen: list[tuple[int, bool, bool]], limit: int
+) -> None:
+    for excuse in range(3):
+        watchdog, received = Watchdog(limit), 0
+        for new, free, waiting in seen:
+            received += new + 1 if excuse == 0 else new
+            free, waiting = free and excuse != 1, waiting and excuse != 2
+            assert not watchdog.check(received=received, free=free, waiting=waiting)
+
+
+def test_the_process_ends_at_once_and_asks_to_be_started_again() -> None:
+    """Also with threads that would not end and handlers that would run at a normal exit."""
+    program = """
+import atexit, threading
+from system.watchdog import end_process
+atexit.register(print, "a normal exit")
+threading.Thread(target=threading.Event().wait).start()
+end_process()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (EXIT_CODE, b"", b"")
