@@ -1,0 +1,17 @@
+"""Find out what a FastAPI + Celery + Redis system really does when a part of it fails."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brownout.authoring import *  # noqa: F403
+else:  # hidden from type checkers, to which it would make every name good
+
+    def __getattr__(name: str) -> Any:
+        """What authors use, imported when it is first asked for: pytest imports this package at every start."""
+        if name == "__all__" or not name.startswith("_"):
+            from importlib import import_module
+
+            authoring = import_module("brownout.authoring")
+            if name in ("__all__", *authoring.__all__):
+                return getattr(authoring, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,145 @@
+"""One process of the subject: launched in a process group of its own, with a log, and never lost sight of."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from brownout.subject import custody, table
+from brownout.subject.waiting import NeverHappened
+
+
+class Process:
+    """A running command and everything that it started. Ended with its whole group, at the latest by the reaper."""
+
+    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.pid = popen.pid
+        self.log = log
+        self.escalation = ""  # what stop() had to do beyond its signal; empty when nothing
+        self._popen = popen
+        entry = table.entry(popen.pid)  # still there: nobody has waited for it
+        assert entry is not None
+        self._token = entry.started
+        custody.hold_process(self.pid, self._token)
+        self.started = psutil.Process(self.pid).create_time()  # seconds since the epoch
+
+    @classmethod
+    def launch(
+        cls,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Self:
+        """Start `argv` in a session of its own; stdout and stderr are appended to `log`.
+
+        `env` is laid over this process's environment. Raises OSError when the command cannot be executed.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            popen = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env={**os.environ, **(env or {}), custody.RUN_VARIABLE: custody.RUN},
+                start_new_session=True,
+            )
+        return cls(name, popen, log)
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code of the main process, negative for a signal, None while it lives."""
+        return self._popen.poll()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main process lives; a stopped (SIGSTOP) one does."""
+        return self.returncode is None
+
+    def signal(self, sig: int) -> None:
+        """Send a signal to the main process only; nothing happens when it has ended."""
+        self._popen.send_signal(sig)
+
+    def signal_group(self, sig: int) -> None:
+        """Send a signal to the main process and all in its group, also when the main process is dead."""
+        if self.members():
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, sig)
+
+    def members(self) -> list[int]:
+        """Pids of everything that lives in the group, the main process included, also when that one is dead."""
+        return [each.pid for each in table.living_group(self.pid, self._token)]
+
+    def children(self) -> list[psutil.Process]:
+        """What the living main process started, directly or not. Signals sent through these are safe from pid reuse."""
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.pid).children(recursive=True)
+        return []
+
+    def wait(self, within: float) -> int:
+        """Wait for the main process to end; returns its exit code, raises NeverHappened after `within` seconds."""
+        try:
+            return self._popen.wait(within)
+        except subprocess.TimeoutExpired:
+            raise NeverHappened(f"not within {within:g} s: {self} ends\n{self.tail()}") from None
+
+    def stop(self, sig: int = SIGTERM, within: float = 10.0) -> int:
+        """Ask the main process to end and return its exit code (see returncode).
+
+        SIGCONT follows the signal, as with systemd, because a stopped process acts on nothing else. After `within`
+        seconds the whole group is killed; so is what outlives the main process. Either is told in `escalation` and at
+        the log's end.
+        """
+        if self.alive:
+            self.signal(sig)
+            self.signal_group(SIGCONT)
+            try:
+                self._popen.wait(within)
+            except subprocess.TimeoutExpired:
+                name = Signals(sig).name
+                self._say(f"{self} did not end within {within:g} s of {name}: killed, with {self.members()}")
+        if self.returncode is not None and (left := self.members()):
+            self._say(f"{self} ended and left {left}: killed")
+        return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL the whole group, wait until it is empty, and return the main process's exit code."""
+        if self.alive:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, SIGKILL)
+            self.wait(10.0)
+        table.end_group(self.pid, self._token)
+        custody.release_process(self.pid)
+        return self._popen.wait()
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of the log, under its path, for error messages."""
+        text = self.log.read_bytes()[-16_384:].decode(errors="replace") if self.log.exists() else ""
+        return "\n".join([f"--- {self.log}", *text.splitlines()[-lines:]])
+
+    def _say(self, what: str) -> None:
+        self.escalation = what
+        with self.log.open("a") as out:
+            out.write(f"[brownout] {what}\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"

@@ -1,0 +1,97 @@
+"""A Redis server as a plain process: 9 ms to start."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from brownout.subject import custody, table
+from brownout.subject.ports import HOST, free_port
+from brownout.subject.process import Process
+from brownout.subject.redis_server import PortTaken, State, server_options
+
+
+class LocalCarrier:
+    """Runs a redis-server or valkey-server program. Its port stays the same over restarts."""
+
+    def __init__(
+        self, program: str, *, persistence: bool, options: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> None:
+        self.port = 0
+        self._program = program
+        self._options = {**server_options(persistence=persistence), **(options or {})}
+        self._once: dict[str, str] = {}
+        self._log = log
+        self._folder: Path | None = None
+        self._process: Process | None = None
+        self._served = False  # whether a client was ever given this port
+
+    @property
+    def pid(self) -> int | None:
+        """The server's pid."""
+        return self._process.pid if self._process else None
+
+    def once(self, options: Mapping[str, str]) -> None:
+        """See Carrier."""
+        self._once = dict(options)
+
+    def start(self) -> None:
+        """Start on the port of before, the first time on a free one."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="brownout-redis-"))
+            custody.hold_directory(self._folder)
+        self.port = self.port or free_port()
+        options = {**self._options, **self._once, "port": str(self.port), "bind": HOST, "dir": str(self._folder)}
+        argv = [self._program, *(part for key, value in options.items() for part in (f"--{key}", value))]
+        self._process = Process.launch("redis", argv, log=self._log or self._folder / "redis.log")
+        self._once = {}
+
+    def state(self) -> State:
+        """See Carrier."""
+        if self._process is None or not self._process.alive:
+            return "ended"
+        found = table.entry(self._process.pid)
+        return "paused" if found and found.state[:1] == "T" else "running"
+
+    def check(self) -> None:
+        """See Carrier."""
+        if self._process is None:
+            raise OSError("Redis was not started")
+        if self._process.alive:
+            return
+        tail = self._process.tail()
+        self._process.kill()
+        if "Address already in use" in tail and not self._served:
+            self.port = 0
+            raise PortTaken(tail)
+        raise OSError(f"Redis ended with {self._process.returncode}\n{tail}")
+
+    def halt(self, *, graceful: bool) -> None:
+        """See Carrier."""
+        self._served = True
+        if self._process:
+            self._process.stop(signal.SIGTERM) if graceful else self._process.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        if self._process:
+            self._process.signal_group(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self._process:
+            self._process.signal_group(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """SIGKILL: nothing is to be kept."""
+        if self._process:
+            self._process.kill()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            custody.release_directory(self._folder)
+        self.port, self._folder, self._process, self._served = 0, None, None, False
+
+    def evidence(self) -> str:
+        """See Carrier."""
+        return self._process.tail() if self._process else ""

@@ -1,0 +1,106 @@
+"""Starting a process again when it ends by itself: what systemd or a container platform does in production."""
+
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from brownout.subject.process import Process
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """One end of the supervised process that nobody asked the supervisor for."""
+
+    at: int  # CLOCK_MONOTONIC, nanoseconds
+    pid: int
+    code: int  # negative for a signal
+
+
+class Supervisor:
+    """Keeps one command running. `current` is the latest process; `exits` are the ends that were not asked for."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        budget: int,
+        delay: float,
+    ) -> None:
+        self.name = name
+        self.exits: list[Exit] = []
+        self.restarts = 0
+        self.gave_up = ""  # why it is not started any more; empty while it is
+        self._launch = partial(Process.launch, name, argv, log=log, env=env, cwd=cwd)
+        self._budget, self._delay = budget, delay
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()  # held while a process is started, so that stop() sees the one that runs
+        self.current = self._launch()
+        self._thread = threading.Thread(target=self._watch, name=f"supervise {name}", daemon=True)
+        self._thread.start()
+
+    def stop(self, sig: int = signal.SIGTERM, within: float = 10.0) -> int:
+        """End it for good; returns the last process's exit code. No start happens after this returned."""
+        with self._lock:
+            self._stopping.set()
+        code = self.current.stop(sig, within)
+        self._thread.join()
+        return code
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            if self.current.alive:
+                self._stopping.wait(0.02)  # not waitpid: it would hold Popen's lock against stop()
+                continue
+            if self._stopping.is_set():
+                return
+            code = self.current.kill()  # what it left behind goes before it starts again
+            self.exits.append(Exit(time.monotonic_ns(), self.current.pid, code))
+            if len(self.exits) > self._budget:
+                self.gave_up = f"{self.name} ended {len(self.exits)} times; its restart budget is {self._budget}"
+                return
+            self._stopping.wait(self._delay)
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                try:
+                    self.current = self._launch()
+                except OSError as error:
+                    self.gave_up = f"{self.name} cannot be started again: {error}"
+                    return
+                self.restarts += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def supervise(
+    name: str,
+    argv: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    budget: int = 5,
+    delay: float = 0.1,
+) -> Supervisor:
+    """Launch a process (see Process.launch) and start it again whenever it ends by itself.
+
+    At most `budget` times, `delay` seconds after the end (systemd's default RestartSec is 100 ms). Whatever is left of
+    the old group is killed first, as with systemd's default KillMode.
+    """
+    return Supervisor(name, argv, log=log, env=env, cwd=cwd, budget=budget, delay=delay)
