@@ -1,0 +1,1 @@
+"""The documents' applications with their mistakes, and for each mistake the smallest variant that mends it."""

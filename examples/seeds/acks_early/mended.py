@@ -1,0 +1,31 @@
+import time
+from typing import Any
+
+from celery import Celery
+from fastapi import FastAPI
+
+from examples.seeds.environment import BROKER_URL, effect, redelivery, visibility_seconds, work_seconds
+
+app = FastAPI()
+celery = Celery("tasks", broker=BROKER_URL)
+celery.conf.broker_transport_options = redelivery(visibility_seconds())
+# Messages that only wait in a worker age too.
+celery.conf.worker_prefetch_multiplier = 1
+
+
+@celery.task(acks_late=True, reject_on_worker_lost=True)
+def process_data(data: dict[str, Any]) -> str:
+    time.sleep(work_seconds(5))
+    effect("process_data", data["key"])
+    return "Processed"
+
+
+@app.get("/")
+async def root() -> dict[str, str]:
+    return {"message": "Hello World"}
+
+
+@app.post("/process")
+def process_endpoint(data: dict[str, Any]) -> dict[str, str]:
+    process_data.delay(data)
+    return {"message": "Task queued"}

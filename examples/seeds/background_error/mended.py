@@ -1,0 +1,32 @@
+import logging
+import time
+
+from fastapi import BackgroundTasks, FastAPI
+
+from examples.seeds.environment import call_service, effect, work_seconds
+
+app = FastAPI()
+
+
+def write_notification(email: str) -> None:
+    for attempt in range(1, 4):
+        time.sleep(work_seconds(2))
+        try:
+            call_service(email)
+        except OSError:
+            logging.exception("attempt %d of 3 to notify %s", attempt, email)
+        else:
+            effect("write_notification", email)
+            return
+    effect("notification_given_up", email)
+
+
+@app.get("/")
+async def root() -> dict[str, str]:
+    return {"message": "Hello World"}
+
+
+@app.post("/send-notification/{email}")
+async def send_notification(email: str, background_tasks: BackgroundTasks) -> dict[str, str]:
+    background_tasks.add_task(write_notification, email)
+    return {"message": "Notification scheduled to be sent in the background"}
