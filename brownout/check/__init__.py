@@ -1,0 +1,1 @@
+"""Judges of a history: pure functions from a history and a promise to a verdict."""

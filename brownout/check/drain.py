@@ -1,0 +1,75 @@
+"""At the end nothing is left over, and nothing hangs."""
+
+from __future__ import annotations
+
+from brownout.check.accounting import is_over
+from brownout.check.verdict import Anomaly, Verdict, judged, witness
+from brownout.history.event import Event
+from brownout.history.operation import RANK, Operation, state_of
+from brownout.history.view import History
+from brownout.plan.promise import Promise
+
+
+def _left(sample: Event) -> dict[str, int]:
+    queues = {name: n for name, n in sample.data.get("queues", {}).items() if n}
+    return queues | ({"unacked": sample.data["unacked"]} if sample.data.get("unacked") else {})
+
+
+def drained(history: History, promise: Promise) -> Verdict:
+    """Every queue and the unacked hash are empty when the drain has ended.
+
+    An entry of `unacked_index` without its message is harmless (the next sweep drops it) and is only counted.
+    """
+    end, sample = history.drained, history.sample
+    if end is None or sample is None:
+        return judged(promise, doubt="no drain was run" if end is None else "nobody looked into the broker")
+    left = _left(sample)
+    if not left and end.data.get("ok"):
+        return judged(promise, why=f"unacked_index holds {sample.data.get('unacked_index', 0)}")
+    what = ", ".join(f"{n} in {name}" for name, n in left.items()) or str(end.data.get("left") or "something")
+    proved = witness(*history.kind("sample")[-2:], end, history=history)
+    return judged(promise, [Anomaly("undrained", f"The drain ended with work left over: {what}.", witness=proved)])
+
+
+def nothing_stuck(history: History, promise: Promise) -> Verdict:
+    """No operation hangs at the end: in a queue, unacked, on a worker, or in a status that never becomes final.
+
+    Work that is nowhere is lost, which is another promise's business. Work that nobody acknowledged and that was begun
+    must not be left half done: "abandoned".
+    """
+    end, sample = history.drained, history.sample
+    if end is None:
+        return judged(promise, doubt="no drain was run")
+    places = sample.data.get("by_task", {}) if sample else {}
+    anomalies, works = [], 0
+    for op in history.ops.values():
+        works += op.works
+        if not op.works or (kind_how := _hangs(op, places, end)) is None:
+            continue
+        kind, how, core = kind_how
+        proved = witness(*(core or (sample,)), end, about=op, history=history)
+        sentence = f"Operation {op.key} {how} when the drain had ended."
+        anomalies.append(Anomaly(kind, sentence, op.key, op.tasks[0] if op.tasks else None, proved))
+    doubt = "" if works else "no operation asked for work"
+    if not end.data.get("ok") and not anomalies:
+        doubt = "the drain did not end, and nothing shows where the rest is"
+    return judged(promise, anomalies, doubt=doubt)
+
+
+def _hangs(op: Operation, places: dict[str, str], end: Event) -> tuple[str, str, tuple[Event, ...]] | None:
+    over = op.effects or tuple(filter(is_over, op.events))
+    last = op.final
+    if over:
+        if last and last.at >= end.at and RANK.get(state_of(last), 2) < 2:
+            return "stuck", f"is done and still says {state_of(last)}", (over[0], last)
+        return None
+    where = next((places[task] for task in op.tasks if task in places), None)
+    if where:
+        return "stuck", f"was still in {where}", ()
+    starts = op.of("started")
+    if starts and not (last and RANK.get(state_of(last), 0) == 2):
+        if not end.data.get("ok"):
+            return "stuck", f"was still running on {starts[-1].source}", starts[-1:]
+        if not op.accepted:
+            return "abandoned", f"had been started on {starts[-1].source} and was neither done nor failed", starts[-1:]
+    return None

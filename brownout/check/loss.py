@@ -1,0 +1,78 @@
+"""Nothing that was accepted is lost."""
+
+from __future__ import annotations
+
+from brownout.check.accounting import is_over, looks, place
+from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
+from brownout.history.event import Event
+from brownout.history.operation import FAILURE, Operation, state_of
+from brownout.history.view import History
+from brownout.plan.duration import text
+from brownout.plan.promise import Promise
+
+
+def finished(op: Operation, proof: str = "effect", or_failure: bool = True) -> Event | None:
+    """The event that settles an operation: its effect, or (`proof` "ended") the end of its body.
+
+    With `or_failure`, a FAILURE that a client read, or could have read, settles it too.
+    """
+    for event in op.events:
+        failed = event.kind == "failed" or (event.kind in ("ended", "read") and state_of(event) in FAILURE)
+        if failed and or_failure:
+            return event
+        if event.kind == "effect" if proof == "effect" else is_over(event) and not failed:
+            return event
+    return None
+
+
+def at_least_once(history: History, promise: Promise) -> Verdict:
+    """For each acknowledged operation there is an effect, or a failure that its client can read.
+
+    A queue obeys this only when the history includes its draining: what is neither done nor drained is unknown. With
+    `accounting`, a task that is in no queue, unacked nowhere and running on no worker is lost at once. An `info`
+    operation obliges to nothing. `within` counts from the acknowledgement, or from the end of the last fault; with
+    `during`, from the acknowledgement whatever is wrong at that time.
+    """
+    proof, or_failure = promise.args.get("proof", "effect"), promise.args.get("or_failure", True)
+    within = promise.args.get("within")
+    accepted = [op for op in history.ops.values() if op.accepted]
+    samples, end = looks(history), history.drained
+    complete = end is not None and bool(end.data.get("ok"))
+    anomalies, open_, longest = [], 0, 0
+    for op in accepted:
+        done, ok = finished(op, proof, or_failure), op.accepted
+        assert ok is not None
+        begin = ok.at if promise.args.get("during") else max(ok.at, history.healed_at or 0)
+        waited = (done.at if done else history.end) - begin
+        healed = history.kind("fault-stop")[-1:] if begin > ok.at else []
+        if done is None and complete:
+            proved = witness(*samples[-1:], end, about=op, history=history)
+            anomalies.append(_lost(op, "everything was drained and it was never done", proved))
+        elif done is None and promise.args.get("accounting") and place(history, op, samples) == "nowhere":
+            proved = witness(*samples, about=op, history=history)
+            anomalies.append(_lost(op, "it is in no queue, not unacked and on no worker", proved))
+        elif within is not None and waited > within * NS:
+            what = f"took {text(round(waited / NS, 3))}" if done else f"was still not done after {text(waited / NS)}"
+            since = "the last fault had healed" if healed else "its acknowledgement"
+            sentence = f"Operation {op.key} {what} since {since}; promised were {text(within)}."
+            proved = witness(op.invoke, ok, *healed, done or history.events[-1])
+            anomalies.append(Anomaly("late", sentence, op.key, ok.task, proved))
+        else:
+            open_ += done is None
+            longest = max(longest, waited if done else 0)
+    doubt = "no operation was acknowledged" if not accepted else ""
+    if open_:
+        doubt = f"{open_} acknowledged operations were not done, and the drain did not end"
+    if accepted and proof == "effect" and len(anomalies) == len(accepted) and _misplaced(history, accepted):
+        return judged(promise, doubt='tasks succeeded and no effect was ever recorded: promise proof="ended"?')
+    why = f"{len(accepted)} acknowledged, the longest took {text(round(longest / NS, 3))}"
+    return judged(promise, anomalies, doubt=doubt, why=why)
+
+
+def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:
+    task = op.tasks[0] if op.tasks else None
+    return Anomaly("lost", f"Operation {op.key} was acknowledged and is lost: {how}.", op.key, task, proved)
+
+
+def _misplaced(history: History, accepted: list[Operation]) -> bool:
+    return not history.by_kind.get("effect") and any(finished(op, "ended", False) for op in accepted)

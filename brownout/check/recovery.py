@@ -1,0 +1,99 @@
+"""When the faults are over, work gets done again, and soon; a shutdown that was asked for is an orderly one."""
+
+from __future__ import annotations
+
+from brownout.check.accounting import is_over
+from brownout.check.loss import finished
+from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
+from brownout.history.event import Event
+from brownout.history.operation import Operation
+from brownout.history.view import History
+from brownout.plan.duration import text
+from brownout.plan.promise import Promise
+
+
+def recovery_bound(
+    visibility_timeout: float, interval: float = 10, throttle: int = 10, *, mutex: bool = False, slack: float = 5
+) -> float:
+    """Seconds after which stock Celery on Redis has redelivered what a dead worker held.
+
+    visibility_timeout, then the sweep (kombu's unacked_restore_interval times unacked_restore_throttle); `mutex` adds
+    300 for a worker that died while it held `unacked_mutex`; `slack` is for the queue and the work itself.
+    """
+    return visibility_timeout + interval * throttle + 300 * mutex + slack
+
+
+def recovers(history: History, promise: Promise) -> Verdict:
+    """What is invoked after the last fault has healed is done `within` seconds of its invoke.
+
+    What was accepted before or during the fault is `at_least_once`'s to bound. A definite refusal is an answer; an
+    operation without a good answer is excused while the time since the healing is not over.
+    """
+    within, path = promise.args["within"], promise.args.get("path")
+    proof = promise.args.get("proof", "effect")
+    healed = history.healed_at
+    if healed is None:
+        return judged(promise, doubt="no fault has healed")
+    later, anomalies, first = 0, [], None
+    for op in history.ops.values():
+        invoke = op.invoke
+        if invoke is None or invoke.at < healed or (path is not None and op.path != path) or op.refused:
+            continue
+        later += 1
+        done = _done(op, proof)
+        first = min(filter(None, (first, done)), key=lambda event: event.at, default=None)
+        if done is None and not op.of("ok") and invoke.at <= healed + within * NS:
+            continue  # turned away or cut off while the subject still had time to recover
+        waited = (done.at if done else history.end) - invoke.at
+        if waited > within * NS:
+            how = f"only after {text(round(waited / NS, 3))}" if done else f"not even after {text(waited / NS)}"
+            sentence = f"Operation {op.key}, invoked after the last fault had healed, was done {how}; promised were"
+            proved = witness(invoke, done or history.events[-1], history.kind("fault-stop")[-1], about=op)
+            kind = "late-recovery" if done else "unrecovered"
+            anomalies.append(Anomaly(kind, f"{sentence} {text(within)}.", op.key, witness=proved))
+    # What is still open has not had its time.
+    doubt = "" if first else "nothing was done after the last fault had healed"
+    took = text(round((first.at - healed) / NS, 3)) if first else ""
+    return judged(promise, anomalies, doubt=doubt if later else "no operation after the healing", why=f"after {took}")
+
+
+def _done(op: Operation, proof: str) -> Event | None:
+    return finished(op, proof) if op.works else next(iter(op.of("ok")), None)
+
+
+def graceful(history: History, promise: Promise) -> Verdict:
+    """A worker that is asked to stop ends `within` its time, and finishes what it had begun.
+
+    It is judged for warm shutdowns; a cold one may lose what runs, by its documentation.
+    """
+    within, anomalies, asked = promise.args["within"], [], 0
+    for stopping in history.kind("shutting-down"):
+        if str(stopping.data.get("how", "Warm")) != "Warm":
+            continue
+        asked += 1
+        own = history.by_source[stopping.source]
+        gone = next((e for e in own if e.at >= stopping.at and e.kind in ("shutdown", "exit")), None)
+        waited = (gone.at if gone else history.end) - stopping.at
+        if waited > within * NS:
+            sentence = f"{stopping.source} needed {text(round(waited / NS, 3))} to stop; promised were {text(within)}."
+            proved = witness(stopping, gone or history.events[-1], history=history)
+            anomalies.append(Anomaly("slow-shutdown", sentence, witness=proved))
+        if gone is None:
+            continue
+        begun: dict[str, Event] = {}
+        for event in own:
+            if event.at > gone.at:
+                break
+            if event.kind == "ready":
+                begun.clear()
+            elif event.kind == "started" and event.task:
+                begun[event.task] = event
+            elif event.task and (event.kind == "ended" or is_over(event)):
+                begun.pop(event.task, None)
+        for task, start in begun.items():
+            if any(e.kind == "started" and start.at < e.at <= stopping.at for e in history.by_task[task]):
+                continue  # its child had died before, and it was begun again
+            sentence = f"{stopping.source} was asked to stop and ended in the middle of task {task}."
+            proved = witness(start, stopping, gone, history=history)
+            anomalies.append(Anomaly("interrupted", sentence, history.key_of.get(task), task, proved))
+    return judged(promise, anomalies, doubt="" if asked else "no worker was asked to stop")

@@ -1,0 +1,45 @@
+"""The API's event loop never stands still, and nothing escapes from its handlers."""
+
+from __future__ import annotations
+
+from brownout.check.verdict import Anomaly, Verdict, judged, witness
+from brownout.history.event import Event
+from brownout.history.view import History
+from brownout.plan.promise import Promise
+
+
+def loop_never_stalls(history: History, promise: Promise) -> Verdict:
+    """No stall of the API's event loop lasts `ms` milliseconds; time in which it waited for a CPU does not count."""
+    limit = promise.args.get("ms", 100)
+    watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
+    anomalies, longest = [], 0.0
+    for stall in history.kind("stall"):
+        lasted = stall.data["ms"] - stall.data.get("starved_ms", 0)
+        longest = max(longest, lasted)
+        if lasted >= limit:
+            on = (stall.data.get("stack") or ["an unknown place"])[-1]
+            sentence = f"The event loop of {stall.source} stood still for {lasted:g} ms, in {on}."
+            meanwhile = [e for e in history.kind("invoke") if stall.at - lasted * 1e6 <= e.at <= stall.at][:1]
+            proved = witness(*watched[:1], stall, *meanwhile, history=history)
+            anomalies.append(Anomaly("stalled", sentence, witness=proved))
+    doubt = "" if watched else "the event loop was not watched"
+    return judged(promise, anomalies, doubt=doubt, why=f"longest stall {longest:g} ms")
+
+
+def _path(invoke: Event) -> str:
+    return str(invoke.data.get("path")).replace("{key}", invoke.key or "")
+
+
+def nothing_raised(history: History, promise: Promise) -> Verdict:
+    """No exception leaves the API application, from a handler or from a background task."""
+    anomalies = []
+    for event in history.kind("raised"):
+        path = str(event.data.get("path"))
+        before = [e for e in history.kind("invoke") if e.at <= event.at and _path(e) == path]
+        key = before[-1].key if before else history.key_of.get(path.rpartition("/")[2])  # a status ends in a task id
+        op = history.ops.get(key or "")
+        sentence = f"{event.data.get('path')} raised {event.data.get('error')} and nobody handled it."
+        proved = witness(event, *before[-1:], about=op, history=history)
+        anomalies.append(Anomaly("unhandled", sentence, witness=proved))
+    doubt = "" if history.kind("ready", source="api") else "the API was not watched"
+    return judged(promise, anomalies, doubt=doubt)

@@ -1,0 +1,66 @@
+"""What a judge answers: valid, invalid or unknown, with what is broken and the events that prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from brownout.history.event import Event
+from brownout.history.operation import Operation
+from brownout.history.view import History
+from brownout.plan.promise import Promise
+
+Validity = Literal["valid", "invalid", "unknown"]
+NS = 1_000_000_000
+_LONGEST = 6
+
+
+def merge(validities: Iterable[Validity]) -> Validity:
+    """Invalid before unknown before valid; unknown when nothing was judged."""
+    found = set(validities)
+    order: tuple[Validity, ...] = ("invalid", "unknown", "valid")
+    return next((validity for validity in order if validity in found), "unknown")
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """One thing that is broken: its kind, a sentence in the domain's words, and the few events that prove it."""
+
+    kind: str
+    sentence: str
+    key: str | None = None
+    task: str | None = None
+    witness: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one promise; `why` says what was missing or what was measured."""
+
+    validity: Validity
+    promise: str
+    anomalies: tuple[Anomaly, ...] = ()
+    why: str = ""
+
+
+def judged(promise: Promise, anomalies: Sequence[Anomaly] = (), *, doubt: str = "", why: str = "") -> Verdict:
+    """Invalid when there is an anomaly, else unknown when there is a doubt, else valid."""
+    validity: Validity = "invalid" if anomalies else "unknown" if doubt else "valid"
+    return Verdict(validity, str(promise), tuple(anomalies), doubt or why)
+
+
+def witness(*core: Event | None, about: Operation | None = None, history: History | None = None) -> tuple[Event, ...]:
+    """The core events in order, with context while there is room: six events, more only if the core has more.
+
+    Context is the operation's own beginning, what joins its key to its task, and when a fault was last seen to act.
+    """
+    chosen = {id(event): event for event in core if event}
+    latest = max(event.at for event in chosen.values())
+    acted = [event for event in history.kind("fault-acted") if event.at <= latest] if history else []
+    join = next((event for event in about.events if event.key and event.task), None) if about else None
+    own = (join, about.invoke, about.accepted, *about.of("received", "started")[-1:]) if about else ()
+    for event in (*own, *acted[-1:]):
+        if event and len(chosen) < _LONGEST:
+            chosen[id(event)] = event
+    return tuple(sorted(chosen.values(), key=lambda event: event.at))

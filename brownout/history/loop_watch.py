@@ -1,0 +1,126 @@
+"""See an event loop that stands still, and what it stands on.
+
+The loop beats every 5 ms by a timer of its own, and a thread looks at the beat. When the beat is late by more than
+20 ms the thread takes the stack of the loop's thread, which is the culprit's; the next beat knows how long it was.
+Two things look like a stall and are none: a loop thread that waited for a CPU (field 2 of its schedstat, in
+nanoseconds), or for the interpreter's lock while the watching thread, which had it, waited for a CPU nearly all that
+time; and a process that was stopped as a whole (the watching thread stood still too, and nobody used a CPU).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import traceback
+from types import FrameType
+
+from brownout.history.event import now
+from brownout.history.recorder import Recorder
+
+TICK = 0.005
+THRESHOLD = 0.020
+_PAUSE = 0.200
+_INVERTED = 0.8
+_SURE = 0.100  # this much that was no waiting for a CPU is told even when more was
+_NS = 1e9
+
+
+class LoopWatch:
+    """Watches the running loop of the thread that makes it; `start` and `stop` are called on that loop."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._ident = threading.get_ident()
+        self._schedstat = _schedstat(threading.get_native_id())
+        self._own_schedstat: int | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="brownout-loop-watch", daemon=True)
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat_at = self._tick_at = now()
+        self._frozen = 0
+        self._stack: list[str] = []
+        self._used = self._use()
+
+    def start(self) -> None:
+        """Begin to beat and to look."""
+        self._thread.start()
+        self._own_schedstat = _schedstat(self._thread.native_id)
+        self._beat()
+
+    def stop(self) -> None:
+        """Stop both and wait for the thread."""
+        self._stopped.set()
+        if self._timer:
+            self._timer.cancel()
+        self._thread.join()
+        for file in filter(None, (self._schedstat, self._own_schedstat)):
+            os.close(file)
+        self._schedstat = self._own_schedstat = None
+
+    def _use(self) -> tuple[int, int, int]:
+        """Nanoseconds that the loop's thread has run on a CPU and has waited for one, and that this thread waited."""
+        ran, waited = _read(self._schedstat)
+        return ran, waited, _read(self._own_schedstat)[1]
+
+    def _beat(self) -> None:
+        at, used = now(), self._use()
+        late = at - self._beat_at
+        if late > THRESHOLD * _NS:
+            self._tell(late, used)
+        self._beat_at, self._used, self._stack, self._frozen = at, used, [], 0
+        self._timer = self._loop.call_later(TICK, self._beat)
+
+    def _tell(self, late: int, used: tuple[int, int, int], ongoing: bool = False) -> None:
+        ran, starved, own = (after - before for after, before in zip(used, self._used, strict=True))
+        if own > _INVERTED * late:
+            starved = own
+        stopped = max(self._frozen, now() - self._tick_at)
+        if late > _PAUSE * _NS and stopped > 0.9 * late and ran < late / 2 and self._schedstat is not None:
+            self._recorder.record("paused", ms=_ms(late))
+        elif starved * 2 < late or late - starved > _SURE * _NS:
+            self._recorder.record("stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, ongoing=ongoing)
+
+    def _watch(self) -> None:
+        tell_at = 1.0
+        while not self._stopped.wait(TICK):
+            at = now()
+            self._frozen = max(self._frozen, at - self._tick_at)
+            self._tick_at = at
+            late = (at - self._beat_at) / _NS
+            if late < THRESHOLD:
+                tell_at = 1.0
+            elif not self._stack:
+                self._stack = describe(sys._current_frames().get(self._ident))
+            elif late > tell_at:
+                # It may never come back, so it is told while it lasts: after 1, 2, 4, ... seconds.
+                tell_at *= 2
+                with contextlib.suppress(OSError, ValueError):
+                    self._tell(int(late * _NS), self._use(), ongoing=True)
+
+
+def describe(frame: FrameType | None, depth: int = 12) -> list[str]:
+    """The innermost frames of a stack, outermost first, as `file:line function`; the last is what blocks."""
+    names = traceback.extract_stack(frame, limit=None) if frame else []
+    lines = ["/".join(f.filename.split("/")[-2:]) + f":{f.lineno} {f.name}" for f in names]
+    return lines[-depth:]
+
+
+def _schedstat(thread: int | None) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    return None  # a kernel without it: the guard is off
+
+
+def _read(schedstat: int | None) -> tuple[int, int]:
+    if schedstat is None:
+        return 0, 0
+    ran, waited, _ = os.pread(schedstat, 64, 0).split()
+    return int(ran), int(waited)
+
+
+def _ms(ns: int) -> float:
+    return round(ns / 1e6, 1)

@@ -1,0 +1,154 @@
+"""A history as checkers see it: immutable, sorted, indexed once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from brownout.history.event import Event
+from brownout.history.operation import Operation
+from brownout.history.tail import parse
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time of one fault, in nanoseconds; `stop` is None when it was never healed."""
+
+    fault: str
+    start: Event
+    acted: tuple[Event, ...]
+    stop: Event | None
+
+
+class History:
+    """Every event of a trial in the order of its time. Each index is built once, in one pass."""
+
+    def __init__(self, events: Iterable[Event] = (), torn: int = 0) -> None:
+        self.events = tuple(sorted(events, key=lambda event: event.at))
+        self.torn = torn
+
+    @classmethod
+    def load(cls, *paths: str | Path) -> History:
+        """Read NDJSON files; lines that a killed writer left torn are counted, files that are missing are empty."""
+        events: list[Event] = []
+        torn = 0
+        for path in map(Path, paths):
+            more, bad = parse(path.read_bytes()) if path.exists() else ([], 0)
+            events += more
+            torn += bad
+        return cls(events, torn)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    @property
+    def end(self) -> int:
+        """The time of the last event, 0 when there is none."""
+        return self.events[-1].at if self.events else 0
+
+    @cached_property
+    def by_kind(self) -> dict[str, list[Event]]:
+        """Events of each kind."""
+        return _group((event.kind, event) for event in self.events)
+
+    @cached_property
+    def by_source(self) -> dict[str, list[Event]]:
+        """Events of each source."""
+        return _group((event.source, event) for event in self.events)
+
+    @cached_property
+    def by_task(self) -> dict[str, list[Event]]:
+        """Events that name a task, for each task."""
+        return _group((event.task, event) for event in self.events if event.task)
+
+    def kind(self, *kinds: str, source: str | None = None) -> list[Event]:
+        """Events of these kinds in order; `source` keeps those of one source or of its numbered members."""
+        if len(kinds) == 1:
+            found = self.by_kind.get(kinds[0], [])
+        else:
+            found = [event for event in self.events if event.kind in kinds]
+        return [e for e in found if source is None or e.source == source or e.source.startswith(f"{source}-")]
+
+    @cached_property
+    def key_of(self) -> dict[str, str]:
+        """The key to which each task belongs, from every event that names both."""
+        keys: dict[str, str] = {}
+        for event in self.events:
+            if event.key and event.task:
+                keys.setdefault(event.task, event.key)
+        return keys
+
+    @cached_property
+    def ops(self) -> dict[str, Operation]:
+        """Operations by key: the keys that a client invoked."""
+        keys, tasks = self.key_of, _group((key, task) for task, key in self.key_of.items())
+        events: dict[str, list[Event]] = {event.key: [] for event in self.kind("invoke") if event.key}
+        for event in self.events:
+            key = event.key or keys.get(event.task or "")
+            if key in events:
+                events[key].append(event)
+        return {key: Operation(key, tuple(tasks.get(key, ())), tuple(own)) for key, own in events.items()}
+
+    @cached_property
+    def faults(self) -> tuple[Window, ...]:
+        """Faults in the order in which they began; `data["id"]`, else the fault's name, pairs their events."""
+        open_: dict[str, list[Event]] = {}
+        done: list[Window] = []
+
+        def close(name: str, stop: Event | None) -> None:
+            start, *acted = open_.pop(name)
+            done.append(Window(str(start.data.get("fault")), start, tuple(acted), stop))
+
+        for event in self.kind("fault-start", "fault-acted", "fault-stop"):
+            name = str(event.data.get("id") or event.data.get("fault"))
+            if event.kind == "fault-start":
+                if name in open_:
+                    close(name, None)
+                open_[name] = [event]
+            elif name in open_ and event.kind == "fault-acted":
+                open_[name].append(event)
+            elif name in open_:
+                close(name, event)
+        for name in list(open_):
+            close(name, None)
+        return tuple(sorted(done, key=lambda window: window.start.at))
+
+    @cached_property
+    def healed_at(self) -> int | None:
+        """When the last fault ended, or None when there was none."""
+        stops = self.kind("fault-stop")
+        return stops[-1].at if stops else None
+
+    @cached_property
+    def changed(self) -> dict[str, int]:
+        """When each process last became ready or ended: what it ran before that it does not run now."""
+        return {event.source: event.at for event in self.kind("ready", "exit", "shutdown")}
+
+    @cached_property
+    def drained(self) -> Event | None:
+        """What the run said at the end of its drain."""
+        ends = self.kind("drained")
+        return ends[-1] if ends else None
+
+    @cached_property
+    def sample(self) -> Event | None:
+        """The last look into the broker."""
+        samples = self.kind("sample")
+        return samples[-1] if samples else None
+
+
+def _group(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    groups: dict[K, list[V]] = defaultdict(list)
+    for name, value in pairs:
+        groups[name].append(value)
+    return dict(groups)

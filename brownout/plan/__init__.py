@@ -1,0 +1,1 @@
+"""What shall happen, as data: nothing here opens, starts or waits for anything."""

@@ -1,0 +1,55 @@
+"""Frozen dataclasses to JSON and back, by their annotations."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def encode(value: Any) -> Any:
+    """The value as JSON would hold it; fields that have their default are left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: (getattr(value, f.name), f) for f in dataclasses.fields(value)}
+        kept = {name: encode(v) for name, (v, f) in fields.items() if v != _default(f)}
+        return {"is": type(value).__name__} | kept
+    if isinstance(value, Mapping):
+        return {str(name): encode(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [encode(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    return value
+
+
+def decode(kind: type[T], value: Any) -> T:
+    """The value of type `kind` that `encode` wrote; ValueError when it has a field that nobody knows."""
+    result: T = _decode(kind, value)
+    return result
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        named = [a for a in args if isinstance(value, dict) and getattr(a, "__name__", None) == value.get("is")]
+        return _decode((named or [a for a in args if a is not type(None)])[0], value)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        given = {name: item for name, item in value.items() if name != "is"}
+        if strange := given.keys() - hints.keys():
+            raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(strange))}")
+        return kind(**{name: _decode(hints[name], item) for name, item in given.items()})
+    if origin is tuple:
+        return tuple(_decode(args[0], item) for item in value)
+    # Sequences of plain values become tuples, as definitions write them.
+    return tuple(value) if isinstance(value, list) and origin is not None else value
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default

@@ -1,0 +1,116 @@
+"""What a client does, and when it intends to."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from brownout.plan.duration import Duration, seconds
+from brownout.plan.near import known
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Send a task by its name, past the application's own HTTP surface."""
+
+    task: str
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return f"submit {self.task}"
+
+
+@dataclass(frozen=True)
+class Http:
+    """Send a request. `path` and `json` may contain "{key}" and "{n}": the operation's key and its number."""
+
+    method: str
+    path: str
+    json: Any = field(default=None, hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Load:
+    """An operation at intended times: open-loop, so a slow subject does not slow its clients down.
+
+    `every` seconds from `begin`; it ends after `count` operations or after `lasting` seconds, whichever is given.
+    `spread` "even" keeps the distance, "poisson" draws it with `every` as its mean.
+    """
+
+    operation: Submit | Http
+    every: float
+    count: int | None = None
+    lasting: float | None = None
+    begin: float = 0.0
+    spread: str = "even"
+
+    def __post_init__(self) -> None:
+        if self.every <= 0:
+            raise ValueError(f"{self.operation}: `every` is more than 0")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"{self.operation}: `count` is at least 1")
+        if self.spread not in ("even", "poisson"):
+            raise ValueError(f'{self.operation}: `spread` is "even" or "poisson", not {self.spread!r}')
+
+    def until(self, lasting: Duration) -> Load:
+        """The same with an end, when it has none."""
+        return self if self.bounded else replace(self, lasting=seconds(lasting))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has an end."""
+        return self.count is not None or self.lasting is not None
+
+    def check(self, tasks: Collection[str] | None, routes: Collection[str] | None) -> None:
+        """Raise ValueError when it has no end, or names what the application has not; None leaves names unchecked."""
+        if not self.bounded:
+            raise ValueError(f"{self.operation} has no end: give it `count`, or the load `lasting`")
+        if isinstance(self.operation, Submit):
+            if tasks is not None:
+                known("task", self.operation.task, tasks)
+        elif routes is not None:
+            bare = self.operation.path.partition("?")[0]
+            # "/jobs/{id}" takes every name in the place of its parameter.
+            if not any(re.fullmatch(re.sub(r"\{[^/]+\}", "[^/]+", route), bare) for route in routes):
+                known("route", bare, routes)
+
+    def times(self, chance: random.Random) -> Iterator[float]:
+        """Intended times in seconds after the load began."""
+        n, time = 0, self.begin
+        while (self.count is None or n < self.count) and (self.lasting is None or time < self.begin + self.lasting):
+            yield time
+            n += 1
+            gap = chance.expovariate(1 / self.every) if self.spread == "poisson" else 0
+            time = time + gap if self.spread == "poisson" else self.begin + n * self.every
+
+
+def submit(task: str, *args: Any, every: Duration, count: int | None = None, **kwargs: Any) -> Load:
+    """Submit a task with these arguments again and again."""
+    return Load(Submit(task, args, kwargs), seconds(every), count)
+
+
+def get(path: str, *, every: Duration, count: int | None = None) -> Load:
+    """GET a path again and again."""
+    return Load(Http("GET", _path(path)), seconds(every), count)
+
+
+def post(
+    path: str, *, every: Duration, count: int | None = None, json: Any = None, headers: Mapping[str, str] | None = None
+) -> Load:
+    """POST to a path again and again."""
+    return Load(Http("POST", _path(path), json, headers or {}), seconds(every), count)
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError(f"a path begins with a slash: {path!r}")
+    return path

@@ -1,0 +1,94 @@
+"""A whole trial as one value. Its JSON is what a capsule holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from brownout.plan.codec import decode, encode
+from brownout.plan.fault import Fault
+from brownout.plan.near import known
+from brownout.plan.operation import Http, Load
+from brownout.plan.promise import Promise
+from brownout.plan.seed import SEED_BITS
+from brownout.plan.topology import Topology
+from brownout.plan.trigger import Trigger
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Injection:
+    """A fault, where it strikes, when, and when it heals; without `heal` it heals when the load has ended."""
+
+    fault: Fault
+    on: str
+    when: Trigger
+    heal: Trigger | None = None
+
+    def __str__(self) -> str:
+        return f"{self.fault} on {self.on} at {self.when}"
+
+    def check(self, topology: Topology) -> None:
+        """Raise ValueError, with near matches, when this topology has no such target or source of events."""
+        kind = self.fault.kind
+        known("target", self.on, topology.targets)
+        sort = "edge" if "->" in self.on else self.on.partition("-")[0]
+        if sort not in kind.targets:
+            takes = " or ".join(sorted(kind.targets))
+            raise ValueError(f"{self.fault.name} strikes {takes}, and {self.on!r} is none")
+        for trigger in (self.when, self.heal):
+            if trigger is not None and trigger.source is not None:
+                sources = {*topology.processes, "client", "wire", "broker", "effects", "nemesis", "run"}
+                known("source", trigger.source, sources | {name.partition("-")[0] for name in sources})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Topology, load, schedule of faults, promises and the seed of every chance in it."""
+
+    topology: Topology = field(default_factory=Topology)
+    load: tuple[Load, ...] = ()
+    injections: tuple[Injection, ...] = ()
+    promises: tuple[Promise, ...] = ()
+    seed: int = 0
+    drain: float = 30.0
+
+    @property
+    def id(self) -> str:
+        """Ten hexadecimal digits of the content: equal plans have equal ids, in every process."""
+        return hashlib.blake2b(self.to_json().encode(), digest_size=5).hexdigest()
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted names, no spaces."""
+        content = {"schema": SCHEMA} | encode(self)
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote; ValueError when it is another schema's."""
+        content = json.loads(text)
+        if content.pop("schema", None) != SCHEMA:
+            raise ValueError(f"this plan has another schema than {SCHEMA}")
+        return decode(cls, content)
+
+    def validated(self, tasks: Collection[str] | None = None, routes: Collection[str] | None = None) -> Plan:
+        """Return the plan when it can be carried out; else raise ValueError, with near matches for a wrong name.
+
+        `tasks` and `routes` are what the application has; None leaves them unchecked.
+        """
+        if not 0 <= self.seed < 1 << SEED_BITS:
+            raise ValueError(f"a seed has {SEED_BITS} bits: {self.seed}")
+        if not self.load:
+            raise ValueError("there is no load: a fault that meets no operation proves nothing")
+        if not self.promises:
+            raise ValueError("nothing is promised: the trial could not fail")
+        for load in self.load:
+            load.check(tasks, routes)
+            if isinstance(load.operation, Http) and not self.topology.servers:
+                raise ValueError(f"{load.operation} needs an API, and the topology has none")
+        for injection in self.injections:
+            injection.check(self.topology)
+        return self

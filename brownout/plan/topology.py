@@ -1,0 +1,67 @@
+"""What the subject consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Workers:
+    """`count` workers, named worker-1, worker-2, ..., of one command line.
+
+    No `queues` are the application's own. `restarts` is how often a supervisor starts one that ended again.
+    """
+
+    count: int = 1
+    pool: str = "prefork"
+    concurrency: int = 1
+    queues: tuple[str, ...] = ()
+    restarts: int = 20
+    options: tuple[str, ...] = ("--without-mingle", "--without-gossip", "--without-heartbeat")
+
+    def __post_init__(self) -> None:
+        if self.count < 0 or self.concurrency < 1:
+            raise ValueError("a topology has 0 or more workers, each with a concurrency of 1 or more")
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The subject's processes, services and edges.
+
+    `servers` are API processes, 0 for none. `edges` are written "api->broker"; the default has those of the processes
+    that are there. `persistent` keeps the broker's data on disk over a restart. `env` is given to every process.
+    """
+
+    workers: Workers = field(default_factory=Workers)
+    servers: int = 1
+    relay: bool = False
+    beat: bool = False
+    persistent: bool = True
+    edges: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of the processes."""
+        servers = ("api",) if self.servers == 1 else tuple(f"api-{n + 1}" for n in range(self.servers))
+        return (
+            *servers,
+            *(f"worker-{n + 1}" for n in range(self.workers.count)),
+            *(("relay",) if self.relay else ()),
+            *(("beat",) if self.beat else ()),
+        )
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Names of the edges, those of the processes unless `edges` says otherwise."""
+        roles = dict.fromkeys(name.partition("-")[0] for name in self.processes)
+        reached = {"relay": ("broker",), "beat": ("broker",)}
+        usual = tuple(f"{role}->{end}" for role in roles for end in reached.get(role, ("broker", "backend")))
+        return self.edges or ("client->api",) * bool(self.servers) + usual
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Everything that a fault may be aimed at: an edge of one process, or of all that play a role."""
+        own = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
+        return tuple(dict.fromkeys((*self.processes, *self.links, *own, "client->broker", "broker", "backend")))

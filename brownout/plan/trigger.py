@@ -1,0 +1,103 @@
+"""When something goes wrong, or heals: on an event, and by the clock as the last resort."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brownout.history.event import ALL_KINDS, Event
+from brownout.plan.duration import Duration, seconds, text
+from brownout.plan.near import known
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """The nth event that matches, and `delay` seconds more.
+
+    `kind` None is the clock: `delay` counts from the load's begin for an injection, from the fault's for its heal.
+    `source` is one source or the common name of its members ("worker" is worker-1, worker-2, ...), `data` what the
+    event's data must contain.
+    """
+
+    kind: str | None = None
+    nth: int = 1
+    source: str | None = None
+    delay: float = 0.0
+    data: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        if self.kind is None:
+            return text(self.delay)
+        more = "".join(f" {name}={value}" for name, value in self.data.items())
+        later = f" +{text(self.delay)}" if self.delay else ""
+        return f"{self.source or 'any'} {self.kind}{more} #{self.nth}{later}"
+
+    def matches(self, event: Event) -> bool:
+        """Whether this event counts."""
+        at_home = self.source is None or event.source == self.source or event.source.startswith(f"{self.source}-")
+        return (
+            event.kind == self.kind
+            and at_home
+            and all(event.data.get(name) == value for name, value in self.data.items())
+        )
+
+
+def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> Trigger:
+    """On the nth event of a kind; UnknownName, with near matches, when no witness knows that kind."""
+    if nth < 1:
+        raise ValueError(f"events are counted from 1: nth={nth}")
+    return Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data)
+
+
+def received(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+    """On the nth message that a worker took."""
+    return event("received", source, nth, **data)
+
+
+def started(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+    """On the nth start of a task's body."""
+    return event("started", source, nth, **data)
+
+
+def ended(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+    """On the nth end of a task's body, its result already stored."""
+    return event("ended", source, nth, **data)
+
+
+def effect(nth: int = 1, **data: Any) -> Trigger:
+    """On the nth effect that was really done."""
+    return event("effect", None, nth, **data)
+
+
+def at(time: Duration) -> Trigger:
+    """At a time after the load began."""
+    return Trigger(delay=seconds(time))
+
+
+def after(time: Duration) -> Trigger:
+    """Some time after the fault began: how long it lasts."""
+    return Trigger(delay=seconds(time))
+
+
+class Count:
+    """Counts for one trigger while events pass; pure, so that a history can be asked again."""
+
+    def __init__(self, trigger: Trigger) -> None:
+        self.trigger = trigger
+        self.matched = 0
+        self.seen: Counter[str] = Counter()
+
+    def see(self, event: Event) -> bool:
+        """True for the one event on which the trigger fires."""
+        self.seen[f"{event.source} {event.kind}"] += 1
+        if not self.trigger.matches(event):
+            return False
+        self.matched += 1
+        return self.matched == self.trigger.nth
+
+    def __str__(self) -> str:
+        """Why it did not fire: what was awaited, and what came instead."""
+        came = ", ".join(f"{name} x{n}" for name, n in sorted(self.seen.items())) or "nothing"
+        return f"{self.trigger} came {self.matched} times; seen: {came}"

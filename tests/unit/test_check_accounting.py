@@ -1,0 +1,120 @@
+"""Where a task is: the traps of queue accounting, and the verdicts that hang on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from brownout.check import promises as p
+from brownout.check.accounting import Place, lost, place
+from brownout.check.registry import judge
+from tests.unit.check_specimens import TASK, Story
+
+
+def accepted() -> Story:
+    story = Story()
+    story.say(0, "worker-1", "ready")
+    story.post(10, "op-1", "t1")
+    return story
+
+
+def looked(story: Story, **by_task: str) -> Story:
+    """Two looks that agree."""
+    story.sample(500, **by_task)
+    story.sample(600, **by_task)
+    return story
+
+
+def where(story: Story) -> Place:
+    return place(story.history, story.history.ops["op-1"])
+
+
+@pytest.mark.parametrize("name", ["celery", "unacked"])
+def test_what_a_look_finds_is_there(name: str) -> None:
+    assert where(looked(accepted(), t1=name)) == {"celery": "queued", "unacked": "unacked"}[name]
+
+
+def test_nowhere_takes_two_looks() -> None:
+    """Between BRPOP's reply and its ZADD a message is in no list for a moment."""
+    story = accepted()
+    story.sample(500)
+    assert where(story) == "unseen"
+    story.sample(600)
+    assert where(story) == "nowhere"
+    assert [op.key for op in lost(story.history)] == ["op-1"]
+
+
+def test_it_was_on_its_way_when_a_later_event_says_so() -> None:
+    story = looked(accepted())
+    story.deliver(550, "t1")
+    assert where(story) == "running"
+    story.say(560, "worker-1", "retry", task="t1", countdown=1)
+    assert where(story) == "unseen"
+
+
+def test_a_task_that_came_after_the_looks_is_unseen() -> None:
+    story = looked(Story())
+    story.post(700, "op-1", "t1")
+    assert where(story) == "unseen"
+
+
+def test_what_runs_is_not_lost_until_its_worker_is_gone() -> None:
+    story = accepted()
+    story.deliver(20, "t1")
+    story.say(21, "worker-1", "started", task="t1", name=TASK)
+    looked(story)
+    assert where(story) == "running"
+    story.say(650, "worker-2", "exit", code=-9)
+    assert where(story) == "running"
+    story.say(651, "worker-1", "exit", code=-9)
+    assert where(story) == "nowhere"
+
+
+@pytest.mark.parametrize(("kind", "state"), [("ended", "SUCCESS"), ("ended", "FAILURE"), ("failed", None)])
+def test_what_ended_is_not_lost(kind: str, state: str | None) -> None:
+    story = looked(accepted())
+    story.say(30, "worker-1", kind, task="t1", state=state)
+    assert where(story) == "ended"
+
+
+def test_a_retry_that_vanished_is_lost() -> None:
+    story = accepted()
+    story.deliver(20, "t1")
+    story.retry(21, "t1")
+    assert where(looked(story)) == "nowhere"
+
+
+def test_an_indeterminate_operation_is_never_lost() -> None:
+    story = Story()
+    story.post(10, "op-1", "t1", "info", None)
+    story.post(10, "op-2", "t2")
+    story.run(20, "t2", key="op-2")
+    story.say(700, "run", "drained", ok=True)
+    assert lost(looked(story).history) == []
+    assert judge(story.history, p.at_least_once(accounting=True)).validity == "valid"
+
+
+def test_without_accounting_an_unfinished_drain_is_unknown() -> None:
+    """A relay keeps a copy outside the broker: nowhere in Redis is not lost."""
+    story = looked(accepted())
+    story.say(700, "run", "drained", ok=False, left={"outbox": 1})
+    assert judge(story.history, p.at_least_once()).validity == "unknown"
+    assert judge(story.history, p.at_least_once(accounting=True)).validity == "invalid"
+
+
+def test_effects_that_nobody_records_do_not_look_like_losses() -> None:
+    story = accepted()
+    story.say(20, "worker-1", "started", task="t1", name=TASK)
+    story.say(30, "worker-1", "ended", task="t1", name=TASK, state="SUCCESS")
+    story.say(700, "run", "drained", ok=True)
+    verdict = judge(story.history, p.at_least_once())
+    assert (verdict.validity, 'proof="ended"' in verdict.why) == ("unknown", True)
+    assert judge(story.history, p.at_least_once(proof="ended")).validity == "valid"
+
+
+def test_a_drain_says_what_is_left() -> None:
+    story = looked(accepted(), t1="unacked")
+    story.say(700, "run", "drained", ok=False, left={"unacked": 1})
+    (anomaly,) = judge(story.history, p.drained()).anomalies
+    assert anomaly.sentence == "The drain ended with work left over: 1 in unacked."
+    (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
+    assert stuck.sentence == "Operation op-1 was still in unacked when the drain had ended."

@@ -1,0 +1,222 @@
+"""Verdicts: how they merge, what excuses them, and single traps of single checkers."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from brownout.check import promises as p
+from brownout.check.registry import finder_of, judge, judge_all
+from brownout.check.verdict import Validity, merge
+from brownout.history.event import Event
+from brownout.history.view import History
+from brownout.plan.near import UnknownName
+from brownout.plan.promise import Promise
+from tests.unit.check_specimens import MS, PROMISED, Story, healthy, plus
+
+
+@pytest.mark.parametrize(
+    ("given", "merged"),
+    [
+        ([], "unknown"),
+        (["valid"], "valid"),
+        (["valid", "unknown"], "unknown"),
+        (["unknown", "invalid", "valid"], "invalid"),
+    ],
+)
+def test_invalid_goes_before_unknown_before_valid(given: list[Validity], merged: Validity) -> None:
+    assert merge(given) == merged
+
+
+def test_an_unknown_promise_is_an_error_and_no_verdict() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'drained'"):
+        judge(healthy(), Promise("draned"))
+
+
+def test_verdicts_keep_the_order_of_their_promises() -> None:
+    verdicts = judge_all(healthy(), PROMISED.values())
+    assert [v.promise for v in verdicts] == [str(promise) for promise in PROMISED.values()]
+
+
+def test_a_kind_has_a_first_finder() -> None:
+    assert (finder_of("lost"), finder_of("duplicate"), finder_of("stalled")) == (
+        *("at_least_once", "at_most_once", "loop_never_stalls"),
+    )
+
+
+def test_a_known_hole_that_shows_is_valid_and_is_kept_for_the_report() -> None:
+    verdict = judge(healthy(), PROMISED["must_show"])
+    assert verdict.validity == "valid"
+    assert {a.kind for a in verdict.anomalies} == {"duplicate"}
+
+
+def test_a_known_hole_hides_no_other_anomaly() -> None:
+    story = Story()
+    for n in (1, 2):
+        story.post(10 * n, f"op-{n}", f"t{n}")
+    story.run(5000, "t2", key="op-2")
+    story.say(9000, "run", "drained", ok=True)
+    under = p.at_least_once(within="1s")
+    assert judge(story.history, p.must_show("lost", under=p.at_least_once())).validity == "valid"
+    verdict = judge(story.history, p.must_show("lost", under=under))
+    assert (verdict.validity, [a.kind for a in verdict.anomalies]) == ("invalid", ["late"])
+
+
+def test_what_the_inner_judge_does_not_know_is_unknown() -> None:
+    story = Story()
+    story.post(10, "op-1", "t1")
+    assert judge(story.history, p.must_show("lost")).validity == "unknown"
+
+
+def _fault(*kinds: str, met: bool = True) -> History:
+    events = [Event((100 + n) * MS, "nemesis", kind, data={"fault": "kill"}) for n, kind in enumerate(kinds)]
+    story = Story()
+    story.post(99 if met else 5, "op-1", "t1", took=5)
+    story.say(120 if met else 20, "effects", "effect", "op-1", "t1")
+    story.say(121, "run", "note")
+    return History([*events, *story.events])
+
+
+@pytest.mark.parametrize(
+    ("history", "why"),
+    [
+        (_fault("fault-start", "fault-stop"), "never seen to act"),
+        (_fault("fault-start", "fault-acted"), "never healed"),
+        (_fault("fault-start", "fault-acted", "fault-stop", met=False), "met no operation"),
+        (_fault(), "no fault was injected"),
+    ],
+)
+def test_a_fault_that_nobody_met_proves_nothing(history: History, why: str) -> None:
+    verdict = judge(history, p.faults_acted())
+    assert verdict.validity == "unknown"
+    assert why in verdict.why
+    assert judge(_fault("fault-start", "fault-acted", "fault-stop"), p.faults_acted()).validity == "valid"
+
+
+def test_starved_time_is_not_a_stall() -> None:
+    starved = plus(healthy(), 400, "api", "stall", ms=150.0, starved_ms=60.0, stack=[])
+    assert judge(starved, p.loop_never_stalls("100ms")).validity == "valid"
+    assert judge(starved, p.loop_never_stalls("90ms")).validity == "invalid"
+
+
+def test_few_requests_show_no_good_latency() -> None:
+    few = History(e for e in healthy() if not (e.key or "").startswith("get-") or (e.key or "") < "get-000052")
+    verdict = judge(few, p.p99("/health-check"))
+    assert verdict.validity == "unknown"
+    assert "only 50 requests before" in verdict.why
+
+
+def test_an_outcome_past_the_end_of_the_trial_is_not_awaited() -> None:
+    story = Story()
+    story.post(10, "op-1", "t1")
+    story.say(100, "client", "invoke", "op-2", op="http", method="POST", path="/process-data")
+    assert judge(story.history, p.answers({202}, within="1s")).validity == "valid"
+    assert judge(story.history, p.conservation()).validity == "unknown"
+
+
+def test_a_stray_effect_may_belong_to_an_operation_whose_task_nobody_learnt() -> None:
+    story = Story()
+    story.post(10, "op-1", "t1", "info", None)
+    story.say(50, "effects", "effect", task="t1", name="processed")
+    assert judge(story.history, p.conservation()).validity == "valid"
+    story.say(60, "effects", "effect", task="t9", name="processed")
+    assert judge(story.history, p.conservation()).validity == "invalid"
+    assert judge(story.history, p.conservation(besides=["processed"])).validity == "valid"
+
+
+def test_countdowns_that_are_spread_pass_and_those_that_are_not_fail() -> None:
+    def drawn(values: list[int]) -> Validity:
+        story = Story()
+        for n, value in enumerate(values):
+            story.say(n, "worker-1", "retry", task=f"t{n}", retries=3, countdown=value)
+        return judge(story.history, p.backoff_within()).validity
+
+    assert drawn([n % 9 for n in range(900)]) == "valid"
+    for seed in range(20):
+        chance = random.Random(seed)
+        assert drawn([chance.randrange(9) for _ in range(900)]) == "valid"
+    assert drawn([n % 5 for n in range(900)]) == "invalid"
+    assert drawn([n % 5 for n in range(190)]) == "valid"  # too few to tell
+
+
+def test_the_recovery_bound_is_computed_from_the_configuration() -> None:
+    assert p.recovery_bound(5, slack=0) == 105
+    assert p.recovery_bound(5, 1, 1, mutex=True, slack=0) == 306
+
+
+def test_a_key_inside_a_text_is_seen() -> None:
+    story = Story()
+    for n in (1, 2):
+        story.post(10 * n, f"op-00000{n}", f"t{n}")
+    story.say(90, "client", "read", "op-000001", "t1", state="SUCCESS", result='{"echo": "op-000002"}')
+    (anomaly,) = judge(story.history, p.no_cross_talk()).anomalies
+    assert anomaly.sentence == "The status for op-000001 carries the key of op-000002."
+
+
+def test_a_promise_may_be_about_one_task() -> None:
+    story = Story()
+    story.say(1, "worker-1", "started", task="t1", name="a", retries=7)
+    story.say(2, "worker-1", "started", task="t2", name="b", retries=0)
+    assert judge(story.history, p.attempts_within(3)).validity == "invalid"
+    assert judge(story.history, p.attempts_within(3, task="b")).validity == "valid"
+
+
+def test_a_status_that_names_the_task_alone_is_its_operations() -> None:
+    story = Story()
+    story.post(10, "op-1", "t1")
+    story.say(50, "client", "read", "op-1", "t1", state="SUCCESS")
+    story.say(60, "client", "read", task="t1", state="PENDING")
+    (anomaly,) = judge(story.history, p.status_monotone()).anomalies
+    assert anomaly.sentence == "The status of op-1 went back from SUCCESS to PENDING."
+
+
+def test_a_task_that_waits_for_its_retry_is_not_interrupted() -> None:
+    story = Story()
+    story.retry(10, "t1", "worker-1")
+    story.say(20, "worker-1", "shutting-down", how="Warm")
+    story.say(30, "worker-1", "shutdown")
+    assert judge(story.history, p.graceful(within="1s")).validity == "valid"
+
+
+def test_a_cold_shutdown_promises_nothing() -> None:
+    story = Story()
+    story.say(20, "worker-1", "shutting-down", how="Cold")
+    assert judge(story.history, p.graceful(within="1s")).validity == "unknown"
+
+
+def test_of_two_reads_that_overlapped_neither_was_first_and_strange_states_say_nothing() -> None:
+    story = Story()
+    story.post(10, "op-1", "t1")
+    story.say(50, "client", "read", "op-1", "t1", state="SUCCESS")
+    story.say(60, "client", "read", "op-1", "t1", state="STARTED", invoked=40 * MS)
+    story.say(70, "client", "read", "op-1", "t1", state="FROBNICATED")
+    assert judge(story.history, p.status_monotone()).validity == "valid"
+    story.say(80, "client", "read", "op-1", "t1", state="SUCCESS")
+    story.say(90, "client", "read", "op-1", "t1", state="STARTED", invoked=85 * MS)
+    assert judge(story.history, p.status_monotone()).validity == "invalid"
+
+
+def test_a_forgotten_result_is_no_step_back_when_it_was_said_to_expire() -> None:
+    story = Story()
+    story.post(10, "op-1", "t1")
+    story.say(50, "client", "read", "op-1", "t1", state="SUCCESS")
+    story.say(5000, "client", "read", "op-1", "t1", state="PENDING")
+    assert judge(story.history, p.status_monotone(expires="4s")).validity == "valid"
+    assert judge(story.history, p.status_monotone(expires="6s")).validity == "invalid"
+
+
+def test_a_refusal_is_an_answer_and_a_broken_connection_after_recovery_is_none() -> None:
+    def recovery(outcome: str, status: int | None, at: float) -> Validity:
+        story = Story()
+        story.fault(1, 5)
+        story.post(6, "op-1", "t1")
+        story.run(20, "t1", key="op-1")
+        story.post(at, "op-2", "t2", outcome, status)
+        story.say(9000, "run", "note")
+        return judge(story.history, p.recovers(within="1s")).validity
+
+    assert recovery("fail", 422, 2000) == "valid"
+    assert recovery("info", None, 500) == "valid"  # it still had time to recover
+    assert recovery("info", None, 2000) == "invalid"
+    assert recovery("ok", 202, 500) == "invalid"  # it said yes, so it has to do it

@@ -1,0 +1,104 @@
+"""The view: sorted, indexed, joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brownout.history.event import Event
+from brownout.history.view import History
+from tests.unit.check_specimens import MS, Story, healthy, key, task
+from tests.unit.test_history_event import EVENTS
+
+
+@given(st.lists(EVENTS, max_size=20))
+def test_events_are_in_the_order_of_their_time_and_every_index_keeps_all(events: list[Event]) -> None:
+    history = History(events)
+    assert [e.at for e in history] == sorted(e.at for e in events)
+    assert sum(map(len, history.by_kind.values())) == len(events) == sum(map(len, history.by_source.values()))
+    assert sum(map(len, history.by_task.values())) == sum(1 for e in events if e.task)
+
+
+def test_one_source_or_all_its_members() -> None:
+    history = healthy()
+    both = history.kind("ready", source="worker")
+    assert {event.source for event in both} == {"worker-1", "worker-2"}
+    assert {event.source for event in history.kind("ready", source="worker-2")} == {"worker-2"}
+    assert history.kind("ready", "phase", source="run") == history.kind("phase")
+
+
+def test_an_operation_has_what_its_key_and_its_task_name() -> None:
+    op = healthy().ops[key(9)]
+    assert op.tasks == (task(9),)
+    assert [e.kind for e in op.of("started", "received", "ended")] == [
+        *("received", "started", "received", "started", "ended"),
+    ]
+    assert len(op.effects) == 1
+    assert op.accepted is not None
+    assert op.accepted.data["status"] == 202
+    assert op.final is not None
+    assert op.path == "/process-data"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "accepted", "refused"),
+    [
+        ([("ok", 202)], True, False),
+        ([("ok", None)], True, False),
+        ([("ok", 500)], False, False),  # a client that calls an error ok acknowledges nothing
+        ([("info", None)], False, False),
+        ([("fail", 422)], False, True),
+        ([("fail", 503)], False, False),  # nobody knows what a 5xx has left behind
+        ([("fail", 422), ("info", None)], False, False),
+        ([("info", 500), ("ok", 202)], True, False),
+        ([], False, False),
+    ],
+)
+def test_what_acknowledges_and_what_refuses(
+    outcomes: list[tuple[str, int | None]], accepted: bool, refused: bool
+) -> None:
+    story = Story()
+    for n in range(max(1, len(outcomes))):
+        story.say(n, "client", "invoke", "k", op="http", method="POST", path="/x")
+    for n, (kind, status) in enumerate(outcomes):
+        story.say(10 + n, "client", kind, "k", status=status)
+    op = story.history.ops["k"]
+    assert (op.accepted is not None, op.refused) == (accepted, refused)
+
+
+def test_a_read_asks_for_no_work() -> None:
+    story = Story()
+    story.get(1, "k")
+    assert not story.history.ops["k"].works
+    assert story.history.ops["k"].accepted is None
+
+
+def test_tries_are_answered_in_order() -> None:
+    story = Story()
+    story.post(1, "k", "t", "info", 500)
+    story.post(20, "k", "t")
+    story.say(40, "client", "invoke", "k", method="POST")
+    tries = story.history.ops["k"].tries
+    assert [(a.at // MS, b.at // MS if b else None) for a, b in tries] == [(1, 11), (20, 30), (40, None)]
+
+
+def test_faults_are_windows() -> None:
+    story = Story()
+    story.fault(1, 5, "slow")
+    story.fault(3, 9, "kill")
+    story.say(20, "nemesis", "fault-start", fault="slow")
+    story.say(25, "nemesis", "fault-start", fault="slow")
+    windows = story.history.faults
+    assert [(w.fault, w.stop.at // MS if w.stop else None, len(w.acted)) for w in windows] == [
+        *(("slow", 5, 1), ("kill", 9, 1), ("slow", None, 0), ("slow", None, 0)),
+    ]
+    assert story.history.healed_at == 9 * MS
+    assert History().healed_at is None
+
+
+def test_a_file_that_is_missing_is_empty(tmp_path: Path) -> None:
+    history = History.load(tmp_path / "none")
+    assert (len(history), history.end, history.torn) == (0, 0, 0)

@@ -1,0 +1,151 @@
+"""The verbs of a scenario build a plan, and refuse what is misspelt; nothing runs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import brownout
+from brownout import Application, Lab, at_least_once, authoring, kill, post, refuse, started, submit
+from brownout.plan.near import UnknownName
+from brownout.plan.plan import Plan
+from brownout.run.store import Store
+from brownout.run.trial import Result, Setting
+from brownout.subject.application import Surface
+from brownout.subject.ladder import Rung
+from tests.unit.report_specimens import BROKEN, result
+
+APPLICATION = Application(celery="app", api="app:api", relay=("app.relay",), queues=("celery", "cpu"))
+WORK = post("/jobs/7", every="50ms", count=3)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr("brownout.lab.surface", lambda *_: Surface(("app.resize",), ("/jobs/{id}", "/health")))
+    setting = Setting(
+        "t.py::test_x", APPLICATION, tmp_path, Store(tmp_path, "run"), Rung("local", "redis", ""), lambda *_: _never()
+    )
+    return Lab(setting, 42, lambda _: "what a person reads")
+
+
+def _never() -> Any:
+    raise AssertionError("nothing is to be started")
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """Plans that were run; each comes out as BROKEN."""
+    plans: list[Plan] = []
+
+    def run(plan: Plan, _: Setting) -> Result:
+        plans.append(plan)
+        return result(BROKEN)
+
+    monkeypatch.setattr("brownout.lab.run", run)
+    return plans
+
+
+def test_the_verbs_build_a_plan(lab: Lab, ran: list[Plan]) -> None:
+    lab.workers(2, pool="solo")
+    lab.topology(relay=False)
+    lab.load(WORK, submit("app.resize", every="1s"), lasting="3s")
+    lab.inject(kill(), on="worker-1", when=started(nth=2))
+    lab.promise(at_least_once(within="4s"))
+    lab.drain("7s")
+    lab.run()
+
+    (plan,) = ran
+    assert Plan.from_json(plan.to_json()) == plan == lab.plan
+    assert plan.topology.processes == ("api", "worker-1", "worker-2")
+    assert [load.lasting for load in plan.load] == [None, 3.0]
+    assert (plan.seed, plan.drain, str(plan.injections[0])) == (42, 7.0, "kill() on worker-1 at worker started #2")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda lab: lab.load(submit("app.resise", every="1s", count=1)), "no task is called 'app.resise'.*app.resize"),
+        (lambda lab: lab.load(post("/job/7", every="1s", count=1)), "no route is called '/job/7'.*'/jobs/{id}'"),
+        (lambda lab: lab.inject(kill(), on="worker-3", when=started()), "no target is called 'worker-3'.*'worker-1'"),
+        (lambda lab: lab.inject(refuse(), on="api->brokr", when=started()), "'api->brokr'.*'api->broker'"),
+        (lambda lab: lab.inject(refuse(), on="worker-1->api", when=started()), "no target is called"),
+        (lambda lab: lab.inject(kill(), on="api->broker", when=started()), "kill strikes .*'api->broker' is none"),
+        (lambda lab: lab.inject(kill(), on="api", when=started(source="wroker")), "no source.*'worker'"),
+        (lambda _: brownout.event("startd"), "no event is called 'startd'.*'started'"),
+        (lambda _: brownout.must_show("losst"), "no anomaly is called 'losst'.*'lost'"),
+        (lambda _: at_least_once(proof="efect"), "'efect'.*'effect'"),
+        (lambda _: brownout.latency("2 sec"), "2 sec"),
+        (lambda _: brownout.latency(dely="2s"), "'delay'"),  # type: ignore[call-arg]
+        (lambda lab: lab.workers(2, pol="solo"), "pol"),
+        (lambda lab: lab.load(submit("app.resize", every="1s")), "has no end"),
+    ],
+)  # fmt: skip
+def test_what_is_misspelt_fails_where_it_is_written(lab: Lab, wrong: Callable[[Lab], object], hint: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=hint):
+        wrong(lab)
+
+
+def test_near_matches_are_names_and_not_guesses(lab: Lab) -> None:
+    with pytest.raises(UnknownName, match=r"no target is called 'zzz'; known: .*worker-1"):
+        lab.inject(kill(), on="zzz", when=started())
+
+
+@pytest.mark.parametrize("missing", ["load", "promise"])
+def test_a_plan_that_proves_nothing_is_not_run(lab: Lab, ran: list[Plan], missing: str) -> None:
+    if missing != "load":
+        lab.load(WORK)
+    if missing != "promise":
+        lab.promise(at_least_once())
+    with pytest.raises(ValueError, match=r"there is no load|nothing is promised"):
+        lab.run()
+    assert ran == []
+
+
+def test_what_does_not_hold_fails_with_what_a_person_reads(lab: Lab, ran: list[Plan]) -> None:
+    lab.load(WORK)
+    lab.promise(at_least_once())
+    with pytest.raises(pytest.fail.Exception, match="what a person reads"):
+        lab.run().must_hold()
+
+
+def test_a_scenario_can_not_be_green_by_accident(lab: Lab, ran: list[Plan]) -> None:
+    assert "never run" in lab.unasked()
+    lab.load(WORK)
+    lab.promise(at_least_once())
+    outcome = lab.run()
+    assert "nobody asked" in lab.unasked()
+    assert outcome.result.validity == "invalid"
+    assert lab.unasked() == ""
+
+
+# --- from brownout import ...
+
+
+def test_every_name_of_the_authors_is_there() -> None:
+    tree = ast.parse(Path(str(authoring.__file__)).read_text())
+    imported = {name.name for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    from brownout import faults
+    from brownout.check import promises
+
+    assert set(authoring.__all__) == imported
+    assert {*promises.__all__, *faults.__all__} <= imported
+    assert all(getattr(brownout, name) is getattr(authoring, name) for name in imported)
+
+
+def test_a_name_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="module 'brownout' has no attribute 'at_leest_once'"):
+        # mypy, which calls an `ignore` that it does not need an error, proves here that types reach the authors.
+        brownout.at_leest_once  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_pytest_starts_without_what_scenarios_need() -> None:
+    heavy = "{'celery', 'redis', 'httpx', 'psutil', 'fastapi', 'docker', 'testcontainers', 'brownout.authoring'}"
+    # pytest's own look at a module asks for names like this one.
+    asked = "import pytest, brownout.pytest_plugin, sys; hasattr(sys.modules['brownout'], '__wrapped__')"
+    code = f"{asked}; print(*sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,135 @@
+"""What must hold of every registered checker."""
+
+from __future__ import annotations
+
+import cProfile
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from brownout.check.registry import CHECKERS, Entry, judge
+from brownout.history.view import History
+from brownout.plan.promise import Promise
+from tests.unit.check_specimens import PLANTED, PROMISED, STATISTICAL, Plant, healthy
+
+GOLDEN = healthy()
+NAMES = sorted(CHECKERS)
+CASES = [pytest.param(*case, id=f"{case[0].name}-{case[1]}-{n}") for n, case in enumerate(PLANTED)]
+
+
+def test_every_checker_and_every_kind_has_a_specimen() -> None:
+    assert set(PROMISED) == set(CHECKERS)
+    assert {(promise.name, kind) for promise, kind, _ in PLANTED} == {
+        (name, kind) for name, entry in CHECKERS.items() for kind in entry.kinds
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_history_is_unknown(name: str) -> None:
+    assert judge(History(), PROMISED[name]).validity == "unknown"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_history_that_says_nothing_is_unknown(name: str) -> None:
+    nothing = History(event for event in GOLDEN if event.kind == "phase")
+    assert judge(nothing, PROMISED[name]).validity == "unknown"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_golden_history_is_valid(name: str) -> None:
+    verdict = judge(GOLDEN, PROMISED[name])
+    assert verdict.validity == "valid", verdict
+
+
+@pytest.mark.parametrize(("promise", "kind", "plant"), CASES)
+def test_a_planted_anomaly_is_found_alone(promise: Promise, kind: str, plant: Plant) -> None:
+    verdict = judge(plant(GOLDEN), promise)
+    assert verdict.validity == "invalid", verdict
+    assert {anomaly.kind for anomaly in verdict.anomalies} == {kind}
+    assert all(anomaly.sentence.endswith(".") and len(anomaly.sentence) > 20 for anomaly in verdict.anomalies)
+
+
+@pytest.mark.parametrize(("promise", "kind", "plant"), CASES)
+def test_the_witness_alone_gives_the_same_anomaly(promise: Promise, kind: str, plant: Plant) -> None:
+    history = plant(GOLDEN)
+    anomaly = judge(history, promise).anomalies[0]
+    assert 2 <= len(anomaly.witness) <= 6
+    assert all(event in history.events for event in anomaly.witness)
+    if kind in STATISTICAL:
+        return
+    again = judge(History(anomaly.witness), promise)
+    assert [(a.kind, a.key, a.task) for a in again.anomalies] == [(anomaly.kind, anomaly.key, anomaly.task)], again
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_crash_inside_is_unknown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(history: History, promise: Promise) -> Any:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setitem(CHECKERS, name, replace(CHECKERS[name], check=broken))
+    verdict = judge(GOLDEN, PROMISED[name])
+    assert verdict.validity == "unknown"
+    assert "ZeroDivisionError: on purpose" in verdict.why
+
+
+@pytest.mark.parametrize(("promise", "kind", "plant"), CASES)
+def test_a_stalled_machine_excuses_time_and_nothing_else(promise: Promise, kind: str, plant: Plant) -> None:
+    planted = plant(GOLDEN)
+    stall = replace(GOLDEN.events[0], source="run", kind="machine-stalled", data={"ms": 900})
+    verdict = judge(History([*planted, stall]), promise)
+    assert verdict.validity == ("unknown" if kind in CHECKERS[promise.name].timed else "invalid")
+    assert judge(History([*GOLDEN, stall]), PROMISED[promise.name]).validity == "unknown"
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """Calls, built-in ones among them: a cost that no other process on the machine can change."""
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    """The lesser CPU time of two, without the garbage collector's walks over the test's own histories."""
+    spent = []
+    for _ in range(2):
+        gc.disable()
+        begin = time.process_time()
+        work()
+        spent.append(time.process_time() - begin)
+        gc.enable()
+    return min(spent)
+
+
+@pytest.fixture(scope="module")
+def sizes() -> tuple[History, History]:
+    # A seventh of the law's 10,000 and 100,000 events: the ratio is the same, and the time is not.
+    small, large = healthy(3), healthy(30)
+    assert 9 < len(large) / len(small) < 10.5
+    return small, large
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ten_times_the_events_cost_at_most_twelve_times(name: str, sizes: tuple[History, History]) -> None:
+    small, large = (_calls(lambda h=h: judge(History(h.events), PROMISED[name])) for h in sizes)  # type: ignore[misc]
+    assert large <= 12 * small
+    # What loops in C, or without a call, is not counted. A quadratic pass would take 100 times as long; caches and
+    # a busy machine make a linear one take up to 20 times.
+    less, more = (_cpu(lambda h=h: judge(History(h.events), PROMISED[name])) for h in sizes)  # type: ignore[misc]
+    assert more <= 40 * less
+
+
+def test_the_cost_law_sees_a_quadratic_checker(monkeypatch: pytest.MonkeyPatch, sizes: tuple[History, History]) -> None:
+    from brownout.check.verdict import judged
+
+    def quadratic(history: History, promise: Promise) -> Any:
+        for op in list(history.ops.values())[::20]:
+            history.kind("ok", source=op.key)
+        return judged(promise)
+
+    monkeypatch.setitem(CHECKERS, "drained", Entry(quadratic))
+    small, large = (_calls(lambda h=h: judge(History(h.events), PROMISED["drained"])) for h in sizes)  # type: ignore[misc]
+    assert large > 12 * small

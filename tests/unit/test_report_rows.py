@@ -1,0 +1,127 @@
+"""What travels from a worker, and what JUnit, the summary and GitHub make of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from brownout.history.event import Event
+from brownout.history.view import History
+from brownout.report import github, summary
+from brownout.report.row import Finding, Row, recovery, row
+from tests.unit.report_specimens import BROKEN, FOLDER, ROOT, event, result, verdict
+
+DOUBT = verdict("unknown", "drained()", why="the drain did not end")
+ROW = Row("tests/test_a.py::test_a", "valid", 7, 1.0, "store/a/1", file="tests/test_a.py", line=3)
+BAD = replace(ROW, scenario="tests/test_a.py::test_b[a:b,c]", validity="invalid",
+              findings=(Finding("lost", "50% of it is lost.\nReally: all, of it.", "at_least_once()"),))  # fmt: skip
+
+
+def test_a_row_survives_its_way_from_a_worker() -> None:
+    there = row(result(BROKEN, DOUBT), ROOT, "tests/test_publish.py", 12)
+    assert Row.from_json(json.dumps(json.loads(there.to_json()))) == there
+
+
+def test_junit_is_told_the_facts() -> None:
+    assert row(result(BROKEN, DOUBT), ROOT).properties == [
+        ("seed", "7741"),
+        ("verdict", "invalid"),
+        ("anomalies", "duplicate x1"),
+        ("recovery_ms", "0"),
+        ("faults_fired", "cut() on api->broker"),
+        ("store", "store/lost-reply/20261120T063100000000"),
+    ]
+
+
+def test_the_verdict_in_one_sentence_is_the_worst_of_all() -> None:
+    assert row(result(DOUBT, BROKEN), ROOT).sentence == "Operation op-3 took effect 2 times. (and 1 more)"
+    assert row(result(DOUBT), ROOT).sentence == "Unknown: the drain did not end"
+    assert row(result(verdict("valid", "drained()")), ROOT).sentence == "test_lost_reply[cut]: valid"
+    assert row(result(BROKEN, scenario="t.py::test_x"), ROOT.parent / "elsewhere").store == str(FOLDER)
+
+
+HEALED = [event(10, "nemesis", "fault-start", fault="f()"), event(100, "nemesis", "fault-stop", fault="f()")]
+ASKED = [event(20, "client", "invoke", "a", op="submit"), event(30, "client", "ok", "a", "a")]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([*ASKED, event(40, "effects", "effect", "a", "a")], None),  # nothing healed
+        ([*HEALED, *ASKED], None),  # nothing recovered
+        ([*HEALED, *ASKED, event(40, "effects", "effect", "a", "a")], 0),
+        ([*HEALED, *ASKED, event(350, "effects", "effect", "a", "a")], 250),
+        ([*HEALED, *ASKED, event(400, "worker-1", "ended", "a", "a", state="SUCCESS")], 300),  # it records no effects
+        ([*HEALED, *ASKED, event(300, "worker-1", "ended", "a", "a", state="SUCCESS"),
+          event(450, "effects", "effect", "a", "a")], 350),
+        ([*HEALED, event(200, "client", "invoke", "b", op="submit"), event(210, "client", "ok", "b", "b")], 0),
+    ],
+)  # fmt: skip
+def test_recovery_is_from_the_healing_to_the_last_that_had_been_accepted(
+    events: list[Event], expected: int | None
+) -> None:
+    assert recovery(History(events)) == expected
+
+
+def test_the_summary_counts_every_trial() -> None:
+    rows = [ROW, BAD, replace(ROW, validity="unknown", seconds=9.5, attempts=2, scenario="t.py::test_slow")]
+
+    assert summary.title(rows) == (
+        "chaos: 3 trials, 1 invalid, 1 unknown, 1 repeated after the machine had stalled; slowest test_slow 9.5 s"
+    )
+    assert summary.title([ROW]) == "chaos: 1 trial, 0 invalid, 0 unknown; slowest test_a 1.0 s"
+    assert [line.split()[-1] for line in summary.slowest(rows * 3)] == ["t.py::test_slow"] * 3 + [ROW.scenario] + [
+        BAD.scenario
+    ]
+
+
+def test_githubs_summary_begins_with_the_worst() -> None:
+    text = github.summary([ROW, BAD])
+
+    assert text.startswith("### chaos: 2 trials, 1 invalid, 0 unknown\n")
+    assert text.index("invalid ·") < text.index("valid · seed 7 · 1.0 s\n")
+    assert "50% of it is lost." in text
+    assert github.summary([replace(BAD, findings=(Finding("lost", "<b>*a* | `b`", "p()"),))]).count("<b>") == 0
+
+
+def test_githubs_summary_keeps_its_budget_and_says_so() -> None:
+    rows = [replace(BAD, scenario=f"t.py::test_ünknown_{n}") for n in range(5_000)]
+    text = github.summary(rows)
+    left = int(text.splitlines()[-1].split()[1])
+
+    assert 0.99 * github.BUDGET < len(text.encode()) <= github.BUDGET
+    assert text.count("**test") + left == 5_000
+    assert "more trials are left out, for lack of space" in text.splitlines()[-1]
+
+
+def test_an_annotation_is_escaped() -> None:
+    assert github.annotations([ROW, BAD], Path("/repository")) == [
+        "::error file=/repository/tests/test_a.py,line=3,title=chaos%3A lost in test_b[a%3Ab%2Cc]"
+        "::50%25 of it is lost.%0AReally: all, of it."
+    ]
+
+
+def test_annotations_are_one_for_each_distinct_anomaly_and_ten_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", "/repository")
+    twice = replace(BAD, findings=BAD.findings * 2)
+    unknown = replace(ROW, validity="unknown", findings=(Finding("unknown", "Unknown: why", "p()"),))
+    several = [replace(BAD, scenario=f"t.py::test_{n}") for n in range(12)]
+
+    assert len(github.annotations([twice], Path("/repository"))) == 1
+    assert "file=part/tests/test_a.py," in github.annotations([BAD], Path("/repository/part"))[0]
+    assert len(github.annotations([unknown, *several], Path("/repository"))) == 10
+    assert "unknown" not in "".join(github.annotations([unknown, *several], Path("/repository"))), "the worst first"
+    assert "unknown" in github.annotations([unknown, BAD], Path("/repository"))[1]
+
+
+def test_githubs_summary_is_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "summary"
+    file.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
+    github.append_summary([])
+    assert file.read_text() == "before\n"
+    github.append_summary([ROW])
+    assert file.read_text().startswith("before\n### chaos: 1 trial")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
+    github.append_summary([ROW])

@@ -1,0 +1,113 @@
+"""A failure is read from top to bottom: what broke, what proves it, what to type."""
+
+from dataclasses import replace
+
+import pytest
+
+from brownout.report.terminal import failure, style
+from tests.unit.report_specimens import BROKEN, ROOT, WITNESS, duplicate, event, result, verdict
+
+AGAIN = "pytest 'tests/test_publish.py::test_lost_reply[cut]' --chaos-seed=7741"
+
+
+def test_a_failure_reads_as_promised() -> None:
+    assert failure(result(verdict("valid", "drained()"), BROKEN), AGAIN, ROOT).splitlines() == [
+        "✗ test_lost_reply[cut]  invalid · duplicate ×1 · seed 7741 · 3.2 s",
+        "  Operation op-3 took effect 2 times.",
+        "",
+        "       -100 ms ┬ nemesis  cut() on api->broker begins",
+        "         +0 ms │ client   invoke POST /process op-3",
+        "         +8 ms ┿ nemesis  cut() acted: 1 connection closed",
+        "        +12 ms │ client   ok op-3 task task-1aa status=202",
+        "       +200 ms │ effects  effect processed op-3 task task-1aa",
+        "       +500 ms ┴ nemesis  cut() healed",
+        "       +650 ms   effects  effect processed op-3 task task-1aa   ← duplicate",
+        "",
+        "  Promise   effectively_once(by='key')",
+        "",
+        "  Again     pytest 'tests/test_publish.py::test_lost_reply[cut]' --chaos-seed=7741",
+        "  Store     store/lost-reply/20261120T063100000000",
+    ]
+
+
+def test_an_anomaly_that_breaks_two_promises_is_told_once_under_both() -> None:
+    text = failure(result(verdict("invalid", "at_most_once()", duplicate()), BROKEN), AGAIN, ROOT)
+
+    assert text.count("took effect 2 times") == 1
+    assert "duplicate ×1" in text
+    assert "  Promise   at_most_once()\n            effectively_once(by='key')\n" in text
+
+
+def test_many_anomalies_of_a_promise_are_counted() -> None:
+    many = [duplicate(f"Operation op-{n} took effect 2 times.") for n in range(9)]
+    text = failure(result(verdict("invalid", "at_most_once()", *many)), AGAIN, ROOT)
+
+    assert text.count("took effect") == 3
+    assert "duplicate ×9" in text
+    assert "… and 6 more; all of them are in results.json" in text
+
+
+def test_what_is_unknown_says_why_once_for_all_its_promises() -> None:
+    why = verdict("unknown", "drained()", why="the machine stalled for 1200 ms")
+    text = failure(result(why, replace(why, promise="nothing_stuck()")), AGAIN, ROOT)
+
+    assert text.startswith("? test_lost_reply[cut]  unknown · seed 7741")
+    assert text.count("Unknown: the machine stalled for 1200 ms") == 1
+    assert "  Promise   drained()\n            nothing_stuck()\n" in text
+
+
+def test_anomalies_that_a_promise_expected_are_no_part_of_the_failure() -> None:
+    shown = verdict("valid", "must_show(kind='lost')", duplicate("Operation op-1 is lost."))
+    text = failure(result(shown, BROKEN), AGAIN, ROOT)
+
+    assert "op-1" not in text
+    assert "duplicate ×1" in text
+
+
+def test_attempts_that_the_machine_spoilt_are_named() -> None:
+    spoilt = result(verdict("unknown", "drained()", why="the machine stalled"))
+    earlier = replace(spoilt, folder=spoilt.folder.with_name("20261120T063000000000"))
+    text = failure(replace(spoilt, earlier=(earlier,)), AGAIN, ROOT)
+
+    assert "attempt 2, the machine stalled before" in text.splitlines()[0]
+    assert text.endswith("store/lost-reply/20261120T063000000000 (the attempt before)")
+
+
+def test_no_payload_and_no_secret_is_shown() -> None:
+    error = event(
+        1300, "api", "raised", error="no answer from redis://:hunter2@10.0.0.1:6379/0\x1b[31m\nok", value="{payload}"
+    )
+    words = duplicate("Operation op-3 broke: amqp://user:p/w@rd@host and password='hunter2'.", (*WITNESS, error))
+    text = failure(result(verdict("invalid", "at_most_once()", words)), AGAIN, ROOT)
+
+    assert "://***@10.0.0.1:6379/0" in text
+    for secret in ("hunter2", "p/w", "hush", "payload", "\x1b", "\r"):
+        assert secret not in text
+    assert all(line.startswith(("✗", "  ")) or not line for line in text.splitlines()), "an event forged a line"
+
+
+def test_more_faults_than_there_are_bars_are_counted() -> None:
+    crowd = [event(950 + n, "nemesis", "fault-start", fault=f"f{n}()", id=f"f{n}", target="broker") for n in range(5)]
+    text = failure(result(BROKEN, events=crowd), AGAIN, ROOT)
+
+    assert "and 3 more faults were on meanwhile" in text
+    assert "kill()" not in text, "a fault that began after the last witness"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("✗ test_x  invalid", {"red": True, "bold": True}),
+        ("? test_x  unknown", {"yellow": True, "bold": True}),
+        ("  Operation op-3 took effect 2 times.", {"bold": True}),
+        ("  Unknown: nothing was judged", {"bold": True}),
+        ("         +0 ms │ client   ok op-3", {}),
+        ("  Promise   drained()", {}),
+        ("            nothing_stuck()", {}),
+        ("  Again     pytest x", {}),
+        ("  … and 6 more; all of them are in results.json", {}),
+        ("", {}),
+    ],
+)
+def test_what_broke_stands_out(line: str, expected: dict[str, bool]) -> None:
+    assert style(line) == expected

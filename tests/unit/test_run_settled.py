@@ -1,0 +1,17 @@
+"""What a drain waits for: everything that was accepted, whether its answer named a task or not."""
+
+from brownout.history.event import Event
+from brownout.run.settled import Settled
+
+
+def ok(key: str, method: str = "POST", task: str | None = None) -> Event:
+    return Event(1, "client", "ok", key, task, data={"method": method})
+
+
+def test_an_accepted_operation_without_a_task_id_is_waited_for_until_its_effect() -> None:
+    settled = Settled(by_effect=True)
+    settled.see([ok("a"), ok("b", task="t"), ok("health", "GET")])
+    assert settled.waiting == {"a", "b"}
+    assert settled.open == {"t": "b"}, "what has no task id has no status to read"
+    settled.see([Event(2, "effects", "effect", "a"), Event(2, "effects", "effect", task="t")])
+    assert settled.waiting == set()
