@@ -1,0 +1,149 @@
+"""What the wire costs: direct, through the built-in wire with its history on, and through a real Toxiproxy.
+
+    python benchmarks/wire.py [--rounds 7] [--requests 20000] [--latency 2000]
+
+Every round runs one slice of each path back to back, in turn, so that a busy machine hits all of them; quote the
+ratios of a round, never absolute numbers. CPU is the proxy process's own, from /proc/PID/stat, over the requests of
+redis-benchmark (P=1, c=50, SET). Latency is that of one client that waits for each PING, as median; "added" is over
+the direct slice of the same round. Needs redis-server and redis-benchmark on PATH, toxiproxy-server to compare with.
+"""
+
+# ruff: noqa: T201 - a script prints
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from brownout.subject.ports import free_port
+from brownout.subject.process import Process
+from brownout.subject.waiting import eventually
+from brownout.wire.toxiproxy import ToxiproxyWire
+
+TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
+# The callback writes as the recorder does: one O_APPEND line an event.
+SERVE = """
+import os, sys, time
+from brownout.wire import Wire
+log = os.open(sys.argv[2], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+wire = Wire(on_event=lambda kind, data: os.write(log, f"{time.monotonic_ns()} {kind} {data}\\n".encode())).start()
+print(wire.edge("benchmark", sys.argv[1]).port, flush=True)
+sys.stdin.read()
+"""
+
+
+@dataclass
+class Way:
+    """One way to Redis, and the process that is in between."""
+
+    name: str
+    port: int
+    pid: int | None = None
+
+    def cpu(self) -> float:
+        """µs the proxy has used so far."""
+        if self.pid is None:
+            return 0.0
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * TICK_US
+
+
+def throughput(path: Way, requests: int) -> tuple[float, float]:
+    """Requests a second, and the proxy's CPU µs for each."""
+    argv = ["redis-benchmark", "-p", str(path.port), "-t", "set", "-c", "50", "-n", str(requests), "-P", "1", "--csv"]
+    before = path.cpu()
+    out = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300).stdout
+    used = path.cpu() - before
+    return float(out.splitlines()[-1].split(",")[1].strip('"')), used / requests
+
+
+def latency(path: Way, requests: int) -> float:
+    """Median µs of a PING by one client that waits for each answer."""
+    took = []
+    with socket.create_connection(("127.0.0.1", path.port)) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(requests):
+            begun = time.perf_counter_ns()
+            sock.sendall(b"PING\r\n")
+            sock.recv(64)
+            took.append(time.perf_counter_ns() - begun)
+    return statistics.median(took) / 1000
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Median, and the range."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def paths(stack: ExitStack, folder: Path) -> list[Way]:
+    """Start Redis and what stands before it."""
+    port = free_port()
+    argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    redis = stack.enter_context(Process.launch("redis", argv, log=folder / "redis.log"))
+    direct = Way("direct", port)
+    eventually(lambda: latency(direct, 1), within=10, what="Redis answers", evidence=redis.tail, ignoring=OSError)
+    wire = subprocess.Popen(
+        [sys.executable, "-c", SERVE, f"127.0.0.1:{port}", str(folder / "history")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    stack.callback(wire.communicate, "", timeout=10)
+    assert wire.stdout
+    found = [direct, Way("wire", int(wire.stdout.readline()), wire.pid)]
+    if shutil.which("toxiproxy-server"):
+        toxiproxy = stack.enter_context(ToxiproxyWire.start(folder / "toxiproxy.log"))
+        found.append(Way("toxiproxy", toxiproxy.edge("benchmark", f"127.0.0.1:{port}").port, toxiproxy.pid))
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--latency", type=int, default=2_000)
+    chosen = parser.parse_args()
+    rate: dict[str, list[float]] = {}
+    cpu: dict[str, list[float]] = {}
+    wait: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ways = paths(stack, folder)
+        for way in ways:  # warm
+            throughput(way, 2000)
+        for turn in range(chosen.rounds):
+            order = ways[turn % len(ways) :] + ways[: turn % len(ways)]
+            for way in order:
+                per_second, used = throughput(way, chosen.requests)
+                rate.setdefault(way.name, []).append(per_second)
+                cpu.setdefault(way.name, []).append(used)
+            for way in order:
+                wait.setdefault(way.name, []).append(latency(way, chosen.latency))
+    added = {name: [w - d for w, d in zip(each, wait["direct"], strict=True)] for name, each in wait.items()}
+    print(f"{chosen.rounds} rounds, SET P=1 c=50 n={chosen.requests}; load {os.getloadavg()[0]:.1f}")
+    print(f"{'path':10} {'CPU µs/request':22} {'req/s of direct':22} {'median PING µs':24} added µs")
+    for name in rate:
+        share = [one / d for one, d in zip(rate[name], rate["direct"], strict=True)]
+        columns = f"{spread(cpu[name], 1):22} {spread(share):22} {spread(wait[name], 0):24} {spread(added[name], 0)}"
+        print(f"{name:10} {columns}")
+    if "toxiproxy" in rate:
+        ours = [w / t for w, t in zip(cpu["wire"], cpu["toxiproxy"], strict=True)]
+        slower = [w / t for w, t in zip(added["wire"], added["toxiproxy"], strict=True)]
+        print(
+            f"wire / toxiproxy: CPU a request {spread(ours)} (aim 0.8), added median latency {spread(slower)} (aim 1)"
+        )
+
+
+if __name__ == "__main__":
+    main()

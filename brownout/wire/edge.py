@@ -1,0 +1,304 @@
+"""One edge of the subject's network: a listening port, where it leads, and the toxics that act on it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from brownout.wire.address import address
+from brownout.wire.armed import Acted, Armed, Counters
+from brownout.wire.errors import AlreadyExists, BadRequest, WireError
+from brownout.wire.link import NO_LINGER, Link
+from brownout.wire.toxics import Toxic, down
+
+if TYPE_CHECKING:
+    from brownout.wire.wire import Wire
+
+Observer = Callable[[int, str, bytes], None]  # connection, stream, chunk
+WATCH_AFTER = 0.02  # s; a dial on one machine is done long before
+EARLY = 1 << 20  # bytes taken from a client while its dial lasts
+
+
+class Edge:
+    """Made by `Wire.edge`. Every method may be called from any thread, the wire's own included.
+
+    While the upstream refuses, a client is answered by RST as soon as it has connected. (A real host refuses
+    the connection itself: that is what `down` does. Toxiproxy closes with FIN.) A client that ends its stream
+    while a dial takes long has left: the dial is given up, so that nothing speaks to the upstream in its name.
+    """
+
+    def __init__(self, wire: Wire, name: str, upstream: str, listen: str = "127.0.0.1:0") -> None:
+        self.name, self.seed, self.loop, self.upstream = name, wire.seed, wire.loop, upstream
+        self.armed: dict[str, Armed] = {}
+        self.observer: Observer | None = None
+        self.enabled = False
+        self._wire = wire
+        self._links: set[Link] = set()
+        self._dials: dict[asyncio.Task[None], float] = {}  # and when they began
+        self._counts = dict.fromkeys(("connected", "closed", "reset", "refused", "abandoned"), 0)
+        self._acted: dict[str, Armed] = {}
+        self._number = 0
+        self._keeper = self._bind(listen)
+        self._host_port: tuple[str, int] = self._keeper.getsockname()
+        self._listener: socket.socket | None = None
+
+    @property
+    def port(self) -> int:
+        """The port the subject connects to. It stays this edge's while the edge is down, too."""
+        return self._host_port[1]
+
+    @property
+    def address(self) -> str:
+        """`host:port` for the subject."""
+        return "{}:{}".format(*self._host_port)
+
+    @property
+    def toxics(self) -> tuple[Toxic, ...]:
+        """Those armed now, upstream first and in the order of adding, as in Toxiproxy; `down` is not among them."""
+        return tuple(sorted((one.toxic for one in self.armed.values()), key=lambda t: str(t.stream), reverse=True))
+
+    @property
+    def counters(self) -> Counters:
+        """A snapshot."""
+
+        def snapshot() -> Counters:
+            return Counters(**self._counts, toxics=tuple((name, one.acted) for name, one in self._acted.items()))
+
+        return self._wire.run(snapshot) if self._wire.running else snapshot()
+
+    def add(self, toxic: Toxic) -> Toxic:
+        """Arm a toxic on live and new connections; the next byte meets it.
+
+        Again with the same name: nothing if it is the same, an update if only attributes or toxicity differ,
+        else AlreadyExists.
+        """
+        self._wire.run(lambda: self._add(toxic))
+        return toxic
+
+    def remove(self, name: str) -> bool:
+        """Heal: take the toxic of that name off; False if there was none."""
+        return self._wire.run(lambda: self._remove(name))
+
+    def heal(self) -> None:
+        """Take everything off, and listen."""
+        self._wire.run(lambda: [self._remove(name) for name in ("down", *self.armed)])
+
+    def down(self) -> None:
+        """Stop listening and close the live connections: `enabled: false`."""
+        self.add(down())
+
+    def up(self) -> None:
+        """Listen again, on the same port."""
+        self.remove("down")
+
+    def reset(self) -> int:
+        """RST to both ends of every live connection, now; how many those were. New ones are not touched."""
+
+        def all_of_them() -> int:
+            live = list(self._links)
+            for link in live:
+                link.reset("wire")
+            return len(live)
+
+        return self._wire.run(all_of_them)
+
+    def redirect(self, upstream: str) -> None:
+        """New connections go to this `host:port`; live ones stay where they are."""
+        address(upstream)
+        self.upstream = upstream
+
+    def tap(self, observer: Observer | None) -> None:
+        """Show every chunk, as it comes in and before any toxic, on the loop's thread. None costs nothing."""
+
+        def change() -> None:
+            self.observer = observer
+            for pipe in [pipe for link in self._links for pipe in (link.up, link.down)]:
+                pipe.route()
+
+        self._wire.run(change)
+
+    def close(self) -> None:
+        """Give the port back; live connections are closed."""
+        self._wire.run(self.dispose)
+
+    # --- from here on: on the loop's thread only
+
+    def move(self, listen: str) -> None:
+        """Listen somewhere else (Toxiproxy's `listen`)."""
+        self.listen(False)
+        keeper, self._keeper = self._keeper, self._bind(listen)
+        keeper.close()
+        self._host_port = self._keeper.getsockname()
+
+    def dispose(self) -> None:
+        """Stop for good."""
+        self.listen(False)
+        self._keeper.close()
+        self._wire.forget(self)
+
+    def listen(self, on: bool) -> int:
+        """Start or stop; stopping closes what is live. Answers how many connections that were."""
+        if on is self.enabled:
+            return 0
+        self.enabled = on
+        if on:
+            self._listener = self._bind(self.address)
+            self._listener.setblocking(False)
+            self._listener.listen(1024)
+            self.loop.add_reader(self._listener, self._accept)
+            return 0
+        assert self._listener
+        self.loop.remove_reader(self._listener)
+        self._listener.close()
+        for dial in self._dials:
+            dial.cancel()
+        live = list(self._links)
+        for link in live:
+            link.abort()
+        return len(live)
+
+    def opening(self) -> list[asyncio.Task[None]]:
+        """Connections that both peers may see already, but for which the loop was not yet there."""
+        return [dial for dial, begun in self._dials.items() if self.loop.time() - begun < WATCH_AFTER]
+
+    def note(self, kind: str, **data: Any) -> None:
+        """Count, and tell."""
+        if kind in self._counts:
+            self._counts[kind] += 1
+        self._wire.tell(kind, {"edge": self.name, **data})
+
+    def gone(self, link: Link) -> None:
+        """Both ends of it are closed."""
+        if link in self._links:
+            self._links.discard(link)
+            self.note("closed", connection=link.number)
+
+    def _add(self, toxic: Toxic) -> None:
+        if toxic.type == "down":
+            if self.enabled:
+                closed = self.listen(False)
+                self.note("toxic-added", toxic=toxic.name, type="down")
+                if closed:
+                    one = self._acted.setdefault("down", Armed(toxic, self._first))
+                    one.acted = Acted(one.acted.connections + closed, closed=one.acted.closed + closed)
+                    self.note("toxic-acted", toxic="down", connections=closed, bytes=0)
+            return
+        old = self.armed.get(toxic.name)
+        if old and old.toxic == toxic:
+            return
+        if old and (old.toxic.type, old.toxic.stream) != (toxic.type, toxic.stream):
+            raise AlreadyExists("toxic already exists")
+        armed = old.updated(toxic) if old else Armed(toxic, self._first)
+        if not old and (before := self._acted.get(toxic.name)):
+            armed.acted = before.acted
+        self.armed[toxic.name] = self._acted[toxic.name] = armed
+        self.note("toxic-added", toxic=toxic.name, **{k: v for k, v in toxic.to_json().items() if k != "name"})
+        for link in list(self._links):
+            link.rearm(armed) if old else link.arm(armed)
+
+    def _remove(self, name: str) -> bool:
+        if name == "down":
+            if was := not self.enabled:
+                self.listen(True)
+        else:
+            was = self.armed.pop(name, None) is not None
+            for link in list(self._links) if was else ():
+                link.disarm(name)
+        if was:
+            self.note("toxic-removed", toxic=name)
+        return was
+
+    def _first(self, toxic: Toxic, connection: int, size: int) -> None:
+        self.note("toxic-acted", toxic=toxic.name, type=toxic.type, connection=connection, bytes=size)
+
+    def _bind(self, listen: str) -> socket.socket:
+        """A bound socket. The first one never listens: it keeps the port while the edge is down."""
+        host, port = address(listen)
+        host = {"": "127.0.0.1", "localhost": "127.0.0.1"}.get(host, host)
+        if not host.startswith("127."):
+            raise BadRequest(f"the built-in wire listens on the loopback alone, not on {host}")
+        sock = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY where it sees this, alone
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as wrong:
+            sock.close()
+            raise WireError(f"listen tcp {host}:{port}: bind: {(wrong.strerror or '').lower()}") from None
+        return sock
+
+    def _accept(self) -> None:
+        assert self._listener
+        for _ in range(1024):
+            try:
+                client, _peer = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):  # nobody is waiting, or the one who was has left
+                return
+            except OSError as wrong:  # no descriptors left: ask again, but not at once
+                self.note("refused", error=str(wrong))
+                self.loop.remove_reader(self._listener)
+                self.loop.call_later(0.1, self._listen_again, self._listener)
+                return
+            client.setblocking(False)
+            self._number += 1
+            dial = self.loop.create_task(self._connect(client, self._number))
+            self._dials[dial] = self.loop.time()
+            dial.add_done_callback(self._dials.pop)
+
+    def _listen_again(self, listener: socket.socket) -> None:
+        if listener is self._listener and self.enabled:
+            self.loop.add_reader(listener, self._accept)
+
+    async def _connect(self, client: socket.socket, number: int) -> None:
+        link = Link(self, number)
+        dial: asyncio.Task[Any] | None = None
+        try:
+            host, port = address(self.upstream)
+            dial = self.loop.create_task(self.loop.create_connection(lambda: link.server, host, port))
+            early = await self._watch(client, dial)
+            await self.loop.connect_accepted_socket(lambda: link.client, client)
+            self._links.add(link)
+            self.note("connected", connection=number)
+            link.open(early)
+        except (OSError, BadRequest) as wrong:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+            self.note("refused", connection=number, error=str(wrong))
+        except asyncio.CancelledError:  # the client has left, or the edge is down
+            self.note("abandoned", connection=number)
+        finally:
+            if not link.opened:
+                if dial:
+                    dial.cancel()
+                for side in (link.client, link.server):
+                    if hasattr(side, "transport"):
+                        side.transport.abort()
+                if not hasattr(link.client, "transport"):
+                    client.close()
+
+    async def _watch(self, client: socket.socket, dial: asyncio.Task[Any]) -> bytes:
+        """Wait for the dial; give it up if the client leaves. What the client has sent by then."""
+        early = bytearray()
+        await asyncio.wait({dial}, timeout=WATCH_AFTER)
+        if not dial.done():
+
+            def look() -> None:
+                try:
+                    data = client.recv(65536)
+                except BlockingIOError:
+                    return
+                except OSError:
+                    data = b""
+                early.extend(data)
+                if not data or len(early) > EARLY:
+                    self.loop.remove_reader(client)
+                if not data:
+                    dial.cancel()
+
+            self.loop.add_reader(client, look)
+            try:
+                await asyncio.wait({dial})
+            finally:
+                self.loop.remove_reader(client)
+        await dial
+        return bytes(early)
