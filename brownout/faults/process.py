@@ -1,0 +1,188 @@
+"""Faults of processes: what a signal does. With the target "broker" they strike Redis itself."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from signal import SIGCONT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, Signals
+
+import psutil
+
+from brownout.faults.lasting import lasting
+from brownout.faults.server import end_broker, pause_broker
+from brownout.faults.strike import Strike, Striker, enlist
+from brownout.plan.duration import Duration, seconds
+from brownout.plan.fault import Fault, FaultKind
+from brownout.subject import table
+from brownout.subject.process import Process
+from brownout.subject.subject import Subject
+from brownout.subject.waiting import NeverHappened, eventually
+
+TARGETS = frozenset({"worker", "api", "relay", "beat", "broker"})
+AGAIN_WITHIN = 20.0  # seconds for a supervisor, or a pool (whose own timer is 5 s), to start the next one
+
+
+def kill() -> Fault:
+    """The main process is killed (SIGKILL); a broker's server is."""
+    return Fault("kill")
+
+
+def terminate(grace: Duration = "10s") -> Fault:
+    """The main process is asked to end (SIGTERM), for a worker a warm shutdown.
+
+    What has not ended `grace` after the signal is killed when the fault heals, as every supervisor does in the end.
+    """
+    return Fault("terminate", {"grace": seconds(grace)})
+
+
+def cold_shutdown(grace: Duration = "10s") -> Fault:
+    """A worker is told to drop what it does and end (SIGQUIT)."""
+    return Fault("cold_shutdown", {"grace": seconds(grace)})
+
+
+def stop(main_only: bool = False) -> Fault:
+    """All of its processes stand still (SIGSTOP), connections stay; then they go on.
+
+    With `main_only` the main process alone does, and its pool works on.
+    """
+    return Fault("stop", {"main_only": True} if main_only else {})
+
+
+def kill_child(n: int = 1) -> Fault:
+    """A worker's nth pool process is killed (SIGKILL), the oldest being the first."""
+    if n < 1:
+        raise ValueError(f"pool processes are counted from 1: n={n}")
+    return Fault("kill_child", {"n": n} if n > 1 else {})
+
+
+def _ended_by(sig: Signals) -> Striker:
+    def striker(subject: Subject, target: str, fault: Fault) -> Strike:
+        if target == "broker":
+            return end_broker(subject, graceful=sig is not SIGKILL)
+        process, deadline = subject.process(target), time.monotonic() + fault.args.get("grace", 0)
+        met = process.alive
+        process.signal(sig)
+
+        def look(_: float) -> str:
+            code = process.returncode if met else None
+            # A killed process that had ended by itself was not killed.
+            if code is None or (sig is SIGKILL and code != -SIGKILL):
+                return ""
+            return f"{process} ended with {code} after {sig.name}"
+
+        def heal() -> None:
+            if process.alive:
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except NeverHappened:
+                    process.signal(SIGKILL)
+                    process.wait(AGAIN_WITHIN)
+            _again(subject, target, process)
+
+        return lasting(look, heal)
+
+    return striker
+
+
+def _again(subject: Subject, target: str, old: Process) -> None:
+    """Wait until the supervisor has started the next one. RuntimeError when it gave up, unless that was planned."""
+    keeper = subject.supervisors[target]
+
+    def again() -> bool:
+        return bool(keeper.gave_up) or (keeper.current is not old and keeper.current.alive)
+
+    eventually(again, within=AGAIN_WITHIN, what=f"{target} is started again", evidence=old.tail)
+    subject.check()
+
+
+def _stopped(subject: Subject, target: str, fault: Fault) -> Strike:
+    if target == "broker":
+        return pause_broker(subject)
+    process, main_only = subject.process(target), bool(fault.args.get("main_only"))
+    struck = [process.pid] if main_only else process.members()
+    (process.signal if main_only else process.signal_group)(SIGSTOP)
+
+    def states() -> list[str]:
+        return [found.state[:1] for pid in struck if process.alive and (found := table.entry(pid))]
+
+    def look(_: float) -> str:
+        now = states()
+        return f"{len(now)} processes of {process} stand still" if now and set(now) <= {"T", "t", "Z"} else ""
+
+    def heal() -> None:
+        (process.signal if main_only else process.signal_group)(SIGCONT)
+        eventually(lambda: "T" not in states(), within=5.0, what=f"{process} goes on")
+
+    return lasting(look, heal)
+
+
+def pool(process: Process) -> list[psutil.Process]:
+    """The living pool processes of a prefork worker, the oldest first; billiard's semaphore tracker is none."""
+    found = []
+    for child in process.children():
+        with suppress(psutil.Error):
+            living = child.status() != psutil.STATUS_ZOMBIE
+            if living and child.ppid() == process.pid and "_tracker" not in " ".join(child.cmdline()):
+                found.append((child.create_time(), child.pid, child))
+    return [child for _, _, child in sorted(found, key=lambda each: each[:2])]
+
+
+def _child_killed(subject: Subject, target: str, fault: Fault) -> Strike:
+    process, n = subject.process(target), fault.args.get("n", 1)
+    children = pool(process)
+    if process.alive and len(children) < n:
+        raise LookupError(f"{process} has {len(children)} pool processes, none is the {n}. (pool: prefork?)")
+    child = children[n - 1] if children else None
+    with suppress(psutil.NoSuchProcess):
+        if child:
+            child.kill()
+
+    def look(within: float) -> str:
+        if child is None:
+            return ""
+        with suppress(psutil.TimeoutExpired):
+            child.wait(within)  # for a kernel on a busy machine: the signal is on its way
+        with suppress(psutil.NoSuchProcess):
+            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+                return ""
+        return f"pool process {child.pid} of {process} is gone"
+
+    def heal() -> None:
+        def again() -> bool:
+            return not process.alive or len([each for each in pool(process) if each != child]) >= len(children)
+
+        eventually(again, within=AGAIN_WITHIN, every=0.05, what=f"{process} has its pool again", evidence=process.tail)
+
+    return lasting(look, heal)
+
+
+_BY_SUPERVISOR = "its supervisor starts it again; the broker starts again with its data"
+enlist(
+    FaultKind("kill", kill, TARGETS, _BY_SUPERVISOR, weaker=lambda _: (terminate(), stop())),
+    _ended_by(SIGKILL),
+)
+enlist(FaultKind("terminate", terminate, TARGETS, _BY_SUPERVISOR), _ended_by(SIGTERM))
+enlist(
+    FaultKind(
+        "cold_shutdown",
+        cold_shutdown,
+        frozenset({"worker"}),
+        "its supervisor starts it again",
+        weaker=lambda fault: (terminate(**fault.args),),
+    ),
+    _ended_by(SIGQUIT),
+)
+enlist(
+    FaultKind(
+        "stop",
+        stop,
+        TARGETS,
+        "SIGCONT",
+        weaker=lambda fault: () if fault.args.get("main_only") else (stop(main_only=True),),
+    ),
+    _stopped,
+)
+enlist(
+    FaultKind("kill_child", kill_child, frozenset({"worker"}), "the pool starts another one"),
+    _child_killed,
+)

@@ -1,0 +1,43 @@
+"""The broker's server as a process: ended and started again with its data, or standing still."""
+
+from __future__ import annotations
+
+from brownout.faults.lasting import lasting
+from brownout.faults.strike import Strike
+from brownout.subject.subject import Subject
+
+
+def end_broker(subject: Subject, *, graceful: bool) -> Strike:
+    """SIGKILL, or SIGTERM when `graceful` (Redis then flushes its files and ends); data return if they are kept."""
+    broker, run = subject.broker, subject.broker.run_id
+    met = broker.state() == "running"
+    broker.end(graceful=graceful)
+
+    def look(_: float) -> str:
+        ended = met and (broker.state() == "ended" or broker.run_id != run)
+        return f"Redis on port {broker.port} ended (its run {run[:8]} is over)" if ended else ""
+
+    def heal() -> None:
+        if broker.state() == "ended":
+            broker.restart()
+            subject.broker_moved()
+
+    return lasting(look, heal)
+
+
+def pause_broker(subject: Subject) -> Strike:
+    """SIGSTOP, or a frozen cgroup: the port accepts and nothing is answered."""
+    broker = subject.broker
+    met = broker.state() != "ended"
+    if met:
+        broker.pause()
+
+    def look(_: float) -> str:
+        return f"Redis on port {broker.port} stands still" if met and broker.state() == "paused" else ""
+
+    def heal() -> None:
+        if broker.state() == "paused":
+            broker.resume()
+            broker.wait_ready()
+
+    return lasting(look, heal)
