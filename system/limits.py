@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """ASGI middleware: 413 when more than `limit` bytes are announced or sent."""
+    """ASGI middleware: 413 when more than `limit` bytes are sent, whatever was announced."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app, self._limit = app, limit

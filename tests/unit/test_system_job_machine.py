@@ -220,4 +220,4 @@ def folder(scratch: Path) -> Path:
 
 def test_a_jobs_life(folder: Path) -> None:
     machine = type("Life", (Life,), {"folder": folder})
-    run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=30))
+    run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=35))

@@ -24,7 +24,11 @@ def numbered(number: int) -> Job:
 def test_it_takes_so_many_and_refuses_the_next_without_waiting() -> None:
     publisher = Publisher(lambda _job: None, LONG)
     assert all(publisher.offer(numbered(number)) for number in range(CAPACITY))
-    assert not publisher.offer(numbered(CAPACITY))
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(publisher.offer(numbered(CAPACITY))), daemon=True)
+    asking.start()
+    asking.join(10)  # for ever, if it waited for room
+    assert answers == [False]
     assert not publisher.stop(0.01)
 
 

@@ -101,6 +101,34 @@ def test_a_retry_is_progress(store: Store, config: Settings) -> None:
         assert not store.retry(job_id, attempt, 0)
 
 
+def test_an_attempt_that_a_later_one_replaced_does_not_run(store: Store) -> None:
+    job_id = store.accept(Request("t", ()))[0].id
+    assert store.start(job_id, 1).run
+    assert store.retry(job_id, 1, 0)
+    assert [store.start(job_id, attempt).run for attempt in (1, 2, 1)] == [False, True, False]
+
+
+@pytest.mark.parametrize("first", ["finish", "fail"])
+@pytest.mark.parametrize("second", ["finish", "fail", "retry", "start"])
+def test_what_ends_first_stands(store: Store, config: Settings, first: str, second: str) -> None:
+    """Two runs of one attempt, side by side."""
+    job_id = store.accept(Request("t", ()))[0].id
+    assert [store.start(job_id, 1).run, store.start(job_id, 1).run] == [True, True]
+    if first == "finish":
+        assert store.finish(job_id, "t", 1)
+    else:
+        store.fail(job_id, ValueError("1"))
+    jobs, effects = rows(config.database, "jobs"), rows(config.database, "effects")
+    if second == "fail":
+        store.fail(job_id, ValueError("2"))
+    else:
+        calls = {"finish": lambda: store.finish(job_id, "t", 2), "retry": lambda: store.retry(job_id, 1, 0)}
+        assert not calls.get(second, lambda: store.start(job_id, 1).run)()
+    assert (rows(config.database, "jobs"), rows(config.database, "effects")) == (jobs, effects)
+    assert len(effects) == (first == "finish")
+    assert rows(config.database, "outbox") == []
+
+
 def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -> None:
     assert store.stats() == {
         "jobs": {}, "unfinished": 0, "oldest_unfinished_seconds": None, "seconds_since": {}, "effects": 0,

@@ -45,7 +45,6 @@ atexit.register(print, "a normal exit")
 threading.Thread(target=threading.Event().wait).start()
 end_process()
 """
-    run = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False
-    )
+    command, environment = [sys.executable, "-c", program], {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
     assert (run.returncode, run.stdout, run.stderr) == (EXIT_CODE, b"", b"")

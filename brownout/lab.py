@@ -1,0 +1,111 @@
+"""What a scenario is written with: a handful of verbs that build a plan, and `run()`, which carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from brownout.plan.duration import Duration, seconds
+from brownout.plan.fault import Fault
+from brownout.plan.operation import Http, Load, Submit
+from brownout.plan.plan import Injection, Plan
+from brownout.plan.promise import Promise
+from brownout.plan.topology import Topology, Workers
+from brownout.plan.trigger import Trigger
+from brownout.run.trial import Result, Setting, run
+from brownout.subject.application import Surface, surface
+
+#: Is told of each result, and says what a person should read of it.
+Report = Callable[[Result], str]
+
+
+class Lab:
+    """One scenario's bench. Describe the subject first, then its load, faults and promises; `run()` ends it.
+
+    A misspelt task, route, target or event is an error of the verb that has it, with the near matches.
+    """
+
+    def __init__(self, setting: Setting, seed: int, report: Report) -> None:
+        application = setting.application
+        topology = Topology(
+            Workers(1 if application.celery else 0, queues=application.queues),
+            servers=1 if application.api else 0,
+            relay=bool(application.relay),
+        )
+        self.plan = Plan(topology, seed=seed)
+        self._setting, self._report = setting, report
+        self._surface: Surface | None = None
+        self.outcomes: list[Outcome] = []
+
+    def topology(self, **changes: Any) -> None:
+        """Change fields of the plan's Topology: `relay=False`, `beat=True`, `env={...}`, ..."""
+        self.plan = replace(self.plan, topology=replace(self.plan.topology, **changes))
+
+    def workers(self, count: int = 1, **changes: Any) -> None:
+        """So many workers, worker-1, worker-2, ...; further fields of Workers by name: `pool`, `concurrency`, ..."""
+        self.topology(workers=replace(self.plan.topology.workers, count=count, **changes))
+
+    def load(self, *loads: Load, lasting: Duration | None = None) -> None:
+        """What clients do; `lasting` ends the loads that have no end of their own."""
+        bounded = tuple(load if lasting is None else load.until(lasting) for load in loads)
+        self.plan = replace(self.plan, load=(*self.plan.load, *bounded))
+        for load in bounded:
+            self._check(load)
+
+    def _check(self, load: Load) -> None:
+        self._surface = self._surface or surface(self._setting.application, self._setting.root)
+        operation = load.operation
+        tasks = self._surface.tasks if isinstance(operation, Submit) else None
+        routes = self._surface.routes if isinstance(operation, Http) else None
+        load.check(tasks, routes)
+
+    def inject(self, fault: Fault, *, on: str, when: Trigger, heal: Trigger | None = None) -> None:
+        """A fault on a target: `when` it strikes, and when it heals (default: when the load has ended)."""
+        injection = Injection(fault, on, when, heal)
+        injection.check(self.plan.topology)
+        self.plan = replace(self.plan, injections=(*self.plan.injections, injection))
+
+    def promise(self, *promises: Promise) -> None:
+        """What must hold. That every fault acted is always promised too."""
+        self.plan = replace(self.plan, promises=(*self.plan.promises, *promises))
+
+    def drain(self, within: Duration) -> None:
+        """How long the subject may take, after everything has healed, to finish what it accepted (default 30 s)."""
+        self.plan = replace(self.plan, drain=seconds(within))
+
+    def run(self) -> Outcome:
+        """Carry the plan out. Raises ValueError for a plan that proves nothing."""
+        result = run(self.plan.validated(), self._setting)
+        self.outcomes.append(Outcome(result, self._report(result)))
+        return self.outcomes[-1]
+
+    def unasked(self) -> str:
+        """Why a test that ends now would be green by accident; empty when it is not."""
+        if not self.outcomes:
+            return "the scenario was never run: end it with lab.run().must_hold()"
+        if any(not each.asked for each in self.outcomes):
+            return "nobody asked what came out of the trial: end it with lab.run().must_hold()"
+        return ""
+
+
+class Outcome:
+    """The result of a trial, and the one assertion of a scenario. `text` is what a person reads of it."""
+
+    def __init__(self, result: Result, text: str) -> None:
+        self._result, self.text = result, text
+        self.asked = False
+
+    @property
+    def result(self) -> Result:
+        """All that came out, for tests that expect something else than a trial that is valid."""
+        self.asked = True
+        return self._result
+
+    def must_hold(self) -> None:
+        """Fail the test unless every promise is valid: an unknown one fails it too."""
+        __tracebackhide__ = True
+        if self.result.validity != "valid":
+            import pytest
+
+            pytest.fail(self.text, pytrace=False)

@@ -1,0 +1,76 @@
+"""What GitHub shows of a run: a job summary and annotations."""
+
+import html
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from brownout.report.row import WORST, Row
+from brownout.report.summary import counted
+from brownout.report.terminal import SIGNS
+
+#: GitHub drops a summary of more than 1 MiB whole, and other steps of the job write to it, too.
+BUDGET = 200_000
+#: It shows no more errors of one step.
+ANNOTATIONS = 10
+
+
+def append_summary(rows: Iterable[Row]) -> None:
+    """Append to $GITHUB_STEP_SUMMARY when there is one, and something to tell."""
+    path, rows = os.environ.get("GITHUB_STEP_SUMMARY"), list(rows)
+    if path and rows:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(summary(rows))
+
+
+def summary(rows: list[Row], budget: int = BUDGET) -> str:
+    """Markdown, the worst first, of at most `budget` bytes; a last line says what was left out."""
+    text = f"### chaos: {counted(rows)}\n\n"
+    ordered = sorted(rows, key=lambda row: (WORST.index(row.validity), -row.seconds))
+    for n, row in enumerate(ordered):
+        entry, left = _entry(row), f"\n… {len(ordered) - n} more trials are left out, for lack of space.\n"
+        if len((text + entry + left).encode()) > budget:
+            return text + left
+        text += entry
+    return text
+
+
+def _entry(row: Row) -> str:
+    facts = [f"seed {row.seed}", f"{row.seconds:.1f} s", *map(_plain, row.faults)]
+    if row.recovery_ms is not None:
+        facts.append(f"recovered in {row.recovery_ms} ms")
+    lines = [f"- {SIGNS[row.validity]} **{_plain(row.name)}** {row.validity} · {' · '.join(facts)}"]
+    lines += [f"  - {_plain(each.sentence)} <sub>{_plain(each.promise)}</sub>" for each in row.findings]
+    if row.validity != WORST[-1]:
+        lines.append(f"  - store: {_plain(row.store)}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    for sign in "\\`*_[]|~#":
+        text = text.replace(sign, f"\\{sign}")
+    return html.escape(text, quote=False)
+
+
+def annotations(rows: Iterable[Row], root: Path) -> list[str]:
+    """One workflow command for each distinct anomaly of a scenario, the worst first, ten at most."""
+    ordered = sorted(rows, key=lambda row: WORST.index(row.validity))
+    first = {(row.scenario, each.kind): (row, each) for row in reversed(ordered) for each in reversed(row.findings)}
+    return [
+        f"::error file={_property(_in_repository(root / row.file))},line={row.line},"
+        f"title={_property(f'chaos: {finding.kind} in {row.name}')}::{_data(finding.sentence)}"
+        for row, finding in reversed(first.values())
+    ][:ANNOTATIONS]
+
+
+def _in_repository(path: Path) -> str:
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    return str(path.relative_to(workspace) if workspace and path.is_relative_to(workspace) else path)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,160 @@
+"""Where the traces of trials are kept: <store>/<scenario>/<time>/, and of how many runs.
+
+A run is one invocation of pytest. `<store>/.runs/<time>-<id>` lists its trials, and each process that adds to it holds
+a shared lock on it: a run whose list can be locked alone is over, however it ended, and may be removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("celery", "kombu", "redis", "fastapi", "uvicorn", "brownout")
+KEPT = 20
+LONGEST = 80
+
+
+def stamp() -> str:
+    """Now, in UTC, to the microsecond; names sort as times do."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+
+
+def new_run() -> str:
+    """A name for a run."""
+    return f"{stamp()}-{uuid.uuid4().hex[:6]}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A directory of traces, as one run sees it; it keeps those of the last `keep` runs, this one included."""
+
+    root: Path
+    run: str
+    keep: int = KEPT
+
+    def place(self, scenario: str) -> Path:
+        """A new directory for one trial, to which `latest` beside it now leads."""
+        list_ = _joined(self.root, self.run)
+        if list_.new:
+            prune(self.root, self.keep)
+        while True:
+            own = self.root / folder_of(scenario) / stamp()
+            list_.add(f"{own.parent.name}/{own.name}")  # before it exists, so that none is ever forgotten
+            # A name is taken by another worker's trial, or the empty folder was just removed: again.
+            with suppress(FileExistsError, FileNotFoundError):
+                own.parent.mkdir(parents=True, exist_ok=True)
+                own.mkdir()
+                (own / "log").mkdir()
+                _lead(own.parent / "latest", own.name)
+                return own
+
+    def partial(self) -> list[Path]:
+        """Trials of this run that came to no result: they were interrupted, or the harness broke."""
+        try:
+            trials = [self.root / line for line in _listed(self.root / ".runs" / self.run)]
+        except FileNotFoundError:
+            return []
+        return [each for each in trials if each.is_dir() and not (each / "results.json").exists()]
+
+
+def folder_of(scenario: str) -> str:
+    """The scenario's name as that of a folder; one that had to be cut ends in a hash of the whole."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", scenario).strip("-.") or "trial"
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - 7]}-{hashlib.blake2b(scenario.encode(), digest_size=3).hexdigest()}"
+
+
+class _List:
+    """The open list of a run."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ignore = path.parents[1] / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")  # what a subject wrote is nobody's to publish
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._fd, fcntl.LOCK_SH)
+        self._fresh = True
+
+    @property
+    def new(self) -> bool:
+        """True once."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+    def add(self, trial: str) -> None:
+        os.write(self._fd, f"{trial}\n".encode())
+
+
+@cache  # held open, and so locked, until this process ends
+def _joined(root: Path, run: str) -> _List:
+    return _List(root / ".runs" / run)
+
+
+def _lead(link: Path, name: str) -> None:
+    fresh = link.with_name(f".{name}")
+    with suppress(OSError):  # a file system without links has the times to look at
+        fresh.symlink_to(name)
+        fresh.replace(link)
+
+
+def prune(root: Path, keep: int) -> None:
+    """Remove the trials of all but the newest `keep` runs; never those of a run that is still going on."""
+    runs = sorted((root / ".runs").iterdir())
+    for run in runs[: max(0, len(runs) - keep)]:
+        with suppress(OSError), run.open("rb") as list_:
+            fcntl.flock(list_, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: it goes on
+            for line in _listed(run):
+                _remove(root, line)
+            run.unlink()
+
+
+def _listed(run: Path) -> list[str]:
+    return list(dict.fromkeys(run.read_text().splitlines()))
+
+
+def _remove(root: Path, trial: str) -> None:
+    scenario, _, name = trial.partition("/")
+    if folder_of(scenario) != scenario or not re.fullmatch(r"\d{8}T\d{12}", name):
+        return  # nothing of ours
+    shutil.rmtree(root / scenario / name, ignore_errors=True)
+    latest = root / scenario / "latest"
+    if latest.is_symlink() and not latest.exists():
+        latest.unlink(missing_ok=True)
+    with suppress(OSError):
+        (root / scenario).rmdir()  # when it is empty
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    """What a reader must know to compare two trials: versions and parts. Nothing of the environment variables."""
+    found = {"python": sys.version.split()[0], "system": f"{platform.system()} {platform.release()}"}
+    return found | versions(*PACKAGES) | more
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of those that are installed, without importing them."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def write(path: Path, content: object) -> None:
+    """Write JSON that a person can read."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")

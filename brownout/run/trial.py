@@ -1,0 +1,341 @@
+"""One execution of a plan: launch, steady state, load and faults, heal, drain, check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from brownout.check.registry import judge_all
+from brownout.check.verdict import Validity, Verdict, merge
+from brownout.history.broker_probe import probe
+from brownout.history.event import Event
+from brownout.history.recorder import Recorder
+from brownout.history.tail import Tail
+from brownout.history.view import History
+from brownout.plan.operation import Http, Submit
+from brownout.plan.plan import Plan
+from brownout.plan.promise import Promise
+from brownout.plan.seed import stream
+from brownout.run import store
+from brownout.run.nemesis import Nemesis
+from brownout.run.settled import Settled
+from brownout.run.watch import Repeated, stall_watch
+from brownout.subject.application import Application
+from brownout.subject.ladder import Rung
+from brownout.subject.subject import Subject
+from brownout.wire.interface import AnyWire
+from brownout.workload.client import CeleryClient, HttpClient
+from brownout.workload.generator import Generator
+
+PUMP = 0.005  # s between two looks at the history
+SAMPLE = 0.2
+READ = 0.25
+ANSWERS_WITHIN = 30.0
+AGAIN_WITHIN = 10.0
+MakeWire = Callable[[int, Callable[[str, dict[str, Any]], None], Path], AnyWire]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of a trial, and where its traces are."""
+
+    scenario: str
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    history: History
+    folder: Path
+    seconds: float
+    earlier: tuple[Result, ...] = field(default=())  # attempts that the machine made worthless
+
+    @property
+    def validity(self) -> Validity:
+        """Invalid before unknown before valid."""
+        return merge(verdict.validity for verdict in self.verdicts)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the machine stalled."""
+        return bool(self.history.kind("machine-stalled"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a trial needs beside its plan."""
+
+    scenario: str
+    application: Application
+    root: Path
+    store: store.Store
+    rung: Rung
+    make_wire: MakeWire
+    phase: Callable[[str], None] = lambda _: None  # told of each phase as it begins
+
+
+def run(plan: Plan, setting: Setting) -> Result:
+    """Run a plan, once more when it is unknown and the machine stalled. Both attempts are kept."""
+    result = Trial(plan, setting).run()
+    if result.validity == "unknown" and result.stalled:
+        return replace(Trial(plan, setting).run(), earlier=(result,))
+    return result
+
+
+class Trial:
+    """Use it once: `run()`. When it is interrupted everything is stopped, and `folder` has what was seen."""
+
+    def __init__(self, plan: Plan, setting: Setting) -> None:
+        self.plan, self.setting = plan, setting
+        self.folder = setting.store.place(setting.scenario)
+        self._path = self.folder / "history.ndjson"
+        self._recorders: dict[str, Recorder] = {}
+        self._tail = Tail(self._path)
+        self._settled = Settled(by_effect=setting.application.effects is not None)
+        self._listener: Callable[[Iterable[Event]], None] = lambda _: None
+        self._act: Callable[[], None] = lambda: None
+        self._missed: list[str] = []
+        self._ends: list[Callable[[], None]] = []  # of the subject's parts; each may be called twice
+
+    def run(self) -> Result:
+        """Carry the plan out and judge it. Raises what the harness itself gets wrong."""
+        begin = time.monotonic()
+        try:
+            with ExitStack() as stack:
+                try:
+                    self._carry_out(stack)
+                except BaseException:
+                    self._abandon(stack)
+                    raise
+        except Exception as error:
+            error.add_note(f"seed {self.plan.seed}; what was seen is in {self.folder}")
+            raise
+        finally:
+            for recorder in self._recorders.values():
+                recorder.close()
+        history = History.load(self._path)
+        verdicts = judge_all(history, self._promises()) + tuple(
+            Verdict("unknown", "the schedule", why=missed) for missed in self._missed
+        )
+        result = Result(self.setting.scenario, self.plan, verdicts, history, self.folder, time.monotonic() - begin)
+        store.write(self.folder / "results.json", _summary(result))
+        return result
+
+    def _abandon(self, stack: ExitStack) -> None:
+        """End everything at once. Nothing heals: what was broken goes, and with it all that a client still waits for.
+
+        What goes wrong meanwhile is less than what went wrong before.
+        """
+        for end in (*reversed(self._ends), stack.close):
+            with suppress(Exception):
+                end()
+
+    def _promises(self) -> tuple[Promise, ...]:
+        more = (Promise("faults_acted"),) if self.plan.injections else ()
+        return (*self.plan.promises, *(each for each in more if each not in self.plan.promises))
+
+    def _carry_out(self, stack: ExitStack) -> None:
+        plan, setting = self.plan, self.setting
+        (self.folder / "plan.json").write_text(plan.to_json() + "\n")
+        (self.folder / "files").mkdir()
+        self._phase("launch")
+        wire_seed = stream(plan.seed, "wire").getrandbits(63)
+        wire = setting.make_wire(wire_seed, self._on_wire, self.folder / "log" / "wire.log")
+        stack.callback(wire.close)
+        self._ends.append(wire.close)
+        subject = Subject(
+            setting.application,
+            plan.topology,
+            wire,
+            root=setting.root,
+            files=self.folder / "files",
+            history=self._path,
+        )
+        stack.callback(subject.stop)
+        self._ends.append(subject.stop)
+        subject.start(setting.rung)
+        parts = {"redis": f"{subject.broker.rung} {subject.broker.version}", "wire": wire.kind}
+        store.write(self.folder / "env.json", store.environment(**parts))
+
+        clients = _Clients(subject, self._recorder("client"))
+        stack.callback(clients.close)
+        effects = setting.application.effects
+        read_effects = effects(self.folder / "files") if effects else lambda: ()
+        watches = self._watches(subject, clients)
+        for watch in watches:
+            watch.start()
+            stack.callback(watch.stop)
+        # `exits` and effects are looked at here, so that triggers see them in the order in which they are recorded.
+        self._look = partial(self._poll, subject, read_effects)
+
+        self._phase("load")
+        nemesis = Nemesis(plan.injections, subject, self._recorder("nemesis"))
+        self._listener, self._act = nemesis.see, nemesis.act
+        generator = Generator(plan.load, plan.seed, clients.call)
+        stack.callback(generator.stop)
+        generator.start()
+        self._pump(lambda: generator.sent and not nemesis.timed, within=None)
+        # An event may still come while anything is under way; when nothing is, it never will.
+        self._pump(
+            lambda: not nemesis.pending and not (nemesis.waiting and (self._settled.waiting or not generator.done)),
+            within=plan.drain,
+        )
+        self._phase("heal")
+        self._act = lambda: None  # what struck from here on would never heal
+        nemesis.heal()
+        self._missed = nemesis.missed
+        self._pump(lambda: generator.done, within=ANSWERS_WITHIN)
+        self._pump(subject.api_ready, within=AGAIN_WITHIN)  # a killed one is started again, and that takes a while
+        clients.probe(plan)
+        self._phase("drain")
+        self._drain(subject, clients)
+        self._phase("check")
+
+    # --- looking
+
+    def _watches(self, subject: Subject, clients: _Clients) -> list[Repeated]:
+        def sample() -> None:
+            self._sample = self._probe(subject)
+
+        def read() -> None:
+            for task, key in list(self._settled.open.items())[:20]:
+                clients.read(key, task)
+
+        sample()
+        watches = [stall_watch(self._recorder("run")), Repeated("broker probe", sample, SAMPLE)]
+        return [*watches, Repeated("status reader", read, READ)]
+
+    def _poll(self, subject: Subject, read_effects: Callable[[], Iterable[Event]]) -> None:
+        for event in read_effects():
+            self._recorder("effects").write(event)
+        subject.exits(_Recorders(self._recorder))
+        events = self._tail.poll()
+        self._settled.see(events)
+        self._listener(events)
+
+    def _pump(self, until: Callable[[], bool], within: float | None) -> bool:
+        deadline = None if within is None else time.monotonic() + within
+        while True:
+            self._look()
+            self._act()
+            if until():
+                return True
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            time.sleep(PUMP)
+
+    def _drain(self, subject: Subject, clients: _Clients) -> None:
+        """Wait until nothing is left: not in a queue, not unacked, not running, and nothing accepted unsettled.
+
+        When something is unsettled and nowhere, it has the application's `recovery` to come back.
+        """
+        quiet_since: float | None = None
+        recovery = self.setting.application.recovery
+
+        def over() -> bool:
+            nonlocal quiet_since
+            if not self._quiet():
+                quiet_since = None
+                return False
+            quiet_since = quiet_since or time.monotonic()
+            patience = recovery + 5 * SAMPLE if self._settled.waiting else 2 * SAMPLE
+            return time.monotonic() - quiet_since > patience
+
+        ended = self._pump(over, within=self.plan.drain)
+        self._probe(subject)
+        left = ", ".join(sorted(self._settled.waiting)[:8])
+        self._recorder("run").record("drained", ok=ended, left=left)
+        for task, key in self._settled.accepted.items():  # what is read from here on is the last word
+            clients.read(key, task)
+        self._look()
+
+    def _quiet(self) -> bool:
+        data = self._sample.data
+        return self._sample.kind == "sample" and not any(
+            (*data["queues"].values(), data["unacked"], self._settled.running)
+        )
+
+    def _probe(self, subject: Subject) -> Event:
+        with subject.broker.client(timeout=1.0) as redis:
+            return probe(redis, self._recorder("broker"), self.setting.application.queues)
+
+    # --- telling
+
+    def _recorder(self, source: str) -> Recorder:
+        return self._recorders.setdefault(source, Recorder(self._path, source))
+
+    def _on_wire(self, kind: str, data: dict[str, Any]) -> None:
+        self._recorder("wire").record(kind, **data)
+
+    def _phase(self, name: str) -> None:
+        self._recorder("run").record("phase", name=name)
+        self.setting.phase(name)
+
+
+class _Clients:
+    """The clients that the plan's operations need, made on first use."""
+
+    def __init__(self, subject: Subject, recorder: Recorder) -> None:
+        self._recorder, self._subject = recorder, subject
+        edge = subject.edges.get("client->api")
+        self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
+        self._celery: CeleryClient | None = None
+
+    def call(self, operation: Http | Submit, key: str, n: int, intended: int) -> None:
+        if isinstance(operation, Http):
+            assert self._http
+            self._http.call(operation, key, n, intended)
+        else:
+            if self._celery is None:
+                self._celery = CeleryClient(self._subject.edges["client->broker"].address, self._recorder)
+            self._celery.call(operation, key, n, intended)
+
+    def read(self, key: str, task: str) -> None:
+        if self._http:
+            self._http.read(key, task)
+
+    def probe(self, plan: Plan) -> None:
+        """One more operation after everything has healed: a worker that lives and does not consume is found by it."""
+        for load in plan.load:
+            if isinstance(load.operation, Submit) or load.operation.method != "GET":
+                return self.call(load.operation, "probe", 0, time.monotonic_ns())
+        return None
+
+    def close(self) -> None:
+        for client in (self._http, self._celery):
+            if client:
+                client.close()
+
+
+class _Recorders(dict[str, Recorder]):
+    """Makes the recorder of a source when it is first asked for."""
+
+    def __init__(self, make: Callable[[str], Recorder]) -> None:
+        self._make = make
+
+    def __missing__(self, source: str) -> Recorder:
+        return self._make(source)
+
+
+def _summary(result: Result) -> dict[str, Any]:
+    return {
+        "scenario": result.scenario,
+        "seed": result.plan.seed,
+        "validity": result.validity,
+        "seconds": round(result.seconds, 3),
+        "verdicts": [
+            {
+                "promise": verdict.promise,
+                "validity": verdict.validity,
+                "why": verdict.why,
+                "anomalies": [
+                    {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
+                     "witness": [event.to_json() for event in each.witness]}
+                    for each in verdict.anomalies
+                ],
+            }
+            for verdict in result.verdicts
+        ],
+    }  # fmt: skip

@@ -1,0 +1,71 @@
+"""Which application is tested, and how it is told where its broker, its backend and its files are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from brownout.history.event import Event
+
+#: Reads the effects that were done since the last call; made for one trial's directory.
+EffectReader = Callable[[], Iterable[Event]]
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application, unchanged. Everything is given to it by its environment.
+
+    `celery` is what `celery -A` takes (None: there is no worker), `api` an ASGI application "module:attribute" or
+    "module:factory()", `relay` and other helpers an argv after `python`. In the values of `env`, {broker} and {backend}
+    become Redis URLs and {files} a directory of the trial. `ready` is a path that answers 200 when the API can work,
+    `status` one that tells a task's state, with {task} in it. `state`, `result` and `task` name fields of the JSON
+    answers. `effects` makes, for the trial's directory, the reader of what was really done; None when nothing outside
+    Celery tells. `recovery` is how long (seconds) a job may be in no queue and on no worker before the application
+    itself brings it back, 0 for one that never does: what has been nowhere for longer is lost.
+    """
+
+    celery: str | None = None
+    api: str | None = None
+    relay: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    queues: tuple[str, ...] = ("celery",)
+    ready: str = "/"
+    status: str | None = None
+    task: str = "task_id"
+    state: str = "task_status"
+    result: str = "task_result"
+    effects: Callable[[Path], EffectReader] | None = None
+    recovery: float = 0.0
+
+    def environment(self, **places: object) -> dict[str, str]:
+        """`env` with its places filled in; KeyError when it names a place that there is not."""
+        return {name: value.format_map({key: str(place) for key, place in places.items()})
+                for name, value in self.env.items()}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What an application offers, for misspelt names to be found before anything runs."""
+
+    tasks: tuple[str, ...]
+    routes: tuple[str, ...]
+
+
+@cache
+def surface(application: Application, root: Path) -> Surface:
+    """Import the application in a process of its own and ask it. Raises ValueError with the reason when it can't be."""
+    places = {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1", "files": os.devnull}
+    argv = [sys.executable, "-m", "brownout.subject.surface", application.celery or "", application.api or ""]
+    env = {**os.environ, **application.environment(**places)}
+    done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        raise ValueError(f"the application can't be imported:\n{done.stderr[-2_000:]}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]))

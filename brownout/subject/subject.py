@@ -1,0 +1,170 @@
+"""The running subject of one trial: its broker, its wire and its processes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+
+from brownout.history.recorder import Recorder
+from brownout.history.tail import Tail
+from brownout.plan.topology import Topology
+from brownout.subject import ladder
+from brownout.subject.application import Application
+from brownout.subject.ports import free_port
+from brownout.subject.process import Process
+from brownout.subject.redis_server import RedisServer
+from brownout.subject.supervisor import Supervisor, supervise
+from brownout.subject.waiting import eventually
+from brownout.wire.interface import AnyEdge, AnyWire
+
+READY_WITHIN = 30.0
+
+
+class Subject:
+    """Start it, break it, stop it. `files` is the directory that is the application's own."""
+
+    def __init__(
+        self, application: Application, topology: Topology, wire: AnyWire, *, root: Path, files: Path, history: Path
+    ) -> None:
+        self.application, self.topology, self.wire = application, topology, wire
+        self.root, self.files, self.history = root, files, history
+        self.broker: RedisServer
+        self.api_port = 0
+        self.edges: dict[str, AnyEdge] = {}
+        self.supervisors: dict[str, Supervisor] = {}
+        self._told: dict[str, int] = {}
+        self._stack = ExitStack()
+        self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
+
+    def start(self, rung: ladder.Rung) -> None:
+        """Start everything and return when there is evidence that it works. Raises NeverHappened, OSError."""
+        log = self.history.parent / "log"
+        server = ladder.server(rung, persistence=self.topology.persistent, log=log / "redis.log")
+        self.broker = self._stack.enter_context(server)
+        if "api" in self.topology.processes:
+            self.api_port = free_port()
+            self._edge("client->api", self.api_port)
+        self._edge("client->broker", self.broker.port)
+        for name in self.topology.processes:
+            self._launch(name, log / f"{name}.log")
+        self.wait_ready(READY_WITHIN)
+
+    def _edge(self, name: str, port: int) -> AnyEdge:
+        edge = self.wire.edge(name, f"127.0.0.1:{port}")
+        self.edges[name] = edge
+        return edge
+
+    def _launch(self, name: str, log: Path) -> None:
+        broker, backend = (self._edge(f"{name}->{end}", self.broker.port) for end in ("broker", "backend"))
+        own = self.application.environment(
+            broker=f"redis://{broker.address}/0", backend=f"redis://{backend.address}/1", files=self.files
+        )
+        tap = {
+            "BROWNOUT_HISTORY": str(self.history),
+            "BROWNOUT_SOURCE": name,
+            "BROWNOUT_APP": self.application.api or "",
+            "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
+        }
+        env = {**own, **self.topology.env, **tap}
+        workers = name.startswith("worker-")
+        self.supervisors[name] = supervise(
+            name,
+            [sys.executable, "-m", *self._command(name)],
+            log=log,
+            env=env,
+            cwd=self.root,
+            budget=self.topology.workers.restarts if workers else 20,
+        )
+        self._stack.callback(self.supervisors[name].stop, signal.SIGKILL)
+
+    def _command(self, name: str) -> list[str]:
+        celery = ["celery", "-A", str(self.application.celery)]
+        role = name.partition("-")[0]
+        if role == "api":
+            where = ["--host", "127.0.0.1", "--port", str(self.api_port)]
+            return ["uvicorn", "brownout.history.api_tap:app", *where]
+        if role == "relay":
+            return list(self.application.relay)
+        if role == "beat":
+            return [*celery, "beat", "--loglevel", "INFO", "--schedule", str(self.files / "schedule")]
+        workers = self.topology.workers
+        options = ["-P", workers.pool, "-c", str(workers.concurrency), "-n", f"{name}@%h", *workers.options]
+        queues = ["-Q", ",".join(workers.queues or self.application.queues)]
+        return [*celery, "worker", "-I", "brownout.history.celery_tap", "--loglevel", "INFO", *queues, *options]
+
+    # --- what the nemesis takes hold of
+
+    def process(self, name: str) -> Process:
+        """The process of this name that runs now."""
+        return self.supervisors[name].current
+
+    def reach(self, target: str) -> list[AnyEdge]:
+        """The edges that a target names: one ("worker-1->broker"), or those of all processes of a role."""
+        source, _, end = target.partition("->")
+        named = {name: name.partition("->") for name in self.edges}
+        return [
+            self.edges[name]
+            for name, (own, _, to) in named.items()
+            if to == end and (own == source or own.startswith(f"{source}-"))
+        ]
+
+    def broker_moved(self) -> None:
+        """The broker was started again, perhaps on another port (a container's moves): lead every edge to it."""
+        for name, edge in self.edges.items():
+            if not name.endswith("->api"):
+                edge.redirect(f"127.0.0.1:{self.broker.port}")
+
+    # --- what the trial asks
+
+    def wait_ready(self, within: float) -> None:
+        """Wait until every worker consumes and the API says that it is ready."""
+        tail, ready = Tail(self.history), set[str]()
+        workers = {name for name in self.topology.processes if name.startswith("worker-")}
+
+        def works() -> bool:
+            self.check()
+            ready.update(event.source for event in tail.poll() if event.kind == "ready")
+            return workers <= ready and self._consumers() >= len(workers) and self.api_ready()
+
+        eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails)
+
+    def _consumers(self) -> int:
+        with self.broker.client() as client:
+            return sum(each["cmd"] == "brpop" for each in client.client_list())
+
+    def api_ready(self) -> bool:
+        """Whether the API says so, asked directly; true when there is none."""
+        if not self.api_port:
+            return True
+        try:
+            url = f"http://127.0.0.1:{self.api_port}{self.application.ready}"
+            return self._http.get(url).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def check(self) -> None:
+        """Raise RuntimeError when a process was given up by its supervisor."""
+        for each in self.supervisors.values():
+            if each.gave_up and self.topology.workers.restarts:
+                raise RuntimeError(f"{each.gave_up}\n{each.current.tail()}")
+
+    def exits(self, recorder: Mapping[str, Recorder]) -> None:
+        """Record the ends of processes that were not told yet."""
+        for name, each in self.supervisors.items():
+            told = self._told.get(name, 0)
+            for end in each.exits[told:]:
+                recorder[name].record("exit", at=end.at, code=end.code, ended=end.pid)
+            self._told[name] = len(each.exits)
+
+    def tails(self) -> str:
+        """The ends of all logs."""
+        return "\n".join(each.current.tail(8) for each in self.supervisors.values())
+
+    def stop(self) -> None:
+        """End everything, the newest first."""
+        self._stack.close()

@@ -1,0 +1,124 @@
+"""The clients of the subject: each call says what it intends before it sends, and what it learnt after."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from brownout.history.event import now
+from brownout.history.recorder import Recorder
+from brownout.plan.operation import Http, Submit
+from brownout.subject.application import Application
+
+#: Longer than every bound that a scenario may promise; an answer that takes longer is none.
+TIMEOUT = 15.0
+BODY = 1_000  # characters of an answer that are kept
+KEY_HEADER = "Idempotency-Key"
+
+
+def filled(value: Any, key: str, n: int) -> Any:
+    """The value with "{key}" and "{n}" replaced in every text of it."""
+    if isinstance(value, str):
+        return value.replace("{key}", key).replace("{n}", str(n))
+    if isinstance(value, dict):
+        return {name: filled(each, key, n) for name, each in value.items()}
+    return [filled(each, key, n) for each in value] if isinstance(value, list) else value
+
+
+class HttpClient:
+    """Sends requests to the API over the edge client->api."""
+
+    def __init__(self, application: Application, address: str, recorder: Recorder) -> None:
+        self._application, self._recorder = application, recorder
+        # A connection for each request: on a kept one, a server that closes it races with the next request.
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=f"http://{address}", timeout=TIMEOUT, limits=limits, trust_env=False)
+
+    def call(self, operation: Http, key: str, n: int, intended: int) -> None:
+        """Make one request and record its `invoke` and its outcome.
+
+        Up to 399 it is `ok`; 4xx is a definite `fail`, and so is a refused connection; of a 5xx, a time-out or a broken
+        connection nobody knows what it did: `info`.
+        """
+        asked: dict[str, Any] = {"op": "http", "method": operation.method, "path": operation.path}
+        self._recorder.record("invoke", key=key, **asked, intended=intended)
+        path = filled(operation.path, key, n)  # told as the route has it, so that promises can name it
+        headers = {KEY_HEADER: key} if operation.method != "GET" else {}
+        headers |= {name: filled(value, key, n) for name, value in operation.headers.items()}
+        body: dict[str, Any] = {} if operation.json is None else {"json": filled(operation.json, key, n)}
+        try:
+            answer = self._http.request(operation.method, path, headers=headers, **body)
+        except httpx.ConnectError as error:
+            self._recorder.record("fail", key=key, **asked, intended=intended, error=_name(error))
+        except httpx.HTTPError as error:
+            self._recorder.record("info", key=key, **asked, intended=intended, error=_name(error))
+        else:
+            status = answer.status_code
+            kind = "ok" if status < 400 else "fail" if status < 500 else "info"
+            content = _json(answer)
+            task = content.get(self._application.task) if isinstance(content, dict) else None
+            told = answer.text[:BODY]
+            self._recorder.record(kind, key=key, task=task, **asked, intended=intended, status=status, body=told)
+
+    def read(self, key: str, task: str) -> str | None:
+        """Read and record a task's status; None when the API did not tell one."""
+        if self._application.status is None:
+            return None
+        invoked = now()
+        try:
+            answer = self._http.get(self._application.status.replace("{task}", task), timeout=5.0)
+        except httpx.HTTPError:
+            return None
+        content = _json(answer)
+        if answer.status_code >= 400 or not isinstance(content, dict):
+            return None
+        state = str(content.get(self._application.state))
+        result = json.dumps(content.get(self._application.result))[:BODY]
+        self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked)
+        return state
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+
+class CeleryClient:
+    """Submits tasks by name over the edge client->broker, as any program with Celery would."""
+
+    def __init__(self, address: str, recorder: Recorder) -> None:
+        from celery import Celery  # the application decides which
+
+        self._recorder = recorder
+        self._app = Celery("brownout-client", broker=f"redis://{address}/0", set_as_current=False)
+        timeouts = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
+        self._app.conf.update(broker_transport_options=timeouts)
+
+    def call(self, operation: Submit, key: str, n: int, intended: int) -> None:
+        """Send one task under an id that is its key, and record `invoke` and outcome."""
+        asked: dict[str, Any] = {"op": "submit", "name": operation.task, "intended": intended}
+        self._recorder.record("invoke", key=key, task=key, **asked)
+        args, kwargs = filled(list(operation.args), key, n), filled(dict(operation.kwargs), key, n)
+        options = {"headers": {"idempotency_key": key}, **operation.options}
+        try:
+            self._app.send_task(operation.task, args, kwargs, task_id=key, **options)
+        except Exception as error:  # whatever kombu raises: the message may be there or not
+            self._recorder.record("info", key=key, task=key, **asked, error=_name(error))
+        else:
+            self._recorder.record("ok", key=key, task=key, **asked)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._app.close()
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None

@@ -1,0 +1,56 @@
+"""The reference system as the application under test, with times short enough for a test and long enough to be true."""
+
+import os
+from unittest import mock
+
+import pytest
+
+from brownout.history.effects import sqlite_effects
+from brownout.subject.application import Application
+from system.settings import Settings
+
+SETTINGS = {
+    "SYSTEM_BROKER_URL": "{broker}",
+    "SYSTEM_RESULT_URL": "{backend}",
+    "SYSTEM_DATABASE": "{files}/system.db",
+    "SYSTEM_PACE": "0.03",  # the documents' five seconds become 0.15
+    "SYSTEM_BROKER_TIMEOUT": "1",
+    "SYSTEM_VISIBILITY_TIMEOUT": "6",
+    "SYSTEM_SOFT_TIME_LIMIT": "2",
+    "SYSTEM_TIME_LIMIT": "3",
+    "SYSTEM_BACKOFF_MAX": "2",
+    "SYSTEM_QUEUE_PATIENCE": "3",
+    "SYSTEM_WEDGE_SECONDS": "3",
+}
+
+
+def settings() -> Settings:
+    """The settings that the system's processes have, for bounds that follow from them."""
+    fixed = {name: value for name, value in SETTINGS.items() if "{" not in value}
+    with mock.patch.dict(os.environ, fixed):
+        return Settings(_env_file=None)
+
+
+def recovery_bound() -> float:
+    """Seconds after which a job that is nowhere is published again: the longest lease, and the relay's own steps.
+
+    A run's lease is the longest; the publisher may have taken the outbox entry just before, and an entry that was
+    published twice waits twice as long.
+    """
+    the = settings()
+    return max(the.run_lease, 2 * the.queue_patience) + the.publish_lease + the.relay_interval
+
+
+@pytest.fixture(scope="session")
+def application() -> Application:
+    return Application(
+        celery="system.worker",
+        api="system.main:app",
+        relay=("system.relay",),
+        env=SETTINGS,
+        queues=("celery", "cpu"),
+        ready="/health-check/ready",
+        status="/task-status/{task}",
+        recovery=recovery_bound(),
+        effects=sqlite_effects("system.db", "SELECT id, key, name, at FROM effects WHERE id > ? ORDER BY id"),
+    )

@@ -1,0 +1,22 @@
+"""The periodic task, when the broker is away and when beat dies."""
+
+import pytest
+
+from brownout import Fault, Lab, after, at, kill, post, refuse
+from tests.chaos.promises import jobs_end_once
+
+pytestmark = pytest.mark.chaos
+ENV = {"SYSTEM_TICK_SECONDS": "0.5"}
+
+
+@pytest.mark.parametrize(("fault", "target"), [(kill(), "beat"), (refuse(), "beat->broker")], ids=["killed", "refused"])
+def test_each_period_is_worked_off_at_most_once(lab: Lab, fault: Fault, target: str) -> None:
+    """Whatever happens to beat, no period's work is done twice, and jobs are not disturbed."""
+    lab.topology(beat=True, env=ENV)
+    lab.load(post("/process-data", json={"n": "{n}"}, every="150ms", count=16))
+    lab.inject(fault, on=target, when=at("1s"), heal=after("1s"))
+    lab.promise(*jobs_end_once(besides=("system.tick",)))
+    outcome = lab.run()
+    outcome.must_hold()
+    ticks = [event.task for event in outcome.result.history.kind("effect") if event.data["name"] == "system.tick"]
+    assert len(ticks) == len(set(ticks)) >= 2

@@ -1,0 +1,95 @@
+"""The broker is killed, stands still, fills up, refuses, goes silent, and comes back."""
+
+import pytest
+
+from brownout import (
+    Fault,
+    Lab,
+    after,
+    answers,
+    at,
+    blackhole,
+    cut,
+    disconnect,
+    flap,
+    freeze,
+    half_open,
+    kill,
+    latency,
+    loading,
+    out_of_clients,
+    out_of_memory,
+    post,
+    read_only,
+    refuse,
+    reset,
+    spike,
+    started,
+    stop,
+    submit,
+)
+from tests.chaos.promises import by_name, jobs_end_once, published_in_time
+
+pytestmark = pytest.mark.chaos
+JOBS = post("/process-data", json={"n": "{n}"}, every="80ms", count=16)
+ANSWERED = answers({202}, within="2s", path="/process-data")
+
+STATES = [kill(), stop(), out_of_memory(), read_only(), loading(), out_of_clients(), freeze(), disconnect()]
+NETWORK = [refuse(), blackhole(), half_open(), latency("300ms", "100ms"), spike("2s", nth=20), cut(), reset(),
+           flap(times=2, down="500ms", up="500ms")]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", STATES, ids=str)
+def test_the_broker_fails(lab: Lab, fault: Fault) -> None:
+    """Redis is in trouble for two seconds, with its data kept: every request is answered, every job ends once."""
+    lab.load(JOBS)
+    lab.inject(fault, on="broker", when=started(nth=3), heal=after("2s"))
+    lab.promise(*jobs_end_once(), ANSWERED)
+    lab.run().must_hold()
+
+
+ON_BOTH = [pytest.param(fault, wire, marks=pytest.mark.wire(wire), id=f"{fault}-{wire}")
+           for fault in NETWORK for wire in sorted(fault.kind.wires)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "wire"), ON_BOTH)
+def test_the_way_to_the_broker_fails(lab: Lab, fault: Fault, wire: str) -> None:
+    """All edges to Redis are in trouble for two seconds, on each wire that can do it: every job ends once."""
+    lab.load(JOBS)
+    lab.inject(fault, on="broker", when=started(nth=3), heal=after("2s"))
+    lab.promise(*jobs_end_once(), ANSWERED)
+    outcome = lab.run()
+    assert f'"wire": "{wire}"' in (outcome.result.folder / "env.json").read_text()
+    outcome.must_hold()
+
+
+def test_one_worker_is_cut_off(lab: Lab) -> None:
+    """One worker's way to its broker is silent; the other one works on."""
+    lab.workers(2)
+    lab.load(JOBS)
+    lab.inject(blackhole(), on="worker-1->broker", when=started(nth=3), heal=after("4s"))
+    lab.promise(*jobs_end_once(), ANSWERED)
+    lab.run().must_hold()
+
+
+def test_the_result_backend_takes_nothing_down(lab: Lab) -> None:
+    """Results of tasks that were sent past the store go nowhere for a while; every task is done, once."""
+    lab.load(submit("system.divide", 1, 2, every="80ms", count=12))
+    lab.inject(refuse(), on="worker->backend", when=started(nth=3), heal=after("2s"))
+    lab.promise(*by_name())
+    lab.run().must_hold()
+
+
+def half_open_publishers(lab: Lab) -> None:
+    """First the relay gets work, and with it a connection; then it and the API lose theirs without being told."""
+    lab.load(post("/process-data", json={"n": "{n}"}, every="250ms", count=24))
+    lab.inject(refuse(), on="api->broker", when=at("300ms"), heal=after("1s"))
+    lab.inject(half_open(), on="api->broker", when=at("4s"), heal=after("16s"))
+    lab.inject(half_open(), on="relay->broker", when=at("4s"), heal=after("16s"))
+
+
+def test_dead_links_do_not_stop_publishing(lab: Lab) -> None:
+    """Links that are dead without a word: their owners give up on them in time, and publish on new ones."""
+    half_open_publishers(lab)
+    lab.promise(*jobs_end_once(), published_in_time())
+    lab.run().must_hold()

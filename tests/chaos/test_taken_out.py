@@ -1,0 +1,94 @@
+"""Each part of the system that keeps a promise is taken out once, and a scenario must show what it kept away.
+
+The promises are those of the other scenarios; here one of them must break, with the anomaly that is named.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from brownout import (
+    Application,
+    Lab,
+    after,
+    at_least_once,
+    attempts_within,
+    effectively_once,
+    kill,
+    must_show,
+    post,
+    refuse,
+    started,
+    stop,
+    submit,
+)
+from tests.chaos.conftest import settings
+from tests.chaos.promises import published_in_time
+from tests.chaos.service import Service
+from tests.chaos.test_broker import half_open_publishers
+
+pytestmark = pytest.mark.chaos
+JOBS = post("/process-data", json={"n": "{n}"}, every="80ms", count=20)
+
+
+@pytest.fixture
+def application(application: Application, request: pytest.FixtureRequest) -> Application:
+    return replace(application, **getattr(request, "param", {}))
+
+
+def taken_out(**parts: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("application", [parts], indirect=True, ids=["taken-out"])
+
+
+@taken_out(api="tests.chaos.without.outbox:app")
+def test_without_the_outbox_a_refused_publish_loses_the_job(lab: Lab) -> None:
+    lab.load(JOBS)
+    lab.inject(refuse(), on="api->broker", when=started(nth=2), heal=after("1s"))
+    lab.promise(must_show("lost", under=at_least_once()))
+    lab.run().must_hold()
+
+
+@pytest.mark.parametrize("wire", [pytest.param(w, marks=pytest.mark.wire(w)) for w in ("builtin", "toxiproxy")])
+def test_without_the_relay_a_refused_publish_loses_the_job(lab: Lab, wire: str) -> None:
+    lab.topology(relay=False)
+    lab.load(JOBS)
+    lab.inject(refuse(), on="api->broker", when=started(nth=2), heal=after("1s"))
+    lab.promise(must_show("lost", under=at_least_once()))
+    lab.run().must_hold()
+
+
+@taken_out(celery="tests.chaos.without.key")
+def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
+    lab.workers(2)
+    lab.load(JOBS)
+    pause = after(settings().visibility_timeout + settings().mutex_expire + 3)
+    lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2), heal=pause)
+    lab.promise(must_show("duplicate", under=effectively_once()))
+    lab.run().must_hold()
+
+
+@taken_out(celery="tests.chaos.without.late_acks")
+def test_without_late_acks_a_dead_worker_takes_its_task_along(lab: Lab) -> None:
+    lab.topology(env={"SYSTEM_PACE": "0.2"})  # a second each, to be killed well after the early ack
+    lab.load(submit("system.divide", 1, 2, every="80ms", count=4))
+    lab.inject(kill(), on="worker-1", when=started(nth=2, delay="300ms"))
+    lab.promise(must_show("lost", under=at_least_once()))
+    lab.run().must_hold()
+
+
+@taken_out(api="tests.chaos.without.socket_timeout:app", relay=("tests.chaos.without.socket_timeout",))
+def test_without_socket_timeouts_silence_stops_all_publishing(lab: Lab) -> None:
+    half_open_publishers(lab)
+    lab.promise(must_show("late", under=published_in_time()))
+    lab.run().must_hold()
+
+
+@taken_out(celery="tests.chaos.without.retry_limit")
+def test_without_the_retry_limit_a_service_that_stays_down_is_called_for_ever(lab: Lab) -> None:
+    with Service(failures=1_000) as service:
+        lab.topology(env={"SYSTEM_SERVICE_URL": service.url})
+        lab.load(post("/deliver", json={"n": "{n}"}, every="100ms", count=2))
+        lab.inject(kill(), on="worker-1", when=started(nth=2))
+        lab.drain("16s")
+        lab.promise(must_show("overtried", under=attempts_within(settings().max_retries)))
+        lab.run().must_hold()
