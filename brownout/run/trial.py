@@ -175,6 +175,7 @@ class Trial:
         self._listener, self._act = nemesis.see, nemesis.act
         generator = Generator(plan.load, plan.seed, clients.call)
         stack.callback(generator.stop)
+        self._ends.append(generator.abandon)
         generator.start()
         self._pump(lambda: generator.sent and not nemesis.timed, within=None)
         # An event may still come while anything is under way; when nothing is, it never will.

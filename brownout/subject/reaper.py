@@ -47,6 +47,14 @@ def end_marked(run: str) -> None:
                 os.kill(int(path.parent.name), signal.SIGKILL)
 
 
+def end_inside(directories: list[str]) -> None:
+    """End every process that works in a directory of the run's own: Redis wipes the environment that marks it."""
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if str(path.readlink()) in directories:
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
 def remove_containers(label: str, sweeps: int) -> None:
     """Remove the run's containers; more than once when a request of the dead run may still be on its way."""
     from brownout.subject import docker_api
@@ -64,6 +72,7 @@ def clean(run: str, held: dict[str, dict[str, Any]], orderly: bool) -> None:
             with contextlib.suppress(TimeoutError):
                 table.end_group(each["pid"], each["started"])
     end_marked(run)
+    end_inside([each["directory"] for each in held.values() if "directory" in each])
     for each in held.values():
         if "label" in each:
             remove_containers(each["label"], 1 if orderly else 4)

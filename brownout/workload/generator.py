@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 from brownout.history.event import now
 from brownout.plan.operation import Http, Load, Submit
@@ -13,28 +13,65 @@ from brownout.plan.seed import stream
 THREADS = 64
 NS = 1_000_000_000
 Call = Callable[[Submit | Http, str, int, int], None]  # operation, key, number, intended time
+Job = tuple[Submit | Http, str, int, int]
 
 
 class Generator:
-    """Open-loop: a thread hands operations out by the clock, a pool carries them out.
+    """Open-loop: a thread hands operations out by the clock, others carry them out.
 
-    When more than `THREADS` of them hang, the next ones begin late; `intended` tells, so latency is not hidden.
+    When more than `THREADS` of them hang, the next ones begin late; `intended` tells, so latency is not hidden. The
+    threads are daemons: a run that is interrupted does not wait for what a client still waits for.
     """
 
     def __init__(self, loads: Iterable[Load], seed: int, call: Call) -> None:
         self._call, self._stop = call, threading.Event()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="client")
-        self._running: list[Future[None]] = []
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._change = threading.Condition()
+        self._open = self._threads = 0
+        self._abandoned = False
+        self._wrong: Exception | None = None
         schedule: list[tuple[float, int, Load]] = []
         for number, load in enumerate(loads):
             chance = stream(seed, "load", number)
             schedule += [(time, number, load) for time in load.times(chance)]
         self._schedule = sorted(schedule, key=lambda entry: entry[:2])
-        self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
+        self._clock = threading.Thread(target=self._run, name="generator", daemon=True)
 
     def start(self) -> None:
         """Begin; the load's time counts from now."""
-        self._thread.start()
+        self._clock.start()
+
+    @property
+    def sent(self) -> bool:
+        """Whether every operation was begun."""
+        return not self._clock.is_alive()
+
+    @property
+    def done(self) -> bool:
+        """Whether every operation was begun and came back."""
+        return self.sent and not self._open
+
+    def stop(self) -> None:
+        """Begin no more, and wait for what was begun. Raises what a call raised, a mistake of the harness."""
+        self._end()
+        with self._change:
+            self._change.wait_for(lambda: self._abandoned or not self._open)
+        if self._wrong:
+            raise self._wrong
+
+    def abandon(self) -> None:
+        """Begin no more, and forget what was begun: a `stop` that follows waits for nothing."""
+        self._end()
+        self._abandoned = True
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._clock.ident is not None:
+            self._clock.join()
+        with self._change:
+            for _ in range(self._threads):
+                self._jobs.put(None)  # behind the jobs that wait: they are carried out
+            self._threads = 0
 
     def _run(self) -> None:
         begin, count = now(), dict.fromkeys((number for _, number, _ in self._schedule), 0)
@@ -45,24 +82,22 @@ class Generator:
             count[number] += 1
             n = count[number]
             key = f"op-{number}-{n}" if number else f"op-{n}"
-            self._running.append(self._pool.submit(self._call, load.operation, key, n, intended))
+            self._hand_out((load.operation, key, n, intended))
 
-    @property
-    def done(self) -> bool:
-        """Whether every operation was begun and came back."""
-        return not self._thread.is_alive() and all(each.done() for each in self._running)
+    def _hand_out(self, job: Job) -> None:
+        with self._change:
+            self._open += 1
+            if self._threads < min(self._open, THREADS):
+                self._threads += 1
+                threading.Thread(target=self._work, name=f"client-{self._threads}", daemon=True).start()
+            self._jobs.put(job)
 
-    @property
-    def sent(self) -> bool:
-        """Whether every operation was begun."""
-        return not self._thread.is_alive()
-
-    def stop(self) -> None:
-        """Begin no more. Raises what a call raised, which would be a mistake of the harness."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        for each in self._running:
-            if not each.cancelled():
-                each.result()
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                self._call(*job)
+            except Exception as error:
+                self._wrong = self._wrong or error
+            with self._change:
+                self._open -= 1
+                self._change.notify_all()

@@ -29,7 +29,7 @@ from brownout.wire import (
     swallow,
     timeout,
 )
-from tests.integration.wire_peers import PATIENCE, Upstream, ending, exactly, refused, seconds, silent, upstream
+from tests.kit.wire_peers import PATIENCE, Upstream, ending, exactly, refused, seconds, silent, upstream
 
 
 @pytest.fixture
@@ -527,7 +527,7 @@ def test_misuse_is_refused(wire: Wire, edge: Edge, up: Upstream) -> None:
 
 
 def test_close_leaves_no_thread_port_or_connection(up: Upstream) -> None:
-    before = psutil.Process().num_fds()
+    before, threads = psutil.Process().num_fds(), set(threading.enumerate())  # other tests may share subjects
     wire = Wire().start()
     edge = wire.edge("e", up.address)
     client, server = up.pair(edge)
@@ -538,7 +538,7 @@ def test_close_leaves_no_thread_port_or_connection(up: Upstream) -> None:
     wire.close()
     wire.close()
     assert ending(client) == (b"", "FIN")
-    assert "brownout-wire" not in {thread.name for thread in threading.enumerate()}
+    assert not {each for each in threading.enumerate() if each.name == "brownout-wire"} - threads
     for each in (port, api):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", each))

@@ -10,7 +10,7 @@ from brownout.plan.fault import FAULTS, Fault
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 from brownout.wire.wire import Wire
-from tests.integration.faults_subject import PATIENCE, SILENCE, Line, direct, running
+from tests.kit.faults_subject import PATIENCE, SILENCE, Line, direct, running
 
 Inject = Callable[[str, Fault], Strike]
 EDGE = "relay->broker"

@@ -9,12 +9,15 @@ import pytest
 
 from brownout import faults
 from brownout.faults.strike import strike
+from brownout.faults.traffic import carried
 from brownout.plan.fault import FAULTS, Fault
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
+from brownout.wire.edge import Edge
+from brownout.wire.interface import AnyEdge
 from brownout.wire.toxiproxy import ToxiproxyWire
 from brownout.wire.wire import Wire
-from tests.integration.faults_subject import LATE, PATIENCE, PONG, SILENCE, Line, running
+from tests.kit.faults_subject import LATE, PATIENCE, PONG, SILENCE, Line, running
 
 EDGE, IDLE = "relay->broker", "relay->backend"
 #: What a connection from before, and one from after the strike, get for an answer.
@@ -101,9 +104,18 @@ def test_it_acts_leaves_evidence_and_heals(subject: Subject, name: str) -> None:
         assert healed.ask(request=b"ECHO abc\r\n") == "$3"
 
 
+def idle(edge: AnyEdge) -> bool:
+    """Whether no connection is left; of Toxiproxy, the kernel is asked."""
+    if isinstance(edge, Edge):
+        counters = edge.counters
+        return counters.connected == counters.closed
+    return not carried(edge.port)
+
+
 def test_nothing_met_nothing_shown_and_twice_is_once(subject: Subject, name: str) -> None:
     fault = CASES[name][0]
     edge = subject.edges[IDLE]
+    eventually(lambda: idle(edge), within=PATIENCE, what="the connections of the test before have ended")
     first = strike(subject, IDLE, fault)
     once = edge.toxics
     second = strike(subject, IDLE, fault)

@@ -1,5 +1,6 @@
 """A run that is killed leaves nothing: no process, no port, no container, no directory."""
 
+import contextlib
 import json
 import os
 import signal
@@ -199,3 +200,27 @@ def test_a_killed_run_leaves_no_redis(drive: Drive, name: str) -> None:
         assert docker_api.call("GET", "/containers/json", all="1", filters=label) == []
     else:
         assert not Path(facts["folder"]).exists()
+
+
+def test_a_process_that_was_not_told_yet_is_found_by_its_folder(drive: Drive) -> None:
+    """SIGKILL between the start of a Redis and its entry at the reaper; Redis wipes what would mark it."""
+    driver, facts = drive(f"""
+        import subprocess, tempfile
+        folder = Path(tempfile.mkdtemp(prefix="brownout-"))
+        custody.hold_directory(folder)
+        argv = ["env", "-i", sys.executable, "-c", {SLEEP!r}]
+        inside = subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, start_new_session=True)
+        outside = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True)
+        for each in (inside, outside):
+            each.stdout.readline()
+        say(inside=inside.pid, outside=outside.pid, folder=str(folder))
+    """)
+    try:
+        driver.kill()
+        all_gone(facts["inside"], facts["reaper"])
+        assert not Path(facts["folder"]).exists()
+        assert living(facts["outside"])  # nothing says that this one is the run's
+    finally:
+        for pid in (facts["inside"], facts["outside"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -27,7 +27,7 @@ from brownout.wire import (
 )
 from brownout.wire.interface import AnyEdge, AnyWire
 from brownout.wire.toxiproxy import ToxiproxyWire
-from tests.integration.wire_peers import Upstream, ending, refused, seconds, silent, upstream
+from tests.kit.wire_peers import Upstream, ending, refused, seconds, silent, upstream
 
 
 @pytest.fixture

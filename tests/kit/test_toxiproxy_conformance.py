@@ -14,7 +14,7 @@ import pytest
 
 from brownout.wire import KINDS, Wire
 from brownout.wire.toxiproxy import ToxiproxyWire
-from tests.integration.wire_peers import Upstream, ending, exactly, refused, seconds, silent, upstream
+from tests.kit.wire_peers import Upstream, ending, exactly, refused, seconds, silent, upstream
 
 WIRE_ONLY = {"rst", "blackhole", "swallow", "half_open", "spike"}
 

@@ -26,7 +26,7 @@ PING, PONG = b"PING\r\n", b"+PONG\r\n"
 app = Celery("faults")  # the worker's; its broker is what the environment says
 app.conf.broker_connection_retry_on_startup = True
 APPLICATION = Application(
-    celery="tests.integration.faults_subject:app",
+    celery="tests.kit.faults_subject:app",
     relay=("http.server", "--bind", "127.0.0.1", "0"),  # a process that starts fast and ends by SIGTERM
     env={"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"},
 )

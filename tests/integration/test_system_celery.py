@@ -1,0 +1,90 @@
+"""Celery's own surface: the documents' way of calling a task, and messages that a worker must not trip over."""
+
+import json
+import pickle
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from brownout.subject.waiting import eventually
+from system.celery_app import App, make_celery
+from tests.integration.running import SLACK, Running, environment
+
+
+@pytest.fixture(scope="module")
+def producer(calm: Running) -> Iterator[App]:
+    """A Celery application that only publishes."""
+    app = make_celery(calm.settings)
+    yield app
+    app.close()
+
+
+def alive_and_idle(calm: Running) -> None:
+    """The worker does new work, and nothing is left unacknowledged."""
+    assert calm.ended(calm.submit("/compute", {"n": 1}))["task_result"] == 1
+    with calm.server.client(calm.db) as client:
+        eventually(lambda: client.hlen("unacked") == 0, within=SLACK, what="every message is acknowledged")
+
+
+def test_delay_and_get_as_in_the_documents(calm: Running) -> None:
+    """From a plain Python process: PENDING, then 0.5; a division by zero raises there."""
+    code = """
+        import json
+        from system.worker import app
+        from system.tasks import divide
+        good, bad = divide.delay(1, 2), divide.delay(1, 0)
+        first = good.state
+        value = good.get(timeout=15)
+        try:
+            bad.get(timeout=15)
+        except ZeroDivisionError as error:
+            caught = str(error)
+        print(json.dumps([first, value, good.state, caught, bad.state, "ZeroDivisionError" in bad.traceback, good.id]))
+    """
+    command = [sys.executable, "-c", dedent(code)]
+    out = subprocess.run(
+        command, env=environment(calm.settings), cwd=calm.folder, capture_output=True, text=True, timeout=4 * SLACK
+    )
+    assert out.returncode == 0, out.stderr
+    first, *rest, job = json.loads(out.stdout)
+    assert first in ("PENDING", "STARTED"), "asked at once, half a second before its end"
+    assert rest == [0.5, "SUCCESS", "division by zero", "FAILURE", True]
+    assert calm.effects()[job] == 1, "past the store, and its effect is recorded all the same"
+
+
+def test_an_unknown_task_is_rejected_visibly(calm: Running, producer: App) -> None:
+    producer.send_task("no.such.task", task_id="unknown-1")
+    calm.logged("worker-1", "Received unregistered task of type 'no.such.task'")
+    alive_and_idle(calm)
+
+
+class Canary:
+    """Its unpickling leaves a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        return open, (str(self._path), "w")
+
+
+def test_a_pickle_is_refused_unread(calm: Running, producer: App, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    pickle.loads(pickle.dumps(Canary(canary))).close()
+    assert canary.exists(), "the bait works where pickles are read"
+    canary.unlink()
+    with producer.producer_or_acquire() as sender:
+        headers = {"id": str(uuid.uuid4()), "task": "system.divide", "lang": "py"}
+        body = pickle.dumps(((Canary(canary), 1), {}, {}))
+        sender.publish(
+            body, routing_key="celery", headers=headers, content_type="application/x-python-serialize",
+            content_encoding="binary",
+        )  # fmt: skip
+    calm.logged("worker-1", "Received invalid task message: Refusing to deserialize")
+    alive_and_idle(calm)
+    assert not canary.exists()

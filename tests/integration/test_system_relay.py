@@ -1,0 +1,89 @@
+"""The relay: what the API could not publish is published, once within a lease, by whichever relay there is."""
+
+import json
+from collections import Counter
+from signal import SIGKILL
+
+from brownout.subject.waiting import eventually
+from brownout.wire import blackhole
+from system.job import Request
+from system.settings import Settings
+from system.store import Store
+from tests.integration.fragile import Fragile
+from tests.integration.running import SLACK, NewSystem
+
+
+def published_within(settings: Settings) -> float:
+    """The API's lease runs out, the relay looks."""
+    return settings.publish_lease + settings.relay_interval + SLACK
+
+
+def test_what_the_api_cannot_publish_the_relay_does(fragile: Fragile) -> None:
+    """One id on every hop: the API's log, the relay's, the worker's, the store's."""
+    edge = fragile.edges["api->broker"]
+    with fragile.frozen("relay"):
+        assert fragile.ended(fragile.submit("/compute", {"n": 2}))["task_status"] == "SUCCESS", "not needed as a rule"
+        edge.down()
+        try:
+            job = fragile.submit("/compute", {"n": 3})
+            fragile.logged("api", f"job {job} was not published, the relay will do it")
+        finally:
+            edge.up()
+        assert fragile.status(job)["task_status"] == "PENDING", "and without a relay nobody does it"
+    assert fragile.ended(job, within=published_within(fragile.settings))["task_result"] == 2
+    assert fragile.said("relay", f"published job {job}") == 1
+    received = {name: fragile.said(name, f"[{job}] received") for name in ("worker-1", "worker-2")}
+    assert sum(received.values()) == 1
+    assert fragile.said("api", f"GET /task-status/{job} ") > 0
+    assert fragile.effects()[job] == 1
+
+
+def test_an_api_that_dies_after_its_202_loses_nothing(fragile: Fragile) -> None:
+    """The publisher hangs on a black hole when the process is killed: only the outbox knows of the job."""
+    edge = fragile.edges["api->broker"]
+    edge.add(blackhole())
+    api = fragile.process("api")
+    try:
+        job = fragile.submit("/compute", {"n": 4})
+        api.signal(SIGKILL)
+        assert api.wait(SLACK) == -SIGKILL
+        assert fragile.said("api", job) == 0, "it had neither published nor given up"
+    finally:
+        edge.heal()
+    fragile.ready("api")
+    assert fragile.process("api").pid != api.pid
+    assert fragile.ended(job, within=published_within(fragile.settings))["task_result"] == 3
+    assert fragile.said("relay", f"published job {job}") == 1
+    assert fragile.effects()[job] == 1
+
+
+def test_two_relays_publish_each_job_once(new_system: NewSystem) -> None:
+    """Nobody consumes, so that every message that was ever sent lies in the queue."""
+    system = new_system("relays").relay("relay-1").relay("relay-2").ready()
+    lapsed = Store(system.settings.model_copy(update={"publish_lease": 0.001}))
+    jobs: set[str] = set()
+
+    def accept() -> str:
+        job = lapsed.accept(Request("system.divide", (1.0, 2.0)))[0].id
+        jobs.add(job)
+        return job
+
+    def published() -> list[str]:
+        with system.server.client(system.db) as client:
+            return [json.loads(each)["headers"]["id"] for each in client.lrange("celery", 0, -1)]
+
+    def by_each() -> list[int]:
+        return [system.said(name, "published job") for name in ("relay-1", "relay-2")]
+
+    def one_more() -> bool:
+        job = accept()
+        eventually(lambda: job in published(), within=within, what="it is published")
+        return min(by_each()) > 0
+
+    within = published_within(system.settings)
+    eventually(one_more, within=within, what="both have a part in it: who has published sleeps, and the other looks")
+    for _ in range(50):  # faster than they look, so that both want the same ones
+        accept()
+    eventually(lambda: set(published()) == jobs, within=within, what="all are published")
+    assert max(Counter(published()).values()) == 1
+    eventually(lambda: sum(by_each()) == len(jobs), within=SLACK, what="each says what it did")

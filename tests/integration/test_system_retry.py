@@ -1,0 +1,52 @@
+"""Deliveries to an unreliable outside service: real countdowns, real attempts."""
+
+import re
+from itertools import pairwise
+
+from brownout.subject.waiting import eventually
+from tests.integration.outside import OutsideService
+from tests.integration.running import SLACK, Running
+
+
+def test_deliveries_are_tried_again_until_they_work_or_are_given_up(calm: Running, outside: OutsideService) -> None:
+    """Each countdown is 0 or 1 s by lot (full jitter, backoff_max=1), so that ten jobs show RETRY all but surely."""
+    retries = calm.settings.max_retries
+    good = [calm.submit("/deliver", {"item": n, "failures": 2}) for n in range(9)]
+    hopeless = calm.submit("/deliver", {"failures": retries + 1})
+    refused = calm.submit("/deliver", {"status": 400})
+    dropped = calm.submit("/deliver", {"drops": 1})
+    jobs = {*good, hopeless, refused, dropped}
+    states: set[str] = set()
+
+    def all_final() -> bool:
+        found = {job: calm.status(job)["task_status"] for job in jobs}
+        states.update(found.values())
+        return set(found.values()) <= {"SUCCESS", "FAILURE"}
+
+    bound = retries * calm.settings.backoff_max + SLACK
+    eventually(all_final, within=bound, every=0.05, what="all deliveries end")
+    assert "RETRY" in states, "the waiting for the next attempt can be seen"
+
+    for job in good:
+        assert (calm.status(job)["attempts"], calm.status(job)["task_result"]) == (3, 200)
+        assert [call.status for call in outside.calls[job]] == [503, 503, 200], (
+            "each call bears the job's id as its key"
+        )
+        assert calm.effects()[job] == 1
+    given_up = calm.status(hopeless)
+    assert (given_up["task_status"], given_up["attempts"]) == ("FAILURE", retries + 1)
+    assert given_up["error"] == {"type": "ServiceBusy", "message": "the service answered 503"}
+    assert len(outside.calls[hopeless]) == retries + 1
+    assert [call.status for call in outside.calls[dropped]] == [0, 200], "a connection that breaks is transient"
+    assert calm.status(refused)["error"]["type"] == "HTTPStatusError"
+    assert len(outside.calls[refused]) == 1, "what can't get better is not tried again"
+
+    log, longest = calm.log("worker-1").read_text(), 0.0
+    for job in good:
+        countdowns = [float(found) for found in re.findall(rf"\[{job}\] retry: Retry in ([\d.]+)s", log)]
+        times = [call.at for call in outside.calls[job]]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        assert len(countdowns) == 2
+        longest = max(longest, *countdowns)
+        assert all(gap >= countdown for gap, countdown in zip(gaps, countdowns, strict=True)), (gaps, countdowns)
+    assert longest == calm.settings.backoff_max, "eighteen times 0 has a chance of 1 in 262,144"

@@ -1,0 +1,31 @@
+"""The wedge of stock Celery on Redis, and the watchdog that ends it."""
+
+from brownout.subject.supervisor import Supervisor
+from brownout.subject.waiting import eventually
+from system.watchdog import CHECK_SECONDS, EXIT_CODE
+from tests.integration.running import SLACK, Running
+
+
+def test_a_worker_that_no_longer_consumes_ends_and_is_started_again(
+    starting_wedged: dict[str, tuple[Running, list[str]]],
+) -> None:
+    """One failed ack, and a worker of one slot asks for nothing any more; without its watchdog it lives on so."""
+    watched, jobs = starting_wedged["watched"]
+    unwatched, waiting = starting_wedged["unwatched"]
+    for system, first in ((watched, jobs[0]), (unwatched, waiting[0])):
+        system.job_ended(first)
+        system.logged("worker-1", "Couldn't ack")
+    settings, supervisor = watched.settings, watched.parts["worker-1"]
+    assert isinstance(supervisor, Supervisor)
+    bound = settings.wedge_seconds * (CHECK_SECONDS + settings.broker_timeout) + SLACK
+    eventually(lambda: supervisor.exits, within=bound, what="the wedged worker ends")
+    assert [watched.job_ended(job).state for job in jobs] == ["SUCCESS"] * 3
+    assert watched.effects() == dict.fromkeys(jobs, 1)
+    assert [end.code for end in supervisor.exits] == [EXIT_CODE]
+    assert watched.said("worker-1", "this worker ends") == supervisor.restarts == 1
+
+    assert unwatched.process("worker-1").alive
+    assert unwatched.effects() == {waiting[0]: 1}, "the others wait, for ever"
+    assert unwatched.waiting() == 0, "and it does not even ask for them"
+    with unwatched.server.client(unwatched.db) as client:
+        assert client.llen("celery") == 2

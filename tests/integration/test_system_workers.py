@@ -1,0 +1,38 @@
+"""Workers: every pool, several at once, queues apart."""
+
+from signal import SIGCONT, SIGSTOP
+
+from tests.integration.fragile import Fragile
+from tests.integration.running import NewSystem
+
+
+def test_two_workers_share_the_work(fragile: Fragile) -> None:
+    jobs = [fragile.submit("/process-data", {"n": n}) for n in range(6)]
+    for job in jobs:
+        assert fragile.ended(job)["task_status"] == "SUCCESS"
+        assert fragile.effects()[job] == 1
+    did = {name: [job for job in jobs if fragile.said(name, f"[{job}] succeeded")] for name in ("worker-1", "worker-2")}
+    assert all(did.values()), did
+    assert sum(map(len, did.values())) == len(jobs), "no job ran twice"
+
+
+def test_pools_and_a_queue_of_its_own_for_processor_work(new_system: NewSystem) -> None:
+    """Threads take the ordinary queue, a solo worker the one for processor work; prefork is what all others use."""
+    system = new_system("pools", pace=0.01)
+    system.worker("worker-threads", "-P", "threads", "-c", "2", "-Q", "celery")
+    system.worker("worker-solo", "-P", "solo", "-Q", "cpu").ready()
+    solo = system.process("worker-solo")
+    solo.signal(SIGSTOP)
+    try:
+        heavy = [system.enqueue("system.fibonacci", n) for n in (10, 11)]
+        light = [system.enqueue("system.divide", 1.0, y) for y in (2.0, 0.0, 4.0)]
+        ended = [system.job_ended(job) for job in light]
+        assert [job.result for job in ended] == [0.5, None, 0.25], "no worker for the other queue is needed"
+        assert ended[1].error == {"type": "ZeroDivisionError", "message": "float division by zero"}
+        assert [system.app.store.job(job).state for job in heavy] == ["PENDING", "PENDING"]  # type: ignore[union-attr]
+    finally:
+        solo.signal(SIGCONT)
+    assert [system.job_ended(job).result for job in heavy] == [55, 89]
+    for job, worker in [*((job, "worker-solo") for job in heavy), *((job, "worker-threads") for job in light)]:
+        system.logged(worker, f"[{job}] received")
+    assert system.effects() == dict.fromkeys([*heavy, light[0], light[2]], 1)
