@@ -8,10 +8,12 @@ from brownout import (
     after,
     answers,
     at,
+    bandwidth,
     blackhole,
     cut,
     disconnect,
     flap,
+    flush,
     freeze,
     half_open,
     kill,
@@ -23,6 +25,9 @@ from brownout import (
     read_only,
     refuse,
     reset,
+    reset_peer,
+    slicer,
+    slow_close,
     spike,
     started,
     stop,
@@ -34,9 +39,10 @@ pytestmark = pytest.mark.chaos
 JOBS = post("/process-data", json={"n": "{n}"}, every="80ms", count=16)
 ANSWERED = answers({202}, within="2s", path="/process-data")
 
-STATES = [kill(), stop(), out_of_memory(), read_only(), loading(), out_of_clients(), freeze(), disconnect()]
+STATES = [kill(), stop(), out_of_memory(), read_only(), loading(), out_of_clients(), freeze(), disconnect(), flush()]
 NETWORK = [refuse(), blackhole(), half_open(), latency("300ms", "100ms"), spike("2s", nth=20), cut(), reset(),
-           flap(times=2, down="500ms", up="500ms")]  # fmt: skip
+           flap(times=2, down="500ms", up="500ms"), bandwidth(1), slicer(16, "2ms"),
+           reset_peer("100ms")]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", STATES, ids=str)
@@ -61,6 +67,19 @@ def test_the_way_to_the_broker_fails(lab: Lab, fault: Fault, wire: str) -> None:
     outcome = lab.run()
     assert f'"wire": "{wire}"' in (outcome.result.folder / "env.json").read_text()
     outcome.must_hold()
+
+
+@pytest.mark.parametrize(
+    "wire", [pytest.param(each, marks=pytest.mark.wire(each)) for each in ("builtin", "toxiproxy")]
+)
+def test_a_dead_workers_connections_linger(lab: Lab, wire: str) -> None:
+    """Redis hears late that a worker's connections have ended, and hands its next message to nobody."""
+    lab.workers(2)
+    lab.load(JOBS)
+    lab.inject(slow_close("1s"), on="worker-1->broker", when=at(0))
+    lab.inject(kill(), on="worker-1", when=started(source="worker-1", nth=2))
+    lab.promise(*jobs_end_once(), ANSWERED)
+    lab.run().must_hold()
 
 
 def test_one_worker_is_cut_off(lab: Lab) -> None:
