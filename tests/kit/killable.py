@@ -66,6 +66,10 @@ class Killable:
         return [event for block in blocks for event in parse(block)[0]]
 
 
+# What a shell starts in the background ignores Ctrl-C, and hands that on to whatever it starts.
+LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+
+
 @contextmanager
 def pytest_run(folder: Path, *arguments: str, scenarios: str = SCENARIOS, **env: str) -> Iterator[Killable]:
     """Start pytest on the scenarios, in a session of its own as a shell would; at the end it is killed."""
@@ -78,7 +82,7 @@ def pytest_run(folder: Path, *arguments: str, scenarios: str = SCENARIOS, **env:
     command += arguments
     with log.open("wb") as out:
         popen = subprocess.Popen(
-            command,
+            [sys.executable, "-c", LISTENING, *command],
             cwd=folder,
             env={**os.environ, **own, **env},
             stdout=out,
