@@ -17,7 +17,6 @@ from brownout.history.event import Event
 from brownout.history.recorder import Recorder
 from brownout.history.tail import Tail
 from brownout.history.view import History
-from brownout.plan.operation import Http, Submit
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
 from brownout.plan.seed import stream
@@ -29,7 +28,7 @@ from brownout.subject.application import Application
 from brownout.subject.ladder import Rung
 from brownout.subject.subject import Subject
 from brownout.wire.interface import AnyWire
-from brownout.workload.client import CeleryClient, HttpClient
+from brownout.workload.clients import Clients
 from brownout.workload.generator import Generator
 
 PUMP = 0.005  # s between two looks at the history
@@ -159,7 +158,7 @@ class Trial:
         parts = {"redis": f"{subject.broker.rung} {subject.broker.version}", "wire": wire.kind}
         store.write(self.folder / "env.json", store.environment(**parts))
 
-        clients = _Clients(subject, self._recorder("client"))
+        clients = Clients(subject, self._recorder("client"))
         stack.callback(clients.close)
         effects = setting.application.effects
         read_effects = effects(self.folder / "files") if effects else lambda: ()
@@ -196,7 +195,7 @@ class Trial:
 
     # --- looking
 
-    def _watches(self, subject: Subject, clients: _Clients) -> list[Repeated]:
+    def _watches(self, subject: Subject, clients: Clients) -> list[Repeated]:
         def sample() -> None:
             self._sample = self._probe(subject)
 
@@ -227,7 +226,7 @@ class Trial:
                 return False
             time.sleep(PUMP)
 
-    def _drain(self, subject: Subject, clients: _Clients) -> None:
+    def _drain(self, subject: Subject, clients: Clients) -> None:
         """Wait until nothing is left: not in a queue, not unacked, not running, and nothing accepted unsettled.
 
         When something is unsettled and nowhere, it has the application's `recovery` to come back.
@@ -273,41 +272,6 @@ class Trial:
     def _phase(self, name: str) -> None:
         self._recorder("run").record("phase", name=name)
         self.setting.phase(name)
-
-
-class _Clients:
-    """The clients that the plan's operations need, made on first use."""
-
-    def __init__(self, subject: Subject, recorder: Recorder) -> None:
-        self._recorder, self._subject = recorder, subject
-        edge = subject.edges.get("client->api")
-        self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
-        self._celery: CeleryClient | None = None
-
-    def call(self, operation: Http | Submit, key: str, n: int, intended: int) -> None:
-        if isinstance(operation, Http):
-            assert self._http
-            self._http.call(operation, key, n, intended)
-        else:
-            if self._celery is None:
-                self._celery = CeleryClient(self._subject.edges["client->broker"].address, self._recorder)
-            self._celery.call(operation, key, n, intended)
-
-    def read(self, key: str, task: str) -> None:
-        if self._http:
-            self._http.read(key, task)
-
-    def probe(self, plan: Plan) -> None:
-        """One more operation after everything has healed: a worker that lives and does not consume is found by it."""
-        for load in plan.load:
-            if isinstance(load.operation, Submit) or load.operation.method != "GET":
-                return self.call(load.operation, "probe", 0, time.monotonic_ns())
-        return None
-
-    def close(self) -> None:
-        for client in (self._http, self._celery):
-            if client:
-                client.close()
 
 
 class _Recorders(dict[str, Recorder]):

@@ -1,0 +1,56 @@
+"""The clients that a plan's operations need, as one."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from brownout.history.operation import SAFE
+from brownout.history.recorder import Recorder
+from brownout.plan.operation import Http, Submit
+from brownout.plan.plan import Plan
+from brownout.subject.subject import Subject
+from brownout.workload.client import CeleryClient, HttpClient
+
+
+class Clients:
+    """The clients that the plan's operations need, made on first use."""
+
+    def __init__(self, subject: Subject, recorder: Recorder) -> None:
+        self._recorder, self._subject = recorder, subject
+        edge = subject.edges.get("client->api")
+        self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
+        self._celery: CeleryClient | None = None
+        self._making = threading.Lock()
+
+    def call(self, operation: Http | Submit, key: str, n: int, intended: int) -> None:
+        """Carry one operation out; from several threads at once."""
+        if isinstance(operation, Http):
+            assert self._http
+            self._http.call(operation, key, n, intended)
+        else:
+            self._submitter().call(operation, key, n, intended)
+
+    def _submitter(self) -> CeleryClient:
+        with self._making:
+            if self._celery is None:
+                self._celery = CeleryClient(self._subject.edges["client->broker"].address, self._recorder)
+            return self._celery
+
+    def read(self, key: str, task: str) -> None:
+        """Read a task's status, where there is an API that tells it."""
+        if self._http:
+            self._http.read(key, task)
+
+    def probe(self, plan: Plan) -> None:
+        """One more operation after everything has healed: a worker that lives and does not consume is found by it."""
+        for load in plan.load:
+            if isinstance(load.operation, Submit) or load.operation.method not in SAFE:
+                return self.call(load.operation, "probe", 0, time.monotonic_ns())
+        return None
+
+    def close(self) -> None:
+        """Close their connections."""
+        for client in (self._http, self._celery):
+            if client:
+                client.close()
