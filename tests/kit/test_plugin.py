@@ -217,6 +217,7 @@ def test_a_wire_that_is_not_here_is_said_before_anything_runs(
 ) -> None:
     folders = [each for each in os.get_exec_path() if not Path(each, "toxiproxy-server").exists()]
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
+    monkeypatch.delenv("BROWNOUT_REQUIRE", raising=False)  # where it is set, its absence is an error of another kind
     asked = run(project, "--chaos-wire=toxiproxy")
     assert asked.ret == pytest.ExitCode.USAGE_ERROR
     asked.stderr.fnmatch_lines(["*--chaos-wire=toxiproxy: no toxiproxy-server is on PATH*"])
