@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from celery.signals import task_received
+from celery.signals import task_received, worker_shutting_down
 from celery.worker import state
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -63,9 +63,11 @@ def watch(app: App, queues: Sequence[str], slots: int, end: Callable[[], None]) 
         retry=Retry(NoBackoff(), 0),
     )
 
+    leaving = threading.Event()
+    worker_shutting_down.connect(lambda **_: leaving.set(), weak=False)  # it finishes what runs, and asks for no more
+
     def run() -> None:
-        pause = threading.Event()
-        while not pause.wait(CHECK_SECONDS):
+        while not leaving.wait(CHECK_SECONDS):
             try:
                 waiting = any(client.llen(queue) for queue in queues)
             except Exception:  # noqa: S112 (no connection, or a garbled reply: nobody can consume now)

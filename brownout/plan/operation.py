@@ -94,20 +94,30 @@ class Load:
 
 
 def submit(task: str, *args: Any, every: Duration, count: int | None = None, **kwargs: Any) -> Load:
-    """Submit a task with these arguments again and again."""
+    """Submit a task with these arguments again and again; a time instead of `count` is given to `lab.load`."""
     return Load(Submit(task, args, kwargs), seconds(every), count)
 
 
-def get(path: str, *, every: Duration, count: int | None = None) -> Load:
-    """GET a path again and again."""
-    return Load(Http("GET", _path(path)), seconds(every), count)
+def get(path: str, *, every: Duration, count: int | None = None, lasting: Duration | None = None) -> Load:
+    """GET a path again and again, `count` times or for the time `lasting`."""
+    return Load(Http("GET", _path(path)), seconds(every), count, _time(lasting))
 
 
 def post(
-    path: str, *, every: Duration, count: int | None = None, json: Any = None, headers: Mapping[str, str] | None = None
+    path: str,
+    *,
+    every: Duration,
+    count: int | None = None,
+    lasting: Duration | None = None,
+    json: Any = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Load:
-    """POST to a path again and again."""
-    return Load(Http("POST", _path(path), json, headers or {}), seconds(every), count)
+    """POST to a path again and again, `count` times or for the time `lasting`."""
+    return Load(Http("POST", _path(path), json, headers or {}), seconds(every), count, _time(lasting))
+
+
+def _time(value: Duration | None) -> float | None:
+    return None if value is None else seconds(value)
 
 
 def _path(path: str) -> str:

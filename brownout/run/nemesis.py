@@ -49,6 +49,7 @@ class _Armed:
     strike: Strike | None = None
     acted: bool = False
     healed: bool = False
+    forced: bool = False  # healed with the load, because its own trigger never came
 
 
 class Nemesis:
@@ -84,6 +85,7 @@ class Nemesis:
         """Heal everything that is on, the newest first."""
         for each in reversed(self._armed):
             if each.strike and not each.healed:
+                each.forced = each.until is not None and not each.until.rings()
                 self._heal(each)
 
     @property
@@ -104,8 +106,11 @@ class Nemesis:
 
     @property
     def missed(self) -> list[str]:
-        """One sentence for each injection whose trigger never fired: what was awaited, what came instead."""
-        return [f"{each.injection.fault} never struck: {each.when.count}" for each in self._armed if not each.strike]
+        """One sentence for each trigger that never fired: what was awaited, what came instead."""
+        struck = [f"{each.injection.fault} never struck: {each.when.count}" for each in self._armed if not each.strike]
+        healed = [f"{each.injection.fault} did not heal as planned: {each.until.count}"
+                  for each in self._armed if each.forced and each.until]  # fmt: skip
+        return struck + healed
 
     def _strike(self, each: _Armed) -> None:
         injection = each.injection

@@ -14,6 +14,7 @@ from brownout import (
     at_least_once,
     attempts_within,
     effectively_once,
+    event,
     kill,
     must_show,
     post,
@@ -40,10 +41,15 @@ def taken_out(**parts: object) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("application", [parts], indirect=True, ids=["taken-out"])
 
 
+def refused_while_jobs_come(lab: Lab) -> None:
+    """The API cannot publish from its third answer on until it has accepted eight more jobs."""
+    lab.inject(refuse(), on="api->broker", when=event("ok", "client", nth=3), heal=event("ok", "client", nth=8))
+
+
 @taken_out(api="tests.chaos.without.outbox:app")
 def test_without_the_outbox_a_refused_publish_loses_the_job(lab: Lab) -> None:
     lab.load(JOBS)
-    lab.inject(refuse(), on="api->broker", when=started(nth=2), heal=after("1s"))
+    refused_while_jobs_come(lab)
     lab.promise(must_show("lost", under=at_least_once()))
     lab.run().must_hold()
 
@@ -52,15 +58,16 @@ def test_without_the_outbox_a_refused_publish_loses_the_job(lab: Lab) -> None:
 def test_without_the_relay_a_refused_publish_loses_the_job(lab: Lab, wire: str) -> None:
     lab.topology(relay=False)
     lab.load(JOBS)
-    lab.inject(refuse(), on="api->broker", when=started(nth=2), heal=after("1s"))
+    refused_while_jobs_come(lab)
     lab.promise(must_show("lost", under=at_least_once()))
     lab.run().must_hold()
 
 
 @taken_out(celery="tests.chaos.without.key")
 def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
+    lab.topology(env={"SYSTEM_PACE": "0.2"})  # a second each, so that it stands still in the middle of one
     lab.workers(2)
-    lab.load(JOBS)
+    lab.load(post("/process-data", json={"n": "{n}"}, every="80ms", count=6))
     pause = after(settings().visibility_timeout + settings().mutex_expire + 3)
     lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2), heal=pause)
     lab.promise(must_show("duplicate", under=effectively_once()))

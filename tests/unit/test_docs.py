@@ -7,6 +7,7 @@ from pathlib import Path
 import brownout
 from brownout.check import promises
 from brownout.faults import __all__ as faults
+from brownout.history.event import KINDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,3 +40,10 @@ def test_every_path_in_the_readme_exists() -> None:
     ):
         target = path[0] or path[1]
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_table_of_events_is_that_of_the_code() -> None:
+    text = (ROOT / "docs/promises.md").read_text().partition("## Events")[2]
+    shown = dict(re.findall(r"^\| (\w+) \| (.*) \|$", text, re.MULTILINE))
+    assert shown.pop("source") == "kinds"
+    assert shown == {source: ", ".join(kinds) for source, kinds in KINDS.items()}
