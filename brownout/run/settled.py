@@ -44,7 +44,8 @@ class Settled:
         if event.kind == "read":
             # An application that records effects is done when the effect is there, whatever its status says.
             return final and (not self._by_effect or state_of(event) in ("FAILURE", "FAILED", "REVOKED"))
-        return event.kind == "failed" or (event.kind == "ended" and final and not self._by_effect)
+        # What Celery calls failed (a lost child, a hard time limit) an application with a store may begin again.
+        return not self._by_effect and (event.kind == "failed" or (event.kind == "ended" and final))
 
     @property
     def open(self) -> dict[str, str]:

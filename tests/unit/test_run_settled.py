@@ -15,3 +15,14 @@ def test_an_accepted_operation_without_a_task_id_is_waited_for_until_its_effect(
     assert settled.open == {"t": "b"}, "what has no task id has no status to read"
     settled.see([Event(2, "effects", "effect", "a"), Event(2, "effects", "effect", task="t")])
     assert settled.waiting == set()
+
+
+def test_a_failure_that_celery_reports_settles_only_what_has_no_effects_of_its_own() -> None:
+    failed = Event(2, "worker-1", "failed", task="t", data={"error": "TimeLimitExceeded"})
+    for by_effect, waiting in ((True, {"a"}), (False, set[str]())):
+        settled = Settled(by_effect=by_effect)
+        settled.see([ok("a", task="t"), failed])
+        assert settled.waiting == waiting
+    stored = Settled(by_effect=True)
+    stored.see([ok("a", task="t"), Event(3, "client", "read", "a", "t", data={"state": "FAILURE"})])
+    assert stored.waiting == set()
