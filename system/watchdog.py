@@ -42,10 +42,14 @@ class Watchdog:
         return self._silent >= self._limit
 
 
-def watch(app: App, queues: Sequence[str], slots: int, end: Callable[[], None]) -> threading.Thread:
+def watch(
+    app: App, queues: Sequence[str], slots: int, end: Callable[[], None], leaks: Callable[[], bool] = lambda: False
+) -> threading.Thread:
     """Check once a second, in a thread with a connection of its own, and call `end` when the worker is wedged.
 
-    The bound: `wedge_seconds` checks, each at most `broker_timeout` late, from the moment when the broker answers.
+    `leaks` says whether messages that nobody works on use the prefetch limit up: then none will ever be asked for, and
+    the queues may be empty all the same, because another worker sees to them. The bound: `wedge_seconds` checks, each
+    at most `broker_timeout` late, from the moment when the broker answers.
     """
     received = 0
 
@@ -69,7 +73,7 @@ def watch(app: App, queues: Sequence[str], slots: int, end: Callable[[], None]) 
     def run() -> None:
         while not leaving.wait(CHECK_SECONDS):
             try:
-                waiting = any(client.llen(queue) for queue in queues)
+                waiting = any(client.llen(queue) for queue in queues) or leaks()
             except Exception:  # noqa: S112 (no connection, or a garbled reply: nobody can consume now)
                 continue
             if watchdog.check(received=received, free=len(state.active_requests) < slots, waiting=waiting):
@@ -82,6 +86,15 @@ def watch(app: App, queues: Sequence[str], slots: int, end: Callable[[], None]) 
     thread = threading.Thread(target=run, name="watchdog", daemon=True)
     thread.start()
     return thread
+
+
+def leaking(consumer: Any, slots: int) -> bool:
+    """Whether kombu counts more messages as delivered than the worker has (`can_consume` of its QoS)."""
+    try:
+        qos = consumer.task_consumer.channel.qos
+    except AttributeError:
+        return False  # between two connections
+    return not qos.can_consume() and len(state.reserved_requests) < slots
 
 
 def end_process() -> None:

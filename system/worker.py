@@ -15,4 +15,5 @@ app = make_celery(get_settings())
 def start_watchdog(sender: Any, **_: Any) -> None:
     """`sender` is the consumer; the pool's size is the number of tasks that can run at once."""
     queues = [queue.name for queue in sender.task_consumer.queues]
-    watchdog.watch(app, queues, sender.pool.num_processes, watchdog.end_process)
+    slots = sender.pool.num_processes
+    watchdog.watch(app, queues, slots, watchdog.end_process, lambda: watchdog.leaking(sender, slots))

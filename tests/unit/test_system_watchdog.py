@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+from celery.worker import state
 from hypothesis import given
 from hypothesis import strategies as st
 
-from system.watchdog import EXIT_CODE, Watchdog
+from system.watchdog import EXIT_CODE, Watchdog, leaking
 
 ROOT = Path(__file__).parents[2]
 checks = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.booleans()), max_size=30)
@@ -48,3 +51,20 @@ end_process()
     command, environment = [sys.executable, "-c", program], {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
     assert (run.returncode, run.stdout, run.stderr) == (EXIT_CODE, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("delivered", "reserved", "leaks"), [(0, 0, False), (1, 1, False), (1, 0, True), (2, 1, True), (2, 2, False)]
+)
+def test_messages_that_nobody_works_on_and_that_use_the_limit_up_are_a_leak(
+    monkeypatch: pytest.MonkeyPatch, delivered: int, reserved: int, leaks: bool
+) -> None:
+    slots = max(1, delivered)
+    qos = SimpleNamespace(can_consume=lambda: delivered < slots)
+    consumer = SimpleNamespace(task_consumer=SimpleNamespace(channel=SimpleNamespace(qos=qos)))
+    monkeypatch.setattr(state, "reserved_requests", set(range(reserved)))
+    assert leaking(consumer, slots) is leaks
+
+
+def test_between_two_connections_nothing_leaks() -> None:
+    assert not leaking(SimpleNamespace(task_consumer=None), 1)
