@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from brownout.authoring import *  # noqa: F403
+    from brownout.authoring import *  # noqa: F403 - for type checkers only
 else:  # hidden from type checkers, to which it would make every name good
 
     def __getattr__(name: str) -> Any:

@@ -124,7 +124,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     lines = [f"brownout: {', '.join(found)}; wire {chosen(config, 'chaos_wire')}".replace("redis ", "redis-py ")]
     for layer, prefer in (("integration", "container"), ("chaos", "local")):
         try:
-            rung = choose(prefer, provider(config), pull=False)  # type: ignore[arg-type]
+            rung = choose(prefer, provider(config), pull=False)  # type: ignore[arg-type] # the loop's `str`
             lines += [f"brownout: {rung} for {layer}", *(f"brownout:   not {why}" for why in rung.passed_over)]
         except NoRedis as error:
             lines.append(f"brownout: {layer}: {error}")
@@ -275,7 +275,7 @@ def pytest_runtest_makereport(
         setattr(report, ATTRIBUTE, [each.to_json() for each in rows])
         for each, outcome in zip(rows, item.stash[_lab].outcomes, strict=False):
             if call.excinfo and str(call.excinfo.value) == outcome.text:
-                report.longrepr.reprcrash.message = each.sentence  # type: ignore[union-attr]
+                report.longrepr.reprcrash.message = each.sentence  # type: ignore[union-attr] # a failed call has one
     return report
 
 

@@ -31,7 +31,7 @@ def make_celery(settings: Settings) -> App:
     """A new application; several with different settings can live side by side."""
     import_module("system.tasks")  # the API and the relay, too, publish through the registered tasks
     app = App("system")
-    app.settings = settings  # type: ignore[misc]
+    app.settings = settings  # type: ignore[misc] # `App` declares it; Celery's class is `Any` to mypy
     app.conf.update(configuration(settings))
     return app
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLite
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
@@ -18,6 +19,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._engine = _engine(path)
+        self._turn = Lock()
 
     def create(self) -> None:
         """Make the tables that are missing; processes that start together do it one after the other."""
@@ -29,9 +31,16 @@ class Database:
         """A transaction that holds the write lock from its first statement.
 
         A transaction that reads first and writes later may fail with SQLITE_BUSY at once, whatever the time-out.
+        Threads of one process go in turn: SQLite polls for its lock, unfairly, and in the end gives up ("locking
+        protocol"). A thread whose turn does not come takes its chance there.
         """
-        with self._engine.connect() as connection, connection.begin():
-            yield connection
+        turn = self._turn.acquire(timeout=BUSY_MILLISECONDS / 1_000)
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+        finally:
+            if turn:
+                self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -162,7 +162,7 @@ def missing_requirements() -> list[str]:
             if name == "docker":
                 docker_api.call("GET", "/version")
             elif name in ("container", "local", "embedded"):
-                find(name)  # type: ignore[arg-type]
+                find(name)  # type: ignore[arg-type] # mypy does not narrow `str` by `in`
             elif not on_path(name):
                 raise NoRedis("not on PATH")
         except (NoRedis, docker_api.DockerError) as error:

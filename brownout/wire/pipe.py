@@ -153,6 +153,7 @@ class Pipe:
     def route(self) -> None:
         """Choose the way of the bytes: straight into the sink, or through stages and tap."""
         straight = not (self.stages or self.link.edge.observer or self.ended or self.finished or self.link.over)
+        # on the instance: one call less for each chunk that nobody looks at
         self.source.data_received = self.sink.transport.write if straight else self.receive  # type: ignore[method-assign]
 
     def receive(self, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from redis.exceptions import BusyLoadingError, ResponseError
@@ -108,3 +108,20 @@ async def test_a_monitor_that_has_stopped_is_not_believed_for_long() -> None:
     async with running(monitor):
         await pings.answer(True)
     await until(lambda: not monitor.up)
+
+
+async def test_it_ends_although_the_client_drops_the_cancellation() -> None:
+    """redis-py's asyncio client waits in `asyncio.wait_for`, which may swallow a cancellation on Python 3.11."""
+    asked = asyncio.Event()
+
+    async def deaf() -> bool:
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return True
+
+    task = asyncio.create_task(BrokerMonitor(deaf, LONG, LONG).run())
+    await asyncio.wait_for(asked.wait(), 5)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5)
+    assert done == {task}
