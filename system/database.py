@@ -1,9 +1,11 @@
 """SQLite for several processes: WAL, short transactions, no lock taken twice."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLite
+from sqlite3 import OperationalError
 from threading import Lock
 from typing import Any
 
@@ -56,7 +58,7 @@ def _engine(path: Path) -> Engine:
     def configure(connection: SQLite, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")  # a 202 is kept through a power loss, not just a crash
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -66,3 +68,16 @@ def _engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: SQLite) -> None:
+    """Switch the file to WAL, once in its life. Processes that do it together get SQLITE_BUSY at once, so ask again."""
+    give_up = time.monotonic() + BUSY_MILLISECONDS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)
