@@ -11,7 +11,7 @@ def test_two_workers_share_the_work(fragile: Fragile) -> None:
     for job in jobs:
         assert fragile.ended(job)["task_status"] == "SUCCESS"
         assert fragile.effects()[job] == 1
-    did = {name: [job for job in jobs if fragile.said(name, f"[{job}] succeeded")] for name in ("worker-1", "worker-2")}
+    did = {name: [job for job in jobs if fragile.said(name, f"[{job}] received")] for name in ("worker-1", "worker-2")}
     assert all(did.values()), did
     assert sum(map(len, did.values())) == len(jobs), "no job ran twice"
 
