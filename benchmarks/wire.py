@@ -1,10 +1,11 @@
-"""What the wire costs: direct, through the built-in wire with its history on, and through a real Toxiproxy.
+"""What the wire costs: direct, through the built-in wire with its history on, with the map's codec too, and through a
+real Toxiproxy.
 
-    python benchmarks/wire.py [--rounds 7] [--requests 20000] [--latency 2000]
+    python -m benchmarks.wire [--rounds 7] [--requests 20000] [--latency 2000] [--pipeline 1]
 
 Every round runs one slice of each path back to back, in turn, so that a busy machine hits all of them; quote the
 ratios of a round, never absolute numbers. CPU is the proxy process's own, from /proc/PID/stat, over the requests of
-redis-benchmark (P=1, c=50, SET). Latency is that of one client that waits for each PING, as median; "added" is over
+redis-benchmark (c=50, SET). Latency is that of one client that waits for each PING, as median; "added" is over
 the direct slice of the same round. Needs redis-server and redis-benchmark on PATH, toxiproxy-server to compare with.
 """
 
@@ -37,7 +38,11 @@ import os, sys, time
 from brownout.wire import Wire
 log = os.open(sys.argv[2], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
 wire = Wire(on_event=lambda kind, data: os.write(log, f"{time.monotonic_ns()} {kind} {data}\\n".encode())).start()
-print(wire.edge("benchmark", sys.argv[1]).port, flush=True)
+edge = wire.edge("benchmark", sys.argv[1])
+if sys.argv[3] == "codec":  # every request is framed, named and counted, as in a trial of a fault map
+    from brownout.explore.conductor import Conductor
+    edge.direct(Conductor(lambda hit: None, counting=True))
+print(edge.port, flush=True)
 sys.stdin.read()
 """
 
@@ -58,9 +63,10 @@ class Way:
         return (int(fields[11]) + int(fields[12])) * TICK_US
 
 
-def throughput(path: Way, requests: int) -> tuple[float, float]:
+def throughput(path: Way, requests: int, pipeline: int = 1) -> tuple[float, float]:
     """Requests a second, and the proxy's CPU µs for each."""
-    argv = ["redis-benchmark", "-p", str(path.port), "-t", "set", "-c", "50", "-n", str(requests), "-P", "1", "--csv"]
+    argv = ["redis-benchmark", "-p", str(path.port), "-t", "set", "-c", "50"]
+    argv += ["-n", str(requests), "-P", str(pipeline), "--csv"]
     before = path.cpu()
     out = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300).stdout
     used = path.cpu() - before
@@ -92,15 +98,17 @@ def paths(stack: ExitStack, folder: Path) -> list[Way]:
     redis = stack.enter_context(Process.launch("redis", argv, log=folder / "redis.log"))
     direct = Way("direct", port)
     eventually(lambda: latency(direct, 1), within=10, what="Redis answers", evidence=redis.tail, ignoring=OSError)
-    wire = subprocess.Popen(
-        [sys.executable, "-c", SERVE, f"127.0.0.1:{port}", str(folder / "history")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    stack.callback(wire.communicate, "", timeout=10)
-    assert wire.stdout
-    found = [direct, Way("wire", int(wire.stdout.readline()), wire.pid)]
+    found = [direct]
+    for name in ("wire", "codec"):
+        wire = subprocess.Popen(
+            [sys.executable, "-c", SERVE, f"127.0.0.1:{port}", str(folder / "history"), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(wire.communicate, "", timeout=10)
+        assert wire.stdout
+        found.append(Way(name, int(wire.stdout.readline()), wire.pid))
     if shutil.which("toxiproxy-server"):
         toxiproxy = stack.enter_context(ToxiproxyWire.start(folder / "toxiproxy.log"))
         found.append(Way("toxiproxy", toxiproxy.edge("benchmark", f"127.0.0.1:{port}").port, toxiproxy.pid))
@@ -113,6 +121,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--latency", type=int, default=2_000)
+    parser.add_argument("--pipeline", type=int, default=1, help="requests that are sent together (default: 1)")
     chosen = parser.parse_args()
     rate: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
@@ -125,24 +134,22 @@ def main() -> None:
         for turn in range(chosen.rounds):
             order = ways[turn % len(ways) :] + ways[: turn % len(ways)]
             for way in order:
-                per_second, used = throughput(way, chosen.requests)
+                per_second, used = throughput(way, chosen.requests, chosen.pipeline)
                 rate.setdefault(way.name, []).append(per_second)
                 cpu.setdefault(way.name, []).append(used)
             for way in order:
                 wait.setdefault(way.name, []).append(latency(way, chosen.latency))
     added = {name: [w - d for w, d in zip(each, wait["direct"], strict=True)] for name, each in wait.items()}
-    print(f"{chosen.rounds} rounds, SET P=1 c=50 n={chosen.requests}; load {os.getloadavg()[0]:.1f}")
+    print(f"{chosen.rounds} rounds, SET P={chosen.pipeline} c=50 n={chosen.requests}; load {os.getloadavg()[0]:.1f}")
     print(f"{'path':10} {'CPU µs/request':22} {'req/s of direct':22} {'median PING µs':24} added µs")
     for name in rate:
         share = [one / d for one, d in zip(rate[name], rate["direct"], strict=True)]
         columns = f"{spread(cpu[name], 1):22} {spread(share):22} {spread(wait[name], 0):24} {spread(added[name], 0)}"
         print(f"{name:10} {columns}")
-    if "toxiproxy" in rate:
-        ours = [w / t for w, t in zip(cpu["wire"], cpu["toxiproxy"], strict=True)]
-        slower = [w / t for w, t in zip(added["wire"], added["toxiproxy"], strict=True)]
-        print(
-            f"wire / toxiproxy: CPU a request {spread(ours)} (aim 0.8), added median latency {spread(slower)} (aim 1)"
-        )
+    for name, aim in (("wire", 0.8), ("codec", 1.0)) if "toxiproxy" in rate else ():
+        ours = [w / t for w, t in zip(cpu[name], cpu["toxiproxy"], strict=True)]
+        slower = [w / t for w, t in zip(added[name], added["toxiproxy"], strict=True)]
+        print(f"{name} / toxiproxy: CPU a request {spread(ours)} (aim {aim}), added median latency {spread(slower)}")
 
 
 if __name__ == "__main__":

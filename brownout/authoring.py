@@ -23,6 +23,7 @@ from brownout.check.promises import (
     status_monotone,
     status_truthful,
 )
+from brownout.explore.items import CellOutcome, MapCell, fault_map
 from brownout.faults import (
     bandwidth,
     blackhole,
@@ -60,12 +61,12 @@ from brownout.plan.trigger import Trigger, after, at, effect, ended, event, rece
 from brownout.subject.application import Application
 
 __all__ = [
-    "Application", "Fault", "Lab", "Outcome", "Promise", "Trigger", "after", "answers", "at", "at_least_once",
-    "at_most_once", "attempts_within", "backlog_within", "backoff_within", "bandwidth", "blackhole",
-    "cold_shutdown", "conservation", "cut", "disconnect", "drained", "effect", "effectively_once", "ended",
-    "event", "faults_acted", "flap", "flush", "freeze", "get", "graceful", "half_open", "kill", "kill_child",
-    "latency", "ledger", "limit_data", "loading", "loop_never_stalls", "must_show", "no_cross_talk",
+    "Application", "CellOutcome", "Fault", "Lab", "MapCell", "Outcome", "Promise", "Trigger", "after", "answers",
+    "at", "at_least_once", "at_most_once", "attempts_within", "backlog_within", "backoff_within", "bandwidth",
+    "blackhole", "cold_shutdown", "conservation", "cut", "disconnect", "drained", "effect", "effectively_once",
+    "ended", "event", "fault_map", "faults_acted", "flap", "flush", "freeze", "get", "graceful", "half_open", "kill",
+    "kill_child", "latency", "ledger", "limit_data", "loading", "loop_never_stalls", "must_show", "no_cross_talk",
     "nothing_raised", "nothing_stuck", "out_of_clients", "out_of_memory", "p99", "post", "read_only", "received",
-    "recovers", "recovery_bound", "refuse", "reset", "reset_peer", "slicer", "slow_close", "spike",
-    "sqlite_effects", "started", "status_monotone", "status_truthful", "stop", "submit", "terminate", "vanish",
+    "recovers", "recovery_bound", "refuse", "reset", "reset_peer", "slicer", "slow_close", "spike", "sqlite_effects",
+    "started", "status_monotone", "status_truthful", "stop", "submit", "terminate", "vanish",
 ]  # fmt: skip

@@ -28,7 +28,8 @@ class Application:
     `status` one that tells a task's state, with {task} in it. `state`, `result` and `task` name fields of the JSON
     answers. `effects` makes, for the trial's directory, the reader of what was really done; None when nothing outside
     Celery tells. `recovery` is how long (seconds) a job may be in no queue and on no worker before the application
-    itself brings it back, 0 for one that never does: what has been nowhere for longer is lost.
+    itself brings it back, 0 for one that never does: what has been nowhere for longer is lost. A worker that ends with
+    an exit code of `steps_down` asks to be started again, and has not failed.
     """
 
     celery: str | None = None
@@ -43,6 +44,7 @@ class Application:
     result: str = "task_result"
     effects: Callable[[Path], EffectReader] | None = None
     recovery: float = 0.0
+    steps_down: tuple[int, ...] = ()
 
     def environment(self, **places: object) -> dict[str, str]:
         """`env` with its places filled in; KeyError when it names a place that there is not."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from brownout.wire.address import address
 from brownout.wire.armed import Acted, Armed, Counters
 from brownout.wire.errors import AlreadyExists, BadRequest, WireError
 from brownout.wire.link import NO_LINGER, Link
+from brownout.wire.passage import Director
 from brownout.wire.toxics import Toxic, down
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Edge:
         self.name, self.seed, self.loop, self.upstream = name, wire.seed, wire.loop, upstream
         self.armed: dict[str, Armed] = {}
         self.observer: Observer | None = None
+        self.director: Director | None = None
         self.enabled = False
         self._wire = wire
         self._links: set[Link] = set()
@@ -118,6 +121,10 @@ class Edge:
                 pipe.route()
 
         self._wire.run(change)
+
+    def direct(self, director: Director | None) -> None:
+        """Show it each request and answer of connections to come, which must speak RESP; it decides what passes."""
+        self.director = director
 
     def close(self) -> None:
         """Give the port back; live connections are closed."""
@@ -244,7 +251,12 @@ class Edge:
             self._number += 1
             dial = self.loop.create_task(self._connect(client, self._number))
             self._dials[dial] = self.loop.time()
-            dial.add_done_callback(self._dials.pop)
+            dial.add_done_callback(partial(self._dialled, client))
+
+    def _dialled(self, client: socket.socket, dial: asyncio.Task[None]) -> None:
+        del self._dials[dial]
+        if dial.cancelled():  # before it began: nobody else has the socket
+            client.close()
 
     def _listen_again(self, listener: socket.socket) -> None:
         if listener is self._listener and self.enabled:

@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 from brownout.wire.armed import Armed
+from brownout.wire.passage import Passage
 from brownout.wire.pipe import Pipe, Stage
 from brownout.wire.shapes import SHAPES
 from brownout.wire.toxics import Toxic
@@ -64,6 +65,7 @@ class Link:
         self.client.reads = self.server.writes = self.up
         self.server.reads = self.client.writes = self.down
         self.opened = self.over = False
+        self.passage = Passage(self, edge.director) if edge.director else None
         self.hits: dict[str, bool] = {}
         self.rngs: dict[str, Random] = {}
 
@@ -144,7 +146,9 @@ class Link:
 
     def finish(self) -> None:
         """Nothing passes any more; what the stages hold is dropped."""
-        self.over = True
+        self.over, was = True, self.over
+        if self.passage and not was:
+            self.passage.director.ended(self.passage)
         for pipe in (self.up, self.down):
             if self.opened:
                 pipe.route()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Literal
@@ -152,9 +153,14 @@ class Pipe:
 
     def route(self) -> None:
         """Choose the way of the bytes: straight into the sink, or through stages and tap."""
-        straight = not (self.stages or self.link.edge.observer or self.ended or self.finished or self.link.over)
-        # on the instance: one call less for each chunk that nobody looks at
-        self.source.data_received = self.sink.transport.write if straight else self.receive  # type: ignore[method-assign]
+        link = self.link
+        way: Callable[[bytes], None] = self.receive
+        if not (link.edge.observer or self.ended or self.finished or link.over):
+            if link.passage:
+                way = link.passage.asked if self.stream == "upstream" else link.passage.said
+            elif not self.stages:
+                way = self.sink.transport.write
+        self.source.data_received = way  # type: ignore[assignment, method-assign]  # on the instance: a call less for each chunk
 
     def receive(self, data: bytes) -> None:
         """The slow way of a chunk."""
@@ -162,14 +168,23 @@ class Pipe:
             return
         if observer := self.link.edge.observer:
             observer(self.link.number, self.stream, data)
-        if self.stages:
+        if self.link.passage:
+            (self.link.passage.asked if self.stream == "upstream" else self.link.passage.said)(data)
+        elif self.stages:
             self.stages[0].feed(data, self.link.edge.loop.time())
             self.flow()
         else:
             self.sink.transport.write(data)
 
+    def write(self, data: bytes) -> None:
+        """What a passage lets through goes out, if anything still may."""
+        if not self.finished and not self.link.over and not self.sink.gone:
+            self.sink.transport.write(data)
+
     def finish(self, how: End) -> None:
         """The source has ended."""
+        if self.link.passage and self.link.passage.keeps_open(self.stream):
+            return
         if not self.ended:
             self.ended = True
             if self.stages:

@@ -1,6 +1,7 @@
 """The reference system as the application under test, with times short enough for a test and long enough to be true."""
 
 import os
+from collections.abc import Mapping
 from unittest import mock
 
 import pytest
@@ -24,20 +25,20 @@ SETTINGS = {
 }
 
 
-def settings() -> Settings:
+def settings(given: Mapping[str, str] = SETTINGS) -> Settings:
     """The settings that the system's processes have, for bounds that follow from them."""
-    fixed = {name: value for name, value in SETTINGS.items() if "{" not in value}
+    fixed = {name: value for name, value in given.items() if "{" not in value}
     with mock.patch.dict(os.environ, fixed):
         return Settings(_env_file=None)
 
 
-def recovery_bound() -> float:
+def recovery_bound(given: Mapping[str, str] = SETTINGS) -> float:
     """Seconds after which a job that is nowhere is published again: the longest lease, and the relay's own steps.
 
     A run's lease is the longest; the publisher may have taken the outbox entry just before, and an entry that was
     published twice waits twice as long.
     """
-    the = settings()
+    the = settings(given)
     return max(the.run_lease, 2 * the.queue_patience) + the.publish_lease + the.relay_interval
 
 

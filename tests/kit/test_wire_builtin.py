@@ -1,5 +1,6 @@
 """The built-in wire on real sockets: what passes, what ends, and what only it can do."""
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -250,6 +251,20 @@ def test_down_during_a_dial_leaves_nobody_behind(wire: Wire, stuck: socket.socke
         edge.down()
         assert ending(client)[1] in ("FIN", "RST")
     assert edge.counters.connected == 0
+
+
+def test_down_before_a_dial_has_begun_closes_the_client(wire: Wire, edge: Edge, up: Upstream) -> None:
+    def at_once() -> socket.socket:
+        client = up.connect(edge)
+        edge._accept()
+        assert len(edge._dials) == 1
+        edge.listen(False)
+        return client
+
+    client = wire.run(at_once)
+    assert ending(client) == (b"", "FIN")
+    eventually(lambda: not edge._dials, within=PATIENCE, what="the dial is forgotten")
+    gc.collect()  # a socket that nobody had closed would be a warning, and so an error
 
 
 # --- what ends, by ourselves

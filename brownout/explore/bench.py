@@ -1,0 +1,244 @@
+"""One place where trials run, one after the other: a server of its own, an edge for each hop, and the processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from signal import SIGKILL
+
+from brownout.explore.bounds import Bounds
+from brownout.explore.client import BeatClient, Client, HttpClient, TaskClient
+from brownout.explore.conductor import Conductor
+from brownout.explore.direct import Direct
+from brownout.explore.launcher import Launcher
+from brownout.explore.mission import HISTORY, Mission
+from brownout.explore.spawned import Spawned
+from brownout.subject import custody, ladder
+from brownout.subject.ports import free_port
+from brownout.subject.waiting import NeverHappened
+from brownout.wire.edge import Edge
+from brownout.wire.wire import Wire
+
+READY = 20.0  # s for a process to come up
+RESTART_AFTER = 0.2  # s, the supervisor's
+WORKER = ("-P", "prefork", "-c", "1", "--without-mingle", "--without-gossip", "--without-heartbeat", "-l", "WARNING")
+
+
+class Unclean(RuntimeError):
+    """Something of an earlier trial is still there."""
+
+
+class Bench:
+    """Everything on the wire's loop. `open`, then for each trial `set_up` … `clear`, then `close`."""
+
+    def __init__(self, mission: Mission, number: int, wire: Wire, rung: ladder.Rung) -> None:
+        self.mission, self.number, self.wire = mission, number, wire
+        self._control = f"brownout-{custody.RUN}-{number}"  # an abstract socket: a path may be too long for one
+        self.folder = Path(tempfile.mkdtemp(prefix=f"brownout-map-{number}-"))
+        custody.hold_directory(self.folder)
+        self.server = ladder.server(rung, persistence=True, log=self.folder / "redis.log")
+        self.edges: dict[str, Edge] = {}
+        self.processes: dict[str, Spawned] = {}
+        self.born: dict[str, float] = {}  # role: s on the monotonic clock
+        self.killed: dict[str, float] = {}
+        self.deaths: list[tuple[int, str, int | None]] = []  # by itself: ns, role, exit code
+        self.api_port = 0
+        self.files = self.folder
+        self._ending: set[Spawned] = set()
+        self._supervisors: set[asyncio.Task[None]] = set()
+        self._callers: asyncio.Queue[TaskClient] = asyncio.Queue()
+        self._listener: asyncio.Server | None = None
+        self._trials = 0
+
+    async def open(self) -> None:
+        """Start the server and listen."""
+        await asyncio.to_thread(self.server.start)
+        self.direct = Direct(self.server.port)
+        beat = ("beat",) if self.mission.workload.beat else ()
+        for role in ("client", *self.mission.roles, *beat):
+            for end in ("broker", "backend"):
+                name = f"{role}->{end}"
+                upstream = f"127.0.0.1:{self.server.port}"
+                self.edges[name] = self.wire.create(f"{self.number}.{name}", upstream, "127.0.0.1:0")
+        self._listener = await asyncio.start_unix_server(self._called, "\0" + self._control)
+
+    async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._callers.put_nowait(TaskClient(self.mission, reader, writer))
+
+    async def set_up(self, conductor: Conductor, launcher: Launcher) -> None:
+        """Empty the server and start the processes; raises Unclean when a connection that is not ours exists."""
+        self._launcher = launcher
+        self._trials += 1
+        self.files = self.folder / str(self._trials)
+        self.files.mkdir()
+        self.deaths.clear()
+        self.killed.clear()
+        await self._alone()
+        for edge in self.edges.values():
+            edge.direct(conductor)
+        await asyncio.gather(*(self._start(role) for role in self.mission.roles))
+
+    async def _alone(self) -> None:
+        give_up = time.monotonic() + 5
+        while True:
+            others = await self.direct.clients()
+            if not others:
+                break
+            if time.monotonic() > give_up:
+                raise Unclean("\n".join(others))
+            await asyncio.sleep(0.005)
+        await self.direct.ask(("FLUSHALL",))
+
+    async def client(self) -> Client:
+        """A new client that is ready: a process, or one that speaks HTTP to the API."""
+        if self.mission.workload.http:
+            client = HttpClient(self.mission, f"http://127.0.0.1:{self.api_port}", self.mission.workload.http)
+            await client.ready(READY)
+            return client
+        return await self._caller()
+
+    def beat(self, other: Client) -> Client:
+        """A client that submits by starting beat."""
+        return BeatClient(partial(self._start, "beat"), other)
+
+    async def bounds(self, launcher: Launcher) -> Bounds:
+        """From the configuration as a process of the application has it."""
+        self._launcher = launcher
+        self.files = self.folder / "bounds"
+        self.files.mkdir()
+        caller = await self._caller()
+        bounds = Bounds.of(caller.conf.result(), self.mission.application.recovery)
+        await caller.close()
+        await self.clear()
+        return bounds
+
+    async def _caller(self) -> TaskClient:
+        await self._start("client", "brownout.explore.caller", (self._control,))
+        process = self.processes["client"]
+        async with asyncio.timeout(READY):
+            get, ended = asyncio.ensure_future(self._callers.get()), asyncio.ensure_future(process.exited.wait())
+            await asyncio.wait({get, ended}, return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            if not get.done():
+                get.cancel()
+                raise RuntimeError(f"the client process ended with {process.returncode}\n{process.tail()}")
+            caller = get.result()
+            await asyncio.shield(caller.conf)
+        return caller
+
+    async def _start(self, role: str, module: str = "", args: tuple[str, ...] = ()) -> None:
+        if not module:
+            module, args = self._command(role)
+        broker, backend = (self.edges[f"{role}->{end}"].address for end in ("broker", "backend"))
+        env = self.mission.environment(role, broker, backend, self.files)
+        log = self.files / f"{role}.log"
+        self.born[role] = time.monotonic()
+        process = await self._launcher.spawn(role, module, args, env=env, cwd=self.mission.root, log=log)
+        self.processes[role] = process
+        if role != "client":
+            task = asyncio.get_running_loop().create_task(self._supervise(role, process))
+            self._supervisors.add(task)
+            task.add_done_callback(self._supervisors.discard)
+
+    def _command(self, role: str) -> tuple[str, tuple[str, ...]]:
+        app = self.mission.application
+        if role == "api":
+            self.api_port = self.api_port or free_port()
+            return "uvicorn", ("brownout.history.api_tap:app", "--host", "127.0.0.1", "--port", str(self.api_port))
+        if role == "beat":
+            return "celery", ("-A", self.mission.celery, "beat", "-l", "WARNING", "-s", str(self.files / "schedule"))
+        if role == "relay":
+            return app.relay[0], app.relay[1:]
+        queues = ",".join(app.queues)
+        tap = ("-I", "brownout.history.celery_tap")
+        return "celery", ("-A", self.mission.celery, "worker", *tap, *WORKER, "-Q", queues, "-n", f"{role}@brownout")
+
+    async def _supervise(self, role: str, process: Spawned) -> None:
+        """Start it again a little after it has ended, as whatever supervises it in production does."""
+        await process.exited.wait()
+        if process not in self._ending:
+            self.deaths.append((time.monotonic_ns(), role, process.returncode))
+        self._ending.discard(process)
+        await asyncio.gather(process.kill(), asyncio.sleep(RESTART_AFTER))
+        await self._start(role)
+
+    @property
+    def history(self) -> Path:
+        """Where the witnesses of this trial write."""
+        return self.files / HISTORY
+
+    def kill(self, role: str, *, children_only: bool = False) -> None:
+        """See strike.Stage."""
+        process = self.processes[role]
+        if children_only:
+            for child in process.children():
+                with suppress(ProcessLookupError):
+                    os.kill(child, SIGKILL)
+        else:
+            self._ending.add(process)
+            self.killed[role] = time.monotonic()
+            process.signal_group(SIGKILL)
+
+    def signal(self, role: str, number: int) -> None:
+        """See strike.Stage."""
+        self.processes[role].signal_group(number)
+
+    async def restart_broker(self, outage: float) -> None:
+        """See strike.Stage."""
+        before = self.server.run_id
+        await asyncio.to_thread(self.server.kill)
+        self.direct.close()
+        for edge in self.edges.values():
+            edge.listen(False)
+        try:
+            await asyncio.sleep(outage)
+            await asyncio.to_thread(self.server.restart)
+        finally:
+            for edge in self.edges.values():
+                edge.listen(True)
+        if self.server.run_id == before:
+            raise RuntimeError("the server was not started again")
+
+    async def clear(self) -> None:
+        """End the processes of a trial."""
+        for task in list(self._supervisors):
+            task.cancel()
+        for process in self.processes.values():
+            process.signal_group(SIGKILL)
+        await asyncio.gather(*(process.kill() for process in self.processes.values()), return_exceptions=True)
+        self.processes.clear()
+        self._ending.clear()
+        while not self._callers.empty():
+            await self._callers.get_nowait().close()
+        if self.server.state() != "running":
+            with suppress(OSError, NeverHappened):
+                await asyncio.to_thread(self.server.restart)
+        for edge in self.edges.values():
+            edge.listen(True)
+
+    async def close(self) -> None:
+        """Give everything up."""
+        await self.clear()
+        if self._listener:
+            self._listener.close()
+        self.direct.close()
+        for edge in self.edges.values():
+            edge.dispose()
+        await asyncio.to_thread(self.server.stop)
+        await asyncio.to_thread(_remove, self.folder)
+
+    def logs(self) -> Mapping[str, str]:
+        """The ends of all logs of this trial."""
+        return {path.name: path.read_text(errors="replace")[-4000:] for path in sorted(self.files.glob("*.log"))}
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    custody.release_directory(folder)

@@ -1,0 +1,290 @@
+"""A whole map: points from fault-free trials, then every cell, on several benches at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from brownout.explore.action import cells, chosen
+from brownout.explore.bench import Bench
+from brownout.explore.bounds import Bounds
+from brownout.explore.cell import IDLE, Cell, Point
+from brownout.explore.faultmap import CellResult, Comparison, Controls, FaultMap
+from brownout.explore.launcher import Cold, Forked, Launcher
+from brownout.explore.mission import STOCK, Mission
+from brownout.explore.selection import select
+from brownout.explore.trial import Found, Trial
+from brownout.run.store import versions
+from brownout.subject import ladder
+from brownout.subject.redis_server import RungName
+from brownout.wire.wire import Wire
+
+DISCOVERIES = 3  # fault-free trials that the points must agree in
+CONTROL_EVERY = 20  # cells to one fault-free control
+COLD = 2  # cells that are tried with the cold command line, too
+TOGETHER = 0.05  # s; what is nearer than this may come in either order
+VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn")
+Try = Callable[[], Coroutine[Any, Any, None]]
+
+
+class NoMap(RuntimeError):
+    """There is nothing to draw a map of: the system does not even work without a fault."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What fault-free trials showed."""
+
+    points: tuple[Point, ...]
+    samples: Mapping[Point, tuple[tuple[bytes, ...], ...]]
+
+    @property
+    def order(self) -> tuple[Point, ...]:
+        """The reference order: all points of a life but the idle ones."""
+        return tuple(point for point in self.points if not point.label.endswith(IDLE))
+
+
+@dataclass
+class Options:
+    """How a map is made. `tell` is called with each result, in the order of their ends."""
+
+    actions: Collection[str] = ("standard",)
+    points: Collection[str] = ()
+    jobs: int = 0  # benches; 0: as many as suit the machine
+    repeat: int = 1
+    cold: int = COLD
+    provider: RungName | None = None
+    tell: Callable[[str, CellResult | None], None] = lambda _what, _result: None
+
+
+def jobs_for(cores: int | None) -> int:
+    """Benches that suit so many cores: trials wait more than they work."""
+    return 8 * (cores or 2)
+
+
+class Campaign:
+    """Use it once, on the wire's loop: `await run()`. When that is cancelled, `map(complete=False)` has what there is.
+
+    Its parts, for who wants something between them: `async with campaign`, then `discover`, set `planned`, `attempt`.
+    """
+
+    def __init__(self, mission: Mission, options: Options, wire: Wire) -> None:
+        self.mission, self.options, self.wire = mission, options, wire
+        self.found: dict[Cell, CellResult] = {}
+        self.controls: list[Found] = []
+        self.cold: dict[Cell, str] = {}
+        self.discovery: Discovery | None = None
+        self.bounds = Bounds.of({})
+        self.planned: tuple[Cell, ...] = ()
+        self.problems: list[str] = []
+        self._began = time.monotonic()
+        self._benches: asyncio.Queue[Bench | Exception] = asyncio.Queue()
+        self._opened: list[Bench] = []
+        self._opening: list[asyncio.Future[None]] = []
+
+    async def run(self) -> FaultMap:
+        """Discover, try every cell, control, compare. Raises NoMap, NoRedis, UnknownName for a filter without fit."""
+        async with self:
+            await self.discover()
+            self.planned = select(self.possible(self.options.actions), self.options.points)
+            await self.attempt()
+        return self.map(complete=True)
+
+    async def __aenter__(self) -> Self:
+        """Start the benches, which go on to open in the background. Raises NoRedis."""
+        rung = ladder.choose("local", self.options.provider)
+        self.options.tell("discover", None)
+        jobs = self.options.jobs or jobs_for(os.cpu_count())
+        self._opened = [Bench(self.mission, number, self.wire, rung) for number in range(jobs)]
+        self._opening = [asyncio.ensure_future(self._open(bench)) for bench in self._opened]
+        try:
+            self.forked = await Forked.start(scout=scouted(self.mission))
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+        await self.forked.close()
+
+    async def _close(self) -> None:
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        await asyncio.gather(*(bench.close() for bench in self._opened), return_exceptions=True)
+
+    async def _open(self, bench: Bench) -> None:
+        try:
+            await bench.open()
+        except Exception as wrong:
+            self._benches.put_nowait(wrong)  # for whoever waits for a bench
+        else:
+            self._benches.put_nowait(bench)
+
+    @asynccontextmanager
+    async def _bench(self) -> AsyncIterator[Bench]:
+        got = await self._benches.get()
+        try:
+            if isinstance(got, Exception):
+                raise got
+            yield got
+        finally:
+            self._benches.put_nowait(got)
+
+    async def discover(self, known: Discovery | None = None) -> None:
+        """Learn the bounds, and the points unless `known`. Raises NoMap when it does not even work without a fault."""
+        async with self._bench() as bench:
+            self.bounds = await bench.bounds(self.forked)
+        self.discovery = known or await self._discover()
+
+    async def _discover(self) -> Discovery:
+        first = await asyncio.gather(*(self.trial(self.forked) for _ in range(DISCOVERIES)))
+        for each in first:
+            if each.word not in ("once", "recovered"):
+                raise NoMap(f"without any fault: {each.word} {each.why}\n" + "\n".join(each.logs.values()))
+            self._in_force(each)
+        common = set(first[0].points).intersection(*(each.points for each in first))
+        order = _settled([point for point in first[0].points if point in common], first[0].times)
+        idle = [Point(edge, f"BRPOP {label}{IDLE}") for edge, label in _consumers(order)]
+        samples = {**first[0].samples}
+        for point in idle:
+            samples[point] = next(
+                (
+                    commands
+                    for seen, commands in samples.items()
+                    if seen.edge == point.edge and seen.label == point.label
+                ),
+                ((b"BRPOP", point.label.removeprefix("BRPOP ").removesuffix(IDLE).encode(), b"1"),),
+            )
+        return Discovery(tuple(idle + order), samples)
+
+    def _in_force(self, found: Found) -> None:
+        """The trace shows late acks where they were asked for: Celery may have copied a setting before it was laid."""
+        wanted = self.mission.configuration.settings.get(
+            "task_acks_late", False if self.mission.application == STOCK else None
+        )
+        if wanted is not None and found.acked and found.acked != ("after" if wanted else "before"):
+            raise NoMap(f"the configuration is not in force: a message is acknowledged {found.acked} its effect")
+
+    def possible(self, actions: Collection[str] = ("all",)) -> tuple[Cell, ...]:
+        """Every cell that makes sense at what was discovered."""
+        assert self.discovery
+        return cells(self.discovery.points, self.discovery.samples, chosen(actions))
+
+    async def attempt(self) -> None:
+        """Try all that is planned, with the controls and the comparisons that belong to it."""
+        # The long ones first, so that no bench ends alone.
+        long = {"never": 0, "held": 1, "late": 1, "restart-broker": 2}
+        todo = sorted(self.planned * self.options.repeat, key=lambda cell: long.get(cell.action, 3))
+        sample = set(_spread(self.planned, self.options.cold))
+        tries = self._controlled([partial(self._cell, cell) for cell in todo])
+        tries[1:1] = [partial(self._cold, cell) for cell in sample]
+        await asyncio.gather(*(each() for each in tries))
+
+    def _controlled(self, tries: Sequence[Try]) -> list[Try]:
+        """With fault-free trials in between."""
+        mixed: list[Try] = []
+        for n, each in enumerate(tries):
+            mixed += [each] if n % CONTROL_EVERY else [self._control, each]
+        return mixed
+
+    async def trial(self, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Found:
+        """One trial, as soon as a bench is free."""
+        async with self._bench() as bench:
+            order = self.discovery.order if self.discovery else ()
+            return await Trial(bench, launcher, schedule, bounds=self.bounds, order=order).run()
+
+    async def _control(self) -> None:
+        found = await self.trial(self.forked)
+        self.controls.append(found)
+        self.options.tell("control", None)
+
+    async def _cell(self, cell: Cell) -> None:
+        found = await self.trial(self.forked, [cell])
+        result = CellResult(cell, {found.seen: 1}, round(found.seconds, 3), found.witness, found.why)
+        self.found[cell] = self.found[cell].merged(result) if cell in self.found else result
+        self.options.tell("cell", result)
+
+    async def _cold(self, cell: Cell) -> None:
+        cold = Cold()
+        try:
+            found = await self.trial(cold, [cell])
+        finally:
+            await cold.close()
+        self.cold[cell] = found.seen
+
+    def map(self, *, complete: bool) -> FaultMap:
+        """What was found so far."""
+        known = self.discovery
+        bad = tuple(
+            f"{each.word} {each.why}".strip() for each in self.controls if each.word not in ("once", "recovered")
+        )
+        compared = tuple(
+            Comparison(cell.full, self.found[cell].primary, cold)
+            for cell, cold in self.cold.items()
+            if cell in self.found
+        )
+        return FaultMap(
+            name=self.mission.configuration.name,
+            workload=self.mission.workload.name,
+            settings=dict(self.mission.configuration.settings),
+            versions=versions(*VERSIONS),
+            bounds=_bounds(self.bounds),
+            trace=known.points if known else (),
+            cells=tuple(self.found[cell] for cell in self.planned if cell in self.found),
+            controls=Controls(len(self.controls), bad),
+            cold=compared,
+            seconds=time.monotonic() - self._began,
+            complete=complete,
+        )
+
+
+def _bounds(bounds: Bounds) -> dict[str, float]:
+    return {
+        "held": bounds.held,
+        "probe": bounds.probe,
+        "result": bounds.result,
+        "recover": bounds.recover,
+        "republished": bounds.republished,
+    } | {f"longer: {name}": value for name, value in bounds.beyond.items()}
+
+
+def scouted(mission: Mission) -> tuple[tuple[str, ...], Mapping[str, str], Path]:
+    """What the forking process has to find the libraries by: the application's modules and environment."""
+    app, nowhere = mission.application, "127.0.0.1:1"
+    modules = [str(app.celery).partition(":")[0], "brownout.explore.caller", *app.relay[:1]]
+    if app.api:
+        modules += [app.api.partition(":")[0], "brownout.history.api_tap"]
+    return tuple(modules), mission.environment("scout", nowhere, nowhere, Path(os.devnull)), mission.root
+
+
+def _settled(points: Sequence[Point], times: Mapping[Point, float]) -> list[Point]:
+    """One order of what comes at the same time: the client lets the worker go first, once its task is published."""
+    order: list[Point] = []
+    waiting: list[Point] = []
+    published = False
+    for point in points:
+        while waiting and times[point] - times[waiting[0]] > TOGETHER:
+            order.append(waiting.pop(0))
+        if published and point.edge.startswith("client"):
+            waiting.append(point)
+        else:
+            order.append(point)
+        published = published or point.command in ("BRPOP", "BLPOP")
+    return order + waiting
+
+
+def _consumers(order: Sequence[Point]) -> list[tuple[str, str]]:
+    found = [(point.edge, point.label.removeprefix("BRPOP ")) for point in order if point.command == "BRPOP"]
+    return list(dict.fromkeys(found))
+
+
+def _spread(planned: Sequence[Cell], count: int) -> Sequence[Cell]:
+    """Some of them, from all over the map."""
+    return planned[:: max(1, len(planned) // count)][:count] if count else ()

@@ -1,0 +1,294 @@
+"""The fault map as data: what became of the task in each cell, and what vouches for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from brownout.check.verdict import Validity, merge
+from brownout.explore.action import ACTIONS
+from brownout.explore.cell import FLAGS, MOMENTS, SEVERITY, UNKNOWN, Cell, Point, names, parts, severity, validity_of
+from brownout.explore.faultmap_json import readable
+from brownout.explore.selection import select
+from brownout.plan.near import known
+
+KIND, SCHEMA = "fault map", 1
+#: What a command that made or read a map exits with.
+EXIT: Final[Mapping[Validity, int]] = {"valid": 0, "invalid": 1, "unknown": 2}
+
+
+def column(cell: Cell) -> tuple[int, int, str]:
+    """Sorts columns: those before the execution, then those after it, each in the order of ACTIONS."""
+    actions = tuple(ACTIONS)
+    rank = actions.index(cell.action) if cell.action in ACTIONS else len(actions)
+    return MOMENTS.index(cell.moment), rank, cell.action
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What became of the task in a cell. `seen`: each verdict word ("lost+silent", "unknown: why") and how often.
+
+    `seconds` is the recovery time of the slowest effect after the fault, 0 when it came at once. `witness` are the
+    three to six lines that prove it. `note` is the bound of a label ("silent for 5.5 s"). `expected` is the declared
+    set of words of a true race, else empty. ValueError for a word that nobody knows, and for a count below 1.
+    """
+
+    cell: Cell
+    seen: Mapping[str, int]
+    seconds: float = 0.0
+    witness: tuple[str, ...] = ()
+    note: str = ""
+    expected: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for word in (*self.seen, *self.expected):
+            parts(word)
+        if any(n < 1 for n in self.seen.values()):
+            raise ValueError(f"{self.cell}: what was seen was seen at least once")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What was seen, the most frequent first, the worse of two that are as frequent."""
+        return tuple(sorted(self.seen, key=lambda word: (-self.seen[word], [-n for n in severity(word)], word)))
+
+    @property
+    def primary(self) -> str:
+        """The most frequent word."""
+        return self.words[0] if self.seen else UNKNOWN
+
+    @property
+    def worst(self) -> str:
+        """The worst word."""
+        return max(self.words, key=severity, default=UNKNOWN)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the fault did to processes, in any trial."""
+        found = {part for word in self.seen for part in parts(word)}
+        return tuple(flag for flag in FLAGS if flag in found)
+
+    @property
+    def verdict(self) -> Validity:
+        """Invalid once anything bad was seen; unknown when a trial was, and when nothing was seen at all."""
+        return merge(validity_of(word) for word in self.seen)
+
+    def merged(self, other: CellResult) -> CellResult:
+        """Both trials' words; the witness is that of the worse one."""
+        worse = max(self, other, key=lambda each: severity(each.worst))
+        seen = Counter(self.seen) + Counter(other.seen)
+        expected = tuple(dict.fromkeys((*self.expected, *other.expected)))
+        return replace(worse, seen=dict(seen), seconds=max(self.seconds, other.seconds), expected=expected)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Trials without a fault among the others: how many, and what went wrong in those that were not perfect."""
+
+    ran: int = 0
+    bad: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A cell that was run from the pre-imported fork and from the cold command line: the word of each."""
+
+    cell: str
+    forked: str
+    cold: str
+
+    @property
+    def proves(self) -> bool:
+        """Whether both have a verdict."""
+        return "unknown" not in (validity_of(self.forked), validity_of(self.cold))
+
+
+@dataclass(frozen=True)
+class FaultMap:
+    """Every fault point of a workload under a configuration (`name`), by every fault.
+
+    `trace` are the points in order of life. `bounds` and `seconds` (how long the map took) are in seconds; `versions`
+    by distribution. `complete` says that nothing interrupted it. Cells are kept in the trace's order, then by column;
+    ValueError when one is there twice.
+    """
+
+    name: str
+    workload: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    trace: tuple[Point, ...] = ()
+    cells: tuple[CellResult, ...] = ()
+    controls: Controls = Controls()
+    cold: tuple[Comparison, ...] = ()
+    seconds: float = 0.0
+    complete: bool = False
+
+    def __post_init__(self) -> None:
+        place = {point: n for n, point in enumerate(self.trace)}
+        keys = {c: (place.get(c.point, len(place)), c.point, column(c)) for c in (each.cell for each in self.cells)}
+        if len(keys) < len(self.cells):
+            twice = Counter(each.cell.full for each in self.cells).most_common(1)[0][0]
+            raise ValueError(f"a map has each cell once: {twice}")
+        object.__setattr__(self, "cells", tuple(sorted(self.cells, key=lambda each: keys[each.cell])))
+
+    @property
+    def title(self) -> str:
+        """`defaults/task`: how a baseline names it."""
+        return f"{self.name}/{self.workload}"
+
+    @property
+    def names(self) -> dict[Cell, str]:
+        """What each cell is called: `worker->broker/ZADD#1/before-cut`, or with the whole label where two would be."""
+        points = names((*self.trace, *(each.cell.point for each in self.cells)))
+        return {c: f"{points[c.point]}/{c.moment}-{c.action}" for c in (each.cell for each in self.cells)}
+
+    def result(self, name: str) -> CellResult:
+        """The cell of that name, short or full; UnknownName with near matches."""
+        called = self.names
+        by_name = {name: each for each in self.cells for name in (each.cell.full, called[each.cell])}
+        return by_name[name] if name in by_name else by_name[known("cell", name, called.values())]
+
+    def filtered(self, points: Collection[str] = (), actions: Collection[str] = (), only_bad: bool = False) -> FaultMap:
+        """The map with fewer cells, as `select` says; `only_bad` leaves those that are not valid.
+
+        Judge the whole map, not this one: without its good cells it knows less.
+        """
+        chosen = set(select([each.cell for each in self.cells], points, actions))
+        kept = (each for each in self.cells if each.cell in chosen and not (only_bad and each.verdict == "valid"))
+        return replace(self, cells=tuple(kept))
+
+    @property
+    def void(self) -> tuple[str, ...]:
+        """Why the map proves nothing, whatever its cells say."""
+        races = {name: set(each.expected) for each in self.cells for name in (self.names[each.cell], each.cell.full)}
+        differing = (
+            f"{each.cell} differs between forked ({each.forked}) and cold ({each.cold}) processes"
+            for each in self.cold
+            if each.proves and each.forked != each.cold and not {each.forked, each.cold} <= races.get(each.cell, set())
+        )
+        return (*(f"a trial without a fault went wrong: {bad}" for bad in self.controls.bad), *differing)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the map cannot be valid, though what is bad in it remains bad."""
+        doubts = {
+            "no cell was tried": not self.cells,
+            "it was interrupted": not self.complete,
+            "no trial without a fault was among them": not self.controls.ran,
+            "cells without a verdict": self.tally["unknown"] > 0,
+            "forked processes were not compared with cold ones": not all(each.proves for each in self.cold),
+        }
+        return tuple(doubt for doubt, holds in doubts.items() if holds)
+
+    @property
+    def validity(self) -> Validity:
+        """Unknown when the map is void; else invalid by any bad cell; else unknown by any doubt."""
+        if self.void:
+            return "unknown"
+        return merge((*(each.verdict for each in self.cells), "unknown" if self.doubts else "valid"))
+
+    @property
+    def tally(self) -> dict[Validity, int]:
+        """How many cells are valid, invalid, unknown."""
+        verdicts = Counter(each.verdict for each in self.cells)
+        return {validity: verdicts[validity] for validity in EXIT}
+
+    def counts(self) -> dict[str, int]:
+        """In how many cells each outcome and each flag was seen, the worst last; a race counts in all of its own."""
+        found = Counter(part for each in self.cells for part in {part for word in each.seen for part in parts(word)})
+        return {part: found[part] for part in SEVERITY if found[part]}
+
+    @property
+    def trials(self) -> int:
+        """All that were run: cells, controls, cold comparisons."""
+        return sum(n for each in self.cells for n in each.seen.values()) + self.controls.ran + len(self.cold)
+
+    @property
+    def rate(self) -> float:
+        """Trials a minute."""
+        return self.trials * 60 / self.seconds if self.seconds > 0 else 0.0
+
+    def merged(self, *others: FaultMap) -> FaultMap:
+        """Several runs of one map as one; ValueError when they are runs of different ones."""
+        whole = self
+        for other in others:
+            for what in ("title", "settings", "versions"):
+                if getattr(whole, what) != getattr(other, what):
+                    raise ValueError(f"not runs of one map: {what} {getattr(whole, what)} and {getattr(other, what)}")
+            cells = {each.cell: each for each in whole.cells}
+            for each in other.cells:
+                cells[each.cell] = cells[each.cell].merged(each) if each.cell in cells else each
+            whole = replace(
+                whole,
+                cells=tuple(cells.values()),
+                trace=tuple(dict.fromkeys((*whole.trace, *other.trace))),
+                bounds={**whole.bounds, **other.bounds},
+                controls=Controls(whole.controls.ran + other.controls.ran, whole.controls.bad + other.controls.bad),
+                cold=whole.cold + other.cold,
+                seconds=whole.seconds + other.seconds,
+                complete=whole.complete and other.complete,
+            )
+        return whole
+
+    def to_json(self) -> str:
+        """Text whose differences can be read: a cell, a point, a setting a line, always in the same order."""
+        record: dict[str, Any] = {"kind": KIND, "schema": SCHEMA} | {
+            each.name: getattr(self, each.name) for each in fields(self)
+        }
+        record["trace"] = [point.full for point in self.trace]
+        record["controls"] = asdict(self.controls)
+        record["cold"] = [asdict(each) for each in self.cold]
+        del record["cells"]
+        record["cells"] = [_cell_record(each) for each in self.cells]  # the long part comes last
+        return readable(record)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> FaultMap:
+        """Read what `to_json` wrote; ValueError for anything else, and for what a newer brownout wrote."""
+        try:
+            given = json.loads(text)
+            if given.pop("kind") != KIND:
+                raise ValueError("it is something else")
+            if (schema := given.pop("schema")) != SCHEMA:
+                raise ValueError(f"of schema {schema}; this brownout reads {SCHEMA}")
+            made = {
+                "trace": tuple(map(Point.parse, given["trace"])),
+                "cells": tuple(map(_cell_result, given["cells"])),
+                "controls": Controls(given["controls"]["ran"], tuple(given["controls"]["bad"])),
+                "cold": tuple(Comparison(**each) for each in given["cold"]),
+            }
+            return cls(**given | made)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            missing = "no " if isinstance(error, KeyError) else ""
+            raise ValueError(f"not a fault map: {missing}{error}") from error
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new.write_text(self.to_json(), encoding="utf-8")
+        new.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> FaultMap:
+        """Read the file; ValueError, with its path, when there is no fault map in it."""
+        try:
+            return cls.from_json(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def _cell_record(result: CellResult) -> dict[str, Any]:
+    """What has its default is left out."""
+    seen = {word: result.seen[word] for word in result.words}
+    record = asdict(result) | {"cell": result.cell.full, "seen": seen}
+    return {name: value for name, value in record.items() if value or name in ("cell", "seen")}
+
+
+def _cell_result(given: Mapping[str, Any]) -> CellResult:
+    lists = {name: tuple(given.get(name, ())) for name in ("witness", "expected")}
+    return CellResult(**{**given, **lists, "cell": Cell.parse(given["cell"])})

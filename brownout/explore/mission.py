@@ -1,0 +1,135 @@
+"""What a map is made of: an application, a workload, and a configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brownout.history.effects import ledger
+from brownout.plan.operation import Http
+from brownout.subject.application import Application
+
+HISTORY = "history.ndjson"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Celery settings that are laid over the application's own."""
+
+    name: str
+    summary: str
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What one trial submits. `kind` is "task", "chain", "group" or "chord"; `http` a request instead of a task.
+
+    `keys` is how many effects it should have. `first` sends it from a process that has not sent anything before.
+    """
+
+    name: str
+    summary: str
+    kind: str = "task"
+    keys: int = 1
+    task: str = ""  # of the stock application; "" for the mission's own
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    body: str = ""
+    first: bool = False
+    workers: int = 1
+    http: Http | None = None
+    beat: bool = False  # submitted by beat, which is started for it
+
+
+@dataclass(frozen=True)
+class Mission:
+    """One map. `task` and `args` are what is sent; without `args` a token that names the trial's effect."""
+
+    application: Application
+    root: Path
+    configuration: Configuration
+    workload: Workload
+    task: str
+    args: tuple[Any, ...] | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The processes that are started for a trial, beside the client."""
+        workers = (
+            tuple(f"worker-{n + 1}" for n in range(self.workload.workers)) if self.workload.workers > 1 else ("worker",)
+        )
+        api = ("api",) if self.workload.http else ()
+        relay = ("relay",) if self.application.relay else ()
+        return (*workers, *relay, *api)
+
+    def environment(self, role: str, broker: str, backend: str, files: Path) -> dict[str, str]:
+        """What a process is given; `broker` and `backend` are `host:port`, `files` a directory of the trial."""
+        app = self.application
+        return app.environment(broker=f"redis://{broker}/0", backend=f"redis://{backend}/1", files=files) | {
+            "BROWNOUT_CELERY": app.celery or "",
+            "BROWNOUT_CONF": json.dumps(dict(self.configuration.settings)),
+            "BROWNOUT_HISTORY": str(files / HISTORY),
+            "BROWNOUT_SOURCE": role,
+            "BROWNOUT_APP": app.api or "",
+            "TMPDIR": str(files),  # multiprocessing leaves a directory behind for each process that is killed
+            "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
+        }
+
+    @property
+    def celery(self) -> str:
+        """What `celery -A` is given: the application, or what lays the configuration over it."""
+        return "brownout.explore.hosted" if self.configuration.settings else str(self.application.celery)
+
+
+STOCK = Application(
+    celery="brownout.explore.stock",
+    env={"BROWNOUT_BROKER": "{broker}", "BROWNOUT_BACKEND": "{backend}", "BROWNOUT_EFFECTS": "{files}/effects.ndjson"},
+    effects=ledger("effects.ndjson"),
+)
+
+DEFAULTS = Configuration("defaults", "Celery as it comes")
+LATE = Configuration("late", "acks_late and nothing else", {"task_acks_late": True})
+HARDENED = Configuration(
+    "hardened",
+    "what is usually advised: late acks, one message at a time, short time-outs, retries everywhere",
+    {
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "broker_transport_options": {
+            "visibility_timeout": 2,
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 1.5,
+            "socket_connect_timeout": 1.5,
+            "health_check_interval": 1,
+        },
+        "result_backend_always_retry": True,
+        "redis_retry_on_timeout": True,
+        "redis_socket_timeout": 1.5,
+        "redis_socket_connect_timeout": 1.5,
+        "redis_backend_health_check_interval": 1,
+        "task_publish_retry_policy": {"max_retries": 5, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+    },
+)
+OWN = Configuration("own", "the application's own settings")
+CONFIGURATIONS = {each.name: each for each in (DEFAULTS, LATE, HARDENED, OWN)}
+
+WORKLOADS = {
+    each.name: each
+    for each in (
+        Workload("task", "one task, from a client that has sent one before"),
+        Workload("first", "the first task that a client sends: handshakes and set-up too", first=True),
+        Workload("retry", "a task that fails once and is retried", task="brownout.explore.stock.retrying"),
+        Workload("countdown", "a task with a countdown", options={"countdown": 0.3}),
+        Workload("chain", "two tasks, one after the other", kind="chain", keys=2),
+        Workload("group", "two tasks at once", kind="group", keys=2),
+        Workload("chord", "two tasks and a body", kind="chord", keys=3, body="brownout.explore.stock.gather"),
+        Workload("beat", "a task that beat sends", beat=True),
+        Workload("two-workers", "one task, two workers", workers=2),
+    )
+}

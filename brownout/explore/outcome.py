@@ -1,0 +1,68 @@
+"""From what the witnesses saw to one word: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from brownout.explore.cell import word
+
+Answered = str  # "waiting", "accepted", "refused", "dead": what the caller knows of its submission
+Told = str  # "waiting", "read", "unread", "dead", "none": what it knows of the result
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One trial's end, in facts."""
+
+    wanted: Mapping[str, int]  # effect -> how often it should be there
+    effects: Mapping[str, int]
+    answered: Answered
+    told: Told
+    stored: frozenset[str] = field(default=frozenset())  # states of the tasks, read past the network
+    final: frozenset[str] = field(default=frozenset({"SUCCESS"}))  # what they should be
+    queued: int = 0  # messages of the workload that are left
+    unacked: int = 0
+    worker_died: bool = False  # by itself
+    consuming: bool = True
+    api_stalled: bool = False
+    again: bool = False  # something was sent again, or connected anew, or the fault was waited for
+
+
+def judge(seen: Observation) -> str:
+    """The word for it: outcome and flags."""
+    flags = {
+        "worker-dead": seen.worker_died,
+        "silent": not seen.consuming and not seen.worker_died,
+        "api-stalled": seen.api_stalled,
+    }
+    return word(_outcome(seen), [flag for flag, there in flags.items() if there])
+
+
+def _outcome(seen: Observation) -> str:
+    more = any(count > seen.wanted.get(key, 0) for key, count in seen.effects.items())
+    missing = any(seen.effects.get(key, 0) < count for key, count in seen.wanted.items())
+    left = bool(seen.queued or seen.unacked)
+    if more:
+        return "duplicate"
+    if seen.answered == "dead":  # nobody was promised anything, but twice is still twice
+        return "duplicate-later" if left and not missing else "unanswered"
+    if seen.answered == "refused":
+        return "misreported" if left or any(seen.effects.values()) else "refused"
+    if missing:
+        if left:
+            return "stuck"
+        return "lost" if seen.answered == "accepted" or not seen.consuming else "hangs"
+    if seen.answered == "waiting":
+        return "hangs"
+    if left:
+        return "duplicate-later"
+    return _told(seen)
+
+
+def _told(seen: Observation) -> str:
+    if seen.stored != seen.final:
+        return "misreported"
+    if seen.told in ("unread", "waiting"):
+        return "unread"
+    return "recovered" if seen.again else "once"

@@ -1,0 +1,79 @@
+"""What a conductor has seen, written down in a hurry and made into points when somebody asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from brownout.explore.cell import Point
+
+Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # the commands of a request
+#: When (ns), edge, label, ordinal, whether witnesses are to know, and the sample of a request, or the error of an
+#: answer. A plain tuple of constants: quick to make, and the garbage collector forgets it.
+Line: TypeAlias = "tuple[int, str, str, int, bool, Sample | None, str | None]"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Something on the wire, for witnesses."""
+
+    at: int  # ns
+    edge: str
+    what: str
+    telling: bool = False  # a fault, an error, or something that comes again
+
+
+class Record:
+    """Its lines are in the order in which things came, and so is everything that is made of them."""
+
+    def __init__(self) -> None:
+        self.jotted: list[Line] = []  # of which nothing has been made yet
+        self._trace: list[Point] = []
+        self._seen: list[Seen] = []
+        self._times: dict[Point, float] = {}
+        self._samples: dict[Point, Sample] = {}
+
+    @property
+    def trace(self) -> list[Point]:
+        """Every request and message that counts."""
+        return self._read()._trace
+
+    @property
+    def seen(self) -> list[Seen]:
+        """Those, their answers, and what else was noted."""
+        return self._read()._seen
+
+    @property
+    def times(self) -> dict[Point, float]:
+        """When each point came, by the monotonic clock, in seconds."""
+        return self._read()._times
+
+    @property
+    def samples(self) -> dict[Point, Sample]:
+        """The commands behind each point that is a request."""
+        return self._read()._samples
+
+    def _read(self) -> Record:
+        lines, self.jotted = self.jotted, []
+        for at, edge, label, ordinal, noting, sample, error in lines:
+            point = Point(edge, label, ordinal)
+            if sample is not None:
+                self._trace.append(point)
+                self._times[point] = at / 1e9
+                self._samples[point] = sample
+            if noting and sample is not None:
+                self._seen.append(asked(at, point))
+            elif noting:
+                self._seen.append(answered(at, point, error))
+        return self
+
+
+def asked(at: int, point: Point) -> Seen:
+    """A request comes."""
+    again = point.ordinal > 1
+    return Seen(at, point.edge, point.label + (" again" if again else ""), again)
+
+
+def answered(at: int, point: Point, error: str | None) -> Seen:
+    """A request is answered, or a message comes."""
+    return Seen(at, point.edge, f"{point.label} answered{f': {error}' if error else ''}", bool(error))

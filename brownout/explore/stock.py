@@ -1,0 +1,74 @@
+"""The application that stock Celery is tried on: tasks whose effect is one line in a file, outside Redis.
+
+Each effect is one O_APPEND write: {"at": ns, "task": id, "key": token}. `BROWNOUT_EFFECTS` names the file; without it
+nothing is written down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import datetime
+from typing import Any
+
+from celery import Celery, Task
+from celery.schedules import schedstate, schedule
+
+app = Celery("brownout.explore.stock")
+app.conf.update(broker_url=os.environ.get("BROWNOUT_BROKER"), result_backend=os.environ.get("BROWNOUT_BACKEND"))
+BODY = 0.1  # s; long enough for the acknowledgement of an early-acked task to come before its result
+
+
+class Once(schedule):
+    """Due a moment after beat's start, and not again: one tick is one operation."""
+
+    DELAY = 0.2  # s
+    sent = False
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        """See celery.schedules.schedule."""
+        left = self.DELAY - (self.now() - last_run_at).total_seconds()
+        if self.sent or left > 0:
+            return schedstate(False, 3_600 if self.sent else left)
+        self.sent = True
+        return schedstate(True, 3_600)
+
+
+app.conf.beat_schedule = {"tick": {"task": f"{__name__}.work", "schedule": Once(3_600), "args": ("job-1",)}}
+
+
+def done(task: Task[Any, Any], token: str) -> None:
+    """The effect."""
+    if path := os.environ.get("BROWNOUT_EFFECTS"):
+        line = json.dumps({"at": time.monotonic_ns(), "key": token, "task": task.request.id})
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, line.encode() + b"\n")
+        finally:
+            os.close(handle)
+
+
+@app.task(bind=True)
+def work(self: Task[Any, Any], token: str, *_: Any) -> str:
+    """Take a while, take effect, answer the token."""
+    time.sleep(BODY)
+    done(self, token)
+    return token
+
+
+@app.task(bind=True, max_retries=3)
+def retrying(self: Task[Any, Any], token: str) -> str:
+    """Fail once, then do the same as `work`."""
+    if not self.request.retries:
+        raise self.retry(countdown=0.2)
+    time.sleep(BODY)
+    done(self, token)
+    return token
+
+
+@app.task(bind=True)
+def gather(self: Task[Any, Any], _results: list[str], token: str) -> str:
+    """The body of a chord."""
+    done(self, token)
+    return token

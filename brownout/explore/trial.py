@@ -1,0 +1,322 @@
+"""One trial: a warm and idle system, one task, the faults of a schedule, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from brownout.explore.bench import Bench
+from brownout.explore.bounds import Bounds
+from brownout.explore.cell import IDLE, UNKNOWN, Cell, Point
+from brownout.explore.client import Client, Knowledge
+from brownout.explore.conductor import HANDSHAKE, Conductor
+from brownout.explore.launcher import Launcher
+from brownout.explore.outcome import Observation, judge
+from brownout.explore.strike import Striker
+from brownout.explore.witnesses import Witnesses, any_lives
+
+SURE = 0.08  # s; a message between two places is nowhere for a moment
+LOOK = 0.04  # s between two looks at the server and the files
+QUIET = 0.25  # s without any change: then it is settled, or a probe is sent
+READY = 20.0  # s for processes to come up
+IDLE_FOR = 0.02  # s without a request
+WARM = "warm"
+WAITED = 0.9  # of the time that a reply is kept: a task that took so long has waited for it
+LONGEST = 90.0  # s; no trial takes so long
+
+State = tuple[Any, ...]  # whatever can change, as a value
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a trial found. `word` is the outcome, `why` the reason of an unknown; `points` its trace.
+
+    `samples` are the commands at each point, `times` (s, monotonic clock) when each came. `reached` cells of the
+    schedule were struck; the first one always, or it is unknown. `seconds` from the submission to the last effect or
+    answer, `took` for all of the trial.
+    """
+
+    word: str
+    why: str
+    seconds: float
+    witness: tuple[str, ...]
+    points: tuple[Point, ...]
+    samples: Mapping[Point, tuple[tuple[bytes, ...], ...]]
+    times: Mapping[Point, float]
+    reached: int
+    took: float
+    acked: str = ""  # the message was acknowledged "before" or "after" its effect
+    logs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> str:
+        """The word as a map keeps it."""
+        return f"{UNKNOWN}: {self.why.splitlines()[0] if self.why else 'nobody knows why'}" if self.why else self.word
+
+
+class Trial:
+    """Use it once. A `strike.Stage`."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        launcher: Launcher,
+        schedule: Sequence[Cell] = (),
+        *,
+        bounds: Bounds,
+        order: Sequence[Point] = (),
+    ) -> None:
+        self.bench, self.launcher, self.schedule = bench, launcher, tuple(schedule)
+        self.mission, self.workload, self.bounds, self.held = bench.mission, bench.mission.workload, bounds, bounds.held
+        self.striker = Striker(self)
+        self.conductor = Conductor(self.striker, handshakes=self.workload.first, order=tuple(order))
+        self.kill, self.signal, self.restart_broker = bench.kill, bench.signal, bench.restart_broker
+        self.about = Knowledge()
+        self.keys = [f"job-{n + 1}" for n in range(self.workload.keys)]
+        self.task = str(uuid.uuid4())
+        self._probe: Knowledge | None = None
+        self._probed_since, self._silent = 0.0, False
+        self._queues = self.mission.application.queues
+        self._workers = [role for role in self.mission.roles if role.startswith("worker")]
+        self._witnesses: Witnesses | None = None
+
+    async def run(self) -> Found:
+        """Carry it out. Whatever is wrong with the trial itself is an outcome "unknown"."""
+        begun = time.monotonic()
+        client: Client | None = None
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self.bench.set_up(self.conductor, self.launcher)
+                self.saw = self._witnesses = Witnesses(self.bench, self.keys)
+                client = await self._warm_up()
+                self.conductor.arm(self.schedule)
+                if self.schedule and self.schedule[0].point.label.endswith(IDLE):
+                    await self._until(lambda: bool(self.conductor.hits), "an idle BRPOP")
+                self.about = client.submit(self.keys, self.task, self.bounds.result)
+                await self._watch(client)
+                return self._judged(await self._observe(client), begun)
+        except Exception as wrong:
+            return self._found(UNKNOWN, begun, why=f"{type(wrong).__name__}: {wrong}")
+        finally:
+            self.striker.cancel()
+            self.conductor.close()
+            if client:
+                await client.close()
+            await self.bench.clear()
+
+    def _judged(self, seen: Observation, begun: float) -> Found:
+        why = ""
+        if self.schedule and not self.conductor.hits:
+            why = f"{self.schedule[0].point.full} was not reached"
+        elif self.striker.errors:
+            why = f"the fault failed: {self.striker.errors[0]!r}"
+        elif self.striker.active:
+            why = "the fault was still in force"
+        return self._found(UNKNOWN if why else judge(seen), begun, why=why)
+
+    # --- before
+
+    async def _warm_up(self) -> Client:
+        queue = self._queues[0]
+
+        def consume() -> bool:
+            return all(self.conductor.consumes(f"{role}->broker", queue) for role in self._workers)
+
+        client = await self.bench.client()
+        await self._until(consume, "the workers consume")
+        task = str(uuid.uuid4())
+        self.saw.others.add(task)
+        about = client.submit([WARM], task, READY, plain=True)
+        await self._until(lambda: about.told != "waiting", "the warm-up task ends")
+        if about.told != "read" or about.task is None:
+            raise RuntimeError(f"the warm-up task failed: {about.events}")
+        self.saw.others.add(about.task)
+        await self._until_drained()
+        await self._until(lambda: consume() and self.conductor.quiet > IDLE_FOR, "the system is idle")
+        others = frozenset(f"{role}->broker" for role in self._workers[1:])
+        if others:
+            self.conductor.aside = others
+            await self._until(lambda: not any(self.conductor.consumes(edge, queue) for edge in others), "one consumes")
+        if self.workload.beat:
+            return self.bench.beat(client)
+        if self.workload.first:
+            await client.close()
+            await self.bench.processes["client"].kill()
+            client = await self.bench.client()
+        return client
+
+    async def _until_drained(self) -> None:
+        give_up = time.monotonic() + READY
+        while await self.bench.direct.messages(self._queues):
+            if time.monotonic() > give_up:
+                raise TimeoutError("the warm-up task's message does not go")
+            await asyncio.sleep(0.005)
+
+    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+        give_up = time.monotonic() + READY
+        while not condition():
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"not within {READY:g} s: {what}")
+            await asyncio.sleep(0.004)
+
+    # --- while it runs
+
+    async def _watch(self, client: Client) -> None:
+        """Until nothing can change any more: by evidence, and by deadlines where there can be none."""
+        state: State = ()
+        begun = since = time.monotonic()
+        give_up = begun + self.bounds.limit
+        while time.monotonic() < give_up:
+            newest, now = await self._look(), time.monotonic()
+            if newest != state or self.striker.active:
+                state, since = newest, now
+            good, settled = self._good(state) and now - since > SURE, self._settled(now - since)
+            if not self.schedule:
+                if good:
+                    return
+            elif self.striker.active:
+                pass
+            elif self._probe is None:
+                if good or (settled and self.conductor.hits):
+                    await self._send_probe(client)
+            elif await self._probed(client) and (good or (settled and self._over(state))):
+                return
+            self.about.changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.about.changed.wait(), LOOK)
+
+    async def _look(self) -> State:
+        """Read every witness. One element: the server could not be asked, so nothing is settled."""
+        self.saw.read()
+        if self.workload.http and self.about.task:
+            self.saw.own = {self.about.task}
+        if self.workload.beat and any(point.edge == "beat->broker" for point in self.conductor.trace):
+            self.about.answered = "accepted"  # it has sent its tick, or tried to
+        try:
+            left = await self._left()
+        except (OSError, TypeError, ValueError):
+            return (time.monotonic(),)
+        return (
+            left,
+            tuple(sorted(self.saw.effects.items())),
+            (self.about.answered, self.about.told),
+            self._probe is not None and self.saw.done(self._probe.task),
+            len(self.bench.deaths),
+        )
+
+    async def _left(self) -> tuple[str, ...]:
+        """Where messages of the trial lie."""
+        messages = await self.bench.direct.messages(self._queues)
+        return tuple(sorted(each.place for each in messages if each.id not in self.saw.others))
+
+    def _good(self, state: State) -> bool:
+        return len(state) > 1 and not state[0] and not self.saw.missing and self.about.told in ("read", "dead")
+
+    def _settled(self, still: float) -> bool:
+        """Whether nothing moves. A task body that runs in a process that lives may, for some time."""
+        return still > (self.bounds.held + QUIET if any_lives(self.saw.running) else QUIET)
+
+    def _over(self, state: State) -> bool:
+        """Whether waiting on can bring nothing more."""
+        left = state[0] if len(state) > 1 else True
+        if (left and self.bounds.recover) or (self.saw.missing and self.bounds.republished):
+            return False  # the broker gives it back, or the application does: the limit ends it
+        if self.saw.missing and (left or self.about.answered != "waiting"):
+            return True  # lost or stuck: no answer can mend it
+        return self.about.answered != "waiting" and self.about.told != "waiting"
+
+    # --- the probe: is there anybody who consumes?
+
+    async def _send_probe(self, client: Client) -> None:
+        if any(self.bench.killed.get(role, 0.0) > self.bench.born[role] for role in self._workers):
+            return  # its BRPOP may still wait at the server, and take the probe
+        with suppress(OSError):
+            self._probe = await client.probe(self.bench.direct, self.conductor.published)
+            self.saw.others |= set(self._probe.tasks)
+            self._probed_since = time.monotonic()
+            self.conductor.noting = False
+
+    async def _probed(self, client: Client) -> bool:
+        """Whether it is known. The clock starts when a worker could have taken it: a new one must come up first."""
+        assert self._probe
+        if self._probe.told == "dead":  # the API was away
+            await self._send_probe(client)
+        if self._probe.task:
+            self.saw.others.add(self._probe.task)
+        now = time.monotonic()
+        if any(self.conductor.polled.get(f"{role}->broker", 0.0) < self.bench.born[role] for role in self._workers):
+            self._probed_since = now
+        done = self.saw.done(self._probe.task)
+        self._silent = not done and now - self._probed_since > self.bounds.probe
+        return self._silent or done
+
+    # --- after
+
+    async def _observe(self, client: Client) -> Observation:
+        await self._look()
+        left = await self._left()
+        newest = max(self.saw.latest(), self.about.since)
+        return Observation(
+            wanted=dict.fromkeys(self.keys, 1),
+            effects=dict(self.saw.effects),
+            answered="accepted" if self.workload.beat else self.about.answered,  # the schedule is the promise
+            told=self.about.told,
+            stored=await client.stored(self.bench.direct, self.about.task or self.task, self.about),
+            queued=sum(place != "unacked" for place in left),
+            unacked=left.count("unacked"),
+            worker_died=any(
+                role in self._workers and code not in self.mission.application.steps_down
+                for _, role, code in self.bench.deaths
+            ),
+            consuming=not self._silent,
+            api_stalled=self.saw.stalled,
+            again=self._again(newest),
+        )
+
+    def _again(self, until: int) -> bool:
+        """Whether it took more than a life without a fault: another try, a new connection, the wait for the fault."""
+        if until - self.about.sent > WAITED * self.held * 1e9:
+            return True
+        return any(
+            self.conductor.times[point] * 1e9 <= until
+            and (point.ordinal > 1 if not HANDSHAKE.fullmatch(point.label) else _anew(point))
+            for point in self.conductor.trace
+            if point not in self.conductor.order
+        )
+
+    @property
+    def _took(self) -> float:
+        """Seconds from the submission to the last effect or answer."""
+        saw = self._witnesses
+        newest = max(saw.latest() if saw else 0, self.about.since)
+        return max(0.0, (newest - self.about.sent) / 1e9)
+
+    def _found(self, word: str, begun: float, *, why: str = "") -> Found:
+        saw = self._witnesses
+        return Found(
+            word,
+            why,
+            self._took,
+            saw.lines(self.conductor.seen, self.about, self.bench.deaths) if saw else (),
+            tuple(dict.fromkeys(self.conductor.trace)),
+            self.conductor.samples,
+            self.conductor.times,
+            len(self.conductor.hits),
+            time.monotonic() - begun,
+            self._acked(saw.first()) if saw else "",
+            self.bench.logs() if why else {},
+        )
+
+    def _acked(self, effect: int) -> str:
+        acks = [at for point, at in self.conductor.times.items() if point.label.startswith("ZREM unacked_index")]
+        return ("after" if min(acks) * 1e9 > effect else "before") if acks and effect else ""
+
+
+def _anew(point: Point) -> bool:
+    """A new connection that no clock asks for: an API may have a monitor that connects each time."""
+    return point.command == "HELLO" and not point.edge.startswith("api")

@@ -1,0 +1,272 @@
+"""The fault map as a person reads it: points in the order of life by what went wrong there; what is bad stands out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, TextIO
+
+from brownout.explore.action import ACTIONS
+from brownout.explore.cell import BAD, FLAGS, GOOD, MOMENTS, SEVERITY, UNKNOWN, Point, names, parts, severity
+from brownout.explore.faultmap import EXIT, CellResult, FaultMap, column
+from brownout.report.clean import clean
+from brownout.report.terminal import SIGNS as VERDICTS
+
+#: What stands in a cell, and behind it: what is good is small, what broke the task is large.
+SIGNS: Final[Mapping[str, str]] = {
+    **{"once": ".", "recovered": "r", "refused": "ref", "unanswered": "x", UNKNOWN: "?"},
+    **{"unread": "gerr", "misreported": "RES", "hangs": "HANG", "duplicate-later": "ldup", "duplicate": "DUP"},
+    **{"stuck": "STK", "lost": "LOST", "api-stalled": "~", "worker-dead": "†", "silent": "*"},
+}
+ABSENT = "-"
+HEADINGS = {"loading": "load", "readonly": "ro", "kill-child": "child", "restart-broker": "broker", "truncated": "half"}
+_MEANING = {**GOOD, **BAD, **FLAGS, UNKNOWN: "no verdict: nothing is proved"}
+_STYLES = {"valid": "bold green", "invalid": "bold red", "unknown": "bold yellow"}
+_STRONG, _FAINT = "bold", "dim"
+_GAP = "  "
+
+_Column = tuple[int, int, str]  # as faultmap.column sorts them: moment, rank, action
+_Row = tuple[Point, dict[_Column, CellResult]]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Text in one style; styles are rich's."""
+
+    text: str
+    style: str = ""
+
+
+Line = tuple[Span, ...]
+
+
+def sign(result: CellResult) -> str:
+    """`LOST*`; of a race all, `./DUP`, the most frequent first."""
+    signs = dict.fromkeys("".join(SIGNS[part] for part in parts(word)) for word in result.words)
+    return "/".join(signs) or SIGNS[UNKNOWN]
+
+
+def style(result: CellResult) -> str:
+    """Red where the task's effect is wrong or tasks to come are in danger, magenta for what else is bad."""
+    if result.verdict == "invalid":
+        grave = severity(result.worst)[0] >= SEVERITY.index("duplicate-later")
+        return f"bold white on {'red' if grave else 'magenta'}"
+    return "bold black on yellow" if result.verdict == "unknown" else "green" if result.worst == "once" else "cyan"
+
+
+def grid(map_: FaultMap, width: int = 80) -> list[Line]:
+    """The map, its legend and what vouches for it, in lines of at most `width` characters.
+
+    Columns that do not fit go into a further table; no sign is ever cut, so a race's may be wider than a tiny width.
+    """
+    versions = ", ".join(f"{name} {version}" for name, version in map_.versions.items())
+    lines: list[Line] = [(Span(clean(map_.title), _STRONG),), *_wrapped(versions, width, _FAINT), ()]
+    rows, called = _rows(map_), names((*map_.trace, *(each.cell.point for each in map_.cells)))
+    labels = {point: clean(called[point].removeprefix(f"{point.edge}/")) for point, _ in rows}
+    longest = max((len(label) for label in labels.values() if len(label) <= width // 2), default=0)
+    widths = _widths(rows)
+    for table in _split(widths, width - longest - 2):
+        lines += [*_table(rows, {each: widths[each] for each in table}, labels, longest + 2), ()]
+    for mark, count, meaning in _legend(map_):
+        first, *rest = textwrap.wrap(meaning, max(10, width - 13))
+        lines.append((Span(f"  {mark:<5}", _STRONG), Span(f"{count or '':>4}  {first}")))
+        lines += [(Span(f"{'':13}{line}"),) for line in rest]
+    shortened = [f"{HEADINGS[action]} = {action}" for *_, action in widths if action in HEADINGS]
+    moments = "before, after: the server executed the command" if rows else ""
+    lines += _wrapped("; ".join(dict.fromkeys((moments, *shortened))), width, _FAINT, "  ")
+    lines += [(), *(line for text in facts(map_) for line in _wrapped(text, width))]
+    lines.append((Span(f"{VERDICTS[map_.validity]} {map_.validity}: exit code {EXIT[map_.validity]}",
+                       _STYLES[map_.validity]),))  # fmt: skip
+    return lines
+
+
+def facts(map_: FaultMap) -> Iterator[str]:
+    """How many cells are good, what vouches for them, and what speaks against that."""
+    tally, races = map_.tally, sum(bool(each.expected) for each in map_.cells)
+    cells = f"{len(map_.cells)} cell{'' if len(map_.cells) == 1 else 's'}"
+    declared = f"; {races} with a declared set" if races else ""
+    yield f"{cells}: {tally['valid']} good, {tally['invalid']} bad, {tally['unknown']} unknown{declared}"
+    controls = f"{map_.controls.ran} without a fault, {len(map_.controls.bad)} of them bad"
+    yield f"{map_.trials} trials: {controls}; {len(map_.cold)} from cold processes"
+    yield f"{map_.seconds:.1f} s, {map_.rate:.0f} trials a minute"
+    yield from (f"void: {clean(why)}" for why in map_.void)
+    yield from (f"doubt: {clean(why)}" for why in map_.doubts)
+
+
+def detail(result: CellResult, name: str = "", again: str = "") -> list[Line]:
+    """One cell in full: what became of the task, what proves it, and the command `again` that shows it once more."""
+    seen = [f"{clean(word)} ×{result.seen[word]}" for word in result.words]
+    headline = " · ".join((result.verdict, *seen, *([f"{result.seconds:.1f} s"] if result.seconds else ())))
+    lines: list[Line] = [(Span(f"{VERDICTS[result.verdict]} {clean(name or result.cell)}  {headline}",
+                               _STYLES[result.verdict]),)]  # fmt: skip
+    trials = sum(result.seen.values())
+    often = {word: f"{n} of {trials} times: " for word, n in result.seen.items() if n < trials}
+    lines += [(Span(f"  {often.get(word, '')}{_sentence(word)}", _STRONG),) for word in result.words or (UNKNOWN,)]
+    lines += [(), *((Span(f"      {clean(each)}"),) for each in result.witness), *([()] if result.witness else ())]
+    point, action = result.cell.point, ACTIONS.get(result.cell.action)
+    labelled = {
+        "Command": clean(point.label),
+        "Fault": f"{action.summary if action else result.cell.action}, {result.cell.moment} the server executed it",
+        "Bound": clean(result.note),
+        "Expected": " or ".join(result.expected),
+        "Again": again,
+    }
+    return lines + [(Span(f"  {label:<9} ", _FAINT), Span(value)) for label, value in labelled.items() if value]
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The text alone."""
+    return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
+
+
+def columns() -> int:
+    """How wide the terminal is; 80 where there is none. COLUMNS in the environment decides."""
+    return shutil.get_terminal_size().columns
+
+
+def write(lines: Iterable[Line], stream: TextIO | None = None) -> None:
+    """In colour where rich is installed, the stream is a terminal and NO_COLOR is not set; plain otherwise."""
+    stream, lines = stream or sys.stdout, list(lines)
+    if stream.isatty() and not os.environ.get("NO_COLOR"):
+        try:
+            from rich.console import Console
+            from rich.text import Text
+        except ImportError:
+            pass
+        else:
+            console = Console(file=stream, highlight=False)
+            for line in lines:
+                console.print(Text.assemble(*((span.text, span.style) for span in line)), soft_wrap=True)
+            return
+    stream.write(plain(lines) + "\n")
+
+
+def markdown(map_: FaultMap) -> str:
+    """The map as a table with its legend; what is bad is in bold."""
+    rows, called = _rows(map_), names((*map_.trace, *(each.cell.point for each in map_.cells)))
+    widths = _widths(rows)
+    heads = [f"{MOMENTS[moment]}<br>{action}" for moment, _, action in widths]
+    lines = [_cells("point", "command", *heads), "|---" * (2 + len(heads)) + "|"]
+    for point, results in rows:
+        signs = [sign(results[each]) if each in results else "" for each in widths]
+        bold = [each in results and results[each].verdict != "valid" for each in widths]
+        marked = [f"**{_escaped(text)}**" if strong else text for text, strong in zip(signs, bold, strict=True)]
+        lines.append(_cells(f"`{clean(called[point])}`", f"`{clean(point.label)}`", *marked))
+    lines += ["", _cells("sign", "cells", "what became of the task"), "|---|---:|---|"]
+    lines += [
+        _cells(_escaped(mark), str(count or ""), meaning) for mark, count, meaning in _legend(map_) if mark != ABSENT
+    ]
+    return "\n".join([*lines, "", *(f"- {text}" for text in facts(map_)), f"- {map_.validity}", ""])
+
+
+def _cells(*texts: str) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "*~" else c for c in text)
+
+
+def _rows(map_: FaultMap) -> list[_Row]:
+    """A row a point that has cells: in the order of life, the points of an edge together."""
+    rows: dict[Point, dict[_Column, CellResult]] = {}
+    for each in map_.cells:
+        rows.setdefault(each.cell.point, {})[column(each.cell)] = each
+    edges = list(dict.fromkeys(point.edge for point in (*map_.trace, *rows)))
+    return sorted(rows.items(), key=lambda row: edges.index(row[0].edge))
+
+
+def _widths(rows: Sequence[_Row]) -> dict[_Column, int]:
+    """Each column in its order, with the room that it needs; a moment's only one has room for the moment's name."""
+    room: dict[_Column, int] = {}
+    for _, results in rows:
+        for each, result in results.items():
+            room[each] = max(room.get(each, len(HEADINGS.get(each[2], each[2]))), len(sign(result)))
+    alone = [each for each in room if [moment for moment, *_ in room].count(each[0]) == 1]
+    return dict(sorted((room | {each: max(room[each], len(MOMENTS[each[0]])) for each in alone}).items()))
+
+
+def _split(widths: Mapping[_Column, int], room: int) -> Iterator[list[_Column]]:
+    """All columns if they fit; else those before the execution and those after it apart, and these as they fit."""
+    whole = sum(each + len(_GAP) for each in widths.values()) <= room
+    for _, group in groupby(widths, key=lambda each: 0 if whole else each[0]):
+        table: list[_Column] = []
+        for each in group:
+            if table and sum(widths[one] + len(_GAP) for one in (*table, each)) > room:
+                yield table
+                table = []
+            table.append(each)
+        yield table
+
+
+def _table(
+    rows: Sequence[_Row], widths: Mapping[_Column, int], labels: Mapping[Point, str], indent: int
+) -> Iterator[Line]:
+    banner = [Span(" " * indent)]
+    for moment, group in groupby(widths, key=lambda each: each[0]):
+        length = sum(widths[each] + len(_GAP) for each in group) - len(_GAP)
+        banner.append(
+            Span(_GAP + f"{MOMENTS[moment]} ".ljust(length, "─")[: max(length, len(MOMENTS[moment]))], _FAINT)
+        )
+    yield tuple(banner)
+    heads = (f"{_GAP}{HEADINGS.get(action, action):<{room}}" for (*_, action), room in widths.items())
+    yield (Span(" " * indent), *(Span(head, _STRONG) for head in heads))
+    for edge, group_ in groupby(rows, key=lambda row: row[0].edge):
+        here = [(point, results) for point, results in group_ if results.keys() & widths.keys()]
+        if here:
+            yield (Span(clean(edge), _STRONG),)
+        for point, results in here:
+            verdicts = {result.verdict for each, result in results.items() if each in widths}
+            worst = "invalid" if "invalid" in verdicts else "unknown" if "unknown" in verdicts else ""
+            label: Line = (Span(f"{VERDICTS.get(worst, ' ')} ", _STYLES.get(worst, "")), Span(labels[point]))
+            if len(labels[point]) > indent - 2:
+                yield label
+                label = (Span(" " * indent),)
+            else:
+                label = (*label, Span(" " * (indent - 2 - len(labels[point]))))
+            yield (*label, *(span for each in widths for span in _signed(results.get(each), widths[each])))
+
+
+def _signed(result: CellResult | None, room: int) -> Line:
+    text, how = (sign(result), style(result)) if result else (ABSENT, _FAINT)
+    return Span(_GAP), Span(text, how), Span(" " * (room - len(text)))
+
+
+def _legend(map_: FaultMap) -> Iterator[tuple[str, int, str]]:
+    """Signs that occur, the worst first: the sign, in how many cells, what it means."""
+    for part, n in reversed(map_.counts().items()):
+        yield SIGNS[part], n, _MEANING[part]
+        if part == UNKNOWN:
+            reasons = Counter(
+                clean(word.partition(": ")[2]) for each in map_.cells for word in each.seen if ": " in word
+            )
+            yield from (("", n, reason) for reason, n in sorted(reasons.items()))
+    if races := sum("/" in sign(each) for each in map_.cells):
+        yield "a/b", races, "differs between trials; the most frequent first"
+    if len(map_.cells) < len({each.cell.point for each in map_.cells}) * len(
+        {column(each.cell) for each in map_.cells}
+    ):
+        yield ABSENT, 0, "not in this map"
+
+
+def _sentence(word: str) -> str:
+    outcome, *flags = parts(word)
+    if outcome == UNKNOWN:
+        return f"Unknown: {clean(word.partition(': ')[2]) or 'nothing is proved'}."
+    text = _MEANING[outcome]
+    if text.startswith("its "):
+        text = f"The task's {text[4:]}"
+    elif not text.startswith("what "):
+        text = f"The task {text}"
+    return "; ".join((f"{text[0].upper()}{text[1:]}", *(FLAGS[flag] for flag in flags))) + "."
+
+
+def _wrapped(text: str, width: int, how: str = "", indent: str = "") -> list[Line]:
+    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    return [(Span(line, how),) for line in lines]

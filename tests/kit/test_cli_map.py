@@ -1,0 +1,230 @@
+"""`brownout map` on real processes: what it finds, what it exits with, and that nothing is left however it ends."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from brownout.explore.campaign import COLD, DISCOVERIES
+from brownout.explore.faultmap import FaultMap
+from brownout.subject.waiting import eventually
+from tests.kit.killable import LISTENING
+from tests.kit.leftovers import MARK, listening, traces
+from tests.kit.small_project import ROOT
+
+AT_ONCE = 3.0  # s, or on a busy machine:
+STARTS = 3  # times as long as this very command needed to start a process. What hangs in a trial hangs for 7 s.
+MAP = (sys.executable, "-m", "brownout.cli", "map")
+TRIED = DISCOVERIES + COLD + 3  # a bench that comes to so many trials has done one of a cell, beside a control
+LOST = "worker->broker/ZADD#1/before-cut"
+GOOD = "worker->broker/ZREM#1/after-cut"
+OWN = """
+from celery import Celery
+
+celery = Celery("own", broker="redis://127.0.0.1:1/0", backend="redis://127.0.0.1:1/1")
+
+
+@celery.task(name="own.add")
+def add(a, b=0):
+    return a + b
+
+
+@celery.task(name="own.broken")
+def broken():
+    raise RuntimeError("it never worked")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the command runs; its path is short, because unix sockets' names must be (108 characters)."""
+    found = tmp_path_factory.mktemp("m")
+    (found / "tmp").mkdir()
+    return found
+
+
+@pytest.fixture
+def environment(folder: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp"), MARK: str(folder), "COLUMNS": "100"}
+    return os.environ | own
+
+
+Map = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def brownout(folder: Path, environment: dict[str, str]) -> Map:
+    def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+        whole = environment | env
+        return subprocess.run([*MAP, *argv], cwd=folder, env=whole, capture_output=True, text=True, timeout=100)
+
+    return run
+
+
+def clean(folder: Path) -> bool:
+    return not traces(folder).processes and not list((folder / "tmp").glob("brownout*"))
+
+
+def test_one_cell_is_proved_and_its_command_shows_it_again(brownout: Map, folder: Path) -> None:
+    first = brownout(LOST, GOOD, "--repeat", "2", "--config", "late", "--save", "kept/map.json")
+    assert first.returncode == 1, first.stderr
+    assert re.search(rf"^✗ {LOST}  invalid · lost ×2", first.stdout, re.MULTILINE), first.stdout
+    assert re.search(rf"^✓ {GOOD}  valid · (once|recovered)", first.stdout, re.MULTILINE)
+    assert "worker->broker  ZADD unacked_index;HSET unacked: cut, before it" in first.stdout
+    assert "stored in kept/map.json\n" in first.stderr
+    kept = FaultMap.load(folder / "kept" / "map.json")
+    assert (kept.title, kept.complete, kept.settings) == ("late/task", True, {"task_acks_late": True})
+    assert (kept.result(LOST).seen, kept.controls.bad) == ({"lost": 2}, ())
+
+    (again,) = re.findall(r"Again     brownout map (.*before-cut.*)", first.stdout)
+    second = brownout(*shlex.split(again))
+    assert second.returncode == 1
+    assert f"✗ {LOST}  invalid · lost ×1" in second.stdout
+    assert not (folder / "store").exists(), "one cell is no map"
+    assert clean(folder)
+
+
+def test_a_good_cell_is_green(brownout: Map) -> None:
+    found = brownout(GOOD)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stdout.endswith("✓ valid: exit code 0\n")
+
+
+def test_a_map_is_a_grid_and_is_stored(brownout: Map, folder: Path) -> None:
+    found = brownout("--actions", "loading", "--jobs", "6", "--save", "store/maps/loading.json")
+    assert found.returncode == 1, found.stderr
+    assert "  lost             brownout map 'worker->broker/ZADD#1/before-loading'\n" in found.stdout
+    assert re.search(r"^✗ ZADD#1 +LOST$", found.stdout, re.MULTILINE), found.stdout
+    assert "2 from cold processes" in found.stdout
+    assert "stored in store/maps/loading.json\n" in found.stderr
+    kept = FaultMap.load(folder / "store" / "maps" / "loading.json")
+    assert f"{len(kept.cells)} cells: " in found.stdout
+    shown = brownout("--show", "loading").stdout
+    assert shown.partition("worker->broker\n")[2] == found.stdout.partition("worker->broker\n")[2]
+
+
+def test_a_part_of_a_map_does_not_replace_a_whole_one(brownout: Map, folder: Path) -> None:
+    found = brownout("--point", "worker->broker/ZADD", "--actions", "cut", "--json", "-", "--jobs", "4")
+    assert [each.cell.point.command for each in FaultMap.from_json(found.stdout).cells] == ["ZADD", "ZADD"]
+    assert not (folder / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("worker->broker/ZAD#1/before-cut", "no point is called 'worker->broker/ZAD#1'; did you mean 'worker->"),
+        ("worker->broker/BRPOP#1/before-cut", "no cell is called 'worker->broker/BRPOP#1/before-cut'; did you mean"),
+    ],
+)  # fmt: skip
+def test_a_cell_that_there_is_not_is_answered_with_what_there_is(brownout: Map, cell: str, said: str) -> None:
+    found = brownout(cell)
+    assert (found.returncode, found.stdout) == (64, "")
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_an_application_of_ones_own(brownout: Map, folder: Path) -> None:
+    (folder / "own.py").write_text(OWN)
+    without = brownout("--app", "own")
+    assert without.returncode == 64
+    assert "which task of own? It has own.add, own.broken" in without.stderr
+    misspelt = brownout("--app", "own:celery", "--task", "own.ad")
+    assert misspelt.returncode == 64
+    assert "no task of own:celery is called 'own.ad'; did you mean 'own.add'" in misspelt.stderr
+
+    found = brownout(LOST, GOOD, "--app", "own", "--task", "own.add", "--args", "[1]", "--kwargs", '{"b": 2}')
+    assert found.returncode == 1, found.stderr
+    assert f"✗ {LOST}  invalid · lost ×1" in found.stdout
+    assert f"✓ {GOOD}  valid · " in found.stdout
+    again = f"""Again     brownout map '{LOST}' --app own --task own.add --args '[1]' --kwargs '{{"b": 2}}'"""
+    assert again in found.stdout
+
+
+def test_what_does_not_even_work_without_a_fault_has_no_map(brownout: Map, folder: Path) -> None:
+    (folder / "own.py").write_text(OWN)
+    found = brownout(LOST, "--app", "own", "--task", "own.broken")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "no map: without any fault: " in found.stderr
+    assert clean(folder)
+
+
+def test_without_a_redis_one_line_says_what_to_install(brownout: Map) -> None:
+    found = brownout(LOST, "--provider", "local", PATH="")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "neither redis-server nor valkey-server is on PATH" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+@contextmanager
+def running(folder: Path, environment: dict[str, str], *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """A map in a session of its own; at the end it is killed."""
+    with (folder / "output").open("w") as out:
+        popen = subprocess.Popen([sys.executable, "-c", LISTENING, *MAP, *argv], cwd=folder, env=environment, text=True,
+                                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+    try:
+        yield popen
+    finally:
+        popen.kill()
+        popen.wait()
+
+
+def comes_to(folder: Path, popen: subprocess.Popen[str], trial: int) -> float:
+    """Wait for the so-manieth trial of any bench; answers how long (s) that took."""
+    began = time.monotonic()
+    place = f"tmp/brownout-map-*/{trial}" if trial else "tmp/brownout-map-*"
+    eventually(
+        lambda: popen.poll() is not None or any(folder.glob(place)),
+        within=60, every=0.005, what=f"trial {trial} begins", evidence=(folder / "output").read_text,
+    )  # fmt: skip
+    assert popen.poll() is None, (folder / "output").read_text()
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("trial", "number", "cells"),
+    [(0, signal.SIGINT, 0), (1, signal.SIGTERM, 0), (TRIED, signal.SIGINT, 1)],
+    ids=["start", "discovery", "trials"],
+)
+def test_control_c_ends_at_once_with_the_partial_map(
+    folder: Path, environment: dict[str, str], trial: int, number: int, cells: int
+) -> None:
+    save = ["--save", "part.json"] if cells else []
+    with running(folder, environment, "--actions", "cut", "--jobs", "3", *save) as popen:
+        start = comes_to(folder, popen, 0)
+        if trial:
+            comes_to(folder, popen, trial)
+        before, began = traces(folder, besides=popen.pid), time.monotonic()
+        os.killpg(popen.pid, number)
+        code = popen.wait(60)
+        took = time.monotonic() - began
+    said = (folder / "output").read_text()
+
+    assert code == 128 + number, said
+    assert f"interrupted: exit code {code}" in said
+    assert traces(folder).processes == {}
+    assert not before.listening & listening()
+    assert list((folder / "tmp").glob("brownout*")) == []
+    assert not (folder / "store").exists(), "a part must not replace a whole map"
+    if cells:
+        kept = FaultMap.load(folder / "part.json")
+        assert not kept.complete
+        assert len(kept.cells) >= cells
+    assert took < max(AT_ONCE, STARTS * start), said
+
+
+def test_sigkill_leaves_nothing(folder: Path, environment: dict[str, str]) -> None:
+    with running(folder, environment, "--jobs", "3") as popen:
+        comes_to(folder, popen, 2)
+        assert len(traces(folder, besides=popen.pid).processes) > 3
+        popen.kill()
+        popen.wait()
+    eventually(lambda: clean(folder), within=20, every=0.05, what="the reaper has done its work",
+               evidence=lambda: str(traces(folder)))  # fmt: skip

@@ -1,0 +1,213 @@
+"""Cells of a map as pytest's items: each test is a project of its own, on real trials."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import brownout.explore.items  # noqa: F401 - pytester forgets what a run in this process imports: once is enough
+from tests.kit.small_project import ROOT
+
+pytest_plugins = ["pytester"]
+
+LOST = "worker->broker/ZADD#1/before-cut"
+GOOD = "worker->broker/ZREM#1/after-cut"
+BOTH = f"points=[{LOST!r}, {GOOD!r}], actions=['cut']"
+QUIET = ("-p", "no:asyncio", "-p", "no:schemathesis", "-q")
+PLACE = ".pytest_cache/d/brownout"
+HOLDS = {"map": "cell.run().must_hold()"}
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the points that this module's first project found are kept for the others."""
+    return tmp_path_factory.mktemp("looked")
+
+
+Project = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, looked: Path) -> Project:
+    """Write a module of tests (`test_NAME(cell)` for each), and run pytest on all that are there."""
+    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "BROWNOUT_REQUIRE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "200")
+    pytester.makeini("[pytest]\nfilterwarnings = error\nstrict = true\n")
+    if any(looked.iterdir()):
+        shutil.copytree(looked, pytester.path / PLACE)
+
+    def run(*arguments: str, apart: bool = False) -> pytest.RunResult:
+        start = pytester.runpytest_subprocess if apart else pytester.runpytest_inprocess
+        result = start(*QUIET, *arguments)
+        if (pytester.path / PLACE).exists():
+            shutil.copytree(pytester.path / PLACE, looked, dirs_exist_ok=True)
+        return result
+
+    return run
+
+
+def module(pytester: pytest.Pytester, given: str = BOTH, tests: dict[str, str] = HOLDS, name: str = "test_it") -> None:
+    """The four lines: an import, the map, and a test."""
+    lines = ["from brownout import fault_map", f"pytest_generate_tests = fault_map({given})"]
+    lines += [f"def test_{test}(cell): {body}" for test, body in tests.items()]
+    pytester.makepyfile(**{name: "\n".join(lines)})
+
+
+def trace(pytester: pytest.Pytester) -> Path:
+    (found,) = (pytester.path / PLACE).glob("*.json")
+    return found
+
+
+def test_a_cell_is_an_item_and_a_bad_one_is_red(project: Project, pytester: pytest.Pytester) -> None:
+    module(pytester)
+    result = project("-vv")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([
+        f"test_it.py::test_map[[]{LOST}[]] FAILED*",
+        f"test_it.py::test_map[[]{GOOD}[]] PASSED*",
+        f"✗ {LOST}  invalid · lost ×1*",
+        "  The task was accepted, took no effect, and its message is nowhere.",
+        "*worker->broker  ZADD unacked_index;HSET unacked: cut, before it",
+        "  Fault     the connection ends (FIN), before the server executed it",
+        f"  Again     pytest 'test_it.py::test_map[[]{LOST}[]]'",
+    ])  # fmt: skip
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+    kept = trace(pytester).stat().st_mtime_ns
+    ids = [f"test_it.py::test_map[{name}]" for name in (LOST, GOOD)]
+    for how, items in ((["--lf"], ids[:1]), ([ids[1]], ids[1:]), (["-k", "ZREM or ZADD"], ids)):
+        found = project("--collect-only", *how).stdout.lines
+        assert [line for line in found if line.startswith("test_it.py::")] == items
+    assert trace(pytester).stat().st_mtime_ns == kept, "the points are looked for once"
+
+
+def test_xdist_runs_the_same_items(project: Project, pytester: pytest.Pytester) -> None:
+    shutil.rmtree(pytester.path / PLACE, ignore_errors=True)  # both workers want the points at once
+    module(pytester, "points=['ZADD', 'ZREM'], actions=['cut']")
+    result = project("-n", "2", "-vv", apart=True)
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines([f"*FAILED test_it.py::test_map[[]{LOST}[]]*"])
+    assert len(list((pytester.path / PLACE).glob("*.json"))) == 1
+
+
+def test_words_may_be_expected_and_somebody_must_ask(project: Project, pytester: pytest.Pytester) -> None:
+    tests = {
+        "right": "cell.run(repeat=2).must_be('lost', 'once', 'recovered')",
+        "wrong": "cell.run().must_be('stuck', 'hangs')",
+        "misspelt": "cell.run().must_be('losst')",
+        "not_run": "pass",
+        "not_asked": "cell.run()",
+    }
+    module(pytester, tests=tests)
+    result = project()
+    result.assert_outcomes(passed=2, failed=8)
+    for line in (
+        f"✗ {LOST}  invalid*",
+        "  Must be   stuck or hangs",
+        f"✓ {GOOD}  valid*",
+        "*UnknownName: no outcome is called 'losst'; did you mean 'lost'*",
+        f"nobody asked what became of {LOST}: cell.run().must_hold()",
+    ):
+        result.stdout.fnmatch_lines([line])
+    failed = [line.partition("[")[0] for line in result.stdout.lines if line.startswith("FAILED")]
+    assert sorted(failed) == sorted(f"FAILED test_it.py::test_{name}" for name in [*tests][1:] * 2)
+
+
+ENTRY = """
+[[accepted]]
+cell = "{}"
+map = "defaults/task"
+outcome = "lost"
+reason = "kombu writes it down after it took it"
+link = "https://example.org/1"
+expires = {}
+"""
+
+
+def test_a_baseline_decides(project: Project, pytester: pytest.Pytester) -> None:
+    for name, text in {
+        "accepted": ENTRY.format(LOST, "2999-01-01"),
+        "stale": ENTRY.format(LOST, "2020-01-01") + ENTRY.format(GOOD, "2999-01-01"),
+        "empty": "",
+    }.items():
+        (pytester.path / f"{name}.toml").write_text(text)
+        module(pytester, f"{BOTH}, baseline='{name}.toml'", name=f"test_{name}")
+    result = project()
+    result.assert_outcomes(passed=3, failed=3)
+    for line in (
+        f"  Baseline  expired: {LOST}: lost ×1; stale.toml:2 accepted it until 2020-01-01: kombu writes*",
+        f"  Baseline  healed: {GOOD}: * it is good now: remove this line: stale.toml:10",
+        f"  Baseline  new: {LOST}: lost ×1; nobody has accepted that",
+    ):
+        result.stdout.fnmatch_lines([line])
+    result.stdout.no_fnmatch_line("FAILED test_accepted.py*")
+
+
+def test_what_there_is_not_is_an_error_of_collection(project: Project, pytester: pytest.Pytester) -> None:
+    (pytester.path / "b.toml").write_text(ENTRY.format(LOST.replace("ZADD", "ZAD"), "2999-01-01"))
+    for n, given in enumerate(("points=['ZAD#1']", "config='defautls'", "actions=['kil']", "baseline='b.toml'")):
+        module(pytester, given, name=f"test_{n}")
+    result = project()
+    result.assert_outcomes(errors=4)
+    for line in (
+        "no point is called 'ZAD#1'; known: *",
+        "no configuration is called 'defautls'; did you mean 'defaults'*",
+        "*no action is called 'kil'; did you mean 'kill'*",
+        "b.toml:2: no cell of defaults/task is called 'worker->broker/ZAD#1/before-cut'; did you mean 'worker->*",
+    ):
+        result.stdout.fnmatch_lines([line])
+
+
+@pytest.mark.parametrize(
+    ("gone", "come"), [("", "worker->broker/LPUSH strange#1"), ("worker->backend/GET celery-task-meta-<id>#1", "")],
+    ids=["gone since", "come since"],
+)  # fmt: skip
+def test_a_stored_trace_that_no_longer_fits_is_unknown(
+    project: Project, pytester: pytest.Pytester, gone: str, come: str
+) -> None:
+    module(pytester)
+    project("--collect-only")
+    kept = json.loads(trace(pytester).read_text())
+    points = [each for each in kept["points"] if each != gone] + [come] * bool(come)
+    cells = [each for each in kept["cells"] if not gone or not each.startswith(gone)]
+    trace(pytester).write_text(json.dumps({"points": points, "cells": cells}))
+
+    result = pytester.runpytest_inprocess(*QUIET, "-k", "ZREM")
+    result.assert_outcomes(failed=1, deselected=1)
+    point = (gone or come).partition(" ")[0] + "#1"
+    result.stdout.fnmatch_lines([
+        f"? {GOOD}  unknown*",
+        f"  Unknown: the stored trace no longer fits what is met ({point}): pytest --cache-clear looks anew.",
+    ])  # fmt: skip
+
+
+def test_a_trace_that_cannot_be_read_is_looked_for_again(project: Project, pytester: pytest.Pytester) -> None:
+    module(pytester)
+    project("--collect-only")
+    whole = trace(pytester).read_text()
+    trace(pytester).write_text(whole[: len(whole) // 2])
+    project("--collect-only")
+    assert json.loads(trace(pytester).read_text()) == json.loads(whole)
+    project("--collect-only", "-p", "no:cacheprovider")
+    assert [each.read_text() for each in pytester.path.glob("store/maps/*.json")] == [whole]
+
+
+def test_without_a_redis_it_is_skipped_in_one_line_or_an_error(
+    project: Project, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = ("redis-server", "valkey-server")
+    folders = [each for each in os.get_exec_path() if not any(Path(each, name).exists() for name in servers)]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+    module(pytester)
+    result = project("-rs", "--chaos-provider=local")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*no Redis to be had*neither redis-server nor valkey-server is on PATH*"])
+    monkeypatch.setenv("BROWNOUT_REQUIRE", "local")
+    result = project("--chaos-provider=local")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*BROWNOUT_REQUIRE names 'local'*"])
