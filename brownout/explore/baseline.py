@@ -115,8 +115,8 @@ def _entry(table: Mapping[str, Any], where: str, maps: Collection[str]) -> Accep
     text = {name: table[name] for name in ("cell", "map", "reason", "link")}
     if empty := [name for name, value in text.items() if not isinstance(value, str) or not value.strip()]:
         raise ValueError(f"text that says something is needed for {', '.join(empty)}")
-    if not re.match(r"https?://\S+$", text["link"]):
-        raise ValueError(f"link is where the reason can be read, https://…: {text['link']!r}")
+    if not re.fullmatch(r"https?://\S+|[\w./-]+\.md(#\S+)?", text["link"]):
+        raise ValueError(f"link is where the reason can be read, https://… or a page's path: {text['link']!r}")
     if not isinstance(table["expires"], date) or isinstance(table["expires"], datetime):
         raise ValueError(f"expires is a day, without quotes, as 2027-03-01: {table['expires']!r}")
     Cell.parse(text["cell"])

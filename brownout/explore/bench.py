@@ -217,6 +217,9 @@ class Bench:
         self._ending.clear()
         while not self._callers.empty():
             await self._callers.get_nowait().close()
+
+    async def mend(self) -> None:
+        """Whatever a fault has left: the server runs, and every edge listens."""
         if self.server.state() != "running":
             with suppress(OSError, NeverHappened):
                 await asyncio.to_thread(self.server.restart)

@@ -35,6 +35,7 @@ LIBRARIES = (
 )
 #: The interpreter and its libraries read these when they start, so a fork cannot be given others.
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
+GRACE = 0.5  # seconds for the forking process to end by itself; it may be importing, and it holds nothing by then
 FORK_WITHIN = 30.0  # seconds; it takes milliseconds
 
 
@@ -170,7 +171,7 @@ class Forked:
         await asyncio.gather(self._cold.close(), *(each.kill() for each in self._spawned), return_exceptions=True)
         self._writer.close()
         with suppress(NeverHappened):
-            await self._zygote.wait(5.0)
+            await self._zygote.wait(GRACE)
         await self._zygote.kill()
         await asyncio.gather(*self._tasks)
         await asyncio.gather(self._cold.close(), *(each.kill() for each in self._spawned))  # raises, if any is left

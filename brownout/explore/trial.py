@@ -108,6 +108,7 @@ class Trial:
             if client:
                 await client.close()
             await self.bench.clear()
+            await self.bench.mend()
 
     def _judged(self, seen: Observation, begun: float) -> Found:
         why = ""
