@@ -9,11 +9,17 @@ from brownout.plan.promise import Promise
 
 
 def loop_never_stalls(history: History, promise: Promise) -> Verdict:
-    """No stall of the API's event loop lasts `ms` milliseconds; time in which it waited for a CPU does not count."""
+    """No stall of the API's event loop lasts `ms` milliseconds; time in which it waited for a CPU does not count.
+
+    Nor does what a process does before it says that it is ready: it serves nobody yet.
+    """
     limit = promise.args.get("ms", 100)
     watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
+    ready = {event.pid: event.at for event in reversed(watched)}
     anomalies, longest = [], 0.0
     for stall in history.kind("stall"):
+        if stall.at < ready.get(stall.pid, stall.at):
+            continue
         lasted = stall.data["ms"] - stall.data.get("starved_ms", 0)
         longest = max(longest, lasted)
         if lasted >= limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,16 @@ def test_a_fault_that_nobody_met_proves_nothing(history: History, why: str) -> N
     assert verdict.validity == "unknown"
     assert why in verdict.why
     assert judge(_fault("fault-start", "fault-acted", "fault-stop"), p.faults_acted()).validity == "valid"
+
+
+def test_a_process_that_is_not_ready_yet_cannot_stall() -> None:
+    """It imports and opens what it needs; each process of the API is judged from its own beginning."""
+    begun = next(event for event in healthy().events if event.kind == "ready" and event.source == "api")
+    slow = {"ms": 150.0, "stack": ["an import"]}
+    before = replace(begun, at=begun.at - 1, kind="stall", data=slow)
+    assert judge(History([before, *healthy().events]), p.loop_never_stalls("100ms")).validity == "valid"
+    for other in (replace(before, at=begun.at + 1), replace(before, pid=begun.pid + 1)):
+        assert judge(History([*healthy().events, other]), p.loop_never_stalls("100ms")).validity == "invalid"
 
 
 def test_starved_time_is_not_a_stall() -> None:
