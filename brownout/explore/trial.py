@@ -97,7 +97,9 @@ class Trial:
                 self.conductor.arm(self.schedule)
                 if self.schedule and self.schedule[0].point.label.endswith(IDLE):
                     await self._until(lambda: bool(self.conductor.hits), "an idle BRPOP")
-                self.about = client.submit(self.keys, self.task, self.bounds.result)
+                # Whoever asks for a state may ask for as long as there is something to come; get() has its time-out.
+                patience = self.bounds.limit if self.workload.http else self.bounds.result
+                self.about = client.submit(self.keys, self.task, patience)
                 await self._watch(client)
                 return self._judged(await self._observe(client), begun)
         except Exception as wrong:
