@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
@@ -21,11 +22,34 @@ def _quantile(samples: Sequence[Sample], q: float) -> Sample:
     return ordered[math.ceil(q * len(ordered)) - 1]
 
 
+def _busy(history: History) -> list[tuple[int, int]]:
+    """Spans (ns) in which the machine was late, in order and apart."""
+    spans: list[tuple[int, int]] = []
+    late = history.kind("machine-late", "machine-stalled", "starved")
+    for begun, over in sorted((int(e.at - e.data["ms"] * 1e6), e.at) for e in late):
+        if spans and begun <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], over))
+        else:
+            spans.append((begun, over))
+    return spans
+
+
+def _within(spans: Sequence[tuple[int, int]], begin: int, end: int) -> int:
+    """How much (ns) of the time from `begin` to `end` lies in the spans."""
+    found = 0
+    for begun, over in spans[max(0, bisect_left(spans, (begin, begin)) - 1) :]:
+        if begun >= end:
+            break
+        found += max(0, min(over, end) - max(begun, begin))
+    return found
+
+
 def p99(history: History, promise: Promise) -> Verdict:
     """While faults last, the 99th percentile of `path` is at most `times` that of before, or `floor` seconds.
 
     Before is before the first fault. Latency counts from the intended time, so that a client that had to wait for
-    its turn is not forgotten. Fewer than 20 requests on either side show nothing good.
+    its turn is not forgotten; time in which this machine did not get round to its work (`machine-late`, `starved`)
+    does not count. Fewer than 20 requests on either side show nothing good.
     """
     path, times, floor = promise.args["path"], promise.args.get("times", 3), promise.args.get("floor", 0.05)
     if not history.faults:
@@ -35,9 +59,11 @@ def p99(history: History, promise: Promise) -> Verdict:
     stop = max((s for s in stops if s), key=lambda s: s.at) if all(stops) else None
     control: list[Sample] = []
     faulted: list[Sample] = []
+    busy = _busy(history)
     for op in history.ops.values():
         for sent, end in op.tries if op.path == path else ():
-            sample = ((end.at if end else history.end) - sent.data.get("intended", sent.at), sent, end)
+            intended, ended = sent.data.get("intended", sent.at), end.at if end else history.end
+            sample = (ended - intended - _within(busy, intended, ended), sent, end)
             if sent.at < begin.at:
                 control.append(sample)
             elif stop is None or sent.at <= stop.at:

@@ -15,7 +15,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         *("ready", "received", "started", "ended", "failed", "retry", "rejected", "revoked", "unknown"),
         *("child-start", "child-exit", "shutting-down", "shutdown", "exit"),
     ),
-    "api": ("ready", "stall", "paused", "raised", "shutdown", "exit"),
+    "api": ("ready", "stall", "starved", "paused", "raised", "shutdown", "exit"),
     "wire": (
         *("connected", "closed", "reset", "refused"),
         *("toxic-added", "toxic-removed", "toxic-acted"),
@@ -23,7 +23,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "broker": ("sample", "sample-failed", "exit"),
     "effects": ("effect",),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
-    "run": ("phase", "machine-stalled", "drained", "note"),
+    "run": ("phase", "machine-stalled", "machine-late", "drained", "note"),
 }
 ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})

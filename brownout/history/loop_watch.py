@@ -83,6 +83,8 @@ class LoopWatch:
             self._recorder.record("paused", ms=_ms(late))
         elif starved * 2 < late or late - starved > _SURE * _NS:
             self._recorder.record("stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, ongoing=ongoing)
+        elif not ongoing:  # it waited for a CPU: no fault of the application, but whoever measures wants to know
+            self._recorder.record("starved", ms=_ms(late))
 
     def _watch(self) -> None:
         tell_at = 1.0

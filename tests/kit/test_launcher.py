@@ -20,7 +20,10 @@ from brownout.subject import custody, table
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.waiting import NeverHappened, eventually
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)"),
+    pytest.mark.usefixtures("heard"),
+]
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
@@ -63,7 +66,7 @@ def cold(run: Run[Any]) -> Iterator[Cold]:
 
 
 @pytest.fixture(scope="module")
-def forked(run: Run[Any]) -> Iterator[Forked]:
+def forked(run: Run[Any], heard: None) -> Iterator[Forked]:
     launcher: Forked = run(Forked.start(("json", "no.such.module"), scout=((), {"ITS_OWN": "1"}, Path.cwd())))
     assert launcher.remarks == ()
     yield launcher
@@ -72,7 +75,7 @@ def forked(run: Run[Any]) -> Iterator[Forked]:
 
 
 @pytest.fixture
-def start_forked(run: Run[Any]) -> Iterator[StartForked]:
+def start_forked(run: Run[Any], heard: None) -> Iterator[StartForked]:
     """Start one of the test's own; it is closed at the end."""
     started: list[Forked] = []
 

@@ -103,32 +103,32 @@ def test_a_probe_is_a_copy_with_ids_of_its_own(redis_server: RedisServer) -> Non
     through(redis_server, work)
 
 
-def test_a_server_that_does_not_answer_is_an_error_and_one_that_is_back_is_not(own_redis: RedisServer) -> None:
+def test_a_server_that_does_not_answer_is_an_error_and_one_that_is_back_is_not(local_redis: RedisServer) -> None:
     async def work(direct: Direct) -> None:
         assert await direct.ask(("PING",), ("ECHO", "x")) == [b"PONG", b"x"]
-        own_redis.kill()
+        local_redis.kill()
         for _ in range(2):
             with pytest.raises(OSError, match=r"closed|refused|reset|Connect call failed"):
                 await direct.messages(["celery"])
-        own_redis.restart()
+        local_redis.restart()
         assert await direct.ask(("PING",)) == [b"PONG"]
-        own_redis.pause()
+        local_redis.pause()
         try:
             with pytest.raises(TimeoutError):
                 await direct.ask(("ECHO", "late"), within=0.05)
         finally:
-            own_redis.resume()
+            local_redis.resume()
         assert await direct.ask(("ECHO", "in time")) == [b"in time"]  # not what was asked before
 
-    through(own_redis, work)
+    through(local_redis, work)
 
 
-def test_a_server_that_loads_its_data_is_not_one_without_messages(own_redis: RedisServer) -> None:
-    with own_redis.client(FILLER_DB) as client:
+def test_a_server_that_loads_its_data_is_not_one_without_messages(local_redis: RedisServer) -> None:
+    with local_redis.client(FILLER_DB) as client:
         client.eval(FILL, 0)
 
     async def work(direct: Direct) -> None:
-        own_redis.relaunch({"key-load-delay": LOAD_DELAY})
+        local_redis.relaunch({"key-load-delay": LOAD_DELAY})
         found: list[str] = []
         for _ in range(1000):
             try:
@@ -142,7 +142,7 @@ def test_a_server_that_loads_its_data_is_not_one_without_messages(own_redis: Red
                 break
         assert found == ["Redis answers LOADING Redis is loading the dataset in memory"]
 
-    through(own_redis, work)
+    through(local_redis, work)
 
 
 def test_an_error_does_not_leave_it_in_another_database(redis_server: RedisServer) -> None:

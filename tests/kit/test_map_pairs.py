@@ -151,6 +151,7 @@ def test_the_whole_is_invalid_and_vouched_for(found: PairMap) -> None:
     assert {each.pair.first for each in found.bad if each.worse} == {FIRST, ALIKE}
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("when", ["single faults", "pairs"])
 def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str) -> None:
     def tell(what: str, _: CellResult | None) -> None:

@@ -281,7 +281,7 @@ def test_an_api_is_watched_and_answers_as_without(
     # uvicorn raises the signal that stopped it once more
     assert watched.stop() == plain.stop() == -signal.SIGTERM
     kinds = [e.kind for e in History.load(path) if e.kind != "stall"]
-    assert kinds == ["ready", "raised", "shutdown"]
+    assert [kind for kind in kinds if kind != "starved"] == ["ready", "raised", "shutdown"]  # for a CPU: that may be
     assert History.load(path).kind("ready")[0].data == {"watch": True}
 
 

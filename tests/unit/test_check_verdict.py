@@ -95,6 +95,20 @@ def test_a_fault_that_nobody_met_proves_nothing(history: History, why: str) -> N
     assert judge(_fault("fault-start", "fault-acted", "fault-stop"), p.faults_acted()).validity == "valid"
 
 
+def test_a_machine_that_is_late_does_not_make_the_subject_slow() -> None:
+    """Only the time in which it was late is taken off: what was slow besides stays slow."""
+    story = Story()
+    for n in range(60):
+        story.get(n * 20, f"h-{n}", took=200 if n == 45 else 5)
+    story.say(600, "nemesis", "fault-start", fault="f", id="f#1", target="t")
+    story.say(1190, "nemesis", "fault-stop", fault="f", id="f#1")
+    slow, promise = History(story.events), p.p99("/health-check", times=3, floor="50ms")
+    assert judge(slow, promise).validity == "invalid"
+    for late, validity in ((190, "valid"), (100, "invalid")):
+        for source, kind in (("run", "machine-late"), ("api", "starved")):
+            assert judge(plus(slow, 1099, source, kind, ms=late), promise).validity == validity, (kind, late)
+
+
 def test_a_process_that_is_not_ready_yet_cannot_stall() -> None:
     """It imports and opens what it needs; each process of the API is judged from its own beginning."""
     begun = next(event for event in healthy().events if event.kind == "ready" and event.source == "api")

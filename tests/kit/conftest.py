@@ -1,0 +1,28 @@
+"""What several of the kit's test files need."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from brownout.subject import ladder
+from brownout.subject.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def heard() -> Iterator[None]:
+    """SIGINT works in this process and in those that it starts; a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def local_redis() -> Iterator[RedisServer]:
+    """A server of one's own that is a process: a container's port moves, and it starts again only as it was made."""
+    try:
+        rung = ladder.choose("local")
+    except ladder.NoRedis as error:
+        pytest.skip(str(error))
+    with ladder.server(rung, persistence=True) as server:
+        yield server
