@@ -10,6 +10,8 @@ from brownout.history.recorder import Recorder
 
 TICK = 0.02
 STALL = 1.0  # s; everything that a scenario measures in time is several times coarser
+DEBT = 0.5  # s of lateness, all together
+FORGIVEN = 0.05  # of the time that passes: a machine that is late for so much of it is not busy
 LATE = 0.03  # s; what is measured in milliseconds meanwhile tells of this machine, not of the subject
 
 
@@ -41,20 +43,33 @@ class Repeated:
             raise self._wrong
 
 
-def stall_watch(recorder: Recorder) -> Repeated:
-    """Record `machine-stalled` when this thread, which only sleeps, comes back a second late: the machine was busy.
+class Lateness:
+    """What a thread that only sleeps tells of the machine, from how late it comes back each time (seconds)."""
 
-    What is shorter, but long for a single request, is recorded as `machine-late`.
+    def __init__(self) -> None:
+        self.debt = 0.0
+
+    def kind(self, late: float, slept: float) -> str:
+        """The event that this is worth, or "". Much of a little is as bad as one long one: it adds up, and fades."""
+        self.debt = max(0.0, self.debt - FORGIVEN * slept) + max(0.0, late)
+        if late > STALL or self.debt > DEBT:
+            self.debt = 0.0
+            return "machine-stalled"
+        return "machine-late" if late > LATE else ""
+
+
+def stall_watch(recorder: Recorder) -> Repeated:
+    """Record `machine-stalled` when this thread comes back a second late, or a little late all the time.
+
+    A single time that is short, but long for one request, is recorded as `machine-late`.
     """
-    last = time.monotonic()
+    last, lateness = time.monotonic(), Lateness()
 
     def look() -> None:
         nonlocal last
-        late = time.monotonic() - last - TICK
-        if late > STALL:
-            recorder.record("machine-stalled", ms=round(late * 1000))
-        elif late > LATE:
-            recorder.record("machine-late", ms=round(late * 1000))
+        slept = time.monotonic() - last
+        if kind := lateness.kind(slept - TICK, slept):
+            recorder.record(kind, ms=round((slept - TICK) * 1000))
         last = time.monotonic()
 
     return Repeated("stall watch", look, TICK)
