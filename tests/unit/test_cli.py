@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from brownout.cli import main, parser
+from brownout.cli import main
 from brownout.explore.action import chosen
 from brownout.explore.campaign import Campaign, Discovery, Options
 from brownout.explore.cell import Cell
 from brownout.explore.faultmap import CellResult, Controls, FaultMap
 from brownout.explore.mission import CONFIGURATIONS, Mission
 from brownout.explore.session import Explored, Plan, Progress, called, configured, mission, setting
+from brownout.options import parser
 from brownout.plan.near import UnknownName
 
 LOST = "worker->broker/ZADD unacked_index;HSET unacked#1/before-cut"
