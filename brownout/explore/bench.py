@@ -175,12 +175,16 @@ class Bench:
         return self.files / HISTORY
 
     def kill(self, role: str, *, children_only: bool = False) -> None:
-        """See strike.Stage."""
+        """See strike.Stage. Raises ProcessLookupError when nobody was there to be killed: that proves nothing."""
         process = self.processes[role]
         if children_only:
-            for child in process.children():
+            if not (children := process.children()):
+                raise ProcessLookupError(f"{process} has no pool process to kill")
+            for child in children:
                 with suppress(ProcessLookupError):
                     os.kill(child, SIGKILL)
+        elif not process.alive:
+            raise ProcessLookupError(f"{process} has ended already")
         else:
             self._ending.add(process)
             self.killed[role] = time.monotonic()

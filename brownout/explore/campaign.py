@@ -83,7 +83,6 @@ class Campaign:
         self.discovery: Discovery | None = None
         self.bounds = Bounds.of({})
         self.planned: tuple[Cell, ...] = ()
-        self.problems: list[str] = []
         self._began = time.monotonic()
         self._benches: asyncio.Queue[Bench | Exception] = asyncio.Queue()
         self._opened: list[Bench] = []

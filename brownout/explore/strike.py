@@ -61,7 +61,11 @@ class Striker:
             if state == "maxclients":
                 hit.passage.cut()
             return
-        work = STRIKES[name](self.stage, hit)
+        try:
+            work = STRIKES[name](self.stage, hit)
+        except OSError as wrong:  # it met nobody
+            self.errors.append(wrong)
+            return
         if work is not None:
             task = asyncio.get_running_loop().create_task(work)
             self.tasks.add(task)

@@ -276,10 +276,14 @@ class Trial:
                 role in self._workers and code not in self.mission.application.steps_down
                 for _, role, code in self.bench.deaths
             ),
-            consuming=not self._silent,
+            consuming=self._consuming(),
             api_stalled=self.saw.stalled,
             again=self._again(newest),
         )
+
+    def _consuming(self) -> bool:
+        """Whether a worker took the probe; a limit that came first proves nothing good."""
+        return not self.schedule or (self._probe is not None and self.saw.done(self._probe.task))
 
     def _again(self, until: int) -> bool:
         """Whether it took more than a life without a fault: another try, a new connection, the wait for the fault."""

@@ -549,3 +549,31 @@ async def test_a_probe_is_no_part_of_what_witnesses_tell() -> None:
         ("LPUSH celery answered: OOM no", True),
         ("LPUSH celery again", True),
     ]
+
+
+class Patient(Line):
+    """A passage whose kept request may be asked about once more."""
+
+    def again(self, stream: str) -> None:
+        request = self._talk.pending[-1]
+        self._go(stream, self._kept.pop(stream), self.conductor.request(self.passage, request))
+
+
+@pytest.mark.parametrize("struck", [False, True], ids=["delivered", "struck"])
+@on_a_loop
+async def test_of_two_workers_one_stands_aside_until_the_other_has_its_message(struck: bool) -> None:
+    """Or until the fault strikes: then whoever can may take over."""
+    conductor, _ = armed(*([cell(Point(DELIVER.edge, "BRPOP celery[idle]"))] if struck else []))
+    conductor.aside = frozenset({"worker-2->broker"})
+    first, second = Line(conductor, "worker->broker"), Patient(conductor, "worker-2->broker")
+    second.ask(BRPOP)
+    assert second.passed == []
+    assert not conductor.consumes("worker-2->broker", "celery")
+    first.ask(BRPOP)
+    if not struck:
+        assert second.passed == []
+        first.tell(POPPED)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert second.passed == ["BRPOP celery"]
+    assert conductor.consumes("worker-2->broker", "celery")

@@ -1,0 +1,80 @@
+"""What a trial makes of what it did not see: nothing good. On a stage of paper."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from brownout.explore.bench import Bench
+from brownout.explore.bounds import Bounds
+from brownout.explore.campaign import Campaign, NoMap, Options
+from brownout.explore.cell import Cell, Point
+from brownout.explore.client import Knowledge
+from brownout.explore.conductor import Hit
+from brownout.explore.mission import DEFAULTS, LATE, OWN, STOCK, WORKLOADS, Configuration, Mission
+from brownout.explore.strike import Striker
+from brownout.explore.trial import Trial
+
+CELL = Cell(Point("worker->broker", "ZADD unacked_index"), "after", "kill-child")
+
+
+def mission(configuration: Configuration = DEFAULTS) -> Mission:
+    return Mission(STOCK, Path.cwd(), configuration, WORKLOADS["task"], "work")
+
+
+def trial(*schedule: Cell, done: bool = False) -> Trial:
+    bench = SimpleNamespace(mission=mission(), kill=0, signal=0, restart_broker=0)
+    made = Trial(cast("Bench", bench), cast("Any", None), schedule, bounds=Bounds.of({}))
+    made.saw = cast("Any", SimpleNamespace(done=lambda _: done))
+    return made
+
+
+def test_a_worker_that_did_not_take_the_probe_does_not_pass_for_one_that_consumes() -> None:
+    """Whatever ended the wait, also the limit of the trial: a worker that never came up again is one of them."""
+    assert not trial(CELL)._consuming(), "no probe was ever sent"
+    for done in (True, False):
+        made = trial(CELL, done=done)
+        made._probe = Knowledge(tasks=("probe",))
+        assert made._consuming() is done
+    assert trial()._consuming(), "without a fault there is no probe"
+
+
+@pytest.mark.parametrize("action", ["kill", "kill-child"])
+def test_a_kill_that_meets_nobody_is_an_error_of_the_trial(action: str) -> None:
+    nobody = SimpleNamespace(alive=False, children=list)
+    bench = SimpleNamespace(processes={"worker": nobody}, killed={}, _ending=set())
+    stage = SimpleNamespace(kill=lambda role, **more: Bench.kill(cast("Bench", bench), role, **more))
+    striker = Striker(cast("Any", stage))
+
+    async def strike() -> None:
+        striker(Hit(Cell(CELL.point, "after", action), cast("Any", None), None))
+        await asyncio.gather(*striker.tasks, return_exceptions=True)
+
+    asyncio.run(strike())
+    assert [type(each) for each in striker.errors] == [ProcessLookupError]
+    assert bench.killed == {}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "acked", "in_force"),
+    [
+        (DEFAULTS, "before", True),
+        (DEFAULTS, "after", False),
+        (LATE, "after", True),
+        (LATE, "before", False),
+        (Configuration(OWN.name, "", {"task_track_started": True}), "before", True),
+    ],
+)
+def test_the_trace_shows_whether_the_configuration_is_in_force(
+    configuration: Configuration, acked: str, in_force: bool
+) -> None:
+    """Celery copies settings when an application is finalized; a map of late acks may be one of early ones."""
+    campaign = Campaign(mission(configuration), Options(), cast("Any", None))
+    found = cast("Any", SimpleNamespace(acked=acked))
+    if in_force:
+        campaign._in_force(found)
+    else:
+        with pytest.raises(NoMap, match=f"is acknowledged {acked} its effect"):
+            campaign._in_force(found)
