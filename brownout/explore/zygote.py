@@ -214,11 +214,11 @@ def _reading_environment() -> Iterator[set[str]]:
         return iter(names)
 
     # Every way of reading one variable leads through the first, and of reading all through both.
-    kind.__getitem__, kind.__iter__ = reading, walking  # type: ignore[method-assign]
+    kind.__getitem__, kind.__iter__ = reading, walking  # type: ignore[method-assign] # for as long as libraries load
     try:
         yield read
     finally:
-        kind.__getitem__, kind.__iter__ = plain, walk  # type: ignore[method-assign]
+        kind.__getitem__, kind.__iter__ = plain, walk  # type: ignore[method-assign] # as before
 
 
 def _remarks() -> list[str]:
