@@ -280,8 +280,8 @@ def test_an_api_is_watched_and_answers_as_without(
     assert raised[0].data == {"path": "/later", "error": "RuntimeError: nobody looks"}
     # uvicorn raises the signal that stopped it once more
     assert watched.stop() == plain.stop() == -signal.SIGTERM
-    kinds = [e.kind for e in History.load(path) if e.kind != "stall"]
-    assert [kind for kind in kinds if kind != "starved"] == ["ready", "raised", "shutdown"]  # for a CPU: that may be
+    of_the_machine = ("stall", "starved", "paused")  # on a busy one they may come at any time
+    assert [e.kind for e in History.load(path) if e.kind not in of_the_machine] == ["ready", "raised", "shutdown"]
     assert History.load(path).kind("ready")[0].data == {"watch": True}
 
 
