@@ -5,35 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from brownout.check.verdict import Validity
-from brownout.explore import baseline, diff
-from brownout.explore.action import Action, chosen
+from brownout import maps
+from brownout.explore.action import chosen
 from brownout.explore.campaign import COLD, DISCOVERIES, Campaign, NoMap, Options, jobs_for
 from brownout.explore.cell import Cell
+from brownout.explore.diff import reproduced
 from brownout.explore.faultmap import EXIT, FaultMap
-from brownout.explore.mission import CONFIGURATIONS, WORKLOADS, Mission
+from brownout.explore.mission import Mission
 from brownout.explore.selection import select
 from brownout.explore.session import Progress, called, configured, explore, mission, setting
-from brownout.options import CELERY_ENV, LISTS, SIGNAL, STORE, USAGE, parser
+from brownout.options import CELERY_ENV, LISTS, SIGNAL, STORE, USAGE, Usage, parser
 from brownout.plan.near import UnknownName, known
-from brownout.report.grid import Line, Span, columns, detail, grid, markdown, write
-from brownout.report.terminal import SIGNS
 from brownout.run.store import folder_of
 from brownout.subject.application import Application
 from brownout.subject.ladder import NoRedis
-
-
-class Usage(Exception):
-    """The command asks for something that there is not."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,12 +60,12 @@ def _map(given: argparse.Namespace) -> int:
     try:
         chosen(given.actions)
         for place in filter(None, (given.save, given.markdown, Path(given.json or "-"))):  # before a minute's work
-            _make(place.parent)
+            maps.make(place.parent)
         if given.list and LISTS[given.list]:
-            return _list(given.list)
+            return maps.listed(given.list)
         if given.diff:
-            return _diff(given)
-        return _shown(given) if given.show else _run(given)
+            return maps.compared(given)
+        return maps.shown(given) if given.show else _run(given)
     except UnknownName as error:
         raise Usage(error) from error
 
@@ -82,11 +74,12 @@ def _run(given: argparse.Namespace) -> int:
     asked = _mission(given)
     if given.pairs:
         return _pairs(given, asked)
-    accepted = _accepted(given, f"{asked.configuration.name}/{asked.workload.name}")
+    accepted = maps.accepted_cells(given, f"{asked.configuration.name}/{asked.workload.name}")
     place = given.save or STORE / f"{folder_of(f'{asked.configuration.name}-{asked.workload.name}')}.json"
     wanted = list(dict.fromkeys(given.cells))
+    stored: FaultMap | None = None
     if given.again:
-        stored = _load(place)
+        stored = maps.load(place)
         wanted = [each.cell.full for each in stored.cells if each.verdict != "valid"]
         if not wanted:
             sys.stdout.write(f"{place}: nothing in it is bad\n")
@@ -108,17 +101,20 @@ def _run(given: argparse.Namespace) -> int:
         provider=None if given.provider == "auto" else given.provider,
     )
     found = explore(asked, options, plan, Progress(sys.stderr))
+    drawn = replace(found.map, options=_words(given, asked))
     if given.list and not found.stopped:
-        sys.stdout.writelines(f"{point.short:<32} {point.label}\n" for point in found.map.trace)
+        sys.stdout.writelines(f"{point.short:<32} {point.label}\n" for point in drawn.trace)
         return EXIT["valid"]
     whole = not (wanted or given.points or found.stopped) and set(given.actions) <= {"standard", "all"}
     if (given.save and not given.again) or whole:
-        _store(found.map, place)
+        maps.store(drawn, place)
     names = [name for short, cell in found.possible.items() for name in (short, cell.full)]
-    validity, remarks = _judged(found.map, accepted, names or None)
+    validity, remarks = maps.judged(drawn, accepted, names or None)
+    if stored:
+        remarks += reproduced(stored, drawn)
     if not found.stopped:
-        return _present(given, found.map, EXIT[validity], (validity, remarks))
-    return _present(given, found.map, SIGNAL + found.stopped, ("interrupted", remarks))
+        return maps.present(given, drawn, EXIT[validity], (validity, remarks))
+    return maps.present(given, drawn, SIGNAL + found.stopped, ("interrupted", remarks))
 
 
 def _pairs(given: argparse.Namespace, asked: Mission) -> int:
@@ -137,7 +133,7 @@ def _pairs(given: argparse.Namespace, asked: Mission) -> int:
     found = run_pairs(asked, options, sample=given.sample, seed=given.seed, progress=progress)
     sys.stdout.write(report(found) + "\n")
     place = given.save or STORE / f"{folder_of(f'pairs-{asked.configuration.name}-{asked.workload.name}')}.json"
-    _make(place.parent)
+    maps.make(place.parent)
     found.save(place)
     sys.stderr.write(f"stored in {place}\n")
     return EXIT[found.validity] if found.complete else SIGNAL + 2
@@ -150,18 +146,6 @@ def _cell(name: str, there: Mapping[str, Cell]) -> Cell:
         point = known("point", name.rpartition("/")[0], {each.rpartition("/")[0] for each in there})
         known("cell", name, [each for each in there if each.rpartition("/")[0] == point])
     return by_name[name]
-
-
-def _shown(given: argparse.Namespace) -> int:
-    stored = _load(given.show)
-    accepted = _accepted(given, stored.title)
-    wanted = {each.name for each in chosen(given.actions)} & {each.cell.action for each in stored.cells}
-    part = stored.filtered(given.points, wanted)
-    if given.cells:
-        part = replace(part, cells=tuple(part.result(name) for name in dict.fromkeys(given.cells)))
-    names = [name for cell, short in stored.names.items() for name in (short, cell.full)]
-    validity, remarks = _judged(part, accepted, names)
-    return _present(given, part, EXIT[validity], (validity, remarks))
 
 
 def _mission(given: argparse.Namespace) -> Mission:
@@ -191,6 +175,25 @@ def _mission(given: argparse.Namespace) -> Mission:
         raise Usage(error) from error
 
 
+def _words(given: argparse.Namespace, asked: Mission) -> tuple[str, ...]:
+    """The options that lead to the same map again."""
+    config, load = asked.configuration.name, asked.workload.name
+    named = {
+        **{"--app": given.app, "--task": given.task, "--env": given.env, "--queue": given.queue},
+        **{"--args": given.args and json.dumps(given.args), "--kwargs": given.kwargs and json.dumps(given.kwargs)},
+        "--mission": given.mission,
+        "--config": config if given.config or given.settings else None,
+        "--workload": load if given.workload else None,
+        "--provider": given.provider if given.provider != "auto" else None,
+    }
+    return tuple(
+        word
+        for name, value in named.items()
+        if value
+        for word in (name, *([value] if isinstance(value, str) else value))
+    )
+
+
 def _imported(place: str) -> Mission:
     name, _, attribute = place.partition(":")
     sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
@@ -206,133 +209,6 @@ def _application(given: argparse.Namespace) -> Application:
         raise Usage(f"--env is NAME=VALUE: {wrong[0]!r}")
     env = CELERY_ENV | {key: value for key, _, value in (each.partition("=") for each in given.env)}
     return Application(celery=given.app, env=env, queues=tuple(given.queue or ("celery",)))
-
-
-# --- files
-
-
-def _load(name: str | Path) -> FaultMap:
-    """By its file, or by its name in the store."""
-    path = Path(name)
-    if not path.exists() and len(path.parts) == 1:
-        path = STORE / f"{path.name.removesuffix('.json')}.json"
-    if not path.exists():
-        there = ", ".join(sorted(each.stem for each in STORE.glob("*.json"))) or "none"
-        raise Usage(f"no map is stored at {name}; in {STORE}: {there}")
-    try:
-        return FaultMap.load(path)
-    except (OSError, ValueError) as error:
-        raise Usage(error) from error
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Usage(error) from error
-
-
-def _store(map_: FaultMap, place: Path) -> None:
-    _make(place.parent)
-    if place.parent == STORE and not (ignore := STORE.parent / ".gitignore").exists():
-        ignore.write_text("*\n")  # as the traces of trials beside it
-    map_.save(place)
-    sys.stderr.write(f"stored in {place}\n")
-
-
-def _accepted(given: argparse.Namespace, title: str) -> tuple[baseline.Accepted, ...]:
-    if not given.baseline:
-        return ()
-    titles = {f"{config}/{workload}" for config in CONFIGURATIONS for workload in WORKLOADS}
-    try:
-        return baseline.load(given.baseline, {title, *titles})
-    except (OSError, ValueError) as error:
-        raise Usage(error) from error
-
-
-def _judged(
-    map_: FaultMap, accepted: Sequence[baseline.Accepted], names: Collection[str] | None
-) -> tuple[Validity, list[str]]:
-    """With a baseline it is the judge; its remarks leave out what is good and what is simply accepted."""
-    if not accepted:
-        return map_.validity, []
-    judgement = baseline.judge(map_, accepted, datetime.now(UTC).date(), names)
-    remarks = [f"{each.kind}: {each.sentence}" for each in judgement.rulings if each.kind not in ("good", "accepted")]
-    return judgement.validity, [*remarks, f"{len(judgement.of('accepted'))} accepted by the baseline"]
-
-
-# --- what a person sees
-
-
-def _present(given: argparse.Namespace, map_: FaultMap, code: int, said: tuple[str, Sequence[str]]) -> int:
-    shown = map_.filtered(only_bad=given.only_bad)
-    if given.markdown:
-        given.markdown.write_text(markdown(map_))
-    if _as_json(given, shown.to_json()):
-        return code
-    lines: list[Line] = []
-    if given.cells or given.only_bad or given.again:
-        for each in (map_ if given.cells else shown).cells:
-            name = map_.names[each.cell]
-            lines += [*detail(each, name, _again(given, map_, name)), ()]
-    else:
-        words = {each.cell: each.primary.partition(":")[0] for each in shown.cells if each.verdict != "valid"}
-        room = max(map(len, words.values()), default=0)
-        for cell, word in words.items():
-            lines.append((Span(f"  {word:<{room}}  ", "bold"), Span(_again(given, map_, map_.names[cell]))))
-        lines.append(())
-    if given.cells:
-        lines += [(Span(why),) for why in (*map_.void, *map_.doubts)]
-    else:
-        lines += grid(shown, columns())[:-1] if shown.cells else [(Span("nothing to show"),)]
-    lines += [(Span(each),) for each in said[1]]
-    lines.append((Span(f"{SIGNS.get(said[0], SIGNS['unknown'])} {said[0]}: exit code {code}", "bold"),))
-    write(lines)
-    return code
-
-
-def _as_json(given: argparse.Namespace, text: str) -> bool:
-    """Whether that was all that is wanted on standard output."""
-    if given.json and given.json != "-":
-        Path(given.json).write_text(text)
-    elif given.json:
-        sys.stdout.write(text)
-    return bool(given.json == "-")
-
-
-def _again(given: argparse.Namespace, map_: FaultMap, cell: str) -> str:
-    """The command that tries the cell again."""
-    named = {
-        **{"--app": given.app, "--task": given.task, "--env": given.env, "--queue": given.queue},
-        **{"--args": given.args and json.dumps(given.args), "--kwargs": given.kwargs and json.dumps(given.kwargs)},
-        "--mission": given.mission,
-        "--config": map_.name
-        if map_.name != "defaults" and (given.config or given.settings or not given.mission)
-        else None,
-        "--workload": map_.workload if map_.workload != "task" and not given.mission else None,
-        "--provider": given.provider if given.provider != "auto" else None,
-    }
-    words = [word for name, value in named.items() if value
-             for word in (name, *([value] if isinstance(value, str) else value))]  # fmt: skip
-    return shlex.join(["brownout", "map", cell, *words])
-
-
-def _diff(given: argparse.Namespace) -> int:
-    one, two = (_load(name).filtered(given.points) for name in given.diff)
-    found = diff.diff(one, two)
-    if not _as_json(given, found.to_json()):
-        sys.stdout.write(f"{diff.text(found)}\n")
-    if found.worse or any(each.step > 0 for each in found.changed):
-        return EXIT["invalid"]
-    return EXIT["unknown" if found.unknown or found.warnings else "valid"]
-
-
-def _list(what: str) -> int:
-    for each in LISTS[what].values():
-        moments = f"{', '.join(each.moments):<14}  " if isinstance(each, Action) else ""
-        more = " (all)" if isinstance(each, Action) and each.everything else ""
-        sys.stdout.write(f"{each.name:<14}  {moments}{each.summary}{more}\n")
-    return EXIT["valid"]
 
 
 if __name__ == "__main__":

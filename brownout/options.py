@@ -28,6 +28,10 @@ LISTS: Final[Mapping[str, Mapping[str, Action | Workload | Configuration]]] = {
 CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
 
 
+class Usage(Exception):
+    """The command asks for something that there is not."""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but for the exit code of a wrong command."""
 

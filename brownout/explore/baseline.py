@@ -24,9 +24,10 @@ _RED = ("new", "changed", "expired", "stray")
 
 @dataclass(frozen=True)
 class Accepted:
-    """An entry. `cell` is a cell's name, short or full; `map` "configuration/workload"; `outcome` bad verdict words.
+    """An entry. `cell` is a cell's name, short or full; `map` "configuration/workload"; `outcome` verdict words.
 
-    It holds up to and on the day `expires`. `where` is the file and the line, or the number of the entry.
+    One of them at least is bad; the others, which may be good, are those of a race. It holds up to and on the day
+    `expires`. `where` is the file and the line, or the number of the entry.
     """
 
     cell: str
@@ -123,14 +124,17 @@ def _entry(table: Mapping[str, Any], where: str, maps: Collection[str]) -> Accep
     if maps:
         known("map", text["map"], maps)
     outcome = table["outcome"] if isinstance(table["outcome"], list) else [table["outcome"]]
-    return Accepted(**text, outcome=tuple(map(_bad, outcome or [None])), expires=table["expires"], where=where)
+    words = tuple(map(_known, outcome or [None]))
+    if merge(map(validity_of, words)) != "invalid":
+        raise ValueError(f"{', '.join(words)}: only what is bad can be accepted")
+    return Accepted(**text, outcome=words, expires=table["expires"], where=where)
 
 
-def _bad(outcome: object) -> str:
+def _known(outcome: object) -> str:
     if not isinstance(outcome, str):
         raise ValueError(f"outcome is a word or a list of words: {outcome!r}")
-    if (validity := validity_of(outcome)) != "invalid":
-        raise ValueError(f"{outcome!r} is {validity}; only what is bad can be accepted")
+    if validity_of(outcome) == "unknown":
+        raise ValueError(f"{outcome!r} is unknown; only what is bad can be accepted")
     name, *flags = parts(outcome)
     return word(name, flags)
 
@@ -185,6 +189,6 @@ def _rule(result: CellResult, name: str, entry: Accepted | None, today: date) ->
         return ruled("unknown", "; it has no verdict")
     if not entry:
         return ruled("good", "")
-    if not bad and not set(entry.outcome) & set(result.expected):
+    if not bad and not set(entry.outcome) & set(result.words):
         return ruled("healed", f"; it is good now: remove this line: {entry.where}")
     return ruled("accepted", f"; accepted until {entry.expires}: {entry.reason} ({entry.link})")

@@ -29,6 +29,7 @@ from brownout.wire.wire import Wire
 DISCOVERIES = 3  # fault-free trials that the points must agree in
 CONTROL_EVERY = 20  # cells to one fault-free control
 COLD = 2  # cells that are tried with the cold command line, too
+RECONCILE = 4  # times that both are tried again where they differ
 TOGETHER = 0.05  # s; what is nearer than this may come in either order
 VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn")
 Try = Callable[[], Coroutine[Any, Any, None]]
@@ -79,7 +80,7 @@ class Campaign:
         self.mission, self.options, self.wire = mission, options, wire
         self.found: dict[Cell, CellResult] = {}
         self.controls: list[Found] = []
-        self.cold: dict[Cell, str] = {}
+        self.cold: dict[Cell, list[str]] = {}
         self.discovery: Discovery | None = None
         self.bounds = Bounds.of({})
         self.planned: tuple[Cell, ...] = ()
@@ -185,6 +186,17 @@ class Campaign:
         tries = self._controlled([partial(self._cell, cell) for cell in todo])
         tries[1:1] = [partial(self._cold, cell) for cell in sample]
         await asyncio.gather(*(each() for each in tries))
+        await asyncio.gather(*map(self._reconcile, self.cold))
+
+    async def _reconcile(self, cell: Cell) -> None:
+        """What differs between forked and cold processes may be a race: then both show each other's words in time."""
+        for _ in range(RECONCILE):
+            if not self._compared(cell).differs:
+                return
+            await asyncio.gather(self._cell(cell), self._cold(cell))
+
+    def _compared(self, cell: Cell) -> Comparison:
+        return Comparison(cell.full, self.found[cell].words, tuple(dict.fromkeys(self.cold[cell])))
 
     def _controlled(self, tries: Sequence[Try]) -> list[Try]:
         """With fault-free trials in between."""
@@ -216,18 +228,13 @@ class Campaign:
             found = await self.trial(cold, [cell])
         finally:
             await cold.close()
-        self.cold[cell] = found.seen
+        self.cold.setdefault(cell, []).append(found.seen)
 
     def map(self, *, complete: bool) -> FaultMap:
         """What was found so far."""
         known = self.discovery
         bad = tuple(
             f"{each.word} {each.why}".strip() for each in self.controls if each.word not in ("once", "recovered")
-        )
-        compared = tuple(
-            Comparison(cell.full, self.found[cell].primary, cold)
-            for cell, cold in self.cold.items()
-            if cell in self.found
         )
         return FaultMap(
             name=self.mission.configuration.name,
@@ -238,7 +245,7 @@ class Campaign:
             trace=known.points if known else (),
             cells=tuple(self.found[cell] for cell in self.planned if cell in self.found),
             controls=Controls(len(self.controls), bad),
-            cold=compared,
+            cold=tuple(self._compared(cell) for cell in self.cold if cell in self.found),
             seconds=time.monotonic() - self._began,
             complete=complete,
         )

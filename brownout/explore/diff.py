@@ -143,6 +143,9 @@ def _by_point(results: Sequence[CellResult], called: dict[Point, str]) -> Iterat
     yield from (f"  {point}: {', '.join(columns)}" for point, columns in rows.items())
 
 
+REPRODUCED = 0.9  # the share of trials in which a bad cell is bad again
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Of several runs of one map: of `cells` so many `agreeing`; the `differing` ones; those with a `declared` set."""
@@ -158,21 +161,24 @@ class Agreement:
         return self.agreeing / self.cells if self.cells else 0.0
 
 
-def agreement(maps: Sequence[FaultMap]) -> Agreement:
+def agreement(maps: Sequence[FaultMap], declaring: FaultMap | None = None) -> Agreement:
     """Whether each cell is in every run, with a verdict, and always with the same word or within its declared set.
+
+    The sets are those of the map `declaring`: the words of its races.
 
     ValueError when there are fewer than two maps, or when they are not runs of one map.
     """
     if len(maps) < 2:
         raise ValueError("only two runs or more can agree")
     whole = maps[0].merged(*maps[1:])
+    races = {each.cell: set(each.words) for each in declaring.cells if each.race} if declaring else {}
     runs = [{each.cell for each in run.cells} for run in maps]
     differing = [
         each
         for each in whole.cells
         if not all(each.cell in run for run in runs)
         or any(validity_of(word) == "unknown" for word in each.words)
-        or not (len(each.words) == 1 or set(each.words) <= set(each.expected))
+        or not (len(each.words) == 1 or set(each.words) <= races.get(each.cell, set()))
     ]
     called = whole.names
     return Agreement(
@@ -180,5 +186,23 @@ def agreement(maps: Sequence[FaultMap]) -> Agreement:
         len(whole.cells) - len(differing),
         tuple(f"{called[each.cell]}: {', '.join(f'{word} ×{each.seen[word]}' for word in each.words)}"
               for each in differing),
-        tuple(called[each.cell] for each in whole.cells if each.expected),
+        tuple(called[each.cell] for each in whole.cells if each.cell in races),
     )  # fmt: skip
+
+
+def reproduced(stored: FaultMap, again: FaultMap) -> list[str]:
+    """Of the bad cells of a stored map that were tried again, how many are bad in nine of ten trials, or within the
+    words of their race; and those that are not.
+    """
+    tried = {each.cell: each for each in again.cells}
+    bad = [each for each in stored.cells if each.verdict == "invalid" and each.cell in tried]
+    called, odd, trials = stored.names, [], 0
+    for each in bad:
+        seen = tried[each.cell].seen
+        trials = max(trials, sum(seen.values()))
+        share = sum(n for word, n in seen.items() if validity_of(word) == "invalid") / sum(seen.values())
+        if share < REPRODUCED and not (each.race and set(seen) <= set(each.seen)):
+            words = ", ".join(f"{word} ×{n}" for word, n in seen.items())
+            odd.append(f"not so again: {called[each.cell]}: {words}; it was {' or '.join(each.words)}")
+    summary = f"{len(bad) - len(odd)} of {len(bad)} bad cells are bad again, nine times of ten or within their race"
+    return [*odd, f"{summary}; {trials} trial{'s' * (trials != 1)} each"] if bad else odd

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Final
 
 from brownout.check.verdict import Validity, merge
 from brownout.explore.action import ACTIONS
 from brownout.explore.cell import FLAGS, MOMENTS, SEVERITY, UNKNOWN, Cell, Point, names, parts, severity, validity_of
-from brownout.explore.faultmap_json import readable
+from brownout.explore.kept import Kept
 from brownout.explore.selection import select
 from brownout.plan.near import known
 
-KIND, SCHEMA = "fault map", 1
 #: What a command that made or read a map exits with.
 EXIT: Final[Mapping[Validity, int]] = {"valid": 0, "invalid": 1, "unknown": 2}
 
@@ -34,8 +30,9 @@ class CellResult:
     """What became of the task in a cell. `seen`: each verdict word ("lost+silent", "unknown: why") and how often.
 
     `seconds` is the recovery time of the slowest effect after the fault, 0 when it came at once. `witness` are the
-    three to six lines that prove it. `note` is the bound of a label ("silent for 5.5 s"). `expected` is the declared
-    set of words of a true race, else empty. ValueError for a word that nobody knows, and for a count below 1.
+    three to six lines that prove it. `note` is the bound of a label ("silent for 5.5 s"). A cell that was tried more
+    than once and came out in more than one way is a race, and declares its words with their counts. ValueError for a
+    word that nobody knows, and for a count below 1.
     """
 
     cell: Cell
@@ -43,10 +40,9 @@ class CellResult:
     seconds: float = 0.0
     witness: tuple[str, ...] = ()
     note: str = ""
-    expected: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for word in (*self.seen, *self.expected):
+        for word in self.seen:
             parts(word)
         if any(n < 1 for n in self.seen.values()):
             raise ValueError(f"{self.cell}: what was seen was seen at least once")
@@ -55,6 +51,11 @@ class CellResult:
     def words(self) -> tuple[str, ...]:
         """What was seen, the most frequent first, the worse of two that are as frequent."""
         return tuple(sorted(self.seen, key=lambda word: (-self.seen[word], [-n for n in severity(word)], word)))
+
+    @property
+    def race(self) -> bool:
+        """Whether it came out in more than one way, each of them a verdict."""
+        return len(self.seen) > 1 and all(validity_of(word) != "unknown" for word in self.seen)
 
     @property
     def primary(self) -> str:
@@ -81,8 +82,7 @@ class CellResult:
         """Both trials' words; the witness is that of the worse one."""
         worse = max(self, other, key=lambda each: severity(each.worst))
         seen = Counter(self.seen) + Counter(other.seen)
-        expected = tuple(dict.fromkeys((*self.expected, *other.expected)))
-        return replace(worse, seen=dict(seen), seconds=max(self.seconds, other.seconds), expected=expected)
+        return replace(worse, seen=dict(seen), seconds=max(self.seconds, other.seconds))
 
 
 @dataclass(frozen=True)
@@ -95,29 +95,39 @@ class Controls:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A cell that was run from the pre-imported fork and from the cold command line: the word of each."""
+    """A cell that was run from the pre-imported fork and from the cold command line: the words of each."""
 
     cell: str
-    forked: str
-    cold: str
+    forked: tuple[str, ...]
+    cold: tuple[str, ...]
 
     @property
     def proves(self) -> bool:
         """Whether both have a verdict."""
-        return "unknown" not in (validity_of(self.forked), validity_of(self.cold))
+        return all(any(validity_of(word) != "unknown" for word in words) for words in (self.forked, self.cold))
+
+    @property
+    def differs(self) -> bool:
+        """Whether they have nothing in common; the words of a race overlap."""
+        return self.proves and not set(self.forked) & set(self.cold)
 
 
 @dataclass(frozen=True)
-class FaultMap:
+class FaultMap(Kept):
     """Every fault point of a workload under a configuration (`name`), by every fault.
 
-    `trace` are the points in order of life. `bounds` and `seconds` (how long the map took) are in seconds; `versions`
-    by distribution. `complete` says that nothing interrupted it. Cells are kept in the trace's order, then by column;
-    ValueError when one is there twice.
+    `options` are what `brownout map` was given for it, its cells aside. `trace` are the points in order of life.
+    `bounds` and `seconds` (how long the map took) are in seconds; `versions` by distribution. `complete` says that
+    nothing interrupted it. Cells are kept in the trace's order, then by column; ValueError when one is there twice.
     """
+
+    KIND: ClassVar = "fault map"
+    SCHEMA: ClassVar = 2
+    _LAST: ClassVar = "cells"
 
     name: str
     workload: str
+    options: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, float] = field(default_factory=dict)
@@ -165,11 +175,10 @@ class FaultMap:
     @property
     def void(self) -> tuple[str, ...]:
         """Why the map proves nothing, whatever its cells say."""
-        races = {name: set(each.expected) for each in self.cells for name in (self.names[each.cell], each.cell.full)}
         differing = (
-            f"{each.cell} differs between forked ({each.forked}) and cold ({each.cold}) processes"
+            f"{each.cell} differs between forked ({', '.join(each.forked)}) and cold ({', '.join(each.cold)}) processes"
             for each in self.cold
-            if each.proves and each.forked != each.cold and not {each.forked, each.cold} <= races.get(each.cell, set())
+            if each.differs
         )
         return (*(f"a trial without a fault went wrong: {bad}" for bad in self.controls.bad), *differing)
 
@@ -206,7 +215,8 @@ class FaultMap:
     @property
     def trials(self) -> int:
         """All that were run: cells, controls, cold comparisons."""
-        return sum(n for each in self.cells for n in each.seen.values()) + self.controls.ran + len(self.cold)
+        cells = sum(n for each in self.cells for n in each.seen.values())
+        return cells + self.controls.ran + sum(len(each.cold) for each in self.cold)
 
     @property
     def rate(self) -> float:
@@ -235,51 +245,28 @@ class FaultMap:
             )
         return whole
 
-    def to_json(self) -> str:
-        """Text whose differences can be read: a cell, a point, a setting a line, always in the same order."""
-        record: dict[str, Any] = {"kind": KIND, "schema": SCHEMA} | {
-            each.name: getattr(self, each.name) for each in fields(self)
+    def _record(self) -> dict[str, Any]:
+        return {
+            "settings": dict(sorted(self.settings.items())),
+            "versions": dict(sorted(self.versions.items())),
+            "bounds": dict(sorted(self.bounds.items())),
+            "trace": [point.full for point in self.trace],
+            "controls": asdict(self.controls),
+            "cold": [asdict(each) for each in self.cold],
+            "cells": [_cell_record(each) for each in self.cells],
         }
-        record["trace"] = [point.full for point in self.trace]
-        record["controls"] = asdict(self.controls)
-        record["cold"] = [asdict(each) for each in self.cold]
-        del record["cells"]
-        record["cells"] = [_cell_record(each) for each in self.cells]  # the long part comes last
-        return readable(record)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> FaultMap:
-        """Read what `to_json` wrote; ValueError for anything else, and for what a newer brownout wrote."""
-        try:
-            given = json.loads(text)
-            if given.pop("kind") != KIND:
-                raise ValueError("it is something else")
-            if (schema := given.pop("schema")) != SCHEMA:
-                raise ValueError(f"of schema {schema}; this brownout reads {SCHEMA}")
-            made = {
-                "trace": tuple(map(Point.parse, given["trace"])),
-                "cells": tuple(map(_cell_result, given["cells"])),
-                "controls": Controls(given["controls"]["ran"], tuple(given["controls"]["bad"])),
-                "cold": tuple(Comparison(**each) for each in given["cold"]),
-            }
-            return cls(**given | made)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            missing = "no " if isinstance(error, KeyError) else ""
-            raise ValueError(f"not a fault map: {missing}{error}") from error
-
-    def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        new.write_text(self.to_json(), encoding="utf-8")
-        new.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> FaultMap:
-        """Read the file; ValueError, with its path, when there is no fault map in it."""
-        try:
-            return cls.from_json(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+    def _made(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "options": tuple(given.get("options", ())),
+            "trace": tuple(map(Point.parse, given["trace"])),
+            "cells": tuple(map(_cell_result, given["cells"])),
+            "controls": Controls(given["controls"]["ran"], tuple(given["controls"]["bad"])),
+            "cold": tuple(
+                Comparison(each["cell"], tuple(each["forked"]), tuple(each["cold"])) for each in given["cold"]
+            ),
+        }
 
 
 def _cell_record(result: CellResult) -> dict[str, Any]:
@@ -290,5 +277,4 @@ def _cell_record(result: CellResult) -> dict[str, Any]:
 
 
 def _cell_result(given: Mapping[str, Any]) -> CellResult:
-    lists = {name: tuple(given.get(name, ())) for name in ("witness", "expected")}
-    return CellResult(**{**given, **lists, "cell": Cell.parse(given["cell"])})
+    return CellResult(**{**given, "witness": tuple(given.get("witness", ())), "cell": Cell.parse(given["cell"])})

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from brownout.check.verdict import Validity, merge
 from brownout.explore.cell import SEVERITY, UNKNOWN, Cell, parts, severity, validity_of
 from brownout.explore.faultmap import EXIT
+from brownout.explore.kept import Kept
 from brownout.explore.pairs import Pair
 from brownout.report.terminal import SIGNS
 
-KIND, SCHEMA = "pair map", 1
 UNREACHED = "second not reached"
 
 
@@ -90,12 +87,15 @@ class Check:
 
 
 @dataclass(frozen=True)
-class PairMap:
+class PairMap(Kept):
     """`counts` are the pairs that each step of the pruning left, `classes` and `firsts` how many there were.
 
     `planned` pairs were to be tried, which are fewer than the last count where a sample was asked for. `void` says why
     nothing is proved, `unknown` counts first faults without a verdict. Times are in seconds.
     """
+
+    KIND: ClassVar = "pair map"
+    _LAST: ClassVar = "rows"
 
     name: str
     workload: str
@@ -158,42 +158,12 @@ class PairMap:
         missed = sum(bool(each.unreached) for each in self.tried)
         return counted | ({UNREACHED: missed} if missed else {})
 
-    def to_json(self) -> str:
-        """Text whose differences can be read: a pair a line."""
-        record: dict[str, Any] = {"kind": KIND, "schema": SCHEMA}
-        record |= {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rows"}
-        head = ",\n".join(f" {_dump(name)}: {_dump(value)}" for name, value in record.items())
-        rows = ",\n".join(f"  {_dump(_record(each))}" for each in self.rows)
-        return "{\n" + head + ',\n "rows": [' + (f"\n{rows}\n " if rows else "") + "]\n}\n"
+    def _record(self) -> dict[str, Any]:
+        return {"rows": [_record(each) for each in self.rows]}
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> PairMap:
-        """Read what `to_json` wrote; ValueError for anything else, and for what a newer brownout wrote."""
-        try:
-            given = json.loads(text)
-            if given.pop("kind") != KIND:
-                raise ValueError("it is something else")
-            if (schema := given.pop("schema")) != SCHEMA:
-                raise ValueError(f"of schema {schema}; this brownout reads {SCHEMA}")
-            made = {"rows": tuple(map(_result, given["rows"])), "void": tuple(given["void"])}
-            return cls(**given | made)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            missing = "no " if isinstance(error, KeyError) else ""
-            raise ValueError(f"not a map of pairs: {missing}{error}") from error
-
-    def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        new.write_text(self.to_json(), encoding="utf-8")
-        new.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> PairMap:
-        """Read the file; ValueError, with its path, when there is no map of pairs in it."""
-        try:
-            return cls.from_json(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+    def _made(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"rows": tuple(map(_result, given["rows"])), "void": tuple(given["void"])}
 
 
 def report(pair_map: PairMap) -> str:
@@ -269,7 +239,3 @@ def _result(given: Mapping[str, Any]) -> PairResult:
     more["witness"] = tuple(more.get("witness", ()))
     more["instead"] = Cell.parse(more["instead"]) if "instead" in more else None
     return PairResult(Pair(Cell.parse(first), Cell.parse(second), spot, alone), **more)
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -88,12 +88,12 @@ def grid(map_: FaultMap, width: int = 80) -> list[Line]:
 
 def facts(map_: FaultMap) -> Iterator[str]:
     """How many cells are good, what vouches for them, and what speaks against that."""
-    tally, races = map_.tally, sum(bool(each.expected) for each in map_.cells)
+    tally, races = map_.tally, sum(each.race for each in map_.cells)
     cells = f"{len(map_.cells)} cell{'' if len(map_.cells) == 1 else 's'}"
     declared = f"; {races} with a declared set" if races else ""
     yield f"{cells}: {tally['valid']} good, {tally['invalid']} bad, {tally['unknown']} unknown{declared}"
     controls = f"{map_.controls.ran} without a fault, {len(map_.controls.bad)} of them bad"
-    yield f"{map_.trials} trials: {controls}; {len(map_.cold)} from cold processes"
+    yield f"{map_.trials} trials: {controls}; {sum(len(each.cold) for each in map_.cold)} from cold processes"
     yield f"{map_.seconds:.1f} s, {map_.rate:.0f} trials a minute"
     yield from (f"void: {clean(why)}" for why in map_.void)
     yield from (f"doubt: {clean(why)}" for why in map_.doubts)
@@ -114,7 +114,6 @@ def detail(result: CellResult, name: str = "", again: str = "") -> list[Line]:
         "Command": clean(point.label),
         "Fault": f"{action.summary if action else result.cell.action}, {result.cell.moment} the server executed it",
         "Bound": clean(result.note),
-        "Expected": " or ".join(result.expected),
         "Again": again,
     }
     return lines + [(Span(f"  {label:<9} ", _FAINT), Span(value)) for label, value in labelled.items() if value]

@@ -157,9 +157,12 @@ def test_one_cell_of_a_stored_map_is_judged_alone(run: Run) -> None:
 
 def test_the_command_says_of_which_map_it_is(run: Run, place: Path) -> None:
     stored(place / "late.json", seen(LOST, "lost"), name="late+task_time_limit=3", workload="first")
-    _, out, _ = run("--show", "late.json", "--provider", "embedded")
-    again = "'worker->broker/ZADD#1/before-cut' --config late+task_time_limit=3 --workload first --provider embedded"
-    assert again in out
+    assert (
+        "'worker->broker/ZADD#1/before-cut' --config late+task_time_limit=3 --workload first\n"
+        in run("--show", "late.json")[1]
+    )
+    stored(place / "own.json", seen(LOST, "lost"), name="own", options=("--mission", "there:http"))
+    assert "'worker->broker/ZADD#1/before-cut' --mission there:http\n" in run("--show", "own.json")[1]
 
 
 def test_json_goes_to_a_file_beside_the_grid(run: Run, place: Path) -> None:
@@ -307,6 +310,7 @@ def test_a_mission_of_ones_own(run: Run, place: Path, monkeypatch: pytest.Monkey
     assert code == 1
     assert "brownout map 'worker->broker/ZADD#1/before-cut' --mission missions_of_test_cli:http\n" in out
     assert FaultMap.load(place / "store" / "maps" / "own-http.json").title == "own/http"
+    assert "--mission missions_of_test_cli:http\n" in run("--show", "own-http")[1]
 
     for base, config in {"own": [], "late": ["--config", "late"]}.items():
         _, out, _ = run(*of, *config, "--set", "task_time_limit=3")
@@ -346,6 +350,7 @@ def test_again_tries_what_is_not_good_in_the_stored_map(run: Run, monkeypatch: p
     assert (forged.options.cold, forged.options.repeat) == (0, 3)
     assert code == 1
     assert "Again     brownout map 'worker->broker/ZADD#1/before-cut'" in out
+    assert "1 of 3 bad cells are bad again, nine times of ten or within their race; 1 trial each" in out
 
     _, out, _ = run("--show", "defaults-task", "--point", "LPUSH", "--json", "store/maps/late-task.json")
     assert run("--again", "--config", "late") == (0, "store/maps/late-task.json: nothing in it is bad\n", "")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brownout.explore.cell import Cell
-from brownout.explore.diff import Change, Diff, agreement, diff, text
+from brownout.explore.diff import Change, Diff, agreement, diff, reproduced, text
 from brownout.explore.faultmap import CellResult, Controls, FaultMap
 from tests.unit.test_explore_faultmap import ACK, BRPOP, CELLS, LPUSH, MAPS, WORDS, ZADD, mapped, seen
 
@@ -160,7 +160,7 @@ def test_a_void_map_is_no_measure() -> None:
 
 
 def test_runs_agree_within_declared_sets() -> None:
-    race = seen(ACK, "after-kill-child", "once", expected=("once", "recovered"))
+    race = seen(ACK, "after-kill-child", "once")
     steady, flaky, doubt = (
         seen(ZADD, "before-cut", "lost"),
         seen(ACK, "before-cut", "once"),
@@ -171,7 +171,8 @@ def test_runs_agree_within_declared_sets() -> None:
         seen(ACK, "after-kill-child", "recovered"), steady, seen(ACK, "before-cut", "recovered"),
         seen(BRPOP, "after-cut", "unknown: it stalled"),
     )  # fmt: skip
-    found = agreement([one, two, two])
+    declared = mapped(seen(ACK, "after-kill-child", "once", "recovered"), seen(BRPOP, "after-cut", "once", "unknown"))
+    found = agreement([one, two, two], declared)
 
     assert (found.cells, found.agreeing, found.share) == (5, 2, 0.4)
     assert found.declared == ("worker->broker/ZREM#1/after-kill-child",)
@@ -183,8 +184,10 @@ def test_runs_agree_within_declared_sets() -> None:
 
 
 def test_what_is_outside_of_the_declared_set_differs_and_what_has_no_verdict_agrees_with_nothing() -> None:
-    race = seen(ACK, "after-kill-child", "once", expected=("once", "recovered"))
-    assert agreement([mapped(race), mapped(replace(race, seen={"duplicate": 1}))]).agreeing == 0
+    race = seen(ACK, "after-kill-child", "once", "recovered")
+    once = mapped(replace(race, seen={"once": 1}))
+    assert agreement([once, mapped(replace(race, seen={"duplicate": 1}))], mapped(race)).agreeing == 0
+    assert agreement([once, mapped(replace(race, seen={"recovered": 1}))]).agreeing == 0, "nobody has declared it"
     stalled = mapped(seen(ACK, "before-cut", "unknown: it stalled"))
     assert agreement([stalled, stalled]).agreeing == 0
     assert agreement([mapped(), mapped()]).share == 0.0
@@ -195,3 +198,23 @@ def test_one_run_agrees_with_nobody() -> None:
         agreement([BEFORE])
     with pytest.raises(ValueError, match="not runs of one map"):
         agreement([BEFORE, AFTER])
+
+
+def test_what_is_bad_again_nine_times_of_ten_or_within_its_race_is_reproduced() -> None:
+    before = mapped(
+        seen(ZADD, "before-cut", "lost"),
+        seen(BRPOP, "after-cut", "lost"),
+        seen(ACK, "after-kill-child", "duplicate", "once"),
+        seen(ACK, "before-cut", "once"),
+    )
+    nine = ["lost"] * 9
+    again = mapped(
+        seen(ZADD, "before-cut", *nine, "once"),
+        seen(BRPOP, "after-cut", *nine[:8], "once", "once"),
+        seen(ACK, "after-kill-child", *["once"] * 10),
+    )
+    assert reproduced(before, again) == [
+        "not so again: worker->broker/BRPOP#1/after-cut: lost ×8, once ×2; it was lost",
+        "2 of 3 bad cells are bad again, nine times of ten or within their race; 10 trials each",
+    ]
+    assert reproduced(mapped(seen(ACK, "before-cut", "once")), again) == []

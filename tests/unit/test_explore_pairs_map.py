@@ -1,5 +1,6 @@
 """What two faults led to, as data: what the outcomes mean, whether merging holds, the report, the file."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,8 @@ MAPS = st.builds(
 def test_a_map_comes_back_from_its_text(map_: PairMap) -> None:
     text = map_.to_json()
     assert PairMap.from_json(text) == map_
-    more = len(map_.rows) + 1 if map_.rows else 0  # a line each
+    several: list[Collection[object]] = [map_.settings, map_.counts, map_.void, map_.rows]
+    more = sum(len(each) + 1 for each in several if each)  # a line each
     assert text.count("\n") == PairMap("", "").to_json().count("\n") + more
 
 
@@ -176,5 +178,5 @@ OTHERS = ('{"kind": "fault map", "schema": 1}', '{"kind": "pair map", "schema": 
 @pytest.mark.parametrize("text", ["", "[]", "{}", *OTHERS])
 def test_what_is_no_map_of_pairs_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match=r"x\.json: not a map of pairs: "):
+    with pytest.raises(ValueError, match=r"x\.json: not a pair map: "):
         PairMap.load(tmp_path / "x.json")
