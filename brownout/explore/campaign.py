@@ -17,10 +17,11 @@ from brownout.explore.bench import Bench
 from brownout.explore.bounds import Bounds
 from brownout.explore.cell import IDLE, Cell, Point
 from brownout.explore.faultmap import CellResult, Comparison, Controls, FaultMap
+from brownout.explore.found import Found
 from brownout.explore.launcher import Cold, Forked, Launcher
 from brownout.explore.mission import STOCK, Mission
 from brownout.explore.selection import select
-from brownout.explore.trial import Found, Trial
+from brownout.explore.trial import Trial
 from brownout.run.store import versions
 from brownout.subject import ladder
 from brownout.subject.redis_server import RungName

@@ -11,6 +11,7 @@ from functools import partial
 from brownout.explore.campaign import Campaign, Options
 from brownout.explore.cell import UNKNOWN, Cell
 from brownout.explore.faultmap import CellResult
+from brownout.explore.found import Found
 from brownout.explore.launcher import Launcher
 from brownout.explore.mission import Mission
 from brownout.explore.pairs import CHECKS, First, Pair, Plan, later, plan
@@ -18,7 +19,6 @@ from brownout.explore.pairs_map import PairMap, PairResult
 from brownout.explore.pairs_trial import PairTrial
 from brownout.explore.selection import select
 from brownout.explore.session import Progress, heeding
-from brownout.explore.trial import Found
 from brownout.wire.wire import Wire
 
 CHECKED = 4  # of a sample, one check to so many pairs at most

@@ -12,8 +12,9 @@ from typing import Any
 from brownout.explore.cell import Point
 from brownout.explore.client import Client, Knowledge
 from brownout.explore.conductor import HANDSHAKE, TIMERS, Conductor, Hit
+from brownout.explore.found import Found
 from brownout.explore.pairs import Step
-from brownout.explore.trial import Found, State, Trial
+from brownout.explore.trial import State, Trial
 from brownout.wire.conversation import IDS, Answer, Request
 from brownout.wire.passage import Passage
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from brownout.explore.bench import Bench
@@ -15,6 +14,7 @@ from brownout.explore.bounds import Bounds
 from brownout.explore.cell import IDLE, UNKNOWN, Cell, Point
 from brownout.explore.client import Client, Knowledge
 from brownout.explore.conductor import HANDSHAKE, Conductor
+from brownout.explore.found import Found
 from brownout.explore.launcher import Launcher
 from brownout.explore.outcome import Observation, judge
 from brownout.explore.strike import Striker
@@ -30,33 +30,6 @@ WAITED = 0.9  # of the time that a reply is kept: a task that took so long has w
 LONGEST = 90.0  # s; no trial takes so long
 
 State = tuple[Any, ...]  # whatever can change, as a value
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a trial found. `word` is the outcome, `why` the reason of an unknown; `points` its trace.
-
-    `samples` are the commands at each point, `times` (s, monotonic clock) when each came. `reached` cells of the
-    schedule were struck; the first one always, or it is unknown. `seconds` from the submission to the last effect or
-    answer, `took` for all of the trial.
-    """
-
-    word: str
-    why: str
-    seconds: float
-    witness: tuple[str, ...]
-    points: tuple[Point, ...]
-    samples: Mapping[Point, tuple[tuple[bytes, ...], ...]]
-    times: Mapping[Point, float]
-    reached: int
-    took: float
-    acked: str = ""  # the message was acknowledged "before" or "after" its effect
-    logs: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def seen(self) -> str:
-        """The word as a map keeps it."""
-        return f"{UNKNOWN}: {self.why.splitlines()[0] if self.why else 'nobody knows why'}" if self.why else self.word
 
 
 class Trial:
@@ -80,7 +53,7 @@ class Trial:
         self.keys = [f"job-{n + 1}" for n in range(self.workload.keys)]
         self.task = str(uuid.uuid4())
         self._probe: Knowledge | None = None
-        self._probed_since, self._silent = 0.0, False
+        self._probed_since, self._probed_at = 0.0, 0.0
         self._queues = self.mission.application.queues
         self._workers = [role for role in self.mission.roles if role.startswith("worker")]
         self._witnesses: Witnesses | None = None
@@ -241,7 +214,7 @@ class Trial:
         with suppress(OSError):
             self._probe = await client.probe(self.bench.direct, self.conductor.published)
             self.saw.others |= set(self._probe.tasks)
-            self._probed_since = time.monotonic()
+            self._probed_since = self._probed_at = time.monotonic()
             self.conductor.noting = False
 
     async def _probed(self, client: Client) -> bool:
@@ -254,9 +227,7 @@ class Trial:
         now = time.monotonic()
         if any(self.conductor.polled.get(f"{role}->broker", 0.0) < self.bench.born[role] for role in self._workers):
             self._probed_since = now
-        done = self.saw.done(self._probe.task)
-        self._silent = not done and now - self._probed_since > self.bounds.probe
-        return self._silent or done
+        return self._consuming() or now - self._probed_since > self.bounds.probe
 
     # --- after
 
@@ -272,18 +243,29 @@ class Trial:
             stored=await client.stored(self.bench.direct, self.about.task or self.task, self.about),
             queued=sum(place != "unacked" for place in left),
             unacked=left.count("unacked"),
-            worker_died=any(
-                role in self._workers and code not in self.mission.application.steps_down
-                for _, role, code in self.bench.deaths
-            ),
+            worker_died=self._died,
             consuming=self._consuming(),
             api_stalled=self.saw.stalled,
             again=self._again(newest),
         )
 
+    @property
+    def _died(self) -> bool:
+        """Whether a worker has ended by itself. One that steps down asks to be started again."""
+        steps_down = self.mission.application.steps_down
+        return any(role in self._workers and code not in steps_down for _, role, code in self.bench.deaths)
+
     def _consuming(self) -> bool:
-        """Whether a worker took the probe; a limit that came first proves nothing good."""
-        return not self.schedule or (self._probe is not None and self.saw.done(self._probe.task))
+        """Whether a worker took the probe, and each of several has asked for messages since it was sent.
+
+        A limit that came first proves nothing good.
+        """
+        if not self.schedule:
+            return True
+        asked = (self.conductor.polled.get(f"{role}->broker", 0.0) for role in self._workers)
+        several = len(self._workers) > 1
+        taken = self._probe is not None and self.saw.done(self._probe.task)
+        return taken and not (several and any(at < self._probed_at for at in asked))
 
     def _again(self, until: int) -> bool:
         """Whether it took more than a life without a fault: another try, a new connection, the wait for the fault."""

@@ -9,6 +9,7 @@ import pytest
 from brownout.history.effects import sqlite_effects
 from brownout.subject.application import Application
 from system.settings import Settings
+from system.watchdog import EXIT_CODE
 
 SETTINGS = {
     "SYSTEM_BROKER_URL": "{broker}",
@@ -42,16 +43,22 @@ def recovery_bound(given: Mapping[str, str] = SETTINGS) -> float:
     return max(the.run_lease, 2 * the.queue_patience) + the.publish_lease + the.relay_interval
 
 
-@pytest.fixture(scope="session")
-def application() -> Application:
+def system(env: Mapping[str, str] = SETTINGS) -> Application:
+    """The system with these settings."""
     return Application(
         celery="system.worker",
         api="system.main:app",
         relay=("system.relay",),
-        env=SETTINGS,
+        env=env,
         queues=("celery", "cpu"),
         ready="/health-check/ready",
         status="/task-status/{task}",
-        recovery=recovery_bound(),
+        recovery=recovery_bound(env),
+        steps_down=(EXIT_CODE,),
         effects=sqlite_effects("system.db", "SELECT id, key, name, at FROM effects WHERE id > ? ORDER BY id"),
     )
+
+
+@pytest.fixture(scope="session")
+def application() -> Application:
+    return system()

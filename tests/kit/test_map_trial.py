@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from brownout.explore.bench import Bench
 from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import scouted
 from brownout.explore.cell import Cell, Point
+from brownout.explore.found import Found
 from brownout.explore.launcher import Forked
 from brownout.explore.mission import DEFAULTS, HARDENED, LATE, STOCK, WORKLOADS, Configuration, Mission
-from brownout.explore.trial import Found, Trial
+from brownout.explore.trial import Trial
 from brownout.subject import ladder
 from brownout.subject.ports import HOST
 from brownout.subject.waiting import eventually
@@ -67,6 +68,7 @@ class Results:
     free: dict[str, Outcome] = field(default_factory=dict)  # configuration: without a fault
     cells: dict[str, Outcome] = field(default_factory=dict)
     missed: Outcome | None = None
+    two: Outcome | None = None
     unclean: Outcome | None = None
     garbled: list[Any] = field(default_factory=list)
     during: leftovers.Traces | None = None
@@ -97,11 +99,11 @@ class Ground:
             stack.push_async_callback(self.forked.close)
             await asyncio.gather(*(self._free(stack, each) for each in (DEFAULTS, LATE, HARDENED)))
             works = [self._cell(stack, name, known, cell) for name, (known, cell, _) in KNOWN.items()]
-            await asyncio.gather(*works, self._missed(stack), self._unclean(stack))
+            await asyncio.gather(*works, self._missed(stack), self._unclean(stack), self._two(stack))
             self.results.during = await asyncio.to_thread(leftovers.traces, self.folder)
 
-    async def _bench(self, stack: AsyncExitStack, known: Configuration) -> Bench:
-        bench = Bench(mission(known), self._count, self.wire, self.rung)
+    async def _bench(self, stack: AsyncExitStack, known: Configuration, of: Mission | None = None) -> Bench:
+        bench = Bench(of or mission(known), self._count, self.wire, self.rung)
         self._count += 1
         stack.push_async_callback(bench.close)
         await bench.open()
@@ -125,6 +127,12 @@ class Ground:
     async def _missed(self, stack: AsyncExitStack) -> None:
         again = Point(LPUSH.edge, LPUSH.label, 9)
         self.results.missed = await self._try(await self._bench(stack, DEFAULTS), f"{again}/after-cut")
+
+    async def _two(self, stack: AsyncExitStack) -> None:
+        """One of two workers falls silent; the other one takes the probe."""
+        two = replace(mission(DEFAULTS), workload=WORKLOADS["two-workers"])
+        cell = f"worker-1->broker/{ACK.label}#1/after-never"
+        self.results.two = await self._try(await self._bench(stack, DEFAULTS, two), cell)
 
     async def _unclean(self, stack: AsyncExitStack) -> None:
         bench = await self._bench(stack, DEFAULTS)
@@ -217,6 +225,12 @@ def test_a_fault_that_was_not_seen_to_act_is_unknown(results: Results) -> None:
     assert "worker.log" in found.logs
 
 
+def test_one_of_two_workers_is_not_the_other(results: Results) -> None:
+    assert results.two
+    found = results.two.found
+    assert (found.word.partition("+")[2], found.reached) == ("silent", 1), (found.why, found.witness, found.logs)
+
+
 def test_a_connection_of_somebody_else_is_unknown(results: Results) -> None:
     assert results.unclean
     found = results.unclean.found
@@ -231,7 +245,8 @@ def processes(folder: Path) -> list[str]:
 
 def test_nothing_of_a_trial_is_left(results: Results, folder: Path) -> None:
     assert results.missed
-    outcomes = {**results.free, **results.cells, "missed": results.missed}
+    assert results.two
+    outcomes = {**results.free, **results.cells, "missed": results.missed, "two": results.two}
     assert {name: outcome.left for name, outcome in outcomes.items()} == dict.fromkeys(outcomes, ())
     assert results.garbled == []
     assert results.during  # there was something to be found

@@ -1,6 +1,7 @@
 """What a trial makes of what it did not see: nothing good. On a stage of paper."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,8 +25,8 @@ def mission(configuration: Configuration = DEFAULTS) -> Mission:
     return Mission(STOCK, Path.cwd(), configuration, WORKLOADS["task"], "work")
 
 
-def trial(*schedule: Cell, done: bool = False) -> Trial:
-    bench = SimpleNamespace(mission=mission(), kill=0, signal=0, restart_broker=0)
+def trial(*schedule: Cell, done: bool = False, of: Mission | None = None) -> Trial:
+    bench = SimpleNamespace(mission=of or mission(), kill=0, signal=0, restart_broker=0, deaths=[])
     made = Trial(cast("Bench", bench), cast("Any", None), schedule, bounds=Bounds.of({}))
     made.saw = cast("Any", SimpleNamespace(done=lambda _: done))
     return made
@@ -39,6 +40,29 @@ def test_a_worker_that_did_not_take_the_probe_does_not_pass_for_one_that_consume
         made._probe = Knowledge(tasks=("probe",))
         assert made._consuming() is done
     assert trial()._consuming(), "without a fault there is no probe"
+
+
+@pytest.mark.parametrize(
+    ("asked", "consuming"), [((9.0, 9.0), False), ((11.0, 9.0), False), ((9.0, 11.0), False), ((10.0, 11.0), True)]
+)
+def test_of_two_workers_each_must_ask_for_messages_after_the_probe(asked: tuple[float, float], consuming: bool) -> None:
+    """One takes the probe, whatever has become of the other."""
+    made = trial(CELL, done=True, of=replace(mission(), workload=WORKLOADS["two-workers"]))
+    made._probe, made._probed_at = Knowledge(tasks=("probe",)), 10.0
+    assert made._consuming() is False, "nobody has asked yet"
+    made.conductor.polled |= {f"worker-{n + 1}->broker": at for n, at in enumerate(asked)}
+    assert made._consuming() is consuming
+
+
+@pytest.mark.parametrize(
+    ("role", "code", "died"), [("worker", 1, True), ("worker", 3, False), ("worker", -9, True), ("relay", 1, False)]
+)
+def test_a_worker_that_steps_down_has_not_died(role: str, code: int, died: bool) -> None:
+    """As the reference system's watchdog does: its exit code asks the supervisor for another worker."""
+    made = trial(of=replace(mission(), application=replace(STOCK, steps_down=(3,))))
+    assert made._died is False
+    made.bench.deaths.append((0, role, code))
+    assert made._died is died
 
 
 @pytest.mark.parametrize("action", ["kill", "kill-child"])
