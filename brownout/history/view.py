@@ -142,8 +142,9 @@ class History:
 
     @cached_property
     def sample(self) -> Event | None:
-        """The last look into the broker."""
-        samples = self.kind("sample")
+        """The last look into the broker; where there was a drain, until its end: beat goes on sending after it."""
+        end = self.drained
+        samples = [each for each in self.kind("sample") if end is None or each.at <= end.at]
         return samples[-1] if samples else None
 
 

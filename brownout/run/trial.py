@@ -241,10 +241,14 @@ class Trial:
                 return False
             quiet_since = quiet_since or time.monotonic()
             patience = recovery + 5 * SAMPLE if self._settled.waiting else 2 * SAMPLE
-            return time.monotonic() - quiet_since > patience
+            if time.monotonic() - quiet_since <= patience:
+                return False
+            self._sample = self._probe(subject)  # beat may have sent something in this very moment
+            return self._quiet()
 
         ended = self._pump(over, within=self.plan.drain)
-        self._probe(subject)
+        if not ended:
+            self._probe(subject)
         left = ", ".join(sorted(self._settled.waiting)[:8])
         self._recorder("run").record("drained", ok=ended, left=left)
         for task, key in self._settled.accepted.items():  # what is read from here on is the last word

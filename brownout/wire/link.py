@@ -19,7 +19,7 @@ from brownout.wire.toxics import Toxic
 if TYPE_CHECKING:
     from brownout.wire.edge import Edge
 
-#: Bytes that are read at once. asyncio asks for 256 KiB (selector_events._SelectorSocketTransport.max_size), which glibc
+#: Bytes read at once. asyncio asks for 256 KiB (asyncio.selector_events._SelectorSocketTransport.max_size), which glibc
 #: may map and unmap for every chunk, however short: two page faults each (M_MMAP_THRESHOLD in mallopt(3)).
 CHUNK = 64 << 10
 NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER)

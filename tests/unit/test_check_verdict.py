@@ -245,3 +245,17 @@ def test_a_refusal_is_an_answer_and_a_broken_connection_after_recovery_is_none()
     assert recovery("info", None, 500) == "valid"  # it still had time to recover
     assert recovery("info", None, 2000) == "invalid"
     assert recovery("ok", 202, 500) == "invalid"  # it said yes, so it has to do it
+
+
+def test_what_beat_sends_after_the_drain_is_not_left_over() -> None:
+    def left(at: float) -> History:
+        story = Story()
+        story.post(10, "op-1", "t1")
+        story.run(50, "t1", key="op-1")
+        story.sample(600)
+        story.sample(at, tick="unacked")
+        story.say(700, "run", "drained", ok=True)
+        return story.history
+
+    assert judge(left(at=650), p.drained()).validity == "invalid"
+    assert judge(left(at=790), p.drained()).validity == "valid"
