@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from system.job import KeyReused, Request
 from system.settings import Settings
 from system.store import Store
+from system.tables import metadata
 from tests.unit.clock import rows
 from tests.unit.conftest import Broker
 
@@ -67,9 +70,11 @@ async def test_a_key_stands_for_one_request(
 
 
 def forget(config: Settings) -> None:
-    """Make the store empty."""
-    config.database.unlink()
+    """Make the store empty. Its file stays: a publisher may be about to use it, with the log that lies beside it."""
     Store(config).create()
+    with closing(sqlite3.connect(config.database)) as connection, connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(f"DELETE FROM {table.name}")
 
 
 @shared_application
