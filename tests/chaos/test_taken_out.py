@@ -42,12 +42,12 @@ def taken_out(**parts: object) -> pytest.MarkDecorator:
 
 
 def refused_while_jobs_come(lab: Lab) -> None:
-    """The API cannot publish from its third answer on, for so long that it gives up what it accepted meanwhile.
+    """The API cannot publish after its second task has begun, for so long that it gives up what it accepted meanwhile.
 
     redis-py's retries of a connect, and their random pauses, may bridge an outage that is shorter than the lease.
     """
-    enough = event("ok", "client", nth=8, delay=settings().publish_lease)
-    lab.inject(refuse(), on="api->broker", when=event("ok", "client", nth=3), heal=enough)
+    enough = event("ok", "client", nth=4, delay=settings().publish_lease)
+    lab.inject(refuse(), on="api->broker", when=started(nth=2), heal=enough)
 
 
 @taken_out(api="tests.chaos.without.outbox:app")
