@@ -2,7 +2,7 @@
 
 import pytest
 
-from brownout import Fault, Lab, after, at, kill, post, refuse
+from brownout import Fault, Lab, after, event, kill, post, refuse
 from tests.chaos.promises import jobs_end_once
 
 pytestmark = pytest.mark.chaos
@@ -14,7 +14,7 @@ def test_each_period_is_worked_off_at_most_once(lab: Lab, fault: Fault, target: 
     """Whatever happens to beat, no period's work is done twice, and jobs are not disturbed."""
     lab.topology(beat=True, env=ENV)
     lab.load(post("/process-data", json={"n": "{n}"}, every="150ms", count=16))
-    lab.inject(fault, on=target, when=at("1s"), heal=after("1s"))
+    lab.inject(fault, on=target, when=event("started", name="system.tick"), heal=after("1s"))
     lab.promise(*jobs_end_once(besides=("system.tick",)))
     outcome = lab.run()
     outcome.must_hold()

@@ -102,7 +102,7 @@ def test_the_result_backend_takes_nothing_down(lab: Lab) -> None:
 def half_open_publishers(lab: Lab) -> None:
     """First the relay gets work, and with it a connection; then it and the API lose theirs without being told."""
     lab.load(post("/process-data", json={"n": "{n}"}, every="250ms", count=24))
-    lab.inject(refuse(), on="api->broker", when=at("300ms"), heal=after("1s"))
+    lab.inject(refuse(), on="api->broker", when=started(), heal=after("1s"))
     lab.inject(half_open(), on="api->broker", when=at("4s"), heal=after("16s"))
     lab.inject(half_open(), on="relay->broker", when=at("4s"), heal=after("16s"))
 
