@@ -30,6 +30,7 @@ from brownout.wire import (
     swallow,
     timeout,
 )
+from brownout.wire.link import CHUNK
 from tests.kit.wire_peers import PATIENCE, Upstream, ending, exactly, refused, seconds, silent, upstream
 
 
@@ -71,6 +72,19 @@ def test_bytes_pass_unchanged_both_ways_at_once(edge: Edge, up: Upstream) -> Non
     seconds(client, data[::-1][:50_000], server)
     assert exactly(server, len(data)) == data
     sender.join()
+
+
+def test_no_read_asks_for_more_memory_than_a_heap_gives_at_once(edge: Edge, up: Upstream) -> None:
+    """What is larger, the C library may fetch from the kernel and give back for every chunk, however short."""
+    client, server = up.pair(edge)
+    sizes: list[int] = []
+    edge.tap(lambda _number, _stream, data: sizes.append(len(data)))
+    sender = threading.Thread(target=client.sendall, args=(bytes(2_000_000),))
+    sender.start()
+    exactly(server, 2_000_000)
+    sender.join()
+    assert max(sizes) <= CHUNK < 128 << 10
+    assert sum(sizes) == 2_000_000
 
 
 def test_a_slow_reader_makes_the_sender_wait_and_loses_nothing(edge: Edge, up: Upstream) -> None:
