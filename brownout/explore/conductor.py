@@ -234,7 +234,8 @@ class Conductor(Record):
         return False
 
     def _early(self, point: Point) -> bool:
-        if self.hits or point not in self.order:
+        """Whether something else comes first. An edge that has waited in vain is one that polls: it keeps no order."""
+        if self.hits or point not in self.order or any(each.edge == point.edge for each in self.disorder):
             return False
         before = self.order[: self.order.index(point)]
         return any(each.edge != point.edge and each not in self._answered for each in before)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any, cast
@@ -439,6 +439,22 @@ async def test_what_never_comes_is_waited_for_so_long_and_no_longer() -> None:
     worker.both(BRPOP, POPPED)
     client.tell(ONE)
     assert client.passed == ["GET meta", "GET meta answered"]
+
+
+@on_a_loop
+async def test_who_polls_is_waited_for_once() -> None:
+    """A client that polls for a chord's result would be held for all of its time-out."""
+    again = replace(GET, ordinal=2)
+    conductor, _ = armed(order=(PUBLISH, DELIVER, GET, ZADD, again), overdue=0.02)
+    client, worker = Line(conductor, "client->backend"), Line(conductor, "worker->broker")
+    Line(conductor, "client->broker").both("LPUSH celery m")
+    client.ask("GET meta")
+    await until(lambda: client.passed == ["GET meta"])
+    client.tell(ONE)
+    client.both("GET meta")  # though the worker's ZADD was not seen
+    assert len(client.passed) == 4
+    worker.both(BRPOP, POPPED)
+    assert conductor.disorder == [GET]
 
 
 @on_a_loop
