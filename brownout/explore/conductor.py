@@ -251,7 +251,7 @@ class Conductor(Record):
                 go()
 
     def _ask(self, point: Point, passage: Passage, request: Request) -> bool:
-        self._note(asked(time.monotonic_ns(), point))
+        self._note(asked(time.monotonic_ns(), point, self.order))
         return not self._struck(point, "before", passage, request)
 
     def _tell(self, point: Point, passage: Passage, request: Request | None) -> bool:

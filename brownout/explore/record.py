@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,6 +26,8 @@ class Seen:
 
 class Record:
     """Its lines are in the order in which things came, and so is everything that is made of them."""
+
+    order: Sequence[Point] = ()  # a life without a fault
 
     def __init__(self) -> None:
         self.jotted: list[Line] = []  # of which nothing has been made yet
@@ -55,6 +58,7 @@ class Record:
 
     def _read(self) -> Record:
         lines, self.jotted = self.jotted, []
+        usual = frozenset(self.order) if lines else frozenset()
         for at, edge, label, ordinal, noting, sample, error in lines:
             point = Point(edge, label, ordinal)
             if sample is not None:
@@ -62,15 +66,15 @@ class Record:
                 self._times[point] = at / 1e9
                 self._samples[point] = sample
             if noting and sample is not None:
-                self._seen.append(asked(at, point))
+                self._seen.append(asked(at, point, usual))
             elif noting:
                 self._seen.append(answered(at, point, error))
         return self
 
 
-def asked(at: int, point: Point) -> Seen:
-    """A request comes."""
-    again = point.ordinal > 1
+def asked(at: int, point: Point, usual: Collection[Point] = ()) -> Seen:
+    """A request comes; telling when it comes once more than in a `usual` life."""
+    again = point.ordinal > 1 and point not in usual
     return Seen(at, point.edge, point.label + (" again" if again else ""), again)
 
 

@@ -567,6 +567,16 @@ async def test_a_probe_is_no_part_of_what_witnesses_tell() -> None:
     ]
 
 
+@on_a_loop
+async def test_what_a_life_without_a_fault_repeats_proves_nothing() -> None:
+    second = replace(PUBLISH, ordinal=2)
+    conductor, _ = armed(order=(PUBLISH, second))
+    for _ in range(3):
+        Line(conductor, "client->broker").both("LPUSH celery m")
+    asked = [each for each in conductor.seen if "answered" not in each.what]
+    assert [each.telling for each in asked] == [False, False, True]
+
+
 class Patient(Line):
     """A passage whose kept request may be asked about once more."""
 
