@@ -26,6 +26,7 @@ def bench(lab):
 
 
 def test_launch(bench):
+    bench.topology(env={"SMALL_LINGERS": "60"})
     bench.load(submit("small.work", every="50ms"), lasting="60s")
     bench.run()
 

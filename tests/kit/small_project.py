@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+time.sleep(float(os.environ.get("SMALL_LINGERS", 0)))
 celery = Celery("small", broker=os.environ["SMALL_BROKER"])
 celery.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, task_ignore_result=True)
 
