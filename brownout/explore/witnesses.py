@@ -14,7 +14,7 @@ from brownout.history.event import Event
 from brownout.history.tail import Tail
 
 STALL = 250.0  # ms; the API's loop stood still for so long
-MOST = 8  # lines that prove a cell; more of them are told without the tasks' starts
+MOST = 12  # lines that prove a cell; more of them are told without the tasks' starts
 
 
 class Witnesses:
