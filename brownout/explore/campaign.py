@@ -15,7 +15,8 @@ from typing import Any, Self
 from brownout.explore.action import cells, chosen
 from brownout.explore.bench import Bench
 from brownout.explore.bounds import Bounds
-from brownout.explore.cell import IDLE, Cell, Point
+from brownout.explore.cell import Cell
+from brownout.explore.discovery import Discovery, discovered
 from brownout.explore.faultmap import CellResult, Comparison, Controls, FaultMap
 from brownout.explore.found import Found
 from brownout.explore.launcher import Cold, Forked, Launcher
@@ -31,26 +32,12 @@ DISCOVERIES = 3  # fault-free trials that the points must agree in
 CONTROL_EVERY = 20  # cells to one fault-free control
 COLD = 2  # cells that are tried with the cold command line, too
 RECONCILE = 4  # times that both are tried again where they differ
-TOGETHER = 0.05  # s; what is nearer than this may come in either order
 VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn")
 Try = Callable[[], Coroutine[Any, Any, None]]
 
 
 class NoMap(RuntimeError):
     """There is nothing to draw a map of: the system does not even work without a fault."""
-
-
-@dataclass(frozen=True)
-class Discovery:
-    """What fault-free trials showed."""
-
-    points: tuple[Point, ...]
-    samples: Mapping[Point, tuple[tuple[bytes, ...], ...]]
-
-    @property
-    def order(self) -> tuple[Point, ...]:
-        """The reference order: all points of a life but the idle ones."""
-        return tuple(point for point in self.points if not point.label.endswith(IDLE))
 
 
 @dataclass
@@ -143,6 +130,15 @@ class Campaign:
         async with self._bench() as bench:
             self.bounds = await bench.bounds(self.forked)
         self.discovery = known or await self._discover()
+        if not known:
+            self.discovery = await self._confirmed(self.discovery)
+
+    async def _confirmed(self, found: Discovery) -> Discovery:
+        """Once more, in the order that was found: whoever polls may ask less often then."""
+        there = await self.trial(self.forked)
+        if there.word not in ("once", "recovered"):
+            raise NoMap(f"without any fault, in the order of {len(found.points)} points: {there.seen}")
+        return found.within(there.points)
 
     async def _discover(self) -> Discovery:
         first = await asyncio.gather(*(self.trial(self.forked) for _ in range(DISCOVERIES)))
@@ -150,20 +146,7 @@ class Campaign:
             if each.word not in ("once", "recovered"):
                 raise NoMap(f"without any fault: {each.word} {each.why}\n" + "\n".join(each.logs.values()))
             self._in_force(each)
-        common = set(first[0].points).intersection(*(each.points for each in first))
-        order = _settled([point for point in first[0].points if point in common], first[0].times)
-        idle = [Point(edge, f"BRPOP {label}{IDLE}") for edge, label in _consumers(order)]
-        samples = {**first[0].samples}
-        for point in idle:
-            samples[point] = next(
-                (
-                    commands
-                    for seen, commands in samples.items()
-                    if seen.edge == point.edge and seen.label == point.label
-                ),
-                ((b"BRPOP", point.label.removeprefix("BRPOP ").removesuffix(IDLE).encode(), b"1"),),
-            )
-        return Discovery(tuple(idle + order), samples)
+        return discovered(first)
 
     def _in_force(self, found: Found) -> None:
         """The trace shows late acks where they were asked for: Celery may have copied a setting before it was laid."""
@@ -269,27 +252,6 @@ def scouted(mission: Mission) -> tuple[tuple[str, ...], Mapping[str, str], Path]
     if app.api:
         modules += [app.api.partition(":")[0], "brownout.history.api_tap"]
     return tuple(modules), mission.environment("scout", nowhere, nowhere, Path(os.devnull)), mission.root
-
-
-def _settled(points: Sequence[Point], times: Mapping[Point, float]) -> list[Point]:
-    """One order of what comes at the same time: the client lets the worker go first, once its task is published."""
-    order: list[Point] = []
-    waiting: list[Point] = []
-    published = False
-    for point in points:
-        while waiting and times[point] - times[waiting[0]] > TOGETHER:
-            order.append(waiting.pop(0))
-        if published and point.edge.startswith("client"):
-            waiting.append(point)
-        else:
-            order.append(point)
-        published = published or point.command in ("BRPOP", "BLPOP")
-    return order + waiting
-
-
-def _consumers(order: Sequence[Point]) -> list[tuple[str, str]]:
-    found = [(point.edge, point.label.removeprefix("BRPOP ")) for point in order if point.command == "BRPOP"]
-    return list(dict.fromkeys(found))
 
 
 def _spread(planned: Sequence[Cell], count: int) -> Sequence[Cell]:

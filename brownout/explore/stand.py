@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import pytest
 
 from brownout.explore import baseline
-from brownout.explore.campaign import DISCOVERIES, VERSIONS, Campaign, Discovery, Options
+from brownout.explore.campaign import DISCOVERIES, VERSIONS, Campaign, Options
 from brownout.explore.cell import UNKNOWN, Cell, Point, names
+from brownout.explore.discovery import Discovery
 from brownout.explore.faultmap import CellResult, Controls, FaultMap
 from brownout.explore.mission import Mission
 from brownout.explore.session import called, explore

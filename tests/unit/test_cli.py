@@ -13,8 +13,9 @@ import pytest
 
 from brownout.cli import main
 from brownout.explore.action import chosen
-from brownout.explore.campaign import Campaign, Discovery, Options
+from brownout.explore.campaign import Campaign, Options
 from brownout.explore.cell import Cell
+from brownout.explore.discovery import Discovery
 from brownout.explore.faultmap import CellResult, Controls, FaultMap
 from brownout.explore.mission import CONFIGURATIONS, Mission
 from brownout.explore.session import Explored, Plan, Progress, called, configured, mission, setting
