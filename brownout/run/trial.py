@@ -23,7 +23,7 @@ from brownout.plan.seed import stream
 from brownout.run import store
 from brownout.run.nemesis import Nemesis
 from brownout.run.settled import Settled
-from brownout.run.watch import Repeated, stall_watch
+from brownout.run.watch import Repeated, Starvation, stall_watch
 from brownout.subject.application import Application
 from brownout.subject.ladder import Rung
 from brownout.subject.subject import Subject
@@ -93,6 +93,7 @@ class Trial:
         self._recorders: dict[str, Recorder] = {}
         self._tail = Tail(self._path)
         self._settled = Settled(by_effect=setting.application.effects is not None)
+        self._starvation = Starvation(self._recorder("run"))
         self._listener: Callable[[Iterable[Event]], None] = lambda _: None
         self._act: Callable[[], None] = lambda: None
         self._missed: list[str] = []
@@ -213,6 +214,7 @@ class Trial:
         subject.exits(_Recorders(self._recorder))
         events = self._tail.poll()
         self._settled.see(events)
+        self._starvation.see(events)
         self._listener(events)
 
     def _pump(self, until: Callable[[], bool], within: float | None) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
+from brownout.history.event import Event
 from brownout.history.recorder import Recorder
 
 TICK = 0.02
@@ -56,6 +58,24 @@ class Lateness:
             self.debt = 0.0
             return "machine-stalled"
         return "machine-late" if late > LATE else ""
+
+
+class Starvation:
+    """Record `machine-stalled` when an event loop of the subject waits for a CPU (`starved`) again and again."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._lateness: defaultdict[str, Lateness] = defaultdict(Lateness)
+        self._last: dict[str, int] = {}  # ns
+
+    def see(self, events: Iterable[Event]) -> None:
+        """Those that came since the last time."""
+        for event in events:
+            if event.kind == "starved":
+                since = (event.at - self._last.get(event.source, event.at)) / 1e9
+                self._last[event.source] = event.at
+                if self._lateness[event.source].kind(event.data["ms"] / 1000, since) == "machine-stalled":
+                    self._recorder.record("machine-stalled", ms=event.data["ms"], loop=event.source)
 
 
 def stall_watch(recorder: Recorder) -> Repeated:

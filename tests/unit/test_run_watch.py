@@ -1,6 +1,12 @@
 """When the machine is too busy for what is measured in time to mean anything."""
 
-from brownout.run.watch import DEBT, FORGIVEN, LATE, STALL, TICK, Lateness
+from contextlib import closing
+from pathlib import Path
+
+from brownout.history.event import Event
+from brownout.history.recorder import Recorder
+from brownout.history.view import History
+from brownout.run.watch import DEBT, FORGIVEN, LATE, STALL, TICK, Lateness, Starvation
 
 
 def seen(late: float, times: int) -> list[str]:
@@ -31,3 +37,21 @@ def test_what_is_long_ago_is_forgotten() -> None:
     for _ in range(int(DEBT / FORGIVEN / TICK)):
         assert lateness.kind(0.0, TICK) == ""
     assert lateness.kind(DEBT * 0.9, DEBT) == "machine-late"
+
+
+def test_a_loop_that_waits_for_a_cpu_again_and_again_tells_of_the_machine(tmp_path: Path) -> None:
+    """As the API's did beside another test suite: each wait is short, and together they make every request late."""
+
+    def stalled(*waits: tuple[int, float], sources: tuple[str, ...] = ("api",)) -> int:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.ndjson"
+        with closing(Recorder(path, "run")) as recorder:
+            starvation = Starvation(recorder)
+            for n, (at, ms) in enumerate(waits):
+                source = sources[n % len(sources)]
+                starvation.see([Event(at * 10**6, source, "starved", data={"ms": ms}), Event(0, "api", "ready")])
+        return sum(event.kind == "machine-stalled" for event in History.load(path))
+
+    often = [(40 * n, 30.0) for n in range(20)]
+    assert stalled(*often) == 1
+    assert stalled(*often, sources=("api", "api-2")) == 0, "each loop for itself"
+    assert stalled(*[(1000 * n, 30.0) for n in range(20)]) == 0, "it has recovered each time"
