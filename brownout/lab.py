@@ -13,7 +13,8 @@ from brownout.plan.plan import Injection, Plan
 from brownout.plan.promise import Promise
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import Trigger
-from brownout.run.trial import Result, Setting, run
+from brownout.run.result import Result
+from brownout.run.trial import Setting, run
 from brownout.subject.application import Surface, surface
 
 #: Is told of each result, and says what a person should read of it.

@@ -14,8 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from brownout.lab import Lab
     from brownout.report.row import Row
+    from brownout.run.result import Result
     from brownout.run.store import Store
-    from brownout.run.trial import MakeWire, Result
+    from brownout.run.trial import MakeWire
     from brownout.subject.application import Application
     from brownout.subject.ladder import Rung
     from brownout.subject.redis_server import RedisServer

@@ -13,7 +13,7 @@ from brownout.history.view import History
 from brownout.report.clean import clean
 
 if TYPE_CHECKING:
-    from brownout.run.trial import Result
+    from brownout.run.result import Result
 
 #: Worst first.
 WORST = ("invalid", "unknown", "valid")

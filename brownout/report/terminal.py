@@ -12,7 +12,7 @@ from brownout.report.row import WORST, Row, row, shown
 from brownout.report.timeline import timeline
 
 if TYPE_CHECKING:
-    from brownout.run.trial import Result
+    from brownout.run.result import Result
 
 SIGNS = {"valid": "✓", "invalid": "✗", "unknown": "?"}
 SHOWN = 3  # anomalies of the same promises with their evidence; the others are counted

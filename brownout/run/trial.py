@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from brownout.check.registry import judge_all
-from brownout.check.verdict import Validity, Verdict, merge
+from brownout.check.verdict import Verdict
 from brownout.history.broker_probe import probe
 from brownout.history.event import Event
 from brownout.history.recorder import Recorder
@@ -22,6 +22,7 @@ from brownout.plan.promise import Promise
 from brownout.plan.seed import stream
 from brownout.run import store
 from brownout.run.nemesis import Nemesis
+from brownout.run.result import Result
 from brownout.run.settled import Settled
 from brownout.run.watch import Repeated, Starvation, stall_watch
 from brownout.subject.application import Application
@@ -37,29 +38,6 @@ READ = 0.25
 ANSWERS_WITHIN = 30.0
 AGAIN_WITHIN = 10.0
 MakeWire = Callable[[int, Callable[[str, dict[str, Any]], None], Path], AnyWire]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came out of a trial, and where its traces are."""
-
-    scenario: str
-    plan: Plan
-    verdicts: tuple[Verdict, ...]
-    history: History
-    folder: Path
-    seconds: float
-    earlier: tuple[Result, ...] = field(default=())  # attempts that the machine made worthless
-
-    @property
-    def validity(self) -> Validity:
-        """Invalid before unknown before valid."""
-        return merge(verdict.validity for verdict in self.verdicts)
-
-    @property
-    def stalled(self) -> bool:
-        """Whether the machine stalled."""
-        return bool(self.history.kind("machine-stalled"))
 
 
 @dataclass(frozen=True)
@@ -120,7 +98,7 @@ class Trial:
             Verdict("unknown", "the schedule", why=missed) for missed in self._missed
         )
         result = Result(self.setting.scenario, self.plan, verdicts, history, self.folder, time.monotonic() - begin)
-        store.write(self.folder / "results.json", _summary(result))
+        store.write(self.folder / "results.json", result.summary())
         return result
 
     def _abandon(self, stack: ExitStack) -> None:
@@ -288,25 +266,3 @@ class _Recorders(dict[str, Recorder]):
 
     def __missing__(self, source: str) -> Recorder:
         return self._make(source)
-
-
-def _summary(result: Result) -> dict[str, Any]:
-    return {
-        "scenario": result.scenario,
-        "seed": result.plan.seed,
-        "validity": result.validity,
-        "seconds": round(result.seconds, 3),
-        "verdicts": [
-            {
-                "promise": verdict.promise,
-                "validity": verdict.validity,
-                "why": verdict.why,
-                "anomalies": [
-                    {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
-                     "witness": [event.to_json() for event in each.witness]}
-                    for each in verdict.anomalies
-                ],
-            }
-            for verdict in result.verdicts
-        ],
-    }  # fmt: skip

@@ -57,7 +57,7 @@ import pytest
 from brownout.check.verdict import Anomaly, Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
-from brownout.run.trial import Result
+from brownout.run.result import Result
 
 MS = 1_000_000
 

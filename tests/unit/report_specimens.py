@@ -7,7 +7,7 @@ from brownout.check.verdict import Anomaly, Validity, Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.plan import Plan
-from brownout.run.trial import Result
+from brownout.run.result import Result
 
 ROOT = Path("/project")
 FOLDER = ROOT / "store" / "lost-reply" / "20261120T063100000000"

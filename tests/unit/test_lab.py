@@ -13,8 +13,9 @@ import brownout
 from brownout import Application, Lab, at_least_once, authoring, kill, post, refuse, started, submit
 from brownout.plan.near import UnknownName
 from brownout.plan.plan import Plan
+from brownout.run.result import Result
 from brownout.run.store import Store
-from brownout.run.trial import Result, Setting
+from brownout.run.trial import Setting
 from brownout.subject.application import Surface
 from brownout.subject.ladder import Rung
 from tests.unit.report_specimens import BROKEN, result

@@ -1,0 +1,56 @@
+"""What comes out of a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brownout.check.verdict import Validity, Verdict, merge
+from brownout.history.view import History
+from brownout.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of a trial, and where its traces are."""
+
+    scenario: str
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    history: History
+    folder: Path
+    seconds: float
+    earlier: tuple[Result, ...] = field(default=())  # attempts that the machine made worthless
+
+    @property
+    def validity(self) -> Validity:
+        """Invalid before unknown before valid."""
+        return merge(verdict.validity for verdict in self.verdicts)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the machine stalled."""
+        return bool(self.history.kind("machine-stalled"))
+
+    def summary(self) -> dict[str, Any]:
+        """As `results.json` has it."""
+        return {
+            "scenario": self.scenario,
+            "seed": self.plan.seed,
+            "validity": self.validity,
+            "seconds": round(self.seconds, 3),
+            "verdicts": [
+                {
+                    "promise": verdict.promise,
+                    "validity": verdict.validity,
+                    "why": verdict.why,
+                    "anomalies": [
+                        {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
+                         "witness": [event.to_json() for event in each.witness]}
+                        for each in verdict.anomalies
+                    ],
+                }
+                for verdict in self.verdicts
+            ],
+        }  # fmt: skip
