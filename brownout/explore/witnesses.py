@@ -14,7 +14,6 @@ from brownout.history.event import Event
 from brownout.history.tail import Tail
 
 STALL = 250.0  # ms; the API's loop stood still for so long
-MOST = 12  # lines that prove a cell; more of them are told without the tasks' starts
 
 
 class Witnesses:
@@ -101,8 +100,6 @@ class Witnesses:
                 found.append((event.at, event.source, event.kind))
             elif event.kind in ("ended", "failed", "retry"):
                 found.append((event.at, event.source, f"{event.kind} {event.data.get('state') or ''}".rstrip()))
-        if len(found) > MOST:  # of several tasks
-            found = [each for each in found if each[2] != "started"]
         return tuple(
             f"{(at - about.sent) / 1e9:+.3f} s  {who:15} {what}"
             for at, who, what in sorted(found)
