@@ -191,8 +191,8 @@ def agreement(maps: Sequence[FaultMap], declaring: FaultMap | None = None) -> Ag
 
 
 def reproduced(stored: FaultMap, again: FaultMap) -> list[str]:
-    """Of the bad cells of a stored map that were tried again, how many are bad in nine of ten trials, or within the
-    words of their race; and those that are not.
+    """Of the bad cells of a stored map that were tried again, how many are bad in the same way in nine of ten trials;
+    and those that are not. A race is when it is bad at least once, and nothing but its words is seen.
     """
     tried = {each.cell: each for each in again.cells}
     bad = [each for each in stored.cells if each.verdict == "invalid" and each.cell in tried]
@@ -200,8 +200,9 @@ def reproduced(stored: FaultMap, again: FaultMap) -> list[str]:
     for each in bad:
         seen = tried[each.cell].seen
         trials = max(trials, sum(seen.values()))
-        share = sum(n for word, n in seen.items() if validity_of(word) == "invalid") / sum(seen.values())
-        if share < REPRODUCED and not (each.race and set(seen) <= set(each.seen)):
+        same = sum(n for word, n in seen.items() if word in each.seen and validity_of(word) == "invalid")
+        raced = each.race and same > 0 and set(seen) <= set(each.seen)
+        if same < REPRODUCED * sum(seen.values()) and not raced:
             words = ", ".join(f"{word} ×{n}" for word, n in seen.items())
             odd.append(f"not so again: {called[each.cell]}: {words}; it was {' or '.join(each.words)}")
     summary = f"{len(bad) - len(odd)} of {len(bad)} bad cells are bad again, nine times of ten or within their race"

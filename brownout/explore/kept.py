@@ -19,7 +19,7 @@ class Kept:
 
     def to_json(self) -> str:
         """Text whose differences can be read: an item a line, always in the same order."""
-        plain = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]  # whatever is kept is a dataclass
         record = {"kind": self.KIND, "schema": self.SCHEMA} | plain | self._record()
         return _readable(record | {self._LAST: record.pop(self._LAST)})
 

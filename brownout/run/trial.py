@@ -224,6 +224,7 @@ class Trial:
             if time.monotonic() - quiet_since <= patience:
                 return False
             self._sample = self._probe(subject)  # beat may have sent something in this very moment
+            quiet_since = None
             return self._quiet()
 
         ended = self._pump(over, within=self.plan.drain)

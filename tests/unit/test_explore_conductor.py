@@ -181,6 +181,19 @@ async def test_what_is_jotted_down_in_haste_and_what_is_not_tell_one_story() -> 
 
 
 @on_a_loop
+async def test_what_is_jotted_down_comes_again_only_beyond_a_usual_life() -> None:
+    poll = Point("client->backend", "GET a")
+    conductor, struck = armed(cell(PUBLISH), order=(PUBLISH, poll, replace(poll, ordinal=2)))
+    Line(conductor, PUBLISH.edge).ask("LPUSH celery m")
+    assert struck
+    line = Line(conductor, poll.edge)
+    for _ in range(3):
+        line.both("GET a")
+    assert conductor.jotted
+    assert [each.what for each in conductor.seen if each.edge == poll.edge and each.telling] == ["GET a again"]
+
+
+@on_a_loop
 async def test_who_names_points_otherwise_is_asked_for_each() -> None:
     class Deaf(Conductor):
         def _name(self, edge: str, label: str) -> Point | None:

@@ -211,10 +211,25 @@ def test_what_is_bad_again_nine_times_of_ten_or_within_its_race_is_reproduced() 
     again = mapped(
         seen(ZADD, "before-cut", *nine, "once"),
         seen(BRPOP, "after-cut", *nine[:8], "once", "once"),
-        seen(ACK, "after-kill-child", *["once"] * 10),
+        seen(ACK, "after-kill-child", "duplicate", *["once"] * 9),
     )
     assert reproduced(before, again) == [
         "not so again: worker->broker/BRPOP#1/after-cut: lost ×8, once ×2; it was lost",
         "2 of 3 bad cells are bad again, nine times of ten or within their race; 10 trials each",
     ]
     assert reproduced(mapped(seen(ACK, "before-cut", "once")), again) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        (["duplicate", "once"], ["once"] * 10),
+        (["duplicate", "once"], ["duplicate", "lost"]),
+        (["lost"], ["stuck"] * 10),
+    ],
+    ids=["a race that is never bad", "a race with another word", "bad in another way"],
+)
+def test_what_is_not_reproduced(stored: list[str], words: list[str]) -> None:
+    found = reproduced(mapped(seen(ACK, "before-cut", *stored)), mapped(seen(ACK, "before-cut", *words)))
+    assert found[0].startswith("not so again: worker->broker/ZREM#1/before-cut: ")
+    assert found[1].startswith("0 of 1 bad cells are bad again")

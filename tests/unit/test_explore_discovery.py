@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from brownout.explore.campaign import Campaign, NoMap, Options
+from brownout.explore.bounds import Bounds
+from brownout.explore.campaign import DISCOVERIES, Campaign, NoMap, Options
 from brownout.explore.cell import Point
 from brownout.explore.discovery import discovered
 from brownout.explore.found import Found
+from brownout.explore.mission import STOCK
 
 PUBLISH = Point("client->broker", "LPUSH celery")
 DELIVER = Point("worker->broker", "BRPOP celery")
@@ -46,14 +48,27 @@ def test_what_comes_at_the_same_time_has_one_order() -> None:
 
 
 def confirmed(*points: Point, word: str) -> Sequence[Point]:
-    async def trial(_launcher: object) -> Found:
-        return found(*points, word=word)
+    """What is discovered where three lives ask three times, and one in their order meets these points."""
+    lives = iter([*[found(PUBLISH, DELIVER, *polled(3), STORE)] * DISCOVERIES, found(*points, word=word)])
 
-    campaign = Campaign(cast("Any", SimpleNamespace()), Options(), cast("Any", None))
+    async def trial(_launcher: object) -> Found:
+        return next(lives)
+
+    async def bounds(_launcher: object) -> Bounds:
+        return Bounds.of({})
+
+    mission = SimpleNamespace(application=STOCK, configuration=SimpleNamespace(settings={}))
+    campaign = Campaign(cast("Any", mission), Options(), cast("Any", None))
     campaign.trial = trial  # type: ignore[method-assign, assignment]
     campaign.forked = cast("Any", None)
-    first = discovered([found(PUBLISH, DELIVER, *polled(3), STORE)])
-    return asyncio.run(campaign._confirmed(first)).points
+
+    async def discover() -> None:
+        campaign._benches.put_nowait(cast("Any", SimpleNamespace(bounds=bounds)))
+        await campaign.discover()
+
+    asyncio.run(discover())
+    assert campaign.discovery
+    return campaign.discovery.points
 
 
 def test_who_polls_may_ask_less_often_in_that_order() -> None:
