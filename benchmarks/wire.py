@@ -1,7 +1,7 @@
 """What the wire costs: direct, through the built-in wire with its history on, with the map's codec too, and through a
 real Toxiproxy.
 
-    python -m benchmarks.wire [--rounds 7] [--requests 20000] [--latency 2000] [--pipeline 1]
+    python -m benchmarks.wire [--rounds 7] [--requests 20000] [--latency 2000] [--pipeline 1] [--loop NAME]
 
 Every round runs one slice of each path back to back, in turn, so that a busy machine hits all of them; quote the
 ratios of a round, never absolute numbers. CPU is the proxy process's own, from /proc/PID/stat, over the requests of
@@ -22,28 +22,36 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.waiting import eventually
 from brownout.wire.toxiproxy import ToxiproxyWire
+from brownout.wire.wire import LoopName, default_loop
 
 TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
-# The callback writes as the recorder does: one O_APPEND line an event.
+# The callback writes as the recorder does: one O_APPEND line an event. With the codec every request is framed, named
+# and counted, as in a trial of a fault map; each slice has a conductor of its own, as each trial has.
 SERVE = """
 import os, sys, time
+from brownout.explore.conductor import Conductor
 from brownout.wire import Wire
-log = os.open(sys.argv[2], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
-wire = Wire(on_event=lambda kind, data: os.write(log, f"{time.monotonic_ns()} {kind} {data}\\n".encode())).start()
-edge = wire.edge("benchmark", sys.argv[1])
-if sys.argv[3] == "codec":  # every request is framed, named and counted, as in a trial of a fault map
-    from brownout.explore.conductor import Conductor
-    edge.direct(Conductor(lambda hit: None, counting=True))
+redis, history, name, loop = sys.argv[1:]
+log = os.open(history, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+def on_event(kind, data):
+    os.write(log, f"{time.monotonic_ns()} {kind} {data}\\n".encode())
+edge = Wire(loop=loop, on_event=on_event).start().edge("benchmark", redis)
 print(edge.port, flush=True)
-sys.stdin.read()
+for line in sys.stdin:
+    if name == "codec":
+        edge.direct(Conductor(lambda hit: None, counting=True))
+    print(flush=True)
 """
 
 
@@ -54,6 +62,7 @@ class Way:
     name: str
     port: int
     pid: int | None = None
+    renew: Callable[[], object] = lambda: None  # before each slice
 
     def cpu(self) -> float:
         """µs the proxy has used so far."""
@@ -67,6 +76,7 @@ def throughput(path: Way, requests: int, pipeline: int = 1) -> tuple[float, floa
     """Requests a second, and the proxy's CPU µs for each."""
     argv = ["redis-benchmark", "-p", str(path.port), "-t", "set", "-c", "50"]
     argv += ["-n", str(requests), "-P", str(pipeline), "--csv"]
+    path.renew()
     before = path.cpu()
     out = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300).stdout
     used = path.cpu() - before
@@ -86,13 +96,22 @@ def latency(path: Way, requests: int) -> float:
     return statistics.median(took) / 1000
 
 
+def renewed(wire: subprocess.Popen[str]) -> None:
+    """It has a new conductor."""
+    assert wire.stdin
+    assert wire.stdout
+    wire.stdin.write("\n")
+    wire.stdin.flush()
+    wire.stdout.readline()
+
+
 def spread(values: list[float], digits: int = 2) -> str:
     """Median, and the range."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def paths(stack: ExitStack, folder: Path) -> list[Way]:
-    """Start Redis and what stands before it."""
+def paths(stack: ExitStack, folder: Path, loop: str) -> list[Way]:
+    """Start Redis and what stands before it; the wire on this kind of loop."""
     port = free_port()
     argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     redis = stack.enter_context(Process.launch("redis", argv, log=folder / "redis.log"))
@@ -101,14 +120,14 @@ def paths(stack: ExitStack, folder: Path) -> list[Way]:
     found = [direct]
     for name in ("wire", "codec"):
         wire = subprocess.Popen(
-            [sys.executable, "-c", SERVE, f"127.0.0.1:{port}", str(folder / "history"), name],
+            [sys.executable, "-c", SERVE, f"127.0.0.1:{port}", str(folder / "history"), name, loop],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         stack.callback(wire.communicate, "", timeout=10)
         assert wire.stdout
-        found.append(Way(name, int(wire.stdout.readline()), wire.pid))
+        found.append(Way(name, int(wire.stdout.readline()), wire.pid, partial(renewed, wire)))
     if shutil.which("toxiproxy-server"):
         toxiproxy = stack.enter_context(ToxiproxyWire.start(folder / "toxiproxy.log"))
         found.append(Way("toxiproxy", toxiproxy.edge("benchmark", f"127.0.0.1:{port}").port, toxiproxy.pid))
@@ -122,13 +141,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--latency", type=int, default=2_000)
     parser.add_argument("--pipeline", type=int, default=1, help="requests that are sent together (default: 1)")
+    parser.add_argument("--loop", choices=get_args(LoopName), default=default_loop(), help="(default: %(default)s)")
     chosen = parser.parse_args()
     rate: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
     wait: dict[str, list[float]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ways = paths(stack, folder)
+        ways = paths(stack, folder, chosen.loop)
         for way in ways:  # warm
             throughput(way, 2000)
         for turn in range(chosen.rounds):
@@ -140,7 +160,8 @@ def main() -> None:
             for way in order:
                 wait.setdefault(way.name, []).append(latency(way, chosen.latency))
     added = {name: [w - d for w, d in zip(each, wait["direct"], strict=True)] for name, each in wait.items()}
-    print(f"{chosen.rounds} rounds, SET P={chosen.pipeline} c=50 n={chosen.requests}; load {os.getloadavg()[0]:.1f}")
+    what = f"{chosen.rounds} rounds, SET P={chosen.pipeline} c=50 n={chosen.requests}"
+    print(f"{what}; the wire on {chosen.loop}; load {os.getloadavg()[0]:.1f}")
     print(f"{'path':10} {'CPU µs/request':22} {'req/s of direct':22} {'median PING µs':24} added µs")
     for name in rate:
         share = [one / d for one, d in zip(rate[name], rate["direct"], strict=True)]

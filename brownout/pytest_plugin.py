@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROVIDERS = ("auto", "container", "local", "embedded")
 WIRES = ("builtin", "toxiproxy")
-VERSIONS = ("celery", "kombu", "redis", "fastapi", "uvicorn")
+VERSIONS = ("celery", "kombu", "redis", "fastapi", "uvicorn", "uvloop")
 _servers: pytest.StashKey[dict[str, tuple[RedisServer, str]]] = pytest.StashKey()
 _rungs: pytest.StashKey[dict[str, Rung]] = pytest.StashKey()
 _store: pytest.StashKey[Store] = pytest.StashKey()

@@ -32,7 +32,7 @@ DISCOVERIES = 3  # fault-free trials that the points must agree in
 CONTROL_EVERY = 20  # cells to one fault-free control
 COLD = 2  # cells that are tried with the cold command line, too
 RECONCILE = 4  # times that both are tried again where they differ
-VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn")
+VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
 Try = Callable[[], Coroutine[Any, Any, None]]
 
 

@@ -80,6 +80,7 @@ class Conductor(Record):
     published: Message | None = None  # the last message that a client queued before `arm`
     _last: int = 0  # ns
     _frozen: bool = False
+    _hasty: bool = False
     _counts: dict[tuple[str, str], int] = field(default_factory=dict)
     _answered: set[Point] = field(default_factory=set)
     _names: dict[Request, Point] = field(default_factory=dict)
@@ -88,19 +89,22 @@ class Conductor(Record):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._hasty = type(self)._name is Conductor._name  # who has names of its own is asked for each
+        self._set_pace()
 
     def arm(self, schedule: Sequence[Cell]) -> None:
         """Count from here on, and strike at these, one after the other."""
         self.schedule, self.counting = list(schedule), True
+        self._set_pace()
 
     def freeze(self) -> None:
         """Keep every new request; answers still pass."""
         self._frozen = True
+        self._set_pace()
 
     def thaw(self) -> None:
         """Let go of them."""
         self._frozen = False
+        self._set_pace()
         held, self._held = self._held, []
         for go in held:
             go()
@@ -134,14 +138,12 @@ class Conductor(Record):
     def request(self, passage: Passage, request: Request) -> bool:
         """See Director."""
         self.passages.add(passage)
-        label, commands = request.label, request.commands
-        ordered = self.order and not self.hits
-        if self._hasty and self.counting and not (self.schedule or self._frozen or ordered) and kind(label) == "plain":
+        label = request.label
+        if self._hasty and kind(label) == "plain":
             place = passage.edge, label  # nothing can happen to it but to pass: to jot it down is enough
             self._counts[place] = request.ordinal = ordinal = self._counts.get(place, 0) + 1
             self._last = now = time.monotonic_ns()
-            sample = (commands[0].argv,) if len(commands) == 1 else tuple([each.argv for each in commands])
-            self.jotted.append((now, passage.edge, label, ordinal, self.noting, sample, None))
+            self.jotted += now, passage.edge, label, ordinal, self.noting, request.raw, None
             return True
         if request.blocking and passage.edge in self.aside:
             self._aside.append(passage)
@@ -153,7 +155,7 @@ class Conductor(Record):
         self._notice(passage, label, request)
         point = self._name(passage.edge, label)
         if point is not None:
-            self.samples.setdefault(point, tuple(command.argv for command in commands))
+            self.samples.setdefault(point, tuple(command.argv for command in request.commands))
         if point is None or request.blocking:
             return not self._struck(point, "before", passage, request) if point else True
         self._names[request] = point
@@ -164,9 +166,8 @@ class Conductor(Record):
         request = answer.request
         if request is not None and request.ordinal:
             if self.noting:
-                error = request.error
-                line = (time.monotonic_ns(), passage.edge, request.label, request.ordinal, True, None, error)
-                self.jotted.append(line)
+                error = request.error if request.several or answer.raw[0] in b"-!|" else None  # |: attributes
+                self.jotted += time.monotonic_ns(), passage.edge, request.label, request.ordinal, True, None, error
             return True
         if request is not None:
             self.polling.pop(request, None)
@@ -186,6 +187,11 @@ class Conductor(Record):
             del self.polling[request]
 
     # --- in between
+
+    def _set_pace(self) -> None:
+        """In haste while nothing can happen to a request; who has names of its own is asked for each."""
+        watched = not self.counting or self.schedule or self._frozen or (self.order and not self.hits)
+        self._hasty = type(self)._name is Conductor._name and not watched
 
     def _come(self, passage: Passage, request: Request) -> None:
         """A request that was frozen."""
@@ -271,6 +277,7 @@ class Conductor(Record):
         asyncio.get_running_loop().call_soon(self.step_in)
         hit = Hit(self.schedule.pop(0), passage, request)
         self.hits.append(hit)
+        self._set_pace()
         self._note(Seen(time.monotonic_ns(), passage.edge, f"{point.label}: {hit.cell.action}, {moment} it", True))
         asyncio.get_running_loop().call_soon(self._release)  # the order has served
         self.strike(hit)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from brownout.explore.cell import Point
+from brownout.wire.resp import Requests
 
 Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # the commands of a request
-#: When (ns), edge, label, ordinal, whether witnesses are to know, and the sample of a request, or the error of an
-#: answer. A plain tuple of constants: quick to make, and the garbage collector forgets it.
-Line: TypeAlias = "tuple[int, str, str, int, bool, Sample | None, str | None]"
+#: When (ns), edge, label, ordinal, whether witnesses are to know, the bytes of a request or the error of an answer.
+Line: TypeAlias = "tuple[int, str, str, int, bool, bytes | None, str | None]"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Record:
     order: Sequence[Point] = ()  # a life without a fault
 
     def __init__(self) -> None:
-        self.jotted: list[Line] = []  # of which nothing has been made yet
+        #: The lines of which nothing has been made yet, one behind the other: with an object for each, the garbage
+        #: collector would cost as much as all else that is done with a request.
+        self.jotted: list[object] = []
         self._trace: list[Point] = []
         self._seen: list[Seen] = []
         self._times: dict[Point, float] = {}
@@ -57,15 +59,18 @@ class Record:
         return self._read()._samples
 
     def _read(self) -> Record:
-        lines, self.jotted = self.jotted, []
-        usual = frozenset(self.order) if lines else frozenset()
-        for at, edge, label, ordinal, noting, sample, error in lines:
+        if not self.jotted:
+            return self
+        jotted, self.jotted = iter(self.jotted), []
+        usual = frozenset(self.order)
+        for line in zip(*[jotted] * 7, strict=True):
+            at, edge, label, ordinal, noting, raw, error = cast("Line", line)
             point = Point(edge, label, ordinal)
-            if sample is not None:
+            if raw is not None:
                 self._trace.append(point)
                 self._times[point] = at / 1e9
-                self._samples[point] = sample
-            if noting and sample is not None:
+                self._samples[point] = tuple(command.argv for command in Requests().feed(raw))
+            if noting and raw is not None:
                 self._seen.append(asked(at, point, usual))
             elif noting:
                 self._seen.append(answered(at, point, error))

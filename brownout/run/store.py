@@ -23,7 +23,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("celery", "kombu", "redis", "fastapi", "uvicorn", "brownout")
+PACKAGES = ("celery", "kombu", "redis", "fastapi", "uvicorn", "uvloop", "brownout")
 KEPT = 20
 LONGEST = 80
 

@@ -22,6 +22,7 @@ MESSAGES = {b"MESSAGE", b"PMESSAGE", b"SMESSAGE"}
 SUBCOMMANDS = {"CLIENT", "CONFIG", "SCRIPT", "HELLO", "COMMAND", "CLUSTER", "PUBSUB"}
 KEYLESS = {"MULTI", "EXEC", "DISCARD", "PING", "AUTH", "SELECT", "ECHO", "QUIT", "EVALSHA", "EVAL", "UNWATCH", "INFO"}
 BLOCKING = {"BRPOP", "BLPOP"}
+SHORT = 256  # bytes; what is longer, a script or a text for ECHO, would only fill the memory
 _MULTIPLE = {b"MULTI"} | CONFIRMED  # what has not one reply of its own
 _new = tuple.__new__  # faster than to call a NamedTuple
 
@@ -37,7 +38,7 @@ def name(argv: tuple[bytes, ...]) -> str:
     """A command and its key pattern; a BRPOP names its queues once each, because kombu rotates and multiplies them."""
     if len(argv) == 1:
         return argv[0].decode("latin-1").upper()
-    short = len(argv[1]) < 256  # what is long, a script or a text for ECHO, would only fill the memory
+    short = len(argv[1]) < SHORT
     if label := _name(argv[0], argv[1]) if short else _name.__wrapped__(argv[0], argv[1]):
         return label
     return f"{argv[0].decode('latin-1').upper()} {','.join(sorted({pattern(key) for key in argv[1:-1]}))}"
@@ -54,6 +55,12 @@ def _name(verb: bytes, first: bytes) -> str:
     return "" if command in BLOCKING else f"{command} {pattern(first)}"
 
 
+@lru_cache(maxsize=4096)
+def _plain(verb: bytes, first: bytes) -> str:
+    """The same, empty too where there is not one reply."""
+    return "" if verb.upper() in _MULTIPLE else _name(verb, first)
+
+
 class Request:
     """One command or atom. `raw` are its bytes, `answer` those of all its replies so far.
 
@@ -64,10 +71,9 @@ class Request:
     ordinal: int = 0  # which of its kind it is, where a director has counted it in haste
     canned: bytes | None = None  # answered by us, never sent
 
-    def __init__(self, commands: list[Command], label: str, expected: int) -> None:
+    def __init__(self, commands: list[Command], label: str, expected: int, raw: bytes) -> None:
         """`expected`: how many replies."""
-        self.commands, self.label, self.expected = commands, label, expected
-        self.raw = commands[0].raw if len(commands) == 1 else b"".join([each.raw for each in commands])
+        self.commands, self.label, self.expected, self.raw = commands, label, expected, raw
         self.replies: list[Reply] = []
 
     @property
@@ -120,19 +126,23 @@ class Conversation:
         """Requests that are complete now. Raises ProtocolError."""
         done: list[Request] = []
         for command in self._up.feed(data):
-            verb = command.argv[0].upper()
-            if self._atom is None and verb not in _MULTIPLE:
-                done.append(Request([command], name(command.argv), 1))
+            argv, raw = command
+            if self._atom is None and len(argv) > 1 and len(argv[1]) < SHORT and (label := _plain(argv[0], argv[1])):
+                done.append(Request([command], label, 1, raw))  # most often
+            elif self._atom is None and (verb := argv[0].upper()) not in _MULTIPLE:
+                done.append(Request([command], name(argv), 1, raw))
             elif self._atom is not None:
                 self._atom.append(command)
-                if verb in (b"EXEC", b"DISCARD"):
+                if argv[0].upper() in (b"EXEC", b"DISCARD"):
                     atom, self._atom = self._atom, None
                     inner = ";".join(name(each.argv) for each in atom[1:-1])
-                    done.append(_several(Request(atom, inner or "MULTI", len(atom))))
+                    done.append(
+                        _several(Request(atom, inner or "MULTI", len(atom), b"".join(each.raw for each in atom)))
+                    )
             elif verb == b"MULTI":
                 self._atom = [command]
             else:
-                done.append(_several(Request([command], name(command.argv), max(1, len(command.argv) - 1))))
+                done.append(_several(Request([command], name(argv), max(1, len(argv) - 1), raw)))
         return done
 
     def sent(self, request: Request) -> None:

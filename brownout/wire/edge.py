@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Observer = Callable[[int, str, bytes], None]  # connection, stream, chunk
 WATCH_AFTER = 0.02  # s; a dial on one machine is done long before
-EARLY = 1 << 20  # bytes taken from a client while its dial lasts
 
 
 class Edge:
@@ -268,13 +267,19 @@ class Edge:
         try:
             host, port = address(self.upstream)
             dial = self.loop.create_task(self.loop.create_connection(lambda: link.server, host, port))
-            early = await self._watch(client, dial)
             await self.loop.connect_accepted_socket(lambda: link.client, client)
+            await asyncio.wait({dial}, timeout=WATCH_AFTER)
+            if not dial.done():  # it takes long: not for a client that has left
+                link.client.leaving = dial.cancel
+                if link.client.ended or link.client.gone:
+                    dial.cancel()
+            await dial
             self._links.add(link)
             self.note("connected", connection=number)
-            link.open(early)
+            link.open()
         except (OSError, BadRequest) as wrong:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+            if client.fileno() >= 0:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self.note("refused", connection=number, error=str(wrong))
         except asyncio.CancelledError:  # the client has left, or the edge is down
             self.note("abandoned", connection=number)
@@ -287,30 +292,3 @@ class Edge:
                         side.transport.abort()
                 if not hasattr(link.client, "transport"):
                     client.close()
-
-    async def _watch(self, client: socket.socket, dial: asyncio.Task[Any]) -> bytes:
-        """Wait for the dial; give it up if the client leaves. What the client has sent by then."""
-        early = bytearray()
-        await asyncio.wait({dial}, timeout=WATCH_AFTER)
-        if not dial.done():
-
-            def look() -> None:
-                try:
-                    data = client.recv(65536)
-                except BlockingIOError:
-                    return
-                except OSError:
-                    data = b""
-                early.extend(data)
-                if not data or len(early) > EARLY:
-                    self.loop.remove_reader(client)
-                if not data:
-                    dial.cancel()
-
-            self.loop.add_reader(client, look)
-            try:
-                await asyncio.wait({dial})
-            finally:
-                self.loop.remove_reader(client)
-        await dial
-        return bytes(early)

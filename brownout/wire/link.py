@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 #: Bytes read at once. asyncio asks for 256 KiB (asyncio.selector_events._SelectorSocketTransport.max_size), which glibc
 #: may map and unmap for every chunk, however short: two page faults each (M_MMAP_THRESHOLD in mallopt(3)).
 CHUNK = 64 << 10
+EARLY = 1 << 20  # bytes, of one side, before the other is there
 NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER)
 
 
@@ -34,15 +36,27 @@ class Side(asyncio.Protocol):
 
     def __init__(self, link: Link, name: str) -> None:
         self.link, self.name = link, name
-        self.gone = False
+        self.early = bytearray()  # what came before the other side was there
+        self.leaving: Callable[[], object] | None = None  # called if it goes before that
+        self.ended = self.gone = self.failed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        vars(self.transport)["max_size"] = CHUNK
-        self.transport.pause_reading()  # until the other side is there
+        if hasattr(transport, "max_size"):  # asyncio's own
+            vars(transport)["max_size"] = CHUNK
+
+    def data_received(self, data: bytes) -> None:
+        """Until the other side is there: then `Pipe.route` takes its place."""
+        self.early += data
+        if len(self.early) > EARLY:
+            self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        self.reads.finish("eof")
+        self.ended = True
+        if self.link.opened:
+            self.reads.finish("eof")
+        elif self.leaving:
+            self.leaving()
         return True  # the other stream goes on
 
     def pause_writing(self) -> None:
@@ -54,8 +68,10 @@ class Side(asyncio.Protocol):
         self.writes.flow()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gone = True
-        self.link.lost(self, failed=exc is not None)
+        self.gone, self.failed = True, exc is not None
+        if self.leaving and not self.link.opened:
+            self.leaving()
+        self.link.lost(self)
 
 
 class Link:
@@ -73,8 +89,8 @@ class Link:
         self.hits: dict[str, bool] = {}
         self.rngs: dict[str, Random] = {}
 
-    def open(self, early: bytes) -> None:
-        """Let the bytes flow; `early` are those that the client sent during the dial."""
+    def open(self) -> None:
+        """Let the bytes flow, those first that came during the dial."""
         self.opened = True
         for one in list(self.edge.armed.values()):
             if one.toxic.type == "reset_peer":  # link.go sets it on both ends, then or never
@@ -83,9 +99,19 @@ class Link:
                 self.arm(one)
         for pipe in (self.up, self.down):
             pipe.route()
+        for side in (self.client, self.server):
+            self._catch_up(side)
+        for pipe in (self.up, self.down):
             pipe.flow()
-        if early and not self.over:
-            self.client.data_received(early)
+
+    def _catch_up(self, side: Side) -> None:
+        """Pass on what came from it before the link was open."""
+        if side.early and not self.over:
+            side.data_received(bytes(side.early))
+        if side.ended and not self.over:
+            side.reads.finish("eof")
+        if side.gone:
+            self.lost(side)
 
     def arm(self, armed: Armed) -> None:
         """Put a toxic at the end of the chain of its stream."""
@@ -160,14 +186,14 @@ class Link:
                 stage.over = True
                 stage.sleep()
 
-    def lost(self, side: Side, *, failed: bool) -> None:
+    def lost(self, side: Side) -> None:
         """A side is gone: by an error of its connection, which goes on to the other as a reset, or closed by us."""
         side.writes.finished = True
         if self.opened and not self.over:
             side.writes.route()
             if not side.reads.finished:
-                side.reads.finish("reset" if failed else "close")
-            elif failed:  # its end had gone on already
+                side.reads.finish("reset" if side.failed else "close")
+            elif side.failed:  # its end had gone on already
                 self.reset(side.name)
             else:
                 (self.server if side is self.client else self.client).transport.close()

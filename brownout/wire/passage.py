@@ -40,43 +40,69 @@ class Passage:
         self._asked: deque[Request] = deque()
         self._said: deque[Answer] = deque()
         self._keeps_asked = self._keeps_said = False  # the first of them
-        self._pumping_asked = self._pumping_said = False
+        self._asking = self._saying = False
 
-    def asked(self, data: bytes) -> None:
-        """A chunk from the client. What is not RESP ends the connection."""
+    def asked(self, data: bytes = b"") -> None:
+        """A chunk from the client. What is not RESP ends the connection.
+
+        The director is asked about one request after the other until one is kept. Kept is what it is asked about, so
+        that it may let or refuse it at once.
+        """
         try:
-            self._asked += self._conversation.asked(data)
+            self._asked += self._conversation.asked(data) if data else ()
         except ProtocolError as wrong:
             self._garbled(wrong)
-        self._pump_asked()
-
-    def said(self, data: bytes) -> None:
-        """A chunk from the server."""
+        if self._asking:
+            return
+        self._asking = True
         try:
-            self._said += self._conversation.said(data)
+            while self._asked and not self._keeps_asked and not self.link.over:
+                self._keeps_asked = True
+                request = self._asked[0]
+                if self.director.request(self, request) and self._keeps_asked:
+                    self._keeps_asked = False
+                    self._go_up()
+        finally:
+            self._asking = False
+
+    def said(self, data: bytes = b"") -> None:
+        """A chunk from the server. The same loop, written twice: every chunk comes through here."""
+        try:
+            self._said += self._conversation.said(data) if data else ()
         except ProtocolError as wrong:
             self._garbled(wrong)
-        self._pump_said()
+        if self._saying:
+            return
+        self._saying = True
+        try:
+            while self._said and not self._keeps_said and not self.link.over:
+                self._keeps_said = True
+                answer = self._said[0]
+                if self.director.answer(self, answer) and self._keeps_said:
+                    self._keeps_said = False
+                    self._go_down()
+        finally:
+            self._saying = False
 
     def let(self, stream: str) -> None:
         """Let the kept one pass; the director is asked about those that follow it."""
         if stream == "upstream" and self._keeps_asked:
             self._keeps_asked = False
             self._go_up()
-            self._pump_asked()
+            self.asked()
         elif stream == "downstream" and self._keeps_said:
             self._keeps_said = False
             self._go_down()
-            self._pump_said()
+            self.said()
 
     def again(self, stream: str) -> None:
         """Ask the director about the kept one once more."""
         if stream == "upstream":
             self._keeps_asked = False
-            self._pump_asked()
+            self.asked()
         else:
             self._keeps_said = False
-            self._pump_said()
+            self.said()
 
     def refuse(self, reply: bytes) -> None:
         """Answer the kept request in its turn, instead of the server, which never sees it."""
@@ -85,14 +111,14 @@ class Passage:
         request.canned = reply
         self._conversation.sent(request)
         self._said += self._conversation.turn()
-        self._pump_said()
-        self._pump_asked()
+        self.said()
+        self.asked()
 
     def tear(self) -> None:
         """Give the client half of the kept answer, then end the connection."""
         if self._said and not self.link.over:
             raw = self._said[0].raw
-            self.link.down.write(raw[: len(raw) // 2])
+            self.link.down.send(raw[: len(raw) // 2])
             self.link.client.transport.close()
             self.link.server.transport.close()
 
@@ -110,42 +136,13 @@ class Passage:
         self.left |= keeps
         return keeps
 
-    def _pump_asked(self) -> None:
-        """Ask about one after the other until one is kept. Kept is what it is asked about, so that the director may
-        let or refuse it at once. Both pumps are one loop written twice: every chunk comes through here.
-        """
-        if self._pumping_asked:
-            return
-        self._pumping_asked = True
-        try:
-            while self._asked and not self._keeps_asked and not self.link.over:
-                self._keeps_asked = True
-                if self.director.request(self, self._asked[0]) and self._keeps_asked:
-                    self._keeps_asked = False
-                    self._go_up()
-        finally:
-            self._pumping_asked = False
-
-    def _pump_said(self) -> None:
-        if self._pumping_said:
-            return
-        self._pumping_said = True
-        try:
-            while self._said and not self._keeps_said and not self.link.over:
-                self._keeps_said = True
-                if self.director.answer(self, self._said[0]) and self._keeps_said:
-                    self._keeps_said = False
-                    self._go_down()
-        finally:
-            self._pumping_said = False
-
     def _go_up(self) -> None:
         request = self._asked.popleft()
         self._conversation.pending.append(request)
-        self.link.up.write(request.raw)
+        self.link.up.send(request.raw)
 
     def _go_down(self) -> None:
-        self.link.down.write(self._said.popleft().raw)
+        self.link.down.send(self._said.popleft().raw)
 
     def _garbled(self, wrong: ProtocolError) -> None:
         self.link.edge.note("garbled", connection=self.link.number, error=str(wrong))

@@ -141,6 +141,10 @@ class Stage:
             self.pipe.passed(self, "close")
 
 
+def _dropped(_data: bytes) -> None:
+    """Its sink takes nothing any more."""
+
+
 class Pipe:
     """From `source` to `sink`, through the stages in the order in which their toxics were added."""
 
@@ -150,10 +154,12 @@ class Pipe:
         self.full = False  # the sink's buffer is
         self.ended = False  # nothing comes any more
         self.finished = False  # and nothing goes out any more
+        self.send: Callable[[bytes], object] = _dropped  # what a passage lets through goes out, if anything still may
 
     def route(self) -> None:
         """Choose the way of the bytes: straight into the sink, or through stages and tap."""
         link = self.link
+        self.send = _dropped if self.finished or link.over or self.sink.gone else self.sink.transport.write
         way: Callable[[bytes], None] = self.receive
         if not (link.edge.observer or self.ended or self.finished or link.over):
             if link.passage:
@@ -161,6 +167,7 @@ class Pipe:
             elif not self.stages:
                 way = self.sink.transport.write
         self.source.data_received = way  # type: ignore[assignment, method-assign]  # on the instance: a call less for each chunk
+        self.source.transport.set_protocol(self.source)  # which looks it up
 
     def receive(self, data: bytes) -> None:
         """The slow way of a chunk."""
@@ -174,11 +181,6 @@ class Pipe:
             self.stages[0].feed(data, self.link.edge.loop.time())
             self.flow()
         else:
-            self.sink.transport.write(data)
-
-    def write(self, data: bytes) -> None:
-        """What a passage lets through goes out, if anything still may."""
-        if not self.finished and not self.link.over and not self.sink.gone:
             self.sink.transport.write(data)
 
     def finish(self, how: End) -> None:

@@ -31,14 +31,14 @@ _COUNTS = {(b"*%d\r\n" % count)[:4]: count for count in range(1, 100)} | {b"*%d"
 _new = tuple.__new__  # faster than to call a NamedTuple
 
 
-class _Announced(dict[bytes, int]):
-    """Head of a string to its size; -1 for what is none."""
+class _Heads(dict[int, bytes]):
+    """Size of a string to its head."""
 
-    def __missing__(self, head: bytes) -> int:
-        return int(head[1:]) if head[:1] == b"$" and _LENGTH(head, 1) else -1
+    def __missing__(self, size: int) -> bytes:
+        return b"$%d" % size
 
 
-_size_of = _Announced({b"$%d" % size: size for size in range(4096)}).__getitem__
+_head_of = _Heads({size: b"$%d" % size for size in range(4096)}).__getitem__
 
 
 class ProtocolError(ValueError):
@@ -225,17 +225,18 @@ class Requests(_Stream[Command]):
         if self._rest or not (count := _COUNTS.get(data[:4])):
             return self._read(data, 0, [])
         parts = data.split(b"\r\n", 2 * count)  # one whole command, most often: do not search its last argument
-        if parts[-1][-2:] == b"\r\n":
-            parts[-1] = parts[-1][:-2]
+        last = parts[-1]
+        if last[-2:] == b"\r\n":
+            parts[-1] = last[:-2]
             argv = parts[2::2]
-            if [*map(len, argv)] == [*map(_size_of, parts[1::2])]:
+            if [*map(_head_of, map(len, argv))] == parts[1::2]:
                 return [_new(Command, (tuple(argv), data))]
         complete: list[Command] = []
         parts = data.split(b"\r\n")
         begin = start = 0
         while (count := _COUNTS.get(parts[begin])) and (end := begin + 2 * count + 1) < len(parts):
             argv = parts[begin + 2 : end : 2]
-            if [*map(len, argv)] != [*map(_size_of, parts[begin + 1 : end : 2])]:
+            if [*map(_head_of, map(len, argv))] != parts[begin + 1 : end : 2]:
                 break
             stop = start + sum(map(len, parts[begin:end])) + 2 * (end - begin)
             complete.append(_new(Command, (tuple(argv), data[start:stop])))

@@ -11,7 +11,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, Self, TypeVar
+from importlib.util import find_spec
+from typing import Any, Literal, Self, TypeVar
 
 from brownout.wire.address import address, edge_name
 from brownout.wire.edge import WATCH_AFTER, Edge
@@ -20,6 +21,21 @@ from brownout.wire.errors import AlreadyExists, Unreachable, WireError
 T = TypeVar("T")
 OnEvent = Callable[[str, dict[str, Any]], None]
 DEADLINE = 5.0  # s, for the loop to do what it was told
+LoopName = Literal["asyncio", "uvloop"]
+
+
+def default_loop() -> LoopName:
+    """See Wire."""
+    return "uvloop" if find_spec("uvloop") else "asyncio"
+
+
+def new_loop(name: LoopName) -> asyncio.AbstractEventLoop:
+    """A loop of that kind. Raises ImportError without uvloop."""
+    if name == "asyncio":
+        return asyncio.SelectorEventLoop()
+    import uvloop  # only where a wire is started
+
+    return uvloop.new_event_loop()
 
 
 class Wire:
@@ -28,13 +44,15 @@ class Wire:
     `on_event(kind, data)` is called on the loop's thread, so it must be quick: connected, closed, reset, refused,
     abandoned, toxic-added, toxic-removed, and toxic-acted the first time on each connection. What it raises is
     raised again by `close()`. `seed` decides every draw of every toxic: the same seed, edge, ordinal of the
-    connection and toxic draw the same.
+    connection and toxic draw the same. `loop` is "uvloop" or "asyncio": the first where it is installed, which costs a
+    quarter less CPU for each request (docs/evidence/wire.md).
     """
 
     kind = "builtin"
 
-    def __init__(self, *, seed: int = 0, on_event: OnEvent | None = None) -> None:
+    def __init__(self, *, seed: int = 0, on_event: OnEvent | None = None, loop: LoopName | None = None) -> None:
         self.seed = seed
+        self.loop_name = loop or default_loop()
         self.edges: dict[str, Edge] = {}
         self.loop: asyncio.AbstractEventLoop
         self._on_event = on_event
@@ -45,7 +63,7 @@ class Wire:
     def start(self) -> Self:
         """Start the loop; idempotent."""
         if not self._thread:
-            self.loop = asyncio.SelectorEventLoop()
+            self.loop = new_loop(self.loop_name)
             self._thread = threading.Thread(target=self.loop.run_forever, name="brownout-wire", daemon=True)
             self._thread.start()
         return self

@@ -58,7 +58,7 @@ def test_a_run_ends_with_its_trials(project: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines([
-        "brownout: python 3*, celery 5*, kombu 5*, redis-py *; wire builtin",
+        "brownout: python 3*, celery 5*, kombu 5*, redis-py *, uvloop *; wire builtin",
         "brownout: redis * for chaos",
         "✗ test_bad  invalid · duplicate ×1 · seed * · 1.5 s",
         "  Operation op-1 took effect twice.",

@@ -65,10 +65,10 @@ class Proxied:
         self.server.do("DELETE", f"/proxies/p/toxics/{name}", status=204)
 
 
-@pytest.fixture(scope="module", params=["builtin", "toxiproxy"])
+@pytest.fixture(scope="module", params=["builtin", "builtin-uvloop", "toxiproxy"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if request.param == "builtin":
-        with Wire() as wire:
+    if request.param != "toxiproxy":
+        with Wire(loop="uvloop" if request.param == "builtin-uvloop" else "asyncio") as wire:
             yield Server("builtin", wire.serve_api())
         return
     if not shutil.which("toxiproxy-server"):

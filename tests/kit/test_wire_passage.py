@@ -69,9 +69,9 @@ def events() -> Events:
     return []
 
 
-@pytest.fixture
-def wire(events: Events) -> Iterator[Wire]:
-    with Wire(on_event=lambda kind, data: events.append((kind, data))) as wire:
+@pytest.fixture(params=["asyncio", "uvloop"])
+def wire(request: pytest.FixtureRequest, events: Events) -> Iterator[Wire]:
+    with Wire(on_event=lambda kind, data: events.append((kind, data)), loop=request.param) as wire:
         yield wire
 
 

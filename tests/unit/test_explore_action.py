@@ -143,7 +143,7 @@ class Scene:
 
 async def strike(scene: Scene, action: str, moment: Moment) -> Striker:
     striker = Striker(cast("Any", scene))
-    request = Request([Command((b"GET", b"meta"), b"")], GET.label, 1)
+    request = Request([Command((b"GET", b"meta"), b"")], GET.label, 1, b"")
     striker(Hit(Cell(GET, moment, action), cast("Any", scene), request))
     return striker
 

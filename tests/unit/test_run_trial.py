@@ -52,8 +52,8 @@ def test_a_drain_ends_with_a_quiet_look_alone(
     def look() -> None:
         trial._sample = Event(0, "broker", "sample", data=QUIET)  # what the probe that goes on beside it sees
 
-    trial._probe = probe  # type: ignore[method-assign]  # there is no broker
-    trial._look = look
+    trial._probe = probe  # type: ignore[method-assign, assignment]  # there is no broker
+    trial._look = look  # type: ignore[assignment]  # one look for all
     look()
     trial._drain(cast("Any", None), cast("Any", None))
 
