@@ -1,127 +1,28 @@
-"""The director of a trial, with passages that only keep count: names, the order, strikes, the freeze."""
+"""The director of a trial: names of points, strikes, and what witnesses are told."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from functools import wraps
-from types import SimpleNamespace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
-import pytest
-
-from brownout.explore.cell import Cell, Moment, Point
+from brownout.explore.cell import Point
 from brownout.explore.conductor import Conductor, Hit
-from brownout.subject.waiting import NeverHappened
-from brownout.wire.conversation import Answer, Conversation, Request
-from brownout.wire.passage import Passage
 from brownout.wire.resp import encode, error
-
-BRPOP, POPPED, NIL = "BRPOP celery celery\x06\x163 1", encode("celery", "m"), b"_\r\n"
-OK, ONE = b"+OK\r\n", b":1\r\n"
-ID = "0b5ee9b1-7c4c-4d2b-9f0e-2f8a2f3a9a11"
-PUBLISH = Point("client->broker", "LPUSH celery")
-GET = Point("client->backend", "GET meta")
-DELIVER = Point("worker->broker", "BRPOP celery")
-ZADD = Point("worker->broker", "ZADD unacked_index")
-STORE = Point("worker->backend", "SET meta")
-
-
-@dataclass(eq=False)
-class Line:
-    """Stands for a passage: what would pass it is in `passed`; what is kept is let go by the conductor."""
-
-    conductor: Conductor
-    edge: str
-    passed: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.link = SimpleNamespace(over=False)
-        self._talk = Conversation()
-        self._kept: dict[str, str] = {}
-
-    @property
-    def passage(self) -> Passage:
-        return cast("Passage", self)  # what a conductor uses of one is here
-
-    def ask(self, *commands: str) -> Request:
-        (request,) = self._talk.asked(b"".join(encode(*command.split()) for command in commands))
-        self._talk.sent(request)
-        self._go("upstream", request.label, self.conductor.request(self.passage, request))
-        return request
-
-    def tell(self, reply: bytes) -> None:
-        for answer in self._talk.said(reply):
-            self._answer(answer)
-
-    def _answer(self, answer: Answer) -> None:
-        self._go("downstream", f"{answer.label} answered", self.conductor.answer(self.passage, answer))
-
-    def _go(self, stream: str, what: str, may: bool) -> None:
-        if may:
-            self.passed.append(what)
-        else:
-            self._kept[stream] = what
-
-    def both(self, command: str, reply: bytes = ONE) -> None:
-        self.ask(command)
-        self.tell(reply)
-
-    def refuse(self, reply: bytes) -> None:
-        self._kept.pop("upstream")
-        request = self._talk.pending[-1]
-        request.canned = reply
-        for answer in self._talk.turn():
-            self._answer(answer)
-
-    def let(self, stream: str) -> None:
-        self.passed.append(self._kept.pop(stream))
-
-    def cut(self) -> None:
-        if not self.link.over:
-            self.link.over = True
-            self.conductor.ended(self.passage)
-
-
-class Struck(list[Hit]):
-    """A strike that keeps what it hits."""
-
-    def __call__(self, hit: Hit) -> None:
-        self.append(hit)
-
-
-def armed(*cells: Cell, **more: Any) -> tuple[Conductor, Struck]:
-    struck = Struck()
-    conductor = Conductor(struck, **more)
-    conductor.arm(cells)
-    return conductor, struck
-
-
-def cell(point: Point, moment: Moment = "before", action: str = "cut") -> Cell:
-    return Cell(point, moment, action)
-
-
-def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(cast("Any", test(*args, **kwargs)))
-
-    return run
-
-
-async def turn() -> None:
-    """What was to be called soon is called."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise NeverHappened(f"not within 2 s: {condition}")
-
+from tests.unit.conducted import (
+    BRPOP,
+    DELIVER,
+    ID,
+    NIL,
+    OK,
+    ONE,
+    POPPED,
+    PUBLISH,
+    STORE,
+    Line,
+    Struck,
+    armed,
+    cell,
+    on_a_loop,
+)
 
 # --- what is counted
 
@@ -394,163 +295,7 @@ async def test_a_second_point_that_comes_first_is_not_struck() -> None:
     assert conductor.schedule == [cell(PUBLISH)]
 
 
-# --- the order
-
-
-def ordered(*cells: Cell, **more: Any) -> tuple[Conductor, Line, Line]:
-    """ZADD goes before the client's GET."""
-    conductor, _ = armed(*cells, order=(PUBLISH, DELIVER, ZADD, GET, STORE), **more)
-    client, worker = Line(conductor, "client->backend"), Line(conductor, "worker->broker")
-    Line(conductor, "client->broker").both("LPUSH celery m")
-    return conductor, client, worker
-
-
-@on_a_loop
-async def test_what_comes_early_waits_until_what_is_before_it_was_answered() -> None:
-    conductor, client, worker = ordered()
-    client.ask("GET meta")
-    worker.both(BRPOP, POPPED)
-    await turn()
-    worker.ask("ZADD unacked_index 1 t")
-    await turn()
-    assert client.passed == []
-    worker.tell(ONE)
-    assert client.passed == []  # the answer goes first
-    await turn()
-    assert client.passed == ["GET meta"]
-    assert conductor.disorder == []
-
-
-@on_a_loop
-async def test_an_early_delivery_is_kept_too() -> None:
-    conductor, _ = armed(order=(PUBLISH, DELIVER))
-    worker = Line(conductor, "worker->broker")
-    worker.both(BRPOP, POPPED)
-    assert worker.passed == ["BRPOP celery"]
-    Line(conductor, "client->broker").both("LPUSH celery m")
-    await turn()
-    assert worker.passed == ["BRPOP celery", "BRPOP celery answered"]
-
-
-@on_a_loop
-async def test_order_is_kept_between_edges_and_for_known_points_alone() -> None:
-    _, client, worker = ordered()
-    worker.both("ZADD unacked_index 1 t")  # its own edge keeps its own order
-    client.both("GET other")
-    assert (len(worker.passed), len(client.passed)) == (2, 2)
-    client.ask("GET meta")
-    assert len(client.passed) == 2  # the delivery has not been seen
-
-
-@on_a_loop
-async def test_what_never_comes_is_waited_for_so_long_and_no_longer() -> None:
-    conductor, client, worker = ordered(overdue=0.02)
-    client.ask("GET meta")
-    assert client.passed == []
-    await until(lambda: client.passed == ["GET meta"])
-    assert conductor.disorder == [GET]
-    worker.both(BRPOP, POPPED)
-    client.tell(ONE)
-    assert client.passed == ["GET meta", "GET meta answered"]
-
-
-@on_a_loop
-async def test_who_polls_is_waited_for_once() -> None:
-    """A client that polls for a chord's result would be held for all of its time-out."""
-    again = replace(GET, ordinal=2)
-    conductor, _ = armed(order=(PUBLISH, DELIVER, GET, ZADD, again), overdue=0.02)
-    client, worker = Line(conductor, "client->backend"), Line(conductor, "worker->broker")
-    Line(conductor, "client->broker").both("LPUSH celery m")
-    client.ask("GET meta")
-    await until(lambda: client.passed == ["GET meta"])
-    client.tell(ONE)
-    client.both("GET meta")  # though the worker's ZADD was not seen
-    assert len(client.passed) == 4
-    worker.both(BRPOP, POPPED)
-    assert conductor.disorder == [GET]
-
-
-@on_a_loop
-async def test_a_strike_ends_the_order() -> None:
-    conductor, client, worker = ordered(cell(ZADD, "after", "never"))
-    client.ask("GET meta")
-    worker.both(BRPOP, POPPED)
-    worker.both("ZADD unacked_index 1 t")
-    assert (client.passed, len(conductor.hits)) == ([], 1)
-    await turn()
-    assert client.passed == ["GET meta"]
-    Line(conductor, "worker->backend").both("SET meta v")
-    assert conductor.disorder == []
-
-
-@on_a_loop
-async def test_what_waits_on_a_connection_that_has_ended_is_not_asked_for() -> None:
-    conductor, client, worker = ordered(cell(GET))
-    client.ask("GET meta")
-    client.cut()
-    worker.both(BRPOP, POPPED)
-    worker.both("ZADD unacked_index 1 t")
-    await turn()
-    assert (client.passed, conductor.hits) == ([], [])
-
-
-# --- the freeze
-
-
-@on_a_loop
-async def test_frozen_requests_are_kept_in_order_and_answers_pass() -> None:
-    conductor, _ = armed()
-    line, other = Line(conductor, "worker->broker"), Line(conductor, "client->broker")
-    line.ask("GET a")
-    conductor.freeze()
-    line.tell(ONE)
-    other.ask("LPUSH celery m")
-    line.ask(BRPOP)
-    assert (line.passed, other.passed) == (["GET a", "GET a answered"], [])
-    assert [point.label for point in conductor.trace] == ["GET a"]  # counted when it comes through
-    conductor.thaw()
-    assert (line.passed[2:], other.passed) == (["BRPOP celery"], ["LPUSH celery"])
-    assert [point.label for point in conductor.trace] == ["GET a", "LPUSH celery"]
-    assert conductor.consumes("worker->broker", "celery")
-
-
-@on_a_loop
-async def test_a_frozen_request_can_be_struck_when_it_is_thawed() -> None:
-    conductor, struck = armed(cell(PUBLISH))
-    line = Line(conductor, "client->broker")
-    conductor.freeze()
-    line.ask("LPUSH celery m")
-    assert struck == []
-    conductor.thaw()
-    assert (len(struck), line.passed) == (1, [])
-
-
-@on_a_loop
-async def test_what_was_frozen_on_a_connection_that_has_ended_is_forgotten() -> None:
-    conductor, struck = armed(cell(PUBLISH))
-    line = Line(conductor, "client->broker")
-    conductor.freeze()
-    line.ask("LPUSH celery m")
-    line.cut()
-    conductor.thaw()
-    assert (struck, line.passed, conductor.trace) == ([], [], [])
-
-
-@pytest.mark.parametrize("overdue", [0.01, 60.0], ids=["given up", "released"])
-@on_a_loop
-async def test_what_waited_for_its_turn_is_frozen_too(overdue: float) -> None:
-    conductor, client, worker = ordered(cell(DELIVER, "after"), overdue=overdue)
-    client.ask("GET meta")
-    worker.ask(BRPOP)
-    conductor.freeze()
-    if overdue > 1:
-        worker.tell(POPPED)  # the strike releases what waits
-        await turn()
-    else:
-        await until(lambda: conductor.disorder == [GET])
-    assert client.passed == []
-    conductor.thaw()
-    assert client.passed == ["GET meta"]
+# --- what witnesses are told
 
 
 @on_a_loop
@@ -588,31 +333,3 @@ async def test_what_a_life_without_a_fault_repeats_proves_nothing() -> None:
         Line(conductor, "client->broker").both("LPUSH celery m")
     asked = [each for each in conductor.seen if "answered" not in each.what]
     assert [each.telling for each in asked] == [False, False, True]
-
-
-class Patient(Line):
-    """A passage whose kept request may be asked about once more."""
-
-    def again(self, stream: str) -> None:
-        request = self._talk.pending[-1]
-        self._go(stream, self._kept.pop(stream), self.conductor.request(self.passage, request))
-
-
-@pytest.mark.parametrize("struck", [False, True], ids=["delivered", "struck"])
-@on_a_loop
-async def test_of_two_workers_one_stands_aside_until_the_other_has_its_message(struck: bool) -> None:
-    """Or until the fault strikes: then whoever can may take over."""
-    conductor, _ = armed(*([cell(Point(DELIVER.edge, "BRPOP celery[idle]"))] if struck else []))
-    conductor.aside = frozenset({"worker-2->broker"})
-    first, second = Line(conductor, "worker->broker"), Patient(conductor, "worker-2->broker")
-    second.ask(BRPOP)
-    assert second.passed == []
-    assert not conductor.consumes("worker-2->broker", "celery")
-    first.ask(BRPOP)
-    if not struck:
-        assert second.passed == []
-        first.tell(POPPED)
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert second.passed == ["BRPOP celery"]
-    assert conductor.consumes("worker-2->broker", "celery")
