@@ -28,6 +28,11 @@ class Bounds:
     beyond: Mapping[str, float]
 
     @property
+    def still(self) -> float:
+        """When nothing has moved for so long, nobody gives back or publishes again what is left or missing."""
+        return self.held + max(self.recover, self.republished) + POOL_TIMER
+
+    @property
     def limit(self) -> float:
         """The longest trial: what recovers must have done so."""
         return self.held + self.probe + self.result + POOL_TIMER

@@ -160,7 +160,7 @@ class Trial:
             elif self._probe is None:
                 if good or (settled and self.conductor.hits):
                     await self._send_probe(client)
-            elif await self._probed(client) and (good or (settled and self._over(state))):
+            elif await self._probed(client) and (good or (settled and self._over(state, now - since))):
                 return
             self.about.changed.clear()
             with suppress(TimeoutError):
@@ -197,11 +197,11 @@ class Trial:
         """Whether nothing moves. A task body that runs in a process that lives may, for some time."""
         return still > (self.bounds.held + QUIET if any_lives(self.saw.running) else QUIET)
 
-    def _over(self, state: State) -> bool:
+    def _over(self, state: State, still: float) -> bool:
         """Whether waiting on can bring nothing more."""
         left = state[0] if len(state) > 1 else True
         if (left and self.bounds.recover) or (self.saw.missing and self.bounds.republished):
-            return False  # the broker gives it back, or the application does: the limit ends it
+            return still > self.bounds.still  # the broker gives it back, or the application does
         if self.saw.missing and (left or self.about.answered != "waiting"):
             return True  # lost or stuck: no answer can mend it
         return self.about.answered != "waiting" and self.about.told != "waiting"

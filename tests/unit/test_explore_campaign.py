@@ -9,9 +9,11 @@ from typing import Any, cast
 import pytest
 
 from brownout.explore import campaign as module
+from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import RECONCILE, Campaign, Options
 from brownout.explore.cell import Cell, Point
 from brownout.explore.faultmap import FaultMap
+from brownout.explore.mission import HARDENED
 
 CELL = Cell(Point("worker->broker", "ZADD unacked_index"), "before", "cut")
 
@@ -62,3 +64,14 @@ def test_what_always_differs_voids_the_map(compared: Callable[..., FaultMap]) ->
     assert found.cells[0].seen == {"once": 1 + RECONCILE}
     assert found.void == (f"{CELL.full} differs between forked (once) and cold (lost) processes",)
     assert found.validity == "unknown"
+
+
+@pytest.mark.parametrize(("settings", "first"), [(HARDENED.settings, "ack"), ({}, "never")])
+def test_what_takes_longest_is_tried_first(settings: dict[str, Any], first: str) -> None:
+    """A message that is not acked is waited for, where the broker gives it back soon."""
+    ack = Point("worker->broker", "ZREM unacked_index;HDEL unacked")
+    made = Campaign(cast("Any", None), Options(), cast("Any", None))
+    made.bounds = Bounds.of(settings)
+    cells = {"short": CELL, "ack": Cell(ack, "before", "cut"), "never": Cell(CELL.point, "after", "never")}
+    assert sorted(cells, key=lambda name: made._place(cells[name]))[0] == first
+    assert made._place(Cell(ack, "after", "cut")) == made._place(CELL)

@@ -14,7 +14,7 @@ from brownout.explore.campaign import Campaign, NoMap, Options
 from brownout.explore.cell import Cell, Point
 from brownout.explore.client import Knowledge
 from brownout.explore.conductor import Hit
-from brownout.explore.mission import DEFAULTS, LATE, OWN, STOCK, WORKLOADS, Configuration, Mission
+from brownout.explore.mission import DEFAULTS, HARDENED, LATE, OWN, STOCK, WORKLOADS, Configuration, Mission
 from brownout.explore.strike import Striker
 from brownout.explore.trial import Trial
 
@@ -52,6 +52,27 @@ def test_of_two_workers_each_must_ask_for_messages_after_the_probe(asked: tuple[
     assert made._consuming() is False, "nobody has asked yet"
     made.conductor.polled |= {f"worker-{n + 1}->broker": at for n, at in enumerate(asked)}
     assert made._consuming() is consuming
+
+
+@pytest.mark.parametrize(
+    ("bounds", "left", "missing", "long"),
+    [
+        (Bounds.of(HARDENED.settings), ("unacked",), set(), True),  # the broker gives it back
+        (Bounds.of({}, recovery=8.0), (), {"key"}, True),  # the application publishes it again
+        (Bounds.of({}), ("unacked",), {"key"}, False),  # stuck for longer than anybody waits
+        (Bounds.of(HARDENED.settings), (), set(), False),
+    ],
+)
+def test_what_somebody_may_bring_back_is_waited_for_while_it_may_come(
+    bounds: Bounds, left: tuple[str, ...], missing: set[str], long: bool
+) -> None:
+    made = trial(CELL)
+    made.bounds, made.about.answered, made.about.told = bounds, "accepted", "read"
+    made.saw = cast("Any", SimpleNamespace(missing=missing))
+    state = (left, (), (), False, 0)
+    assert made._over(state, bounds.still - 0.1) is not long
+    assert made._over(state, bounds.still + 0.1)
+    assert bounds.recover + bounds.republished < bounds.still < bounds.limit
 
 
 @pytest.mark.parametrize(
