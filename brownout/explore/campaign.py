@@ -171,7 +171,7 @@ class Campaign:
         await asyncio.gather(*map(self._reconcile, self.cold))
 
     def _place(self, cell: Cell) -> int:
-        """The long trials first, so that no bench ends alone. What is not acked is waited for until it is given back."""
+        """The long trials first, so that no bench ends alone. What is not acked may be given back, in time."""
         if self.bounds.recover and cell.moment == "before" and cell.point.label.startswith("ZREM unacked_index"):
             return 0
         return {"never": 0, "held": 1, "late": 1, "restart-broker": 2}.get(cell.action, 3)

@@ -21,6 +21,7 @@ from brownout.plan.operation import Http
 
 FINAL = ("SUCCESS", "FAILURE")
 ASK_EVERY = 0.03  # s between two questions for a state
+STORED = 10.0  # s for the API to say the state at the end; when it does not, nothing is known
 
 
 @dataclass
@@ -174,7 +175,9 @@ class HttpClient:
 
     def __init__(self, mission: Mission, base: str, request: Http) -> None:
         self._application, self._request = mission.application, request
-        self._http = httpx.AsyncClient(base_url=base, timeout=10.0, trust_env=False)
+        # A server closes what is idle (uvicorn after 5 s), and a request that crosses that is answered by nobody.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.AsyncClient(base_url=base, timeout=10.0, limits=limits, trust_env=False)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ready(self, within: float) -> None:
@@ -199,13 +202,15 @@ class HttpClient:
         return self.submit([], "", 0.0)
 
     async def stored(self, direct: Direct, task: str, about: Knowledge) -> frozenset[str]:
-        """See Client: what the API says, once more."""
+        """See Client: what the API says, once more. Raises TimeoutError after STORED."""
         if about.task is None:
             return frozenset(FINAL[:1])  # nobody can ask
-        with suppress(httpx.HTTPError, ValueError):
-            state = await self._state(about.task)
-            return frozenset([state] if state in FINAL else ())
-        return frozenset()
+        async with asyncio.timeout(STORED):
+            while True:  # it may be closing a connection that was idle, or be about to start again
+                with suppress(httpx.HTTPError, ValueError):
+                    state = await self._state(about.task)
+                    return frozenset([state] if state in FINAL else ())
+                await asyncio.sleep(ASK_EVERY)
 
     async def _state(self, task: str) -> str:
         application = self._application

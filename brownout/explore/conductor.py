@@ -27,6 +27,7 @@ TIMERS = re.compile(
 HANDSHAKE = re.compile(
     r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD|.*_kombu\.binding\..*|.*celery\.pidbox.*|.*celeryev.*"
 )
+REGISTER = "ZADD unacked_index"  # what a worker sends for a message that has come
 OVERDUE = 1.0  # s; what has not come by then will not come: the order is given up for this point
 
 
@@ -75,6 +76,7 @@ class Conductor(Record):
     polling: dict[Request, Passage] = field(default_factory=dict)  # each BRPOP that waits at the server
     polled: dict[str, float] = field(default_factory=dict)  # edge -> when its newest BRPOP came
     passages: set[Passage] = field(default_factory=set)
+    in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)  # edge -> a message came there, and when
     aside: frozenset[str] = frozenset()  # edges whose BRPOPs wait until the first message is delivered elsewhere
     _aside: list[Passage] = field(default_factory=list)
     published: Message | None = None  # the last message that a client queued before `arm`
@@ -116,6 +118,12 @@ class Conductor(Record):
             for request, where in self.polling.items()
         )
 
+    def holds(self, within: float) -> bool:
+        """Whether a message came to a worker that has not registered it yet, for so many seconds at most: it is in
+        its memory alone.
+        """
+        return any(time.monotonic() - at < within for _, at in self.in_hand.values())
+
     @property
     def quiet(self) -> float:
         """Seconds since the last request that does not come by a clock."""
@@ -139,6 +147,8 @@ class Conductor(Record):
         """See Director."""
         self.passages.add(passage)
         label = request.label
+        if self.in_hand and label.startswith(REGISTER):
+            self.in_hand.pop(passage.edge, None)
         if self._hasty and kind(label) == "plain":
             place = passage.edge, label  # nothing can happen to it but to pass: to jot it down is enough
             self._counts[place] = request.ordinal = ordinal = self._counts.get(place, 0) + 1
@@ -183,6 +193,7 @@ class Conductor(Record):
     def ended(self, passage: Passage) -> None:
         """See Director."""
         self.passages.discard(passage)
+        self.in_hand = {edge: each for edge, each in self.in_hand.items() if each[0] is not passage}
         for request in [each for each, where in self.polling.items() if where is passage]:
             del self.polling[request]
 
@@ -265,7 +276,8 @@ class Conductor(Record):
         if self._struck(point, "after", passage, request):
             return False
         self._answered.add(point)
-        if point.command in ("BRPOP", "BLPOP"):
+        if point.command in BLOCKING:
+            self.in_hand[point.edge] = passage, time.monotonic()
             asyncio.get_running_loop().call_soon(self.step_in)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._release)  # those that waited for this one, after it has passed

@@ -208,6 +208,23 @@ async def test_who_consumes_is_told_by_the_brpop_that_waits() -> None:
 
 
 @on_a_loop
+async def test_a_message_is_in_hand_until_its_worker_registers_it_or_is_gone() -> None:
+    conductor, _ = armed(cell(DELIVER, "after"))
+    worker, other = Line(conductor, "worker->broker"), Line(conductor, "worker->broker")
+    worker.both(BRPOP, POPPED)
+    assert not conductor.holds(60), "it was struck: the worker does not have it"
+    worker.let("downstream")
+    worker.both(BRPOP, NIL)
+    assert not conductor.holds(60)
+    for end in (lambda: other.ask("ZADD unacked_index 1 t"), worker.cut):
+        worker.both(BRPOP, POPPED)
+        assert conductor.holds(60)
+        assert not conductor.holds(0), "so long ago it came"
+        end()
+        assert not conductor.holds(60)
+
+
+@on_a_loop
 async def test_quiet_is_since_the_last_request_that_no_clock_sent() -> None:
     conductor = Conductor(Struck())
     line = Line(conductor, "worker->broker")

@@ -6,17 +6,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 
 from brownout.explore.bench import Bench
 from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import Campaign, NoMap, Options
 from brownout.explore.cell import Cell, Point
-from brownout.explore.client import Knowledge
+from brownout.explore.client import HttpClient, Knowledge
 from brownout.explore.conductor import Hit
 from brownout.explore.mission import DEFAULTS, HARDENED, LATE, OWN, STOCK, WORKLOADS, Configuration, Mission
 from brownout.explore.strike import Striker
 from brownout.explore.trial import Trial
+from brownout.plan.operation import Http
 
 CELL = Cell(Point("worker->broker", "ZADD unacked_index"), "after", "kill-child")
 
@@ -73,6 +75,41 @@ def test_what_somebody_may_bring_back_is_waited_for_while_it_may_come(
     assert made._over(state, bounds.still - 0.1) is not long
     assert made._over(state, bounds.still + 0.1)
     assert bounds.recover + bounds.republished < bounds.still < bounds.limit
+
+
+def test_a_message_in_a_workers_memory_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies nowhere, and all looks good, for as long as a busy machine keeps the worker from registering it."""
+    made, looks = trial(CELL, done=True), 0
+    made.saw = cast("Any", SimpleNamespace(missing=set(), running={}, done=lambda _: True))
+    made.about.answered, made.about.told, made._probe = "accepted", "read", Knowledge(tasks=("probe",))
+    made.conductor.hits = [cast("Any", None)]
+
+    async def look() -> tuple[Any, ...]:
+        nonlocal looks
+        looks += 1
+        return (), (), ("accepted", "read"), True, 0
+
+    monkeypatch.setattr(made, "_look", look)
+    monkeypatch.setattr(made.conductor, "holds", lambda _within: looks < 12)
+    asyncio.run(made._watch(cast("Any", None)))
+    assert looks > 12
+
+
+def test_an_api_that_does_not_answer_is_asked_again() -> None:
+    """And when it never does, nothing is known."""
+    answers: list[Any] = [httpx.RemoteProtocolError("closed"), {"nothing": 0}, {"state": "SUCCESS"}]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        if isinstance(given := answers.pop(0), Exception):
+            raise given
+        return httpx.Response(200, json=given)
+
+    application = replace(STOCK, status="/{task}", state="state")
+    client = HttpClient(replace(mission(), application=application), "http://api", Http("POST", "/"))
+    client._http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://api")
+    assert asyncio.run(client.stored(cast("Any", None), "", Knowledge(tasks=("t",)))) == frozenset(), "no state yet"
+    assert asyncio.run(client.stored(cast("Any", None), "", Knowledge(tasks=("t",)))) == {"SUCCESS"}
+    assert answers == []
 
 
 @pytest.mark.parametrize(
