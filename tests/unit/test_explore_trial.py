@@ -80,9 +80,10 @@ def test_what_somebody_may_bring_back_is_waited_for_while_it_may_come(
 def test_a_message_in_a_workers_memory_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It lies nowhere, and all looks good, for as long as a busy machine keeps the worker from registering it."""
     made, looks = trial(CELL, done=True), 0
-    made.saw = cast("Any", SimpleNamespace(missing=set(), running={}, done=lambda _: True))
+    made.saw = cast("Any", SimpleNamespace(missing=set(), running={}, others=set(), done=lambda _: True))
     made.about.answered, made.about.told, made._probe = "accepted", "read", Knowledge(tasks=("probe",))
     made.conductor.hits = [cast("Any", None)]
+    made.bench.born = {"worker": 0.0}
 
     async def look() -> tuple[Any, ...]:
         nonlocal looks
