@@ -170,6 +170,10 @@ class BeatClient:
         await self._other.close()
 
 
+#: Without an answer. anyio, on uvloop, asks a connection that has ended already for its socket, which is None by then.
+UNANSWERED = (httpx.HTTPError, AttributeError)
+
+
 class HttpClient:
     """Posts, then asks for the state until it is final. Speaks to the API directly: no fault lies between."""
 
@@ -178,13 +182,13 @@ class HttpClient:
         # A server closes what is idle (uvicorn after 5 s), and a request that crosses that is answered by nobody.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.AsyncClient(base_url=base, timeout=10.0, limits=limits, trust_env=False)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._talks: list[asyncio.Task[None]] = []
 
     async def ready(self, within: float) -> None:
         """Wait until the API says so. Raises TimeoutError."""
         async with asyncio.timeout(within):
             while True:
-                with suppress(httpx.HTTPError):
+                with suppress(*UNANSWERED):
                     if (await self._http.get(self._application.ready)).status_code == httpx.codes.OK:
                         return
                 await asyncio.sleep(0.01)
@@ -192,9 +196,7 @@ class HttpClient:
     def submit(self, keys: Sequence[str], task: str, within: float, *, plain: bool = False) -> Knowledge:
         """See Client."""
         about = Knowledge()
-        talk = asyncio.get_running_loop().create_task(self._talk(about, within))
-        self._tasks.add(talk)
-        talk.add_done_callback(self._tasks.discard)
+        self._talks.append(asyncio.get_running_loop().create_task(self._talk(about, within)))
         return about
 
     async def probe(self, direct: Direct, message: Message | None) -> Knowledge:
@@ -202,12 +204,15 @@ class HttpClient:
         return self.submit([], "", 0.0)
 
     async def stored(self, direct: Direct, task: str, about: Knowledge) -> frozenset[str]:
-        """See Client: what the API says, once more. Raises TimeoutError after STORED."""
+        """See Client: what the API says, once more. Raises TimeoutError after STORED, and what a talk has raised."""
+        for talk in self._talks:
+            if talk.done():
+                talk.result()
         if about.task is None:
             return frozenset(FINAL[:1])  # nobody can ask
         async with asyncio.timeout(STORED):
             while True:  # it may be closing a connection that was idle, or be about to start again
-                with suppress(httpx.HTTPError, ValueError):
+                with suppress(*UNANSWERED, ValueError):
                     state = await self._state(about.task)
                     return frozenset([state] if state in FINAL else ())
                 await asyncio.sleep(ASK_EVERY)
@@ -223,7 +228,7 @@ class HttpClient:
             response = await self._http.request(
                 request.method, request.path, json=request.json, headers=dict(request.headers)
             )
-        except httpx.HTTPError as error:  # nobody knows whether it was accepted
+        except UNANSWERED as error:  # nobody knows whether it was accepted
             about.learn("unanswered", error=type(error).__name__)
             about.died()
             return
@@ -235,7 +240,7 @@ class HttpClient:
         while time.monotonic() < give_up:
             try:
                 state = await self._state(str(about.task))
-            except (httpx.HTTPError, ValueError) as error:
+            except (*UNANSWERED, ValueError) as error:
                 state = type(error).__name__
             if state in FINAL:
                 break
@@ -244,6 +249,7 @@ class HttpClient:
 
     async def close(self) -> None:
         """See Client."""
-        for talk in list(self._tasks):
+        for talk in self._talks:
             talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
         await self._http.aclose()

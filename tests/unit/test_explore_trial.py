@@ -113,6 +113,20 @@ def test_an_api_that_does_not_answer_is_asked_again() -> None:
     assert answers == []
 
 
+def test_a_client_that_breaks_is_no_caller_without_an_answer() -> None:
+    client = HttpClient(mission(), "http://api", Http("POST", "/"))
+
+    async def stored() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, json=[]))
+        client._http = httpx.AsyncClient(transport=transport, base_url="http://api")
+        client.submit(["job-1"], "", 1.0)
+        await asyncio.wait(client._talks)
+        await client.stored(cast("Any", None), "", Knowledge(tasks=("t",)))
+
+    with pytest.raises(TypeError):
+        asyncio.run(stored())
+
+
 @pytest.mark.parametrize(
     ("role", "code", "died"), [("worker", 1, True), ("worker", 3, False), ("worker", -9, True), ("relay", 1, False)]
 )
