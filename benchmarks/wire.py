@@ -4,9 +4,9 @@ real Toxiproxy.
     python -m benchmarks.wire [--rounds 7] [--requests 20000] [--latency 2000] [--pipeline 1] [--loop NAME]
 
 Every round runs one slice of each path back to back, in turn, so that a busy machine hits all of them; quote the
-ratios of a round, never absolute numbers. CPU is the proxy process's own, from /proc/PID/stat, over the requests of
-redis-benchmark (c=50, SET). Latency is that of one client that waits for each PING, as median; "added" is over
-the direct slice of the same round. Needs redis-server and redis-benchmark on PATH, toxiproxy-server to compare with.
+ratios of a round, never absolute numbers. CPU is the proxy process's own, over the requests of redis-benchmark (c=50,
+SET). Latency is that of one client that waits for each PING, as median; "added" is over the direct slice of the same
+round. Needs redis-server and redis-benchmark on PATH, toxiproxy-server to compare with.
 """
 
 # ruff: noqa: T201 - a script prints
@@ -35,7 +35,6 @@ from brownout.subject.waiting import eventually
 from brownout.wire.toxiproxy import ToxiproxyWire
 from brownout.wire.wire import LoopName, default_loop
 
-TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 # The callback writes as the recorder does: one O_APPEND line an event. With the codec every request is framed, named
 # and counted, as in a trial of a fault map; each slice has a conductor of its own, as each trial has.
 SERVE = """
@@ -68,8 +67,7 @@ class Way:
         """µs the proxy has used so far."""
         if self.pid is None:
             return 0.0
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * TICK_US
+        return time.clock_gettime(~self.pid << 3 | 2) * 1e6  # its CPU-time clock: clock_getcpuclockid(3), to the ns
 
 
 def throughput(path: Way, requests: int, pipeline: int = 1) -> tuple[float, float]:

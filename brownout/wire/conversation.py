@@ -70,11 +70,11 @@ class Request:
     several: bool = False  # an atom, or about subscriptions: the next reply in band may not be its answer
     ordinal: int = 0  # which of its kind it is, where a director has counted it in haste
     canned: bytes | None = None  # answered by us, never sent
+    replies: tuple[Reply, ...] = ()
 
     def __init__(self, commands: list[Command], label: str, expected: int, raw: bytes) -> None:
         """`expected`: how many replies."""
         self.commands, self.label, self.expected, self.raw = commands, label, expected, raw
-        self.replies: list[Reply] = []
 
     @property
     def answer(self) -> bytes:
@@ -156,7 +156,7 @@ class Conversation:
             raw = reply.raw
             if self.pending and not (self._subscribed or raw[0] in b">|" or self.pending[0].several):
                 request = self.pending.popleft()  # most often; it can be nothing else than the answer
-                request.replies.append(reply)
+                request.replies = (reply,)
                 done.append(_new(Answer, (raw, request, request.label)))
                 if self.pending and self.pending[0].canned is not None:
                     done.extend(self.turn())
@@ -172,7 +172,7 @@ class Conversation:
                 done.append(Answer(reply.raw, None, "PUSH"))  # an UNSUBSCRIBE from all is confirmed by many
             else:
                 request = self.pending[0]
-                request.replies.append(reply)
+                request.replies = (*request.replies, reply)
                 if len(request.replies) >= request.expected or (confirms and reply.error is not None):
                     self.pending.popleft()
                     done.append(Answer(request.answer, request, request.label))

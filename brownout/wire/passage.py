@@ -37,6 +37,7 @@ class Passage:
         self.asleep = False  # its client may leave: the server's side stays for what is kept
         self.left = False  # it has, meanwhile; the server has not been told
         self._conversation = Conversation()
+        self._pending = self._conversation.pending
         self._asked: deque[Request] = deque()
         self._said: deque[Answer] = deque()
         self._keeps_asked = self._keeps_said = False  # the first of them
@@ -61,7 +62,9 @@ class Passage:
                 request = self._asked[0]
                 if self.director.request(self, request) and self._keeps_asked:
                     self._keeps_asked = False
-                    self._go_up()
+                    self._asked.popleft()
+                    self._pending.append(request)
+                    self.link.up.send(request.raw)
         finally:
             self._asking = False
 
@@ -80,7 +83,8 @@ class Passage:
                 answer = self._said[0]
                 if self.director.answer(self, answer) and self._keeps_said:
                     self._keeps_said = False
-                    self._go_down()
+                    self._said.popleft()
+                    self.link.down.send(answer.raw)
         finally:
             self._saying = False
 
@@ -88,11 +92,13 @@ class Passage:
         """Let the kept one pass; the director is asked about those that follow it."""
         if stream == "upstream" and self._keeps_asked:
             self._keeps_asked = False
-            self._go_up()
+            request = self._asked.popleft()
+            self._pending.append(request)
+            self.link.up.send(request.raw)
             self.asked()
         elif stream == "downstream" and self._keeps_said:
             self._keeps_said = False
-            self._go_down()
+            self.link.down.send(self._said.popleft().raw)
             self.said()
 
     def again(self, stream: str) -> None:
@@ -135,14 +141,6 @@ class Passage:
         keeps = self.asleep and stream == "upstream"
         self.left |= keeps
         return keeps
-
-    def _go_up(self) -> None:
-        request = self._asked.popleft()
-        self._conversation.pending.append(request)
-        self.link.up.send(request.raw)
-
-    def _go_down(self) -> None:
-        self.link.down.send(self._said.popleft().raw)
 
     def _garbled(self, wrong: ProtocolError) -> None:
         self.link.edge.note("garbled", connection=self.link.number, error=str(wrong))
