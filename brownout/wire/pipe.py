@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from math import inf
+from math import ceil, inf
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from brownout.wire.armed import Armed
@@ -39,7 +40,7 @@ class Stage:
         self.armed = armed
         act = SHAPES[armed.toxic.type] if self.pipe.link.draw(armed) else Shape
         rng = self.pipe.link.rng(armed.toxic)
-        self.shape = act(armed.toxic.attributes, rng, self.loop.time(), armed.shared)
+        self.shape = act(armed.toxic.attributes, rng, monotonic(), armed.shared)
         self.sleep()
 
     def update(self, armed: Armed) -> None:
@@ -77,7 +78,7 @@ class Stage:
         """A chunk comes to this stage's door."""
         if self.over:
             return
-        now = self.loop.time()
+        now = monotonic()
         pieces = self.shape.feed(data, now, at)
         kept = sum(len(piece) for _, piece in pieces)
         shaped = kept if len(pieces) > 1 or (pieces and pieces[-1][0] > now) else 0
@@ -91,7 +92,7 @@ class Stage:
         """What comes before it has ended."""
         if self.over:
             return
-        now = self.loop.time()
+        now = monotonic()
         due = self.shape.end(now)
         if due > now:
             self.armed.count(self.pipe.link.number, closed=1)
@@ -116,14 +117,15 @@ class Stage:
         if self.over:
             return
         due = min(self.shape.deadline, self.queue[0][0]) if self.queue else self.shape.deadline
-        if self.shape.deadline <= self.loop.time():
+        if self.shape.deadline <= monotonic():
             self.expire()
         elif due < inf:
-            self.timer = self.loop.call_at(due, self.wake)
+            # Whole milliseconds, up: uvloop rounds to the nearest, and its clock has no finer ones.
+            self.timer = self.loop.call_later(ceil((due - monotonic()) * 1000) / 1000, self.wake)
 
     def wake(self) -> None:
         """Something is due."""
-        self.timer, now = None, self.loop.time() + 1e-6
+        self.timer, now = None, monotonic() + 1e-6
         while self.queue and self.queue[0][0] <= now and not self.over:
             _, data, size = self.queue.popleft()
             self.held -= size
@@ -178,7 +180,7 @@ class Pipe:
         if self.link.passage:
             (self.link.passage.asked if self.stream == "upstream" else self.link.passage.said)(data)
         elif self.stages:
-            self.stages[0].feed(data, self.link.edge.loop.time())
+            self.stages[0].feed(data, monotonic())
             self.flow()
         else:
             self.sink.transport.write(data)
@@ -202,7 +204,7 @@ class Pipe:
             stage.over = self.ended = True
             after.end(data) if after else self.close(data)
         elif after:
-            after.feed(data, self.link.edge.loop.time())
+            after.feed(data, monotonic())
         elif not self.finished and not self.link.over:
             self.sink.transport.write(data)
 

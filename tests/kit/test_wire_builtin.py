@@ -383,6 +383,14 @@ def test_half_open_is_for_those_that_exist(edge: Edge, up: Upstream) -> None:
 # --- draws
 
 
+def test_no_delay_is_shorter_than_it_says(edge: Edge, up: Upstream) -> None:
+    """uvloop's own clock and timers know whole milliseconds, the nearest ones."""
+    client, server = up.pair(edge)
+    edge.add(latency(2))
+    assert min(seconds(client, b"x", server) for _ in range(50)) >= 0.002
+    assert edge.counters.acted("latency_downstream").shaped == 50
+
+
 def test_one_spike_on_a_constant_latency(edge: Edge, up: Upstream) -> None:
     client, server = up.pair(edge)
     edge.add(spike(20, 300, nth=2))
