@@ -22,7 +22,7 @@ from brownout.explore.mission import HISTORY, Mission
 from brownout.explore.spawned import Spawned
 from brownout.subject import custody, ladder
 from brownout.subject.ports import free_port
-from brownout.subject.waiting import NeverHappened
+from brownout.subject.waiting import NeverHappened, eventually
 from brownout.wire.edge import Edge
 from brownout.wire.wire import Wire
 
@@ -247,5 +247,12 @@ class Bench:
 
 
 def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    custody.release_directory(folder)
+    """Take it away; what a process that was about to start has written meanwhile, too. Else it is the reaper's."""
+
+    def gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    with suppress(NeverHappened):
+        eventually(gone, within=2.0, what=f"{folder} is gone")
+        custody.release_directory(folder)

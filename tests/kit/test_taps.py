@@ -140,10 +140,17 @@ def test_a_worker_tells_what_happens_to_its_tasks(worker: Worker) -> None:
     assert worker.wait("unknown", strange)[0].data == {"name": "tapped.unheard_of"}
 
 
+def accepted(worker: Worker, task: str) -> bool:
+    """Whether the main process knows; what it does not know of at SIGTERM it forgets (celery's AsynPool.flush)."""
+    active = worker.app.control.inspect(timeout=1.0).active() or {}
+    return any(each["id"] == task and each["worker_pid"] for tasks in active.values() for each in tasks)
+
+
 def test_a_warm_shutdown_is_told_in_its_order(worker: Worker) -> None:
     flag = worker.folder / "go"
     slow = worker.send("slow", str(flag))
     worker.wait("started", slow)
+    eventually(lambda: accepted(worker, slow), within=20, what="the pool's main process has read that it started")
     worker.process.signal(signal.SIGTERM)
     stopping = worker.wait("shutting-down")[0]
     assert stopping.data == {"signal": "SIGTERM", "how": "Warm"}

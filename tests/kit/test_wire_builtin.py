@@ -453,12 +453,10 @@ def test_an_acting_toxic_is_seen_to_act(
 ) -> None:
     client, server = up.pair(edge)
     toxic = edge.add(whole(kind))
-    for sock, data in ((server, b"answer"), (client, b"question")):
-        try:
-            sock.sendall(data)
-        except OSError:
-            assert kind == "rst"
-    server.close()
+    if kind != "rst":  # which needs no traffic, and may come too late for a connection that the server has ended
+        server.sendall(b"answer")
+        client.sendall(b"question")
+        server.close()
 
     def acted() -> bool:
         seen = edge.counters.acted(toxic.name)
