@@ -36,12 +36,17 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one promise; `why` says what was missing or what was measured."""
+    """The answer for one promise; `why` says what was missing or what was measured.
+
+    `busy_ms` is more than 0 when the verdict is unknown only because the machine was busy: for so many milliseconds
+    the threads concerned may have waited for a CPU within the time that was measured.
+    """
 
     validity: Validity
     promise: str
     anomalies: tuple[Anomaly, ...] = ()
     why: str = ""
+    busy_ms: float = 0.0
 
 
 def judged(promise: Promise, anomalies: Sequence[Anomaly] = (), *, doubt: str = "", why: str = "") -> Verdict:

@@ -1,0 +1,55 @@
+"""How long threads have waited for a CPU: the second number of `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds.
+
+Linux counts it for each thread that is ready to run and does not (`sched_info.run_delay`). Where a kernel does not
+tell, nobody has waited as far as is known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+
+class RunDelay:
+    """What processes waited for a CPU between two calls of `take`. With `threads` False it is their main threads'."""
+
+    def __init__(self, *, threads: bool = True) -> None:
+        self._threads = threads
+        self._known: dict[str, int] | None = None  # path of a thread: nanoseconds so far
+
+    def take(self, pids: Iterable[int]) -> dict[int, int]:
+        """Nanoseconds for each process, the sum of its threads; the first call returns zeros.
+
+        A thread that is new since the last call counts from its begin. A process that has ended is left out.
+        """
+        before, known = self._known, dict[str, int]()
+        waited: dict[int, int] = {}
+        for pid in pids:
+            for path in self._paths(pid):
+                with suppress(OSError, ValueError, IndexError):
+                    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast, and called often
+                        known[path] = int(file.read(64).split()[1])
+                    new = known[path] - before.get(path, 0) if before is not None else 0
+                    waited[pid] = waited.get(pid, 0) + new
+        self._known = known
+        return waited
+
+    def _paths(self, pid: int) -> Iterator[str]:
+        if not self._threads:
+            yield f"/proc/{pid}/schedstat"
+            return
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - see above
+                yield f"/proc/{pid}/task/{thread}/schedstat"
+
+
+def family(pid: int) -> list[int]:
+    """The process and everything below it, as the kernel lists children; a process that has ended has none."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - see above
+                with open(f"/proc/{parent}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
+                    found += map(int, file.read().split())
+    return found

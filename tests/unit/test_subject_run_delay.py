@@ -1,0 +1,71 @@
+"""What the kernel tells of the time that threads waited for a CPU."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from brownout.subject.run_delay import RunDelay, family
+
+linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell run delays")
+
+
+def contend(seconds: float) -> None:
+    """Make the threads of this process wait for a CPU: more of them want one than there are."""
+    until = time.monotonic() + seconds
+    argv = [sys.executable, "-c", f"import time\nwhile time.monotonic() < {until}: pass"]
+    others = [subprocess.Popen(argv) for _ in range(2 * (os.cpu_count() or 1))]
+    while time.monotonic() < until:
+        pass
+    for other in others:
+        other.wait()
+
+
+@linux
+def test_only_what_was_waited_since_the_last_call_counts() -> None:
+    delay = RunDelay()
+    assert delay.take([os.getpid()]) == {os.getpid(): 0}
+    contend(0.5)
+    waited = delay.take([os.getpid()])[os.getpid()]
+    assert waited > 20_000_000
+    assert delay.take([os.getpid()])[os.getpid()] < waited / 2
+
+
+@linux
+def test_the_main_thread_alone_is_a_choice() -> None:
+    every, main = RunDelay(), RunDelay(threads=False)
+    every.take([os.getpid()])
+    main.take([os.getpid()])
+    waited = []
+
+    def work() -> None:
+        contend(0.5)
+        waited.extend([main.take([os.getpid()]), every.take([os.getpid()])])  # a thread that has ended is not seen
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    least, most = (each[os.getpid()] for each in waited)
+    assert least < most
+
+
+def test_a_process_that_has_ended_is_left_out() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert RunDelay().take([ended.pid]) == {}
+    assert family(ended.pid) == [ended.pid]
+
+
+@linux
+def test_a_family_is_a_process_and_all_below_it() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'], stdin=0)"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as parent:
+        give_up = time.monotonic() + 20
+        while len(family(parent.pid)) < 2 and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert len(family(parent.pid)) == 2
+        parent.communicate(b"\n")
