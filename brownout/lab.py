@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +47,14 @@ class Lab:
     def workers(self, count: int = 1, **changes: Any) -> None:
         """So many workers, worker-1, worker-2, ...; further fields of Workers by name: `pool`, `concurrency`, ..."""
         self.topology(workers=replace(self.plan.topology.workers, count=count, **changes))
+
+    def services(self, **services: Callable[[], AbstractContextManager[object]]) -> None:
+        """What runs beside the subject, such as a service that it calls: made and entered anew for each attempt.
+
+        In the values of an environment `{name}` becomes the text of what was entered, for instance its URL. After the
+        trial `outcome.services` has what ran in the attempt that counts.
+        """
+        self._setting = replace(self._setting, services={**self._setting.services, **services})
 
     def load(self, *loads: Load, lasting: Duration | None = None) -> None:
         """What clients do; `lasting` ends the loads that have no end of their own."""
@@ -102,6 +111,11 @@ class Outcome:
         """All that came out, for tests that expect something else than a trial that is valid."""
         self.asked = True
         return self._result
+
+    @property
+    def services(self) -> Mapping[str, Any]:
+        """What ran beside the subject, by its name, as the attempt that counts left it."""
+        return self._result.services
 
     def must_hold(self) -> None:
         """Fail the test unless every promise is valid: an unknown one fails it too."""

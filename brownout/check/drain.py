@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from brownout.check.accounting import is_over
-from brownout.check.verdict import Anomaly, Verdict, judged, witness
+from brownout.check.interval import Findings
+from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
 from brownout.history.event import Event
 from brownout.history.operation import RANK, Operation, state_of
 from brownout.history.view import History
+from brownout.plan.duration import text
 from brownout.plan.promise import Promise
 
 
 def _left(sample: Event) -> dict[str, int]:
     queues = {name: n for name, n in sample.data.get("queues", {}).items() if n}
     return queues | ({"unacked": sample.data["unacked"]} if sample.data.get("unacked") else {})
+
+
+def cut_short(history: History) -> int:
+    """0 when the drain came to its end, or had all the time that was promised to it; else the time (ns) it lacked.
+
+    A drain goes on until its time has passed without that in which the processes waited for a CPU, but not for ever.
+    """
+    end = history.drained
+    if end is None or end.data.get("ok") or "seconds" not in end.data:
+        return 0
+    return max(0, int((end.data["limit"] - (end.data["seconds"] - end.data["busy"])) * NS))
 
 
 def drained(history: History, promise: Promise) -> Verdict:
@@ -28,7 +41,11 @@ def drained(history: History, promise: Promise) -> Verdict:
         return judged(promise, why=f"unacked_index holds {sample.data.get('unacked_index', 0)}")
     what = ", ".join(f"{n} in {name}" for name, n in left.items()) or str(end.data.get("left") or "something")
     proved = witness(*history.kind("sample")[-2:], end, history=history)
-    return judged(promise, [Anomaly("undrained", f"The drain ended with work left over: {what}.", witness=proved)])
+    found = Findings()
+    lasted = f" after {text(round(end.data['seconds'], 3))}" if "seconds" in end.data else ""
+    sentence = f"Work was left over when the drain ended{lasted}: {what}."
+    found.add(Anomaly("undrained", sentence, witness=proved), cut_short(history))
+    return found.verdict(promise)
 
 
 def nothing_stuck(history: History, promise: Promise) -> Verdict:
@@ -41,7 +58,7 @@ def nothing_stuck(history: History, promise: Promise) -> Verdict:
     if end is None:
         return judged(promise, doubt="no drain was run")
     places = sample.data.get("by_task", {}) if sample else {}
-    anomalies, works = [], 0
+    found, works = Findings(), 0
     for op in history.ops.values():
         works += op.works
         if not op.works or (kind_how := _hangs(op, places, end)) is None:
@@ -49,11 +66,11 @@ def nothing_stuck(history: History, promise: Promise) -> Verdict:
         kind, how, core = kind_how
         proved = witness(*(core or (sample,)), end, about=op, history=history)
         sentence = f"Operation {op.key} {how} when the drain had ended."
-        anomalies.append(Anomaly(kind, sentence, op.key, op.tasks[0] if op.tasks else None, proved))
+        found.add(Anomaly(kind, sentence, op.key, op.tasks[0] if op.tasks else None, proved), cut_short(history))
     doubt = "" if works else "no operation asked for work"
-    if not end.data.get("ok") and not anomalies:
+    if not end.data.get("ok") and not found.sure and not found.doubts:
         doubt = "the drain did not end, and nothing shows where the rest is"
-    return judged(promise, anomalies, doubt=doubt)
+    return found.verdict(promise, doubt=doubt)
 
 
 def _hangs(op: Operation, places: dict[str, str], end: Event) -> tuple[str, str, tuple[Event, ...]] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from brownout.check.accounting import is_over, looks, place
+from brownout.check.drain import cut_short
+from brownout.check.interval import NS_PER_MS, Findings, over
 from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
 from brownout.history.event import Event
 from brownout.history.operation import FAILURE, Operation, state_of
@@ -38,35 +40,40 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     accepted = [op for op in history.ops.values() if op.accepted]
     samples, end = looks(history), history.drained
     complete = end is not None and bool(end.data.get("ok"))
-    anomalies, open_, longest = [], 0, 0
+    found, open_, longest = Findings(), 0, 0
     for op in accepted:
         done, ok = finished(op, proof, or_failure), op.accepted
         assert ok is not None
         begin = ok.at if promise.args.get("during") else max(ok.at, history.healed_at or 0)
-        waited = (done.at if done else history.end) - begin
+        until = done.at if done else history.end
+        busy = None if within is None else over(history, begin, until, within * NS)
         healed = history.kind("fault-stop")[-1:] if begin > ok.at else []
         if done is None and complete:
             proved = witness(*samples[-1:], end, about=op, history=history)
-            anomalies.append(_lost(op, "everything was drained and it was never done", proved))
+            found.add(_lost(op, "everything was drained and it was never done", proved))
         elif done is None and promise.args.get("accounting") and place(history, op, samples) == "nowhere":
             proved = witness(*samples, about=op, history=history)
-            anomalies.append(_lost(op, "it is in no queue, not unacked and on no worker", proved))
-        elif within is not None and waited > within * NS:
-            what = f"took {text(round(waited / NS, 3))}" if done else f"was still not done after {text(waited / NS)}"
+            found.add(_lost(op, "it is in no queue, not unacked and on no worker", proved))
+        elif within is not None and busy is not None:
+            took = text(round((until - begin) / NS, 3))
+            what = f"was done {took} after" if done else f"was still not done {took} after"
             since = "the last fault had healed" if healed else "its acknowledgement"
-            sentence = f"Operation {op.key} {what} since {since}; promised were {text(within)}."
+            sentence = f"Operation {op.key} {what} {since}; the limit is {text(within)}."
             proved = witness(op.invoke, ok, *healed, done or history.events[-1])
-            anomalies.append(Anomaly("late", sentence, op.key, ok.task, proved))
+            found.add(Anomaly("late", sentence, op.key, ok.task, proved), busy)
         else:
             open_ += done is None
-            longest = max(longest, waited if done else 0)
+            longest = max(longest, until - begin if done else 0)
     doubt = "no operation was acknowledged" if not accepted else ""
     if open_:
         doubt = f"{open_} acknowledged operations were not done, and the drain did not end"
+    anomalies = [*found.sure, *(each.anomaly for each in found.doubts)]
     if accepted and proof == "effect" and len(anomalies) == len(accepted) and _misplaced(history, accepted):
         return judged(promise, doubt='tasks succeeded and no effect was ever recorded: promise proof="ended"?')
     why = f"{len(accepted)} acknowledged, the longest took {text(round(longest / NS, 3))}"
-    return judged(promise, anomalies, doubt=doubt, why=why)
+    if open_ and not found.sure and (lacked := cut_short(history)):
+        return judged(promise, doubt=f"{doubt}: the machine was busy", busy_ms=lacked / NS_PER_MS)
+    return found.verdict(promise, doubt=doubt, why=why)
 
 
 def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:

@@ -58,4 +58,5 @@ def effectively_once(history: History, promise: Promise) -> Verdict:
     """Each acknowledged operation has exactly one effect; starts and deliveries may be more."""
     lower = at_least_once(history, promise)
     anomalies = [*_duplicates(history, promise.args.get("by", "key"), "effect"), *lower.anomalies]
-    return judged(promise, anomalies, doubt=lower.why if lower.validity == "unknown" else "", why=lower.why)
+    doubt = lower.why if lower.validity == "unknown" else ""
+    return judged(promise, anomalies, doubt=doubt, why=lower.why, busy_ms=lower.busy_ms)

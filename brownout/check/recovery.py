@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from brownout.check.accounting import is_over
+from brownout.check.interval import Findings, over
 from brownout.check.loss import finished
 from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
 from brownout.history.event import Event
@@ -34,7 +35,7 @@ def recovers(history: History, promise: Promise) -> Verdict:
     healed = history.healed_at
     if healed is None:
         return judged(promise, doubt="no fault has healed")
-    later, anomalies, first = 0, [], None
+    later, found, first = 0, Findings(), None
     for op in history.ops.values():
         invoke = op.invoke
         if invoke is None or invoke.at < healed or (path is not None and op.path != path) or op.refused:
@@ -44,17 +45,20 @@ def recovers(history: History, promise: Promise) -> Verdict:
         first = min(filter(None, (first, done)), key=lambda event: event.at, default=None)
         if done is None and not op.of("ok") and invoke.at <= healed + within * NS:
             continue  # turned away or cut off while the subject still had time to recover
-        waited = (done.at if done else history.end) - invoke.at
-        if waited > within * NS:
-            how = f"only after {text(round(waited / NS, 3))}" if done else f"not even after {text(waited / NS)}"
-            sentence = f"Operation {op.key}, invoked after the last fault had healed, was done {how}; promised were"
+        until = done.at if done else history.end
+        busy = over(history, invoke.at, until, within * NS)
+        if busy is not None:
+            took = text(round((until - invoke.at) / NS, 3))
+            how = f"was done after {took}" if done else f"was still not done after {took}"
+            sentence = f"Operation {op.key}, invoked after the last fault had healed, {how}; the limit is"
             proved = witness(invoke, done or history.events[-1], history.kind("fault-stop")[-1], about=op)
             kind = "late-recovery" if done else "unrecovered"
-            anomalies.append(Anomaly(kind, f"{sentence} {text(within)}.", op.key, witness=proved))
+            found.add(Anomaly(kind, f"{sentence} {text(within)}.", op.key, witness=proved), busy)
     # What is still open has not had its time.
     doubt = "" if first else "nothing was done after the last fault had healed"
     took = text(round((first.at - healed) / NS, 3)) if first else ""
-    return judged(promise, anomalies, doubt=doubt if later else "no operation after the healing", why=f"after {took}")
+    doubt = doubt if later else "no operation after the healing"
+    return found.verdict(promise, doubt="" if found.doubts else doubt, why=f"after {took}")
 
 
 def _done(op: Operation, proof: str) -> Event | None:
@@ -66,18 +70,20 @@ def graceful(history: History, promise: Promise) -> Verdict:
 
     It is judged for warm shutdowns; a cold one may lose what runs, by its documentation.
     """
-    within, anomalies, asked = promise.args["within"], [], 0
+    within, found, asked = promise.args["within"], Findings(), 0
     for stopping in history.kind("shutting-down"):
         if str(stopping.data.get("how", "Warm")) != "Warm":
             continue
         asked += 1
         own = history.by_source[stopping.source]
         gone = next((e for e in own if e.at >= stopping.at and e.kind in ("shutdown", "exit")), None)
-        waited = (gone.at if gone else history.end) - stopping.at
-        if waited > within * NS:
-            sentence = f"{stopping.source} needed {text(round(waited / NS, 3))} to stop; promised were {text(within)}."
+        until = gone.at if gone else history.end
+        busy = over(history, stopping.at, until, within * NS, (stopping.source, "broker"))
+        if busy is not None:
+            took = text(round((until - stopping.at) / NS, 3))
+            sentence = f"{stopping.source} needed {took} to stop; the limit is {text(within)}."
             proved = witness(stopping, gone or history.events[-1], history=history)
-            anomalies.append(Anomaly("slow-shutdown", sentence, witness=proved))
+            found.add(Anomaly("slow-shutdown", sentence, witness=proved), busy)
         if gone is None:
             continue
         begun: dict[str, Event] = {}
@@ -95,5 +101,5 @@ def graceful(history: History, promise: Promise) -> Verdict:
                 continue  # its child had died before, and it was begun again
             sentence = f"{stopping.source} was asked to stop and ended in the middle of task {task}."
             proved = witness(start, stopping, gone, history=history)
-            anomalies.append(Anomaly("interrupted", sentence, history.key_of.get(task), task, proved))
-    return judged(promise, anomalies, doubt="" if asked else "no worker was asked to stop")
+            found.add(Anomaly("interrupted", sentence, history.key_of.get(task), task, proved))
+    return found.verdict(promise, doubt="" if asked else "no worker was asked to stop")

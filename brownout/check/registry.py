@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from brownout.check import (
     acted,
@@ -31,7 +31,11 @@ Checker = Callable[[History, Promise], Verdict]
 
 @dataclass(frozen=True)
 class Entry:
-    """A checker and the kinds of anomaly it can find; `timed` are those that a stalled machine can make."""
+    """A checker, the kinds of anomaly it can find, and which of them are measured in time.
+
+    A checker gives a timed anomaly for sure only when the lower end of the measured time is over the limit, see
+    check/interval.py.
+    """
 
     check: Checker
     kinds: tuple[str, ...] = ()
@@ -39,24 +43,17 @@ class Entry:
 
 
 def judge(history: History, promise: Promise) -> Verdict:
-    """The verdict on one promise. Unknown: nothing was recorded, the checker broke, or the machine stalled.
+    """The verdict on one promise. Unknown: nothing was recorded, the checker broke, or what the checker says.
 
-    A stalled machine excuses what is measured in time, and nothing else: what was lost or done twice stays so.
+    A busy machine makes nothing unknown but a time whose limit lies inside the measured interval.
     """
     entry = CHECKERS[known("promise", promise.name, CHECKERS)]
     if not len(history):
         return judged(promise, doubt="the history is empty")
     try:
-        verdict = entry.check(history, promise)
+        return entry.check(history, promise)
     except Exception as error:
         return judged(promise, doubt=f"the checker broke: {type(error).__name__}: {error}")
-    stalls = history.kind("machine-stalled")
-    if not stalls:
-        return verdict
-    sure = tuple(anomaly for anomaly in verdict.anomalies if anomaly.kind not in entry.timed)
-    if verdict.validity == "invalid" and sure:
-        return replace(verdict, anomalies=sure)
-    return judged(promise, doubt=f"the machine stalled for {max(e.data.get('ms', 0) for e in stalls)} ms")
 
 
 def judge_all(history: History, promises: Iterable[Promise]) -> tuple[Verdict, ...]:
@@ -96,5 +93,5 @@ CHECKERS: dict[str, Entry] = {
     "conservation": Entry(conservation.conservation, ("phantom", "orphan")),
     "faults_acted": Entry(acted.faults_acted),
     "backlog_within": Entry(backlog.backlog_within, ("backlog",), timed=("backlog",)),
-    "must_show": Entry(_must_show, ("missing",), timed=("missing",)),
+    "must_show": Entry(_must_show, ("missing",)),
 }

@@ -24,7 +24,7 @@ def must_show(
     if shown:
         return Verdict("valid", str(promise), shown, f"{kind} x{len(shown)}, as it was written down")
     if verdict.validity == "unknown":
-        return judged(promise, doubt=verdict.why)
+        return judged(promise, doubt=verdict.why, busy_ms=verdict.busy_ms)
     sentence = f"No operation was {kind}: the hole that is written down did not show ({verdict.why})."
     op = next((op for op in history.ops.values() if op.accepted), None)
     core = (op.invoke, op.accepted, *op.effects[:1], *op.of("started")[:1], *op.of("ended")[-1:]) if op else ()

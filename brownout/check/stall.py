@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from brownout.check.interval import Findings, busy
 from brownout.check.verdict import Anomaly, Verdict, judged, witness
 from brownout.history.event import Event
 from brownout.history.view import History
@@ -9,27 +10,33 @@ from brownout.plan.promise import Promise
 
 
 def loop_never_stalls(history: History, promise: Promise) -> Verdict:
-    """No stall of the API's event loop lasts `ms` milliseconds; time in which it waited for a CPU does not count.
+    """No stall of the API's event loop lasts `ms` milliseconds.
 
-    Nor does what a process does before it says that it is ready: it serves nobody yet.
+    Its lower end is without the time in which the loop's thread waited for a CPU. What a process does before it says
+    that it is ready does not count: it serves nobody yet.
     """
     limit = promise.args.get("ms", 100)
     watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
     ready = {event.pid: event.at for event in reversed(watched)}
-    anomalies, longest = [], 0.0
-    for stall in history.kind("stall"):
+    found, longest = Findings(), 0.0
+    for stall in history.kind("stall", "starved"):
         if stall.at < ready.get(stall.pid, stall.at):
             continue
-        lasted = stall.data["ms"] - stall.data.get("starved_ms", 0)
+        lasted = stall.data["ms"]
         longest = max(longest, lasted)
         if lasted >= limit:
+            begin = int(stall.at - lasted * 1e6)
+            machine = busy(history, begin, stall.at, ("machine",)) / 1e6  # late as a whole: no thread was ready to run
+            waited = min(lasted, max(stall.data.get("starved_ms", 0), machine))
             on = (stall.data.get("stack") or ["an unknown place"])[-1]
             sentence = f"The event loop of {stall.source} stood still for {lasted:g} ms, in {on}."
             meanwhile = [e for e in history.kind("invoke") if stall.at - lasted * 1e6 <= e.at <= stall.at][:1]
             proved = witness(*watched[:1], stall, *meanwhile, history=history)
-            anomalies.append(Anomaly("stalled", sentence, witness=proved))
+            found.add(
+                Anomaly("stalled", sentence, witness=proved), 0 if lasted - waited >= limit else int(waited * 1e6)
+            )
     doubt = "" if watched else "the event loop was not watched"
-    return judged(promise, anomalies, doubt=doubt, why=f"longest stall {longest:g} ms")
+    return found.verdict(promise, doubt=doubt, why=f"longest stall {longest:g} ms")
 
 
 def _path(invoke: Event) -> str:

@@ -49,10 +49,15 @@ class Verdict:
     busy_ms: float = 0.0
 
 
-def judged(promise: Promise, anomalies: Sequence[Anomaly] = (), *, doubt: str = "", why: str = "") -> Verdict:
-    """Invalid when there is an anomaly, else unknown when there is a doubt, else valid."""
+def judged(
+    promise: Promise, anomalies: Sequence[Anomaly] = (), *, doubt: str = "", why: str = "", busy_ms: float = 0.0
+) -> Verdict:
+    """Invalid when there is an anomaly, else unknown when there is a doubt, else valid.
+
+    `busy_ms` says that the doubt is there only because the machine was busy for so long.
+    """
     validity: Validity = "invalid" if anomalies else "unknown" if doubt else "valid"
-    return Verdict(validity, str(promise), tuple(anomalies), doubt or why)
+    return Verdict(validity, str(promise), tuple(anomalies), doubt or why, busy_ms if validity == "unknown" else 0.0)
 
 
 def witness(*core: Event | None, about: Operation | None = None, history: History | None = None) -> tuple[Event, ...]:

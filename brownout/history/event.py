@@ -23,7 +23,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "broker": ("sample", "sample-failed", "exit"),
     "effects": ("effect",),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
-    "run": ("phase", "machine-stalled", "machine-late", "drained", "note"),
+    "run": ("phase", "machine-late", "waited", "drained", "note"),
 }
 ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})

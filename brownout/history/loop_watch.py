@@ -84,7 +84,7 @@ class LoopWatch:
         elif starved * 2 < late or late - starved > _SURE * _NS:
             self._recorder.record("stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, ongoing=ongoing)
         elif not ongoing:  # it waited for a CPU: no fault of the application, but whoever measures wants to know
-            self._recorder.record("starved", ms=_ms(late))
+            self._recorder.record("starved", ms=_ms(late), starved_ms=_ms(min(late, starved)))
 
     def _watch(self) -> None:
         tell_at = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,25 @@ class Window:
     start: Event
     acted: tuple[Event, ...]
     stop: Event | None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Between `begin` and `end` (ns) threads waited for a CPU: nanoseconds for each process, None for all of them."""
+
+    begin: int
+    end: int
+    waited: Mapping[str, int] | None
+
+    def of(self, sources: Collection[str]) -> int:
+        """What these processes waited together, in nanoseconds; without a name all do."""
+        if self.waited is None:
+            return self.end - self.begin
+        return sum(
+            waited
+            for name, waited in self.waited.items()
+            if not sources or name in sources or name.rpartition("-")[0] in sources
+        )
 
 
 class History:
@@ -133,6 +152,21 @@ class History:
     def changed(self) -> dict[str, int]:
         """When each process last became ready or ended: what it ran before that it does not run now."""
         return {event.source: event.at for event in self.kind("ready", "exit", "shutdown")}
+
+    @cached_property
+    def waits(self) -> tuple[Wait, ...]:
+        """When threads waited for a CPU, in the order of their begin."""
+        late = [Wait(int(e.at - e.data["ms"] * 1e6), e.at, None) for e in self.kind("machine-late")]
+        told = [
+            Wait(int(e.data["since"]), e.at, {name: int(ms * 1e6) for name, ms in e.data["ms"].items()})
+            for e in self.kind("waited")
+        ]
+        return tuple(sorted([*late, *told], key=lambda wait: wait.begin))
+
+    @cached_property
+    def longest_wait(self) -> int:
+        """The length of the longest of `waits` in nanoseconds."""
+        return max((wait.end - wait.begin for wait in self.waits), default=0)
 
     @cached_property
     def drained(self) -> Event | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from brownout.plan.duration import Duration, seconds
 from brownout.plan.near import known
+from brownout.plan.trigger import Trigger
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Http:
 class Load:
     """An operation at intended times: open-loop, so a slow subject does not slow its clients down.
 
-    `every` seconds from `begin`; it ends after `count` operations or after `lasting` seconds, whichever is given.
+    `every` seconds from `begin`, which counts from the beginning of all loads or, with `when`, from that event; it ends
+    after `count` operations or after `lasting` seconds, whichever is given.
     `spread` "even" keeps the distance, "poisson" draws it with `every` as its mean.
     """
 
@@ -52,6 +54,7 @@ class Load:
     lasting: float | None = None
     begin: float = 0.0
     spread: str = "even"
+    when: Trigger | None = None
 
     def __post_init__(self) -> None:
         if self.every <= 0:
@@ -60,6 +63,12 @@ class Load:
             raise ValueError(f"{self.operation}: `count` is at least 1")
         if self.spread not in ("even", "poisson"):
             raise ValueError(f'{self.operation}: `spread` is "even" or "poisson", not {self.spread!r}')
+
+    def on(self, trigger: Trigger) -> Load:
+        """The same, begun by an event: its times count from there. ValueError for a time, which is `begin`'s."""
+        if trigger.kind is None:
+            raise ValueError(f"{self.operation} begins on an event, such as event('ok', 'client'), not at a time")
+        return replace(self, when=trigger)
 
     def until(self, lasting: Duration) -> Load:
         """The same with an end, when it has none."""

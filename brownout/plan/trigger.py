@@ -77,7 +77,7 @@ def at(time: Duration) -> Trigger:
 
 
 def after(time: Duration) -> Trigger:
-    """Some time after the fault began: how long it lasts."""
+    """How long a fault lasts: some time after it was first seen to act."""
     return Trigger(delay=seconds(time))
 
 

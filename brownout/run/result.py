@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ class Result:
     history: History
     folder: Path
     seconds: float
-    earlier: tuple[Result, ...] = field(default=())  # attempts that the machine made worthless
+    earlier: tuple[Result, ...] = field(default=())  # attempts that a busy machine made worthless
+    services: Mapping[str, object] = field(default_factory=dict)  # what ran beside the subject in this attempt
 
     @property
     def validity(self) -> Validity:
@@ -29,9 +31,15 @@ class Result:
         return merge(verdict.validity for verdict in self.verdicts)
 
     @property
-    def stalled(self) -> bool:
-        """Whether the machine stalled."""
-        return bool(self.history.kind("machine-stalled"))
+    def busy(self) -> bool:
+        """Whether it is unknown, and only because the machine was busy."""
+        unknown = [verdict for verdict in self.verdicts if verdict.validity == "unknown"]
+        return self.validity == "unknown" and bool(unknown) and all(verdict.busy_ms > 0 for verdict in unknown)
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+        return 1 + len(self.earlier)
 
     def summary(self) -> dict[str, Any]:
         """As `results.json` has it."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from brownout.run import store
 from brownout.run.nemesis import Nemesis
 from brownout.run.result import Result
 from brownout.run.settled import Settled
-from brownout.run.watch import Repeated, Starvation, stall_watch
+from brownout.run.turns import Turns, measures_soon
+from brownout.run.watch import BusyWatch, Repeated
 from brownout.subject.application import Application
 from brownout.subject.ladder import Rung
 from brownout.subject.subject import Subject
@@ -37,6 +38,8 @@ SAMPLE = 0.2
 READ = 0.25
 ANSWERS_WITHIN = 30.0
 AGAIN_WITHIN = 10.0
+ATTEMPTS = 3
+LONGEST = 4  # times a bound, in wall time: however busy the machine is, a trial ends
 MakeWire = Callable[[int, Callable[[str, dict[str, Any]], None], Path], AnyWire]
 
 
@@ -51,14 +54,20 @@ class Setting:
     rung: Rung
     make_wire: MakeWire
     phase: Callable[[str], None] = lambda _: None  # told of each phase as it begins
+    #: What runs beside the subject, made and started anew for each attempt.
+    services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
 
 
 def run(plan: Plan, setting: Setting) -> Result:
-    """Run a plan, once more when it is unknown and the machine stalled. Both attempts are kept."""
-    result = Trial(plan, setting).run()
-    if result.validity == "unknown" and result.stalled:
-        return replace(Trial(plan, setting).run(), earlier=(result,))
-    return result
+    """Run a plan; again, alone, while it is unknown because the machine was busy. At most ATTEMPTS, all are kept."""
+    turns, earlier = Turns(setting.store.root / ".turns"), list[Result]()
+    while True:
+        setting.phase("wait for a turn")
+        with turns.taken(alone=bool(earlier) or measures_soon(plan)):
+            result = Trial(plan, setting).run()
+        if not result.busy or len(earlier) + 1 == ATTEMPTS:
+            return replace(result, earlier=tuple(earlier))
+        earlier.append(result)
 
 
 class Trial:
@@ -71,10 +80,12 @@ class Trial:
         self._recorders: dict[str, Recorder] = {}
         self._tail = Tail(self._path)
         self._settled = Settled(by_effect=setting.application.effects is not None)
-        self._starvation = Starvation(self._recorder("run"))
         self._listener: Callable[[Iterable[Event]], None] = lambda _: None
         self._act: Callable[[], None] = lambda: None
         self._missed: list[str] = []
+        self._pids: Callable[[], Mapping[str, Iterable[int]]] = dict
+        self._busy = BusyWatch(self._recorder("run"), lambda: self._pids())
+        self.services: dict[str, object] = {}
         self._ends: list[Callable[[], None]] = []  # of the subject's parts; each may be called twice
 
     def run(self) -> Result:
@@ -97,7 +108,8 @@ class Trial:
         verdicts = judge_all(history, self._promises()) + tuple(
             Verdict("unknown", "the schedule", why=missed) for missed in self._missed
         )
-        result = Result(self.setting.scenario, self.plan, verdicts, history, self.folder, time.monotonic() - begin)
+        spent = time.monotonic() - begin
+        result = Result(self.setting.scenario, self.plan, verdicts, history, self.folder, spent, services=self.services)
         store.write(self.folder / "results.json", result.summary())
         return result
 
@@ -119,6 +131,7 @@ class Trial:
         (self.folder / "plan.json").write_text(plan.to_json() + "\n")
         (self.folder / "files").mkdir()
         self._phase("launch")
+        self.services = {name: stack.enter_context(make()) for name, make in setting.services.items()}
         wire_seed = stream(plan.seed, "wire").getrandbits(63)
         wire = setting.make_wire(wire_seed, self._on_wire, self.folder / "log" / "wire.log")
         stack.callback(wire.close)
@@ -130,10 +143,14 @@ class Trial:
             root=setting.root,
             files=self.folder / "files",
             history=self._path,
+            services={name: str(service) for name, service in self.services.items()},
         )
         stack.callback(subject.stop)
         self._ends.append(subject.stop)
-        subject.start(setting.rung)
+        self._pids = subject.pids
+        self._busy.thread.start()
+        stack.callback(self._busy.thread.stop)
+        subject.start(setting.rung, self._busy.clock)
         parts = {"redis": f"{subject.broker.rung} {subject.broker.version}", "wire": wire.kind}
         store.write(self.folder / "env.json", store.environment(**parts))
 
@@ -150,12 +167,24 @@ class Trial:
 
         self._phase("load")
         nemesis = Nemesis(plan.injections, subject, self._recorder("nemesis"))
-        self._listener, self._act = nemesis.see, nemesis.act
         generator = Generator(plan.load, plan.seed, clients.call)
+
+        def listen(events: Iterable[Event]) -> None:
+            nemesis.see(events)
+            generator.see(events)
+
+        self._listener, self._act = listen, nemesis.act
         stack.callback(generator.stop)
         self._ends.append(generator.abandon)
         generator.start()
-        self._pump(lambda: generator.sent and not nemesis.timed, within=None)
+        self._pump(
+            lambda: (
+                generator.sent
+                and not nemesis.timed
+                and not (generator.waiting and (self._settled.waiting or not generator.done))
+            ),
+            within=None,
+        )
         # An event may still come while anything is under way; when nothing is, it never will.
         self._pump(
             lambda: not nemesis.pending and not (nemesis.waiting and (self._settled.waiting or not generator.done)),
@@ -164,7 +193,7 @@ class Trial:
         self._phase("heal")
         self._act = lambda: None  # what struck from here on would never heal
         nemesis.heal()
-        self._missed = nemesis.missed
+        self._missed = [*generator.missed, *nemesis.missed]
         self._pump(lambda: generator.done, within=ANSWERS_WITHIN)
         self._pump(subject.api_ready, within=AGAIN_WITHIN)  # a killed one is started again, and that takes a while
         clients.probe(plan)
@@ -183,8 +212,7 @@ class Trial:
                 clients.read(key, task)
 
         sample()
-        watches = [stall_watch(self._recorder("run")), Repeated("broker probe", sample, SAMPLE)]
-        return [*watches, Repeated("status reader", read, READ)]
+        return [Repeated("broker probe", sample, SAMPLE), Repeated("status reader", read, READ)]
 
     def _poll(self, subject: Subject, read_effects: Callable[[], Iterable[Event]]) -> None:
         for event in read_effects():
@@ -192,17 +220,19 @@ class Trial:
         subject.exits(_Recorders(self._recorder))
         events = self._tail.poll()
         self._settled.see(events)
-        self._starvation.see(events)
         self._listener(events)
 
     def _pump(self, until: Callable[[], bool], within: float | None) -> bool:
-        deadline = None if within is None else time.monotonic() + within
+        """Look and act until a condition is true. `within` leaves out the time in which processes waited for a CPU."""
+        fair, wall = self._busy.clock(), time.monotonic()
         while True:
             self._look()
             self._act()
             if until():
                 return True
-            if deadline is not None and time.monotonic() > deadline:
+            if within is not None and self._busy.clock() - fair > within:
+                return False
+            if within is not None and time.monotonic() - wall > LONGEST * within:
                 return False
             time.sleep(PUMP)
 
@@ -219,19 +249,25 @@ class Trial:
             if not self._quiet():
                 quiet_since = None
                 return False
-            quiet_since = quiet_since or time.monotonic()
+            quiet_since = quiet_since or self._busy.clock()
             patience = recovery + 5 * SAMPLE if self._settled.waiting else 2 * SAMPLE
-            if time.monotonic() - quiet_since <= patience:
+            if self._busy.clock() - quiet_since <= patience:
                 return False
             self._sample = self._probe(subject)  # beat may have sent something in this very moment
             quiet_since = None
             return self._quiet()
 
+        begun, waited = time.monotonic(), self._busy.waited
         ended = self._pump(over, within=self.plan.drain)
+        spent: dict[str, Any] = {
+            "seconds": time.monotonic() - begun,
+            "busy": self._busy.waited - waited,
+            "limit": self.plan.drain,
+        }
         if not ended:
             self._probe(subject)
         left = ", ".join(sorted(self._settled.waiting)[:8])
-        self._recorder("run").record("drained", ok=ended, left=left)
+        self._recorder("run").record("drained", ok=ended, left=left, **spent)
         for task, key in self._settled.accepted.items():  # what is read from here on is the last word
             clients.read(key, task)
         self._look()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from brownout.history.event import Event
+from brownout.history.event import now
 from brownout.history.recorder import Recorder
+from brownout.subject.run_delay import RunDelay
 
-TICK = 0.02
-STALL = 1.0  # s; everything that a scenario measures in time is several times coarser
-DEBT = 0.5  # s of lateness, all together
-FORGIVEN = 0.05  # of the time that passes: a machine that is late for so much of it is not busy
-LATE = 0.03  # s; what is measured in milliseconds meanwhile tells of this machine, not of the subject
+TICK = 0.02  # s between two sleeps whose lateness is measured
+LATE = 0.03  # s; a sleep that ends so late is told
+EVERY = 0.1  # s between two looks at run delays
+LEAST = 1.0  # ms; what was waited in one look and is less is not told
+NS = 1_000_000_000
 
 
 class Repeated:
@@ -45,51 +46,46 @@ class Repeated:
             raise self._wrong
 
 
-class Lateness:
-    """What a thread that only sleeps tells of the machine, from how late it comes back each time (seconds)."""
+class BusyWatch:
+    """Records how long the processes of a trial waited for a CPU, and keeps a clock that leaves this time out.
 
-    def __init__(self) -> None:
-        self.debt = 0.0
-
-    def kind(self, late: float, slept: float) -> str:
-        """The event that this is worth, or "". Much of a little is as bad as one long one: it adds up, and fades."""
-        self.debt = max(0.0, self.debt - FORGIVEN * slept) + max(0.0, late)
-        if late > STALL or self.debt > DEBT:
-            self.debt = 0.0
-            return "machine-stalled"
-        return "machine-late" if late > LATE else ""
-
-
-class Starvation:
-    """Record `machine-stalled` when an event loop of the subject waits for a CPU (`starved`) again and again."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._lateness: defaultdict[str, Lateness] = defaultdict(Lateness)
-        self._last: dict[str, int] = {}  # ns
-
-    def see(self, events: Iterable[Event]) -> None:
-        """Those that came since the last time."""
-        for event in events:
-            if event.kind == "starved":
-                since = (event.at - self._last.get(event.source, event.at)) / 1e9
-                self._last[event.source] = event.at
-                if self._lateness[event.source].kind(event.data["ms"] / 1000, since) == "machine-stalled":
-                    self._recorder.record("machine-stalled", ms=event.data["ms"], loop=event.source)
-
-
-def stall_watch(recorder: Recorder) -> Repeated:
-    """Record `machine-stalled` when this thread comes back a second late, or a little late all the time.
-
-    A single time that is short, but long for one request, is recorded as `machine-late`.
+    `processes` gives the pids of each process of the subject by its name. Two witnesses: run delays from the kernel
+    (`waited`, every EVERY seconds), and how late a thread that only sleeps comes back (`machine-late`).
     """
-    last, lateness = time.monotonic(), Lateness()
 
-    def look() -> None:
-        nonlocal last
-        slept = time.monotonic() - last
-        if kind := lateness.kind(slept - TICK, slept):
-            recorder.record(kind, ms=round((slept - TICK) * 1000))
-        last = time.monotonic()
+    def __init__(self, recorder: Recorder, processes: Callable[[], Mapping[str, Iterable[int]]]) -> None:
+        self._recorder, self._processes = recorder, processes
+        self._delay = RunDelay()
+        self._slept_at = time.monotonic()
+        self._looked_at = now()
+        self._waited = 0  # ns, all together
+        self.thread = Repeated("busy watch", self.look, TICK)
 
-    return Repeated("stall watch", look, TICK)
+    def clock(self) -> float:
+        """Seconds of the monotonic clock without those in which the trial's processes waited for a CPU."""
+        return time.monotonic() - self._waited / NS
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the clock has left out so far."""
+        return self._waited / NS
+
+    def look(self) -> None:
+        """Called every TICK seconds, if the machine can."""
+        late = time.monotonic() - self._slept_at - TICK
+        if late > LATE:
+            self._recorder.record("machine-late", ms=round(late * 1000))
+        begin, at = self._looked_at, now()
+        if at - begin >= EVERY * NS or late > LATE:
+            self._looked_at = at
+            names = {pid: name for name, pids in self._processes().items() for pid in pids}
+            told: dict[str, int] = {}
+            for pid, waited in self._delay.take([*names, os.getpid()]).items():
+                name = names.get(pid, "harness")
+                told[name] = told.get(name, 0) + waited
+            slept_too_long = int(late * NS) if late > LATE else 0
+            self._waited += min(at - begin, sum(told.values()) + slept_too_long)
+            ms = {name: round(waited / 1e6, 1) for name, waited in told.items() if waited >= LEAST * 1e6}
+            if ms:
+                self._recorder.record("waited", at=at, since=begin, ms=ms)
+        self._slept_at = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -47,9 +48,16 @@ class Application:
     steps_down: tuple[int, ...] = ()
 
     def environment(self, **places: object) -> dict[str, str]:
-        """`env` with its places filled in; KeyError when it names a place that there is not."""
-        return {name: value.format_map({key: str(place) for key, place in places.items()})
-                for name, value in self.env.items()}  # fmt: skip
+        """`env` with its places filled in; other braces stay as they are."""
+        return filled(self.env, {name: str(place) for name, place in places.items()})
+
+
+def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
+    """The environment with each `{name}` of a place replaced; every other brace, such as those of JSON, stays."""
+    if not places:
+        return dict(env)
+    known = re.compile("|".join(re.escape(f"{{{name}}}") for name in places))
+    return {name: known.sub(lambda found: places[found[0][1:-1]], value) for name, value in env.items()}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from brownout.history.recorder import Recorder
 from brownout.history.tail import Tail
 from brownout.plan.topology import Topology
 from brownout.subject import ladder
-from brownout.subject.application import Application
+from brownout.subject.application import Application, filled
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
+from brownout.subject.run_delay import family
 from brownout.subject.supervisor import Supervisor, supervise
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
@@ -29,8 +31,17 @@ class Subject:
     """Start it, break it, stop it. `files` is the directory that is the application's own."""
 
     def __init__(
-        self, application: Application, topology: Topology, wire: AnyWire, *, root: Path, files: Path, history: Path
+        self,
+        application: Application,
+        topology: Topology,
+        wire: AnyWire,
+        *,
+        root: Path,
+        files: Path,
+        history: Path,
+        services: Mapping[str, str] | None = None,
     ) -> None:
+        self._services = dict(services or {})
         self.application, self.topology, self.wire = application, topology, wire
         self.root, self.files, self.history = root, files, history
         self.broker: RedisServer
@@ -41,8 +52,11 @@ class Subject:
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
 
-    def start(self, rung: ladder.Rung) -> None:
-        """Start everything and return when there is evidence that it works. Raises NeverHappened, OSError."""
+    def start(self, rung: ladder.Rung, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start everything and return when there is evidence that it works. Raises NeverHappened, OSError.
+
+        `clock` (seconds) measures how long that may take.
+        """
         log = self.history.parent / "log"
         server = ladder.server(rung, persistence=self.topology.persistent, log=log / "redis.log")
         self.broker = self._stack.enter_context(server)
@@ -52,7 +66,7 @@ class Subject:
         self._edge("client->broker", self.broker.port)
         for name in self.topology.processes:
             self._launch(name, log / f"{name}.log")
-        self.wait_ready(READY_WITHIN)
+        self.wait_ready(READY_WITHIN, clock)
 
     def _edge(self, name: str, port: int) -> AnyEdge:
         edge = self.wire.edge(name, f"127.0.0.1:{port}")
@@ -62,7 +76,10 @@ class Subject:
     def _launch(self, name: str, log: Path) -> None:
         broker, backend = (self._edge(f"{name}->{end}", self.broker.port) for end in ("broker", "backend"))
         own = self.application.environment(
-            broker=f"redis://{broker.address}/0", backend=f"redis://{backend.address}/1", files=self.files
+            broker=f"redis://{broker.address}/0",
+            backend=f"redis://{backend.address}/1",
+            files=self.files,
+            **self._services,
         )
         tap = {
             "BROWNOUT_HISTORY": str(self.history),
@@ -70,7 +87,7 @@ class Subject:
             "BROWNOUT_APP": self.application.api or "",
             "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
         }
-        env = {**own, **self.topology.env, **tap}
+        env = {**own, **filled(self.topology.env, self._services), **tap}
         workers = name.startswith("worker-")
         self.supervisors[name] = supervise(
             name,
@@ -121,7 +138,7 @@ class Subject:
 
     # --- what the trial asks
 
-    def wait_ready(self, within: float) -> None:
+    def wait_ready(self, within: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Wait until every worker consumes and the API says that it is ready."""
         tail, ready = Tail(self.history), set[str]()
         workers = {name for name in self.topology.processes if name.startswith("worker-")}
@@ -131,7 +148,7 @@ class Subject:
             ready.update(event.source for event in tail.poll() if event.kind == "ready")
             return workers <= ready and self._consumers() >= len(workers) and self.api_ready()
 
-        eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails)
+        eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
 
     def _consumers(self) -> int:
         with self.broker.client() as client:
@@ -146,6 +163,12 @@ class Subject:
             return self._http.get(url).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
+
+    def pids(self) -> dict[str, list[int]]:
+        """The pids of each process of the subject that can be known, with everything that it started."""
+        found = {name: family(each.current.pid) for name, each in list(self.supervisors.items())}
+        broker = getattr(self, "broker", None)
+        return found | ({"broker": [broker.pid]} if broker and broker.pid else {})
 
     def check(self) -> None:
         """Raise RuntimeError when a process was given up by its supervisor."""

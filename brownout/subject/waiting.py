@@ -19,16 +19,17 @@ def eventually(
     what: str,
     evidence: Callable[[], str] | None = None,
     ignoring: type[Exception] | tuple[type[Exception], ...] = (),
+    clock: Callable[[], float] = time.monotonic,
 ) -> T:
     """Return the first truthy value of `condition`.
 
-    `within` and `every` are seconds. `ignoring` names exceptions that only mean "not yet"; others pass through.
-    The condition is always tried once more after the deadline, so a machine that stalled here proves nothing.
+    `within` (by `clock`) and `every` are seconds. `ignoring` names exceptions that only mean "not yet"; others pass
+    through. The condition is always tried once more after the deadline, so a machine that stalled here proves nothing.
     Raises NeverHappened.
     """
-    deadline = time.monotonic() + within
+    deadline = clock() + within
     while True:
-        last_try = time.monotonic() >= deadline
+        last_try = clock() >= deadline
         seen = ""
         try:
             if value := condition():
@@ -38,4 +39,4 @@ def eventually(
         if last_try:
             shown = [seen, evidence() if evidence else ""]
             raise NeverHappened("\n".join([f"not within {within:g} s: {what}", *filter(None, shown)]))
-        time.sleep(max(0.0, min(every, deadline - time.monotonic())))
+        time.sleep(max(0.0, min(every, deadline - clock())))

@@ -4,51 +4,89 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from brownout.history.event import now
+from brownout.history.event import Event, now
 from brownout.plan.operation import Http, Load, Submit
 from brownout.plan.seed import stream
+from brownout.plan.trigger import Count
 
 THREADS = 64
+TICK = 0.02  # s between two looks of a load that waits for its event
 NS = 1_000_000_000
 Call = Callable[[Submit | Http, str, int, int], None]  # operation, key, number, intended time
 Job = tuple[Submit | Http, str, int, int]
 
 
+@dataclass
+class _Clock:
+    """One load on its way: a thread hands its operations out, from its event on when it has one."""
+
+    number: int
+    load: Load
+    thread: threading.Thread = field(init=False)
+    begin: int = 0  # ns; 0 while its event has not come
+    begun: threading.Event = field(default_factory=threading.Event)
+    count: Count | None = None
+
+
 class Generator:
-    """Open-loop: a thread hands operations out by the clock, others carry them out.
+    """Open-loop: threads hand operations out by the clock, one thread for each load, and others carry them out.
 
     When more than `THREADS` of them hang, the next ones begin late; `intended` tells, so latency is not hidden. The
     threads are daemons: a run that is interrupted does not wait for what a client still waits for.
     """
 
     def __init__(self, loads: Iterable[Load], seed: int, call: Call) -> None:
-        self._call, self._stop = call, threading.Event()
+        self._call, self._stop, self._seed = call, threading.Event(), seed
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._change = threading.Condition()
         self._open = self._threads = 0
         self._abandoned = False
         self._wrong: Exception | None = None
-        schedule: list[tuple[float, int, Load]] = []
-        for number, load in enumerate(loads):
-            chance = stream(seed, "load", number)
-            schedule += [(time, number, load) for time in load.times(chance)]
-        self._schedule = sorted(schedule, key=lambda entry: entry[:2])
-        self._clock = threading.Thread(target=self._run, name="generator", daemon=True)
+        self._clocks = [_Clock(number, load) for number, load in enumerate(loads)]
+        for clock in self._clocks:
+            clock.count = Count(clock.load.when) if clock.load.when else None
+            clock.thread = threading.Thread(target=self._run, args=(clock,), name="generator", daemon=True)
 
     def start(self) -> None:
-        """Begin; the load's time counts from now."""
-        self._clock.start()
+        """Begin; the time of a load without an event counts from now."""
+        begin = now()
+        for clock in self._clocks:
+            if clock.count is None:
+                clock.begin = begin
+                clock.begun.set()
+            clock.thread.start()
+
+    def see(self, events: Iterable[Event]) -> None:
+        """Events that happened, for the loads that begin on one."""
+        waiting = [clock for clock in self._clocks if clock.count and not clock.begun.is_set()]
+        for event in events if waiting else ():
+            for clock in waiting:
+                if clock.count and clock.count.see(event):
+                    clock.begin = event.at + int(clock.count.trigger.delay * NS)
+                    clock.begun.set()
 
     @property
     def sent(self) -> bool:
-        """Whether every operation was begun."""
-        return not self._clock.is_alive()
+        """Whether every operation was begun, but those of loads whose event has not come."""
+        return not any(clock.thread.is_alive() for clock in self._clocks if clock.begun.is_set())
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a load waits for its event."""
+        return not all(clock.begun.is_set() for clock in self._clocks)
+
+    @property
+    def missed(self) -> list[str]:
+        """One sentence for each load that never began."""
+        return [f"{clock.load.operation} never began: {clock.count}" for clock in self._clocks
+                if not clock.begun.is_set()]  # fmt: skip
 
     @property
     def done(self) -> bool:
-        """Whether every operation was begun and came back."""
+        """Whether every operation was begun and came back, but those of loads whose event has not come."""
         return self.sent and not self._open
 
     def stop(self) -> None:
@@ -66,23 +104,24 @@ class Generator:
 
     def _end(self) -> None:
         self._stop.set()
-        if self._clock.ident is not None:
-            self._clock.join()
+        for clock in self._clocks:
+            if clock.thread.ident is not None:
+                clock.thread.join()
         with self._change:
             for _ in range(self._threads):
                 self._jobs.put(None)  # behind the jobs that wait: they are carried out
             self._threads = 0
 
-    def _run(self) -> None:
-        begin, count = now(), dict.fromkeys((number for _, number, _ in self._schedule), 0)
-        for time, number, load in self._schedule:
-            intended = begin + int(time * NS)
+    def _run(self, clock: _Clock) -> None:
+        while not clock.begun.wait(TICK):
+            if self._stop.is_set():
+                return
+        for n, time in enumerate(clock.load.times(stream(self._seed, "load", clock.number)), 1):
+            intended = clock.begin + int(time * NS)
             if self._stop.wait(max(0.0, (intended - now()) / NS)):
                 return
-            count[number] += 1
-            n = count[number]
-            key = f"op-{number}-{n}" if number else f"op-{n}"
-            self._hand_out((load.operation, key, n, intended))
+            key = f"op-{clock.number}-{n}" if clock.number else f"op-{n}"
+            self._hand_out((clock.load.operation, key, n, intended))
 
     def _hand_out(self, job: Job) -> None:
         with self._change:

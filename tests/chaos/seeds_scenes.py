@@ -1,6 +1,6 @@
 """Each mistake of the documents as a scene: load, fault, promises, and the anomalies that the wrong variant shows."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from brownout import (
@@ -24,7 +24,7 @@ from brownout import (
     nothing_raised,
     nothing_stuck,
     post,
-    started,
+    received,
     status_monotone,
     status_truthful,
     stop,
@@ -63,11 +63,11 @@ class Scene:
     service: bool = False
 
 
-def requests(mistake: str, every: str, count: int, begin: float = 0) -> Load:
+def requests(mistake: str, every: str, count: int) -> Load:
     """The catalogue's request, again and again."""
     request = CATALOGUE[mistake].request
     json: Any = None if request.json is None else dict(request.json)
-    return replace(post(request.path, every=every, count=count, json=json), begin=begin)
+    return post(request.path, every=every, count=count, json=json)
 
 
 def answered(nth: int, path: str = "/process") -> Trigger:
@@ -101,11 +101,11 @@ SCENES = {
     ),
     "not_monitoring": Scene(
         frozenset({"backlog"}),
-        # The first request has time to import kombu's transport. The limit (BACKLOG_LIMIT) is 5, and all requests that
-        # look at the same moment pass it together: they do not do so by the dozen.
-        (requests("not_monitoring", "50ms", 1), requests("not_monitoring", "50ms", 24, begin=1.0)),
+        # The first request imports kombu's transport. The limit (BACKLOG_LIMIT) is 5, and all requests that look at the
+        # same moment pass it together: once the transport is there they do not do so by the dozen.
+        (requests("not_monitoring", "50ms", 1), requests("not_monitoring", "50ms", 24).on(answered(1))),
         {"backlog": backlog_within(14), "misanswered": answers({200, 503})},
-        stop(), "worker-1", answered(1), after("2500ms"),  # the last request is answered by then
+        stop(), "worker-1", answered(1),  # until every request was sent
     ),
     "ignoring_results": Scene(
         frozenset({"stuck"}),
@@ -119,9 +119,9 @@ SCENES = {
     ),
     "acks_early": Scene(
         frozenset({"lost"}),
-        (requests("acks_early", "250ms", 4),),
-        # A moment after the start, which is when the main process has sent the early ack.
-        {}, kill(), "worker-1", started(delay="150ms"),
+        (requests("acks_early", "100ms", 4),),
+        # A worker that fetches one message at a time takes the second when it has sent the first one's early ack.
+        {}, kill(), "worker-1", received(2),
     ),
     "short_visibility": Scene(
         frozenset({"duplicate"}),

@@ -30,6 +30,9 @@ class Service:
         self.url = f"http://127.0.0.1:{self._server.server_port}/deliveries"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
+    def __str__(self) -> str:
+        return self.url
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -12,6 +12,7 @@ from brownout import (
     blackhole,
     cut,
     disconnect,
+    event,
     flap,
     flush,
     freeze,
@@ -103,8 +104,9 @@ def half_open_publishers(lab: Lab) -> None:
     """First the relay gets work, and with it a connection; then it and the API lose theirs without being told."""
     lab.load(post("/process-data", json={"n": "{n}"}, every="250ms", count=24))
     lab.inject(refuse(), on="api->broker", when=started(), heal=after("1s"))
-    lab.inject(half_open(), on="api->broker", when=at("4s"), heal=after("16s"))
-    lab.inject(half_open(), on="relay->broker", when=at("4s"), heal=after("16s"))
+    relay_publishes = event("connected", "wire", edge="relay->broker", delay="1s")
+    lab.inject(half_open(), on="api->broker", when=relay_publishes, heal=after("16s"))
+    lab.inject(half_open(), on="relay->broker", when=relay_publishes, heal=after("16s"))
 
 
 def test_dead_links_do_not_stop_publishing(lab: Lab) -> None:

@@ -1,6 +1,6 @@
 """Retries against a service that fails, across the deaths of those who try."""
 
-from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -13,15 +13,10 @@ from tests.chaos.service import Service
 pytestmark = pytest.mark.chaos
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with Service(failures=2) as service:
-        yield service
-
-
-def test_retries_survive_their_worker(lab: Lab, service: Service) -> None:
+def test_retries_survive_their_worker(lab: Lab) -> None:
     """The worker dies after a failed attempt: the count goes on with Celery's backoff, with one key."""
-    lab.topology(env={"SYSTEM_SERVICE_URL": service.url})
+    lab.services(service=partial(Service, failures=2))
+    lab.topology(env={"SYSTEM_SERVICE_URL": "{service}"})
     lab.workers(2)
     lab.load(post("/deliver", json={"n": "{n}"}, every="150ms", count=6))
     lab.inject(kill(), on="worker-1", when=on("retry", "worker-1", nth=2))
@@ -30,5 +25,6 @@ def test_retries_survive_their_worker(lab: Lab, service: Service) -> None:
     outcome = lab.run()
     outcome.must_hold()
     tasks = {event.task for event in outcome.result.history.kind("ok")}
+    service = outcome.services["service"]
     assert set(service.calls) == tasks
     assert all(len(calls) >= 3 for calls in service.calls.values())

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -20,17 +20,11 @@ def module(mistake: Mistake, variant: str) -> str:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    with Service(failures=1) as service:
-        yield service
-
-
-@pytest.fixture
-def application(mistake: Mistake, variant: str, request: pytest.FixtureRequest) -> Application:
+def application(mistake: Mistake, variant: str) -> Application:
     name = module(mistake, variant)
     urls = {"BROKER_URL": "{broker}", "RESULT_URL": "{backend}", "EFFECTS_FILE": "{files}/effects.ndjson"}
     if SCENES[mistake.name].service:
-        urls["SERVICE_URL"] = request.getfixturevalue("service").url
+        urls["SERVICE_URL"] = "{service}"
     reads = mistake.read.path.replace("{key}", "{task}") if mistake.read and "{key}" in mistake.read.path else None
     return Application(
         celery=f"{name}:celery" if mistake.worker else None,
@@ -58,12 +52,12 @@ def test_the_table_is_complete() -> None:
 
 @pytest.mark.parametrize("variant", ["wrong", "mended"])
 @pytest.mark.parametrize("mistake", CATALOGUE.values(), ids=CATALOGUE.keys())
-def test_seeds(
-    lab: Lab, application: Application, mistake: Mistake, variant: str, request: pytest.FixtureRequest
-) -> None:
+def test_seeds(lab: Lab, application: Application, mistake: Mistake, variant: str) -> None:
     """Load, fault and promises are those of both variants: the wrong one shows its anomalies, the mended one none."""
     scene: Scene = SCENES[mistake.name]
     shown = scene.shows if variant == "wrong" else frozenset()
+    if scene.service:
+        lab.services(service=partial(Service, failures=1))
     lab.load(*scene.load)
     if scene.fault and scene.when:
         target = results_of(application) if scene.target == "results" else scene.target
@@ -78,4 +72,4 @@ def test_seeds(
     assert {anomaly.kind for anomaly in anomalies} == shown
     assert all(anomaly.witness for anomaly in anomalies)
     if scene.service:
-        assert [first for first, *_ in request.getfixturevalue("service").calls.values()] == [503]
+        assert [first for first, *_ in outcome.services["service"].calls.values()] == [503]

@@ -4,13 +4,13 @@ The promises are those of the other scenarios; here one of them must break, with
 """
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from brownout import (
     Application,
     Lab,
-    after,
     at_least_once,
     attempts_within,
     effectively_once,
@@ -72,8 +72,9 @@ def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
     lab.topology(env={"SYSTEM_PACE": "0.2"})  # a second each, so that it stands still in the middle of one
     lab.workers(2)
     lab.load(post("/process-data", json={"n": "{n}"}, every="80ms", count=6))
-    pause = after(settings().visibility_timeout + settings().mutex_expire + 3)
-    lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2), heal=pause)
+    again = event("ended", "worker-2", redelivered=True, name="system.process_data")
+    lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2), heal=again)
+    lab.drain("60s")
     lab.promise(must_show("duplicate", under=effectively_once()))
     lab.run().must_hold()
 
@@ -96,10 +97,10 @@ def test_without_socket_timeouts_silence_stops_all_publishing(lab: Lab) -> None:
 
 @taken_out(celery="tests.chaos.without.retry_limit")
 def test_without_the_retry_limit_a_service_that_stays_down_is_called_for_ever(lab: Lab) -> None:
-    with Service(failures=1_000) as service:
-        lab.topology(env={"SYSTEM_SERVICE_URL": service.url})
-        lab.load(post("/deliver", json={"n": "{n}"}, every="100ms", count=2))
-        lab.inject(kill(), on="worker-1", when=started(nth=2))
-        lab.drain("16s")
-        lab.promise(must_show("overtried", under=attempts_within(settings().max_retries)))
-        lab.run().must_hold()
+    lab.services(service=partial(Service, failures=1_000))
+    lab.topology(env={"SYSTEM_SERVICE_URL": "{service}"})
+    lab.load(post("/deliver", json={"n": "{n}"}, every="100ms", count=2))
+    lab.inject(kill(), on="worker-1", when=started(nth=2))
+    lab.drain("16s")
+    lab.promise(must_show("overtried", under=attempts_within(settings().max_retries)))
+    lab.run().must_hold()

@@ -115,6 +115,6 @@ def test_a_drain_says_what_is_left() -> None:
     story = looked(accepted(), t1="unacked")
     story.say(700, "run", "drained", ok=False, left={"unacked": 1})
     (anomaly,) = judge(story.history, p.drained()).anomalies
-    assert anomaly.sentence == "The drain ended with work left over: 1 in unacked."
+    assert anomaly.sentence == "Work was left over when the drain ended: 1 in unacked."
     (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
     assert stuck.sentence == "Operation op-1 was still in unacked when the drain had ended."

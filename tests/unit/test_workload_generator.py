@@ -1,11 +1,15 @@
 """Loads are carried out in the open loop: a slow subject does not slow its clients."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from brownout.history.event import Event, now
 from brownout.plan.operation import get, post
+from brownout.plan.trigger import event
+from brownout.subject.waiting import eventually
 from brownout.workload.generator import THREADS, Generator
 
 WITHIN = 10.0
@@ -17,7 +21,7 @@ def test_every_operation_is_sent_once_with_a_key_of_its_own() -> None:
         [get("/a", every="1ms", count=5), post("/b", every="1ms", count=3)], 7, lambda *job: seen.append(job)
     )
     generator.start()
-    generator._clock.join(WITHIN)
+    eventually(lambda: generator.sent, within=WITHIN, what="everything was begun")
     generator.stop()
     assert generator.done
     assert sorted(key for _, key, _, _ in seen) == sorted(
@@ -51,7 +55,7 @@ def test_an_abandoned_one_waits_for_nothing_even_when_something_comes_back() -> 
 
     generator = Generator([get("/", every="1ms", count=3)], 7, call)
     generator.start()
-    generator._clock.join(WITHIN)
+    eventually(lambda: generator.sent, within=WITHIN, what="everything was begun")
     assert not generator.done
     generator.abandon()
     first.set()
@@ -64,7 +68,7 @@ def test_a_mistake_of_the_harness_is_raised() -> None:
 
     generator = Generator([get("/", every="1ms", count=2)], 7, call)
     generator.start()
-    generator._clock.join(WITHIN)
+    eventually(lambda: generator.sent, within=WITHIN, what="everything was begun")
     with pytest.raises(ZeroDivisionError, match="in the client"):
         generator.stop()
 
@@ -76,3 +80,22 @@ def test_stopped_early_it_sends_no_more() -> None:
     generator.stop()
     assert len(seen) <= 1
     assert generator.sent
+
+
+def test_a_load_may_begin_on_an_event() -> None:
+    """Its times count from the event; a load whose event never comes is told and keeps nobody waiting."""
+    seen: list[Any] = []
+    late = replace(post("/b", every="1ms", count=2), when=event("ok", "client", nth=2))
+    never = replace(post("/c", every="1ms", count=2), when=event("ready", "beat"))
+    generator = Generator([get("/a", every="1ms", count=1), late, never], 7, lambda *job: seen.append(job))
+    generator.start()
+    eventually(lambda: generator.done, within=WITHIN, what="the first load was carried out")
+    generator.see([Event(now(), "client", "ok")])
+    assert (generator.waiting, len(seen)) == (True, 1)
+    second = Event(now(), "client", "ok")
+    generator.see([second, Event(now() + 1, "client", "ok")])
+    eventually(lambda: generator.done and len(seen) == 3, within=WITHIN, what="the second load was carried out")
+    assert [intended for _, key, _, intended in seen if key.startswith("op-1-")][0] == second.at
+    generator.stop()
+    (told,) = generator.missed
+    assert "POST /c never began: beat ready #1 came 0 times" in told
