@@ -40,9 +40,14 @@ class Injection:
             takes = " or ".join(sorted(kind.targets))
             raise ValueError(f"{self.fault.name} strikes {takes}, and {self.on!r} is none")
         for trigger in (self.when, self.heal):
-            if trigger is not None and trigger.source is not None:
-                sources = {*topology.processes, "client", "wire", "broker", "effects", "nemesis", "run"}
-                known("source", trigger.source, sources | {name.partition("-")[0] for name in sources})
+            check_source(trigger, topology)
+
+
+def check_source(trigger: Trigger | None, topology: Topology) -> None:
+    """Raise UnknownName, with near matches, when this topology has nobody of that name to see events."""
+    if trigger is not None and trigger.source is not None:
+        sources = {*topology.processes, "client", "wire", "broker", "effects", "nemesis", "run"}
+        known("source", trigger.source, sources | {name.partition("-")[0] for name in sources})
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class Plan:
             raise ValueError("nothing is promised: the trial could not fail")
         for load in self.load:
             load.check(tasks, routes)
+            check_source(load.when, self.topology)
             if isinstance(load.operation, Http) and not self.topology.servers:
                 raise ValueError(f"{load.operation} needs an API, and the topology has none")
         for injection in self.injections:

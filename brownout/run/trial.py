@@ -177,19 +177,13 @@ class Trial:
         stack.callback(generator.stop)
         self._ends.append(generator.abandon)
         generator.start()
-        self._pump(
-            lambda: (
-                generator.sent
-                and not nemesis.timed
-                and not (generator.waiting and (self._settled.waiting or not generator.done))
-            ),
-            within=None,
-        )
-        # An event may still come while anything is under way; when nothing is, it never will.
-        self._pump(
-            lambda: not nemesis.pending and not (nemesis.waiting and (self._settled.waiting or not generator.done)),
-            within=plan.drain,
-        )
+
+        def going() -> bool:
+            """Whether anything is under way: an event may still come. When nothing is, it never will."""
+            return bool(self._settled.waiting) or not generator.done
+
+        self._pump(lambda: generator.sent and not nemesis.timed and not (generator.waiting and going()), within=None)
+        self._pump(lambda: not nemesis.pending and not (nemesis.waiting and going()), within=plan.drain)
         self._phase("heal")
         self._act = lambda: None  # what struck from here on would never heal
         nemesis.heal()

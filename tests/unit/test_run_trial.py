@@ -1,7 +1,7 @@
 """What a trial does with what it sees, without a subject."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,8 @@ from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.run.trial import Trial
 
-QUIET, BUSY = {"queues": {"celery": 0}, "unacked": 0}, {"queues": {"celery": 0}, "unacked": 1}
+QUIET: dict[str, Any] = {"queues": {"celery": 0}, "unacked": 0}
+BUSY: dict[str, Any] = {"queues": {"celery": 0}, "unacked": 1}
 
 
 @pytest.fixture
@@ -57,6 +58,15 @@ def test_a_drain_ends_with_a_quiet_look_alone(
     assert len(history.kind("sample")) == len(looks) if ok else len(history.kind("sample")) > 1
 
 
+def sampling(trial: Trial, data: dict[str, Any]) -> Callable[[object], Event]:
+    """A look into the broker that always finds the same."""
+
+    def probe(_subject: object) -> Event:
+        return trial._recorder("broker").record("sample", **data)
+
+    return probe
+
+
 def test_a_drain_waits_for_a_machine_that_is_busy_and_says_how_long(trial: Trial, tmp_path: Path) -> None:
     """The queue is empty in the end, after more wall time than the drain may take: most of it nobody had a CPU."""
     begun = time.monotonic()
@@ -66,7 +76,7 @@ def test_a_drain_waits_for_a_machine_that_is_busy_and_says_how_long(trial: Trial
         trial._busy._waited = int(0.9e9 * late)
         trial._sample = Event(0, "broker", "sample", data=BUSY if late < 2.5 else QUIET)
 
-    trial._probe = lambda _: trial._recorder("broker").record("sample", **QUIET)  # type: ignore[method-assign]
+    trial._probe = sampling(trial, QUIET)  # type: ignore[method-assign, assignment]
     trial._look = look  # type: ignore[assignment]
     look()
     trial._drain(cast("Any", None), cast("Any", None))
@@ -87,7 +97,7 @@ def test_a_drain_ends_however_busy_the_machine_is_and_then_nothing_is_sure(
         trial._busy._waited = time.monotonic_ns() - int(begun * 1e9)
         trial._sample = Event(0, "broker", "sample", data=BUSY)
 
-    trial._probe = lambda _: trial._recorder("broker").record("sample", **BUSY)  # type: ignore[method-assign]
+    trial._probe = sampling(trial, BUSY)  # type: ignore[method-assign, assignment]
     trial._look = look  # type: ignore[assignment]
     look()
     trial._drain(cast("Any", None), cast("Any", None))

@@ -95,7 +95,7 @@ def test_a_load_may_begin_on_an_event() -> None:
     second = Event(now(), "client", "ok")
     generator.see([second, Event(now() + 1, "client", "ok")])
     eventually(lambda: generator.done and len(seen) == 3, within=WITHIN, what="the second load was carried out")
-    assert [intended for _, key, _, intended in seen if key.startswith("op-1-")][0] == second.at
+    assert next(intended for _, key, _, intended in seen if key.startswith("op-1-")) == second.at
     generator.stop()
     (told,) = generator.missed
     assert "POST /c never began: beat ready #1 came 0 times" in told

@@ -1,0 +1,72 @@
+"""When the trial's processes waited for a CPU, and the clock that leaves this time out."""
+
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from brownout.history.recorder import Recorder
+from brownout.history.view import History
+from brownout.run.watch import EVERY, BusyWatch
+from brownout.subject.run_delay import RunDelay
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """Nanoseconds that each process will have waited at the next look."""
+    told: dict[int, int] = {}
+    monkeypatch.setattr(RunDelay, "take", lambda _, pids: {pid: told.get(pid, 0) for pid in pids})
+    return told
+
+
+def looked(watch: BusyWatch, *, ago: float = EVERY) -> None:
+    """One look, as if the last one had been `ago` seconds before."""
+    watch._looked_at = time.monotonic_ns() - int(ago * 1e9)
+    watch._slept_at = time.monotonic()
+    watch.look()
+
+
+def test_each_process_is_told_and_the_clock_leaves_the_sum_out(tmp_path: Path, waited: dict[int, int]) -> None:
+    waited.update({1: 30 * MS, 2: 5 * MS, 3: 10 * MS, os.getpid(): 0})
+    with closing(Recorder(tmp_path / "history", "run")) as recorder:
+        watch = BusyWatch(recorder, lambda: {"api": [1], "worker-1": [2, 3]})
+        before = time.monotonic() - watch.clock()
+        looked(watch)
+        assert time.monotonic() - watch.clock() - before == pytest.approx(0.045, abs=0.001)
+    (event,) = History.load(tmp_path / "history").kind("waited")
+    assert event.data["ms"] == {"api": 30.0, "worker-1": 15.0}
+    assert event.at - event.data["since"] >= EVERY * 1e9
+
+
+def test_no_more_than_the_time_that_passed_is_left_out(tmp_path: Path, waited: dict[int, int]) -> None:
+    waited.update({1: 90 * MS, 2: 90 * MS})
+    with closing(Recorder(tmp_path / "history", "run")) as recorder:
+        watch = BusyWatch(recorder, lambda: {"api": [1, 2]})
+        looked(watch)
+        assert EVERY <= watch.waited < 0.18
+
+
+def test_a_quiet_machine_is_not_told(tmp_path: Path, waited: dict[int, int]) -> None:
+    waited.update({1: MS // 2})
+    with closing(Recorder(tmp_path / "history", "run")) as recorder:
+        watch = BusyWatch(recorder, lambda: {"api": [1]})
+        looked(watch)
+        recorder.record("note")
+    assert [event.kind for event in History.load(tmp_path / "history")] == ["note"]
+
+
+def test_a_machine_that_stood_still_is_seen_by_a_sleep_that_was_too_long(
+    tmp_path: Path, waited: dict[int, int]
+) -> None:
+    with closing(Recorder(tmp_path / "history", "run")) as recorder:
+        watch = BusyWatch(recorder, dict)
+        watch._looked_at = time.monotonic_ns() - 600 * MS
+        watch._slept_at = time.monotonic() - 0.5
+        watch.look()
+        assert 0.4 < watch.waited <= 0.61
+    (event,) = History.load(tmp_path / "history").kind("machine-late")
+    assert event.data["ms"] >= 480
