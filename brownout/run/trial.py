@@ -236,16 +236,22 @@ class Trial:
         When something is unsettled and nowhere, it has the application's `recovery` to come back.
         """
         quiet_since: float | None = None
+        worked: float | None = None
         recovery = self.setting.application.recovery
 
         def over() -> bool:
-            nonlocal quiet_since
+            nonlocal quiet_since, worked
             if not self._quiet():
                 quiet_since = None
                 return False
-            quiet_since = quiet_since or self._busy.clock()
-            patience = recovery + 5 * SAMPLE if self._settled.waiting else 2 * SAMPLE
-            if self._busy.clock() - quiet_since <= patience:
+            # The application's recovery is made of time-outs, which a busy machine does not stretch, and of a little
+            # work, which it does.
+            if quiet_since is None:
+                quiet_since, worked = time.monotonic(), None
+            if time.monotonic() - quiet_since <= (recovery if self._settled.waiting else 0.0):
+                return False
+            worked = worked or self._busy.clock()
+            if self._busy.clock() - worked <= (5 if self._settled.waiting else 2) * SAMPLE:
                 return False
             self._sample = self._probe(subject)  # beat may have sent something in this very moment
             quiet_since = None

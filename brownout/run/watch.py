@@ -47,7 +47,7 @@ class Repeated:
 
 
 class BusyWatch:
-    """Records how long the processes of a trial waited for a CPU, and keeps a clock that leaves this time out.
+    """Records how long the processes of a trial waited for a CPU, and keeps a clock that leaves such time out.
 
     `processes` gives the pids of each process of the subject by its name. Two witnesses: run delays from the kernel
     (`waited`, every EVERY seconds), and how late a thread that only sleeps comes back (`machine-late`).
@@ -62,7 +62,10 @@ class BusyWatch:
         self.thread = Repeated("busy watch", self.look, TICK)
 
     def clock(self) -> float:
-        """Seconds of the monotonic clock without those in which the trial's processes waited for a CPU."""
+        """Seconds of the monotonic clock without those in which one and the same thread waited for a CPU.
+
+        The thread is the one that waited longest between two looks: whatever is under way may be its work.
+        """
         return time.monotonic() - self._waited / NS
 
     @property
@@ -84,7 +87,7 @@ class BusyWatch:
                 name = names.get(pid, "harness")
                 told[name] = told.get(name, 0) + waited
             slept_too_long = int(late * NS) if late > LATE else 0
-            self._waited += min(at - begin, sum(told.values()) + slept_too_long)
+            self._waited += min(at - begin, max(self._delay.longest, slept_too_long))
             ms = {name: round(waited / 1e6, 1) for name, waited in told.items() if waited >= LEAST * 1e6}
             if ms:
                 self._recorder.record("waited", at=at, since=begin, ms=ms)

@@ -17,6 +17,7 @@ class RunDelay:
     def __init__(self, *, threads: bool = True) -> None:
         self._threads = threads
         self._known: dict[str, int] | None = None  # path of a thread: nanoseconds so far
+        self.longest = 0  # ns; the most that any one thread waited between the last two calls
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
         """Nanoseconds for each process, the sum of its threads; the first call returns zeros.
@@ -25,6 +26,7 @@ class RunDelay:
         """
         before, known = self._known, dict[str, int]()
         waited: dict[int, int] = {}
+        self.longest = 0
         for pid in pids:
             for path in self._paths(pid):
                 with suppress(OSError, ValueError, IndexError):
@@ -32,6 +34,7 @@ class RunDelay:
                         known[path] = int(file.read(64).split()[1])
                     new = known[path] - before.get(path, 0) if before is not None else 0
                     waited[pid] = waited.get(pid, 0) + new
+                    self.longest = max(self.longest, new)
         self._known = known
         return waited
 

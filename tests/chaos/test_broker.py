@@ -1,5 +1,7 @@
 """The broker is killed, stands still, fills up, refuses, goes silent, and comes back."""
 
+from dataclasses import replace
+
 import pytest
 
 from brownout import (
@@ -37,7 +39,9 @@ from brownout import (
 from tests.chaos.promises import by_name, jobs_end_once, published_in_time
 
 pytestmark = pytest.mark.chaos
-JOBS = post("/process-data", json={"n": "{n}"}, every="80ms", count=16)
+JOB = post("/process-data", json={"n": "{n}"}, every="80ms", count=6)
+#: Some jobs before the fault, and some during it, however late it comes.
+JOBS = (JOB, replace(JOB, count=10).on(event("fault-start", "nemesis")))
 ANSWERED = answers({202}, within="2s", path="/process-data")
 
 STATES = [kill(), stop(), out_of_memory(), read_only(), loading(), out_of_clients(), freeze(), disconnect(), flush()]
@@ -49,7 +53,7 @@ NETWORK = [refuse(), blackhole(), half_open(), latency("300ms", "100ms"), spike(
 @pytest.mark.parametrize("fault", STATES, ids=str)
 def test_the_broker_fails(lab: Lab, fault: Fault) -> None:
     """Redis is in trouble for two seconds, with its data kept: every request is answered, every job ends once."""
-    lab.load(JOBS)
+    lab.load(*JOBS)
     lab.inject(fault, on="broker", when=started(nth=3), heal=after("2s"))
     lab.promise(*jobs_end_once(), ANSWERED)
     lab.run().must_hold()
@@ -62,7 +66,7 @@ ON_BOTH = [pytest.param(fault, wire, marks=pytest.mark.wire(wire), id=f"{fault}-
 @pytest.mark.parametrize(("fault", "wire"), ON_BOTH)
 def test_the_way_to_the_broker_fails(lab: Lab, fault: Fault, wire: str) -> None:
     """All edges to Redis are in trouble for two seconds, on each wire that can do it: every job ends once."""
-    lab.load(JOBS)
+    lab.load(*JOBS)
     lab.inject(fault, on="broker", when=started(nth=3), heal=after("2s"))
     lab.promise(*jobs_end_once(), ANSWERED)
     outcome = lab.run()
@@ -76,7 +80,7 @@ def test_the_way_to_the_broker_fails(lab: Lab, fault: Fault, wire: str) -> None:
 def test_a_dead_workers_connections_linger(lab: Lab, wire: str) -> None:
     """Redis hears late that a worker's connections have ended, and hands its next message to nobody."""
     lab.workers(2)
-    lab.load(JOBS)
+    lab.load(*JOBS)
     lab.inject(slow_close("1s"), on="worker-1->broker", when=at(0))
     lab.inject(kill(), on="worker-1", when=started(source="worker-1", nth=2))
     lab.promise(*jobs_end_once(), ANSWERED)
@@ -86,7 +90,7 @@ def test_a_dead_workers_connections_linger(lab: Lab, wire: str) -> None:
 def test_one_worker_is_cut_off(lab: Lab) -> None:
     """One worker's way to its broker is silent; the other one works on."""
     lab.workers(2)
-    lab.load(JOBS)
+    lab.load(*JOBS)
     lab.inject(blackhole(), on="worker-1->broker", when=started(nth=3), heal=after("4s"))
     lab.promise(*jobs_end_once(), ANSWERED)
     lab.run().must_hold()

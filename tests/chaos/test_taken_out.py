@@ -47,12 +47,12 @@ def refused_while_jobs_come(lab: Lab) -> None:
     redis-py's retries of a connect, and their random pauses, may bridge an outage that is shorter than the lease.
     """
     enough = event("ok", "client", nth=4, delay=settings().publish_lease)
+    lab.load(replace(JOBS, count=4), replace(JOBS, count=16).on(event("fault-acted", "nemesis")))
     lab.inject(refuse(), on="api->broker", when=started(nth=2), heal=enough)
 
 
 @taken_out(api="tests.chaos.without.outbox:app")
 def test_without_the_outbox_a_refused_publish_loses_the_job(lab: Lab) -> None:
-    lab.load(JOBS)
     refused_while_jobs_come(lab)
     lab.promise(must_show("lost", under=at_least_once()))
     lab.run().must_hold()
@@ -61,7 +61,6 @@ def test_without_the_outbox_a_refused_publish_loses_the_job(lab: Lab) -> None:
 @pytest.mark.parametrize("wire", [pytest.param(w, marks=pytest.mark.wire(w)) for w in ("builtin", "toxiproxy")])
 def test_without_the_relay_a_refused_publish_loses_the_job(lab: Lab, wire: str) -> None:
     lab.topology(relay=False)
-    lab.load(JOBS)
     refused_while_jobs_come(lab)
     lab.promise(must_show("lost", under=at_least_once()))
     lab.run().must_hold()

@@ -32,6 +32,7 @@ def test_only_what_was_waited_since_the_last_call_counts() -> None:
     contend(0.5)
     waited = delay.take([os.getpid()])[os.getpid()]
     assert waited > 20_000_000
+    assert 20_000_000 < delay.longest <= waited
     assert delay.take([os.getpid()])[os.getpid()] < waited / 2
 
 
