@@ -66,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "wire(kind): the wire of this scenario, builtin or toxiproxy, whatever the option"
     )
+    config.addinivalue_line("markers", "alone: measures short times; its trials run alone, and after the other tests")
     config.stash[_servers], config.stash[_rungs] = {}, {}
     from brownout.report.desk import Desk
     from brownout.run.store import Store, new_run
@@ -87,6 +88,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if missing := missing_requirements():
         raise pytest.UsageError("\n".join(missing))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests whose trials run alone come last: else the others wait for each of them again and again."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -239,6 +245,7 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Iterator[La
             rung=rung,
             make_wire=_wire_maker(wire),
             phase=progress.phase,
+            alone=node.get_closest_marker("alone") is not None,
         )
         node.stash[_lab] = Lab(setting, fresh_seed() if seed is None else seed, keep)
         yield node.stash[_lab]

@@ -54,6 +54,7 @@ class Setting:
     rung: Rung
     make_wire: MakeWire
     phase: Callable[[str], None] = lambda _: None  # told of each phase as it begins
+    alone: bool = False  # also the first attempt runs without another trial beside it
     #: What runs beside the subject, made and started anew for each attempt.
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
 
@@ -63,7 +64,7 @@ def run(plan: Plan, setting: Setting) -> Result:
     turns, earlier = Turns(setting.store.root / ".turns"), list[Result]()
     while True:
         setting.phase("wait for a turn")
-        with turns.taken(alone=bool(earlier) or measures_soon(plan)):
+        with turns.taken(alone=setting.alone or bool(earlier) or measures_soon(plan)):
             result = Trial(plan, setting).run()
         if not result.busy or len(earlier) + 1 == ATTEMPTS:
             return replace(result, earlier=tuple(earlier))

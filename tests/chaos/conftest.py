@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 
 from brownout.history.effects import sqlite_effects
+from brownout.run.turns import most_at_once
 from brownout.subject.application import Application
 from system.settings import Settings
 from system.watchdog import EXIT_CODE
@@ -57,6 +58,12 @@ def system(env: Mapping[str, str] = SETTINGS) -> Application:
         steps_down=(EXIT_CODE,),
         effects=sqlite_effects("system.db", "SELECT id, key, name, at FROM effects WHERE id > ? ORDER BY id"),
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Enough processes for all trials that an idle machine can run at once; on a busy one they wait for their turn."""
+    return most_at_once(os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")

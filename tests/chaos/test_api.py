@@ -28,6 +28,7 @@ from tests.chaos.promises import jobs_end_once
 pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("outage", [refuse(), blackhole(), latency("2s")], ids=str)
 def test_the_api_keeps_breathing(lab: Lab, outage: Fault) -> None:
     """During an outage of its broker the API answers as before it: neither its loop nor a request waits."""

@@ -15,6 +15,13 @@ from tests.chaos.service import Service
 pytestmark = pytest.mark.chaos
 
 
+#: Those whose scene measures the loop's stalls run alone.
+MISTAKES = [
+    pytest.param(mistake, id=name, marks=[pytest.mark.alone] if "stalled" in SCENES[name].promises else [])
+    for name, mistake in CATALOGUE.items()
+]
+
+
 def module(mistake: Mistake, variant: str) -> str:
     return mistake.wrong if variant == "wrong" else mistake.mended
 
@@ -51,7 +58,7 @@ def test_the_table_is_complete() -> None:
 
 
 @pytest.mark.parametrize("variant", ["wrong", "mended"])
-@pytest.mark.parametrize("mistake", CATALOGUE.values(), ids=CATALOGUE.keys())
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_seeds(lab: Lab, application: Application, mistake: Mistake, variant: str) -> None:
     """Load, fault and promises are those of both variants: the wrong one shows its anomalies, the mended one none."""
     scene: Scene = SCENES[mistake.name]
