@@ -18,7 +18,7 @@ from brownout.plan.promise import Promise
 
 NS_PER_MS = 1_000_000
 #: Who takes part in answering a request.
-ANSWERING = ("api", "harness", "broker")
+ANSWERING = ("api", "harness", "wire", "broker")
 
 
 @dataclass(frozen=True)

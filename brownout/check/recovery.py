@@ -78,7 +78,7 @@ def graceful(history: History, promise: Promise) -> Verdict:
         own = history.by_source[stopping.source]
         gone = next((e for e in own if e.at >= stopping.at and e.kind in ("shutdown", "exit")), None)
         until = gone.at if gone else history.end
-        busy = over(history, stopping.at, until, within * NS, (stopping.source, "broker"))
+        busy = over(history, stopping.at, until, within * NS, (stopping.source, "broker", "wire", "harness"))
         if busy is not None:
             took = text(round((until - stopping.at) / NS, 3))
             sentence = f"{stopping.source} needed {took} to stop; the limit is {text(within)}."

@@ -165,10 +165,11 @@ class Subject:
             return False
 
     def pids(self) -> dict[str, list[int]]:
-        """The pids of each process of the subject that can be known, with everything that it started."""
+        """The pids of each process of the subject and of its wire, as far as they are known, with all they started."""
         found = {name: family(each.current.pid) for name, each in list(self.supervisors.items())}
         broker = getattr(self, "broker", None)
-        return found | ({"broker": [broker.pid]} if broker and broker.pid else {})
+        others = {"broker": broker.pid if broker else None, "wire": self.wire.pid}
+        return found | {name: [pid] for name, pid in others.items() if pid}
 
     def check(self) -> None:
         """Raise RuntimeError when a process was given up by its supervisor."""

@@ -57,6 +57,10 @@ class AnyWire(Protocol):
     def kind(self) -> str:
         """The word for it in `Toxic.wires`."""
 
+    @property
+    def pid(self) -> int | None:
+        """The process that carries it; None for this one."""
+
     def edge(self, name: str, upstream: str) -> AnyEdge:
         """A new edge."""
 

@@ -84,6 +84,11 @@ class Wire:
             self._api = self.wait(serve(self, port))
         return int(self._api.sockets[0].getsockname()[1])
 
+    @property
+    def pid(self) -> int | None:
+        """See AnyWire: it lives in this process."""
+        return None
+
     def close(self) -> None:
         """Close every edge, connection and the API, end the thread; idempotent. Raises what `on_event` raised."""
         if self._thread:
