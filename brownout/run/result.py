@@ -29,6 +29,17 @@ class Result:
         return merge(verdict.validity for verdict in self.verdicts)
 
     @property
+    def busy(self) -> bool:
+        """Whether the trial is unknown only because the machine was busy."""
+        unknown = [verdict for verdict in self.verdicts if verdict.validity == "unknown"]
+        return self.validity == "unknown" and bool(unknown) and all(verdict.busy_ms > 0 for verdict in unknown)
+
+    @property
+    def attempts(self) -> int:
+        """How many times the trial was run."""
+        return 1 + len(self.earlier)
+
+    @property
     def stalled(self) -> bool:
         """Whether the machine stalled."""
         return bool(self.history.kind("machine-stalled"))
