@@ -42,9 +42,9 @@ def summary(rows: list[Row], budget: int = BUDGET) -> str:
 
 
 def _section(row: Row) -> str:
-    return (
-        "not judged, because the machine was busy" if row.busy else "valid" if row.validity == WORST[-1] else "failed"
-    )
+    if row.busy:
+        return f"{NOT_JUDGED}, because the machine was busy"
+    return "valid" if row.validity == "valid" else "failed"
 
 
 def _entry(row: Row) -> str:

@@ -56,8 +56,7 @@ def _write(terminal: pytest.TerminalReporter, captured: Iterator[tuple[str, str]
     for name, text in captured:
         terminal.section(name, sep="-")
         terminal.line(text.removesuffix("\n"))
-    if not (
-        terminal.showfspath or terminal.showlongtestinfo
-    ):  # otherwise pytest begins with an empty line when it goes on
+    # With names of files or tests pytest writes an empty line itself before it goes on.
+    if not terminal.showfspath and not terminal.showlongtestinfo:
         terminal.line("")
     terminal.flush()

@@ -60,7 +60,10 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 @EACH_WAY
-def test_a_failure_is_shown_while_other_tests_still_run(project: pytest.Pytester, how: tuple[str, ...]) -> None:
+def test_a_failure_is_shown_while_other_tests_still_run(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # as in most shells, where output waits for a flush
     write(project.path, BENCH + """
 from pathlib import Path
 from brownout.subject.waiting import eventually
