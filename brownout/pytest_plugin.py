@@ -231,12 +231,14 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Iterator[La
     file, line, _ = node.location
     rows = node.stash[_rows] = []
 
-    def keep(result: Result) -> str:
-        rows.append(row(result, config.rootpath, file, (line or 0) + 1))
-        node.user_properties.extend(rows[-1].properties)
-        return failure(result, _again(config, node.nodeid, result.plan.seed), config.rootpath)
-
     with of_pytest(config) as progress:
+
+        def keep(result: Result) -> str:
+            progress.close()  # before the text of a failure is printed
+            rows.append(row(result, config.rootpath, file, (line or 0) + 1))
+            node.user_properties.extend(rows[-1].properties)
+            return failure(result, _again(config, node.nodeid, result.plan.seed), config.rootpath)
+
         setting = Setting(
             scenario=node.nodeid,
             application=application,
@@ -278,12 +280,13 @@ def pytest_runtest_makereport(
     report = yield
     rows = item.stash.get(_rows, [])
     if call.when == "call" and rows:
-        from brownout.report.desk import ATTRIBUTE
+        from brownout.report.desk import FAILED, TRIALS
 
-        setattr(report, ATTRIBUTE, [each.to_json() for each in rows])
-        for each, outcome in zip(rows, item.stash[_lab].outcomes, strict=False):
+        setattr(report, TRIALS, [each.to_json() for each in rows])
+        for n, (each, outcome) in enumerate(zip(rows, item.stash[_lab].outcomes, strict=False)):
             if call.excinfo and str(call.excinfo.value) == outcome.text:
                 report.longrepr.reprcrash.message = each.sentence  # type: ignore[union-attr] # a failed call has one
+                setattr(report, FAILED, n)
     return report
 
 

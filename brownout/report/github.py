@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from brownout.report.row import WORST, Row
+from brownout.report.row import NOT_JUDGED, WORST, Row
 from brownout.report.summary import counted
 from brownout.report.terminal import SIGNS
 
 #: GitHub drops a summary of more than 1 MiB whole, and other steps of the job write to it, too.
 BUDGET = 200_000
-#: It shows no more errors of one step.
+#: It shows no more errors, and no more notices, of one step.
 ANNOTATIONS = 10
 
 
@@ -24,18 +24,32 @@ def append_summary(rows: Iterable[Row]) -> None:
 
 
 def summary(rows: list[Row], budget: int = BUDGET) -> str:
-    """Markdown, the worst first, of at most `budget` bytes; a last line says what was left out."""
+    """Markdown, the worst first, of at most `budget` bytes; a last line says what was left out.
+
+    Trials that were not judged because the machine was busy have a section of their own, a line each.
+    """
     text = f"### chaos: {counted(rows)}\n\n"
-    ordered = sorted(rows, key=lambda row: (WORST.index(row.validity), -row.seconds))
+    ordered = sorted(rows, key=lambda row: (row.rank, -row.seconds))
+    section = ""
     for n, row in enumerate(ordered):
-        entry, left = _entry(row), f"\n… {len(ordered) - n} more trials are left out, for lack of space.\n"
+        before, section = section, _section(row)
+        title = f"\n#### {section}\n\n" if section != before and (n or row.busy) else ""
+        entry, left = title + _entry(row), f"\n… {len(ordered) - n} more trials are left out, for lack of space.\n"
         if len((text + entry + left).encode()) > budget:
             return text + left
         text += entry
     return text
 
 
+def _section(row: Row) -> str:
+    if row.busy:
+        return f"{NOT_JUDGED}, because the machine was busy"
+    return "valid" if row.validity == "valid" else "failed"
+
+
 def _entry(row: Row) -> str:
+    if row.busy:
+        return f"- {SIGNS[row.validity]} **{_plain(row.name)}** {row.busy} · seed {row.seed} · {_plain(row.store)}\n"
     facts = [f"seed {row.seed}", f"{row.seconds:.1f} s", *map(_plain, row.faults)]
     if row.recovery_ms is not None:
         facts.append(f"recovered in {row.recovery_ms} ms")
@@ -53,14 +67,23 @@ def _plain(text: str) -> str:
 
 
 def annotations(rows: Iterable[Row], root: Path) -> list[str]:
-    """One workflow command for each distinct anomaly of a scenario, the worst first, ten at most."""
-    ordered = sorted(rows, key=lambda row: WORST.index(row.validity))
+    """One error for each distinct anomaly of a scenario, the worst first; then a notice for each trial not judged.
+
+    There are ten errors and ten notices at most.
+    """
+    ordered = sorted(rows, key=lambda row: row.rank)
     first = {(row.scenario, each.kind): (row, each) for row in reversed(ordered) for each in reversed(row.findings)}
-    return [
-        f"::error file={_property(_in_repository(root / row.file))},line={row.line},"
-        f"title={_property(f'chaos: {finding.kind} in {row.name}')}::{_data(finding.sentence)}"
+    errors = [
+        _annotation("error", row, root, f"{finding.kind} in {row.name}", finding.sentence)
         for row, finding in reversed(first.values())
-    ][:ANNOTATIONS]
+    ]
+    notices = [_annotation("notice", row, root, f"{NOT_JUDGED}: {row.name}", row.busy) for row in ordered if row.busy]
+    return errors[:ANNOTATIONS] + notices[:ANNOTATIONS]
+
+
+def _annotation(level: str, row: Row, root: Path, title: str, text: str) -> str:
+    file = _property(_in_repository(root / row.file))
+    return f"::{level} file={file},line={row.line},title={_property(f'chaos: {title}')}::{_data(text)}"
 
 
 def _in_repository(path: Path) -> str:

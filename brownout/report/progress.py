@@ -52,10 +52,12 @@ class Progress:
             self._transient("")
 
     def close(self) -> None:
-        """The trial is over: wipe what is transient."""
-        self._stop.set()
+        """The trial is over: wipe what is transient. A further phase begins another trial."""
         if self._ticker:
+            self._stop.set()
             self._ticker.join()
+            self._stop.clear()
+        self._ticker, self._begin = None, 0.0
 
     def __enter__(self) -> Self:
         return self

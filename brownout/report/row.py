@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Worst first.
 WORST = ("invalid", "unknown", "valid")
+NOT_JUDGED = "not judged"
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Row:
     """One trial. `scenario` is its node id, `store` relative to the root directory where it lies below it.
 
     `file` is relative to the root directory and `line` counts from 1. `recovery_ms` is None when nothing healed, or
-    something never recovered. `faults` are those that were seen to act; `attempts` counts the ones that a stalled
-    machine made worthless, too.
+    something never recovered. `faults` are those that were seen to act; `attempts` also counts the attempts that a
+    busy machine made worthless. `busy_ms` is empty unless the trial could not be judged because the machine was busy;
+    then the number of each attempt is the longest time in which threads may have waited for a CPU.
     """
 
     scenario: str
@@ -46,6 +48,7 @@ class Row:
     faults: tuple[str, ...] = ()
     recovery_ms: int | None = None
     attempts: int = 1
+    busy_ms: tuple[float, ...] = ()
     file: str = ""
     line: int = 0
 
@@ -55,8 +58,26 @@ class Row:
         return self.scenario.rpartition("::")[2]
 
     @property
+    def rank(self) -> int:
+        """The place in a list: invalid trials first, then unknown, not judged, and valid trials."""
+        return 2 * WORST.index(self.validity) + bool(self.busy_ms)
+
+    @property
+    def busy(self) -> str:
+        """Why the trial could not be judged; empty unless the machine was busy."""
+        attempts = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        return f"the machine was busy for {between(self.busy_ms)}, {attempts}" if self.busy_ms else ""
+
+    @property
+    def not_judged(self) -> str:
+        """The line for a trial that could not be judged because the machine was busy."""
+        return f"{NOT_JUDGED}: {clean(self.name)}: {self.busy}"
+
+    @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
+        if self.busy:
+            return f"{NOT_JUDGED}: {self.busy}"
         if not self.findings:
             return f"{self.name}: {self.validity}"
         more = f" (and {len(self.findings) - 1} more)" if len(self.findings) > 1 else ""
@@ -91,7 +112,8 @@ class Row:
         """Read what `to_json` wrote."""
         given = json.loads(text)
         findings = tuple(Finding(**each) for each in given.pop("findings"))
-        return cls(**given | {"findings": findings, "faults": tuple(given["faults"])})
+        tuples = {name: tuple(given[name]) for name in ("faults", "busy_ms")}
+        return cls(**given | tuples | {"findings": findings})
 
 
 def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
@@ -106,7 +128,8 @@ def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
         faults=tuple(f"{each.fault} on {each.start.data.get('target', '?')}" for each in result.history.faults
                      if each.acted),
         recovery_ms=recovery(result.history),
-        attempts=1 + len(result.earlier),
+        attempts=result.attempts,
+        busy_ms=tuple(_busy_ms(result)),
         file=file,
         line=line,
     )  # fmt: skip
@@ -117,11 +140,24 @@ def shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
+def _busy_ms(result: Result) -> Iterable[float]:
+    attempts = (*result.earlier, result) if result.busy else ()
+    longest = (max((verdict.busy_ms for verdict in attempt.verdicts), default=0.0) for attempt in attempts)
+    return (round(ms, 1) or 0.1 for ms in longest if ms > 0)
+
+
+def between(ms: Sequence[float]) -> str:
+    """`65 to 338 ms`, or `65 ms` when all numbers look the same; in seconds from one second on."""
+    divisor, unit = (1, "ms") if max(ms) < 999.5 else (1000, "s")
+    ends = dict.fromkeys(f"{float(f'{number / divisor:.3g}'):g}" for number in (min(ms), max(ms)))
+    return f"{' to '.join(ends)} {unit}"
+
+
 def _findings(result: Result) -> Iterable[Finding]:
     told = set()
     for validity in WORST[:2]:
         for verdict in result.verdicts:
-            if verdict.validity != validity:
+            if verdict.validity != validity or verdict.busy_ms > 0:
                 continue
             promise = clean(verdict.promise)
             if not verdict.anomalies:

@@ -10,11 +10,11 @@ SLOWEST = 5
 
 
 def counted(rows: Sequence[Row]) -> str:
-    """`24 trials, 1 invalid, 0 unknown`, and how many had to be tried again because the machine stalled."""
+    """`24 trials, 1 invalid, 0 unknown`, and how often a trial was repeated because the machine was busy."""
     trials = f"{len(rows)} trial{'' if len(rows) == 1 else 's'}"
     parts = [trials, *(f"{sum(row.validity == each for row in rows)} {each}" for each in WORST[:2])]
     if again := sum(row.attempts - 1 for row in rows):
-        parts.append(f"{again} repeated after the machine had stalled")
+        parts.append(f"{again} repeated because the machine was busy")
     return ", ".join(parts)
 
 

@@ -48,11 +48,13 @@ class Result:
             "seed": self.plan.seed,
             "validity": self.validity,
             "seconds": round(self.seconds, 3),
+            "earlier": [str(attempt.folder) for attempt in self.earlier],
             "verdicts": [
                 {
                     "promise": verdict.promise,
                     "validity": verdict.validity,
                     "why": verdict.why,
+                    "busy_ms": round(verdict.busy_ms, 1),
                     "anomalies": [
                         {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
                          "witness": [event.to_json() for event in each.witness]}

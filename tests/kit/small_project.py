@@ -62,16 +62,20 @@ from brownout.run.result import Result
 MS = 1_000_000
 
 
-def result(plan, setting, *validities, sentence="Operation op-1 took effect twice."):
+def result(plan, setting, *validities, sentence="Operation op-1 took effect twice.", before=()):
+    """`busy` is a verdict that is unknown because the machine was busy; `before` are verdicts of attempts before."""
     witness = (Event(10 * MS, "client", "ok", "op-1", "task-1", data={"status": 202}),
                Event(30 * MS, "effects", "effect", "op-1", "task-1", data={"name": "work"}))
     anomaly = Anomaly("duplicate", sentence, "op-1", "task-1", witness)
-    verdicts = tuple(Verdict(each, f"promise_{n}()", (anomaly,) if each == "invalid" else (), "nothing was seen")
-                     for n, each in enumerate(validities))
+    def verdict(n, each):
+        ms, each = (338.0 - n, "unknown") if each == "busy" else (0.0, each)
+        return Verdict(each, f"promise_{n}()", (anomaly,) if each == "invalid" else (), "nothing was seen", ms)
+    verdicts = tuple(verdict(n, each) for n, each in enumerate(validities))
+    earlier = tuple(result(plan, setting, each) for each in before)
     setting.phase("launch")
     folder = setting.store.place(setting.scenario)
     (folder / "results.json").write_text("{}")
-    return Result(setting.scenario, plan, verdicts, History(witness), folder, 1.5)
+    return Result(setting.scenario, plan, verdicts, History(witness), folder, 1.5, earlier)
 
 
 @pytest.fixture(autouse=True)

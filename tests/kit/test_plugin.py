@@ -1,24 +1,18 @@
 """The plugin as pytest's users meet it: each test is a project of its own whose trials are forged."""
 
 import os
-import pty
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from tests.kit.small_project import ROOT, write
+from tests.kit.forged_project import BENCH, forge, on_terminal, run, run_apart
+from tests.kit.small_project import write
 
 pytest_plugins = ["pytester"]
 
-BENCH = """
-@pytest.fixture
-def bench(lab):
-    lab.load(submit("small.work", every="50ms", count=5))
-    lab.promise(at_least_once())
-    return lab
-
+SCENARIOS = """
 @pytest.mark.outcome("valid")
 def test_good(bench):
     bench.run().must_hold()
@@ -31,26 +25,11 @@ def test_bad(bench):
 def test_nobody_knows(bench):
     bench.run().must_hold()
 """
-QUIET = ("-p", "no:asyncio", "-p", "no:schemathesis", "-p", "no:cacheprovider")
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS", "GITHUB_WORKSPACE", "NO_COLOR", "FORCE_COLOR", "PY_COLORS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    write(pytester.path, BENCH, forged=True)
-    return pytester
-
-
-def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """In this process, which is an order faster."""
-    return project.runpytest_inprocess(*QUIET, *arguments)
-
-
-def run_apart(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """In a process of its own."""
-    return project.runpytest_subprocess(*QUIET, *arguments)
+    return forge(pytester, monkeypatch, SCENARIOS)
 
 
 def test_a_run_ends_with_its_trials(project: pytest.Pytester) -> None:
@@ -151,7 +130,7 @@ def test_github_is_told(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatc
 
 
 def test_xdist_counts_every_trial_and_keeps_one_run(project: pytest.Pytester) -> None:
-    write(project.path, BENCH + "\n@pytest.mark.outcome('valid')\n@pytest.mark.parametrize('n', range(9))\n"
+    write(project.path, BENCH + SCENARIOS + "\n@pytest.mark.outcome('valid')\n@pytest.mark.parametrize('n', range(9))\n"
           "def test_many(bench, n): bench.run().must_hold()", forged=True)  # fmt: skip
     result = run_apart(project, "-n", "2", "--chaos-keep=1")
 
@@ -237,29 +216,10 @@ def test_k_lf_and_x_work_as_ever(project: pytest.Pytester) -> None:
 def test_on_a_terminal_what_broke_is_bold_and_no_color_is_heeded(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    coloured = on_terminal(project)
+    coloured = on_terminal(project, "-k", "bad")
     assert "\x1b[1m  Operation op-1 took effect twice.\x1b[0m" in coloured
     assert re.search(r"\x1b\[31m\x1b\[1m✗ test_bad|\x1b\[1m\x1b\[31m✗ test_bad", coloured)
     monkeypatch.setenv("NO_COLOR", "1")
-    plain = on_terminal(project)
+    plain = on_terminal(project, "-k", "bad")
     assert "  Operation op-1 took effect twice." in plain
     assert not re.search(r"\x1b\[[0-9;]+m", plain)
-
-
-def on_terminal(project: pytest.Pytester) -> str:
-    """What pytest writes to a terminal."""
-    ours, theirs = pty.openpty()
-    popen = project.popen(
-        [*project._getpytestargs(), *QUIET, "-k", "bad"], stdout=theirs, stderr=theirs, stdin=theirs, close_fds=True
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while block := os.read(ours, 65_536):
-            shown += block
-    except OSError:
-        pass  # the other end is closed: Linux's way to say so
-    finally:
-        popen.wait()
-        os.close(ours)
-    return shown.decode()

@@ -1,6 +1,7 @@
 """A trial's result by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brownout.check.verdict import Anomaly, Validity, Verdict
@@ -45,6 +46,20 @@ def verdict(validity: Validity, promise: str, *anomalies: Anomaly, why: str = ""
 def result(*verdicts: Verdict, events: Sequence[Event] = (), scenario: str = SCENARIO, seconds: float = 3.2) -> Result:
     history = History([*WITNESS, START, ACTED, STOP, *LATER, *events])
     return Result(scenario, Plan(seed=7741), verdicts, history, FOLDER, seconds)
+
+
+def busy(*ms: float) -> Result:
+    """A trial that was not judged because the machine was busy: the milliseconds of its attempts, the last one last."""
+    attempts = [
+        replace(
+            result(
+                *(Verdict("unknown", f"p99_{n}()", (), "the machine was busy", each * (1 - n / 10)) for n in range(2))
+            ),
+            folder=FOLDER.with_name(f"attempt-{number}"),
+        )
+        for number, each in enumerate(ms, 1)
+    ]
+    return replace(attempts[-1], earlier=tuple(attempts[:-1]))
 
 
 BROKEN = verdict("invalid", "effectively_once(by='key')", duplicate())

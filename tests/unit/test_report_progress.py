@@ -59,6 +59,27 @@ def test_a_short_trial_shows_nothing_transient(monkeypatch: pytest.MonkeyPatch) 
     assert texts == []
 
 
+def test_a_second_trial_has_a_transient_text_too_and_its_time_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "TICK", 0.001)
+    shown, texts = threading.Event(), list[str]()
+
+    def write(text: str) -> None:
+        texts.append(text)
+        shown.set()
+
+    told = Progress(transient=write)
+    for _ in range(2):
+        shown.clear()
+        told.phase("launch")
+        assert shown.wait(10)
+        told.close()
+        assert texts[-1] == "", "wiped, and silent until the next phase"
+        assert "progress" not in {thread.name for thread in threading.enumerate()}
+        assert told._begin == 0.0
+    told.close()
+
+
 def test_with_neither_it_says_nothing() -> None:
     with Progress() as told:
         told.phase("launch")

@@ -6,21 +6,61 @@ from pathlib import Path
 
 import pytest
 
+from brownout.check.verdict import Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.report import github, summary
 from brownout.report.row import Finding, Row, recovery, row
-from tests.unit.report_specimens import BROKEN, FOLDER, ROOT, event, result, verdict
+from brownout.run.result import Result
+from tests.unit.report_specimens import BROKEN, FOLDER, ROOT, busy, event, result, verdict
 
 DOUBT = verdict("unknown", "drained()", why="the drain did not end")
 ROW = Row("tests/test_a.py::test_a", "valid", 7, 1.0, "store/a/1", file="tests/test_a.py", line=3)
 BAD = replace(ROW, scenario="tests/test_a.py::test_b[a:b,c]", validity="invalid",
               findings=(Finding("lost", "50% of it is lost.\nReally: all, of it.", "at_least_once()"),))  # fmt: skip
+NOT_JUDGED = replace(ROW, scenario="tests/test_a.py::test_p99", validity="unknown", seconds=99, attempts=3,
+                     busy_ms=(65.0, 338.0, 120.0))  # fmt: skip
 
 
-def test_a_row_survives_its_way_from_a_worker() -> None:
-    there = row(result(BROKEN, DOUBT), ROOT, "tests/test_publish.py", 12)
+@pytest.mark.parametrize("trial", [result(BROKEN, DOUBT), busy(65, 338, 120)], ids=["broken", "busy"])
+def test_a_row_survives_its_way_from_a_worker(trial: Result) -> None:
+    there = row(trial, ROOT, "tests/test_publish.py", 12)
     assert Row.from_json(json.dumps(json.loads(there.to_json()))) == there
+
+
+def test_a_trial_on_a_busy_machine_is_one_line_and_lists_no_promise() -> None:
+    told = row(busy(65, 338, 120), ROOT)
+
+    assert told.not_judged == ("not judged: test_lost_reply[cut]: the machine was busy for 65 to 338 ms, 3 attempts")
+    assert told.sentence == "not judged: the machine was busy for 65 to 338 ms, 3 attempts"
+    assert told.findings == ()
+    assert dict(told.properties)["verdict"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("ms", "expected"),
+    [
+        ([65.04], "65 ms, 1 attempt"),
+        ([65.2, 65.4], "65.2 to 65.4 ms, 2 attempts"),
+        ([0.01], "0.1 ms, 1 attempt"),
+        ([338.4, 338.2], "338 ms, 2 attempts"),
+        ([999.4], "999 ms, 1 attempt"),
+        ([65, 1338], "0.065 to 1.34 s, 2 attempts"),
+        ([1_234_567], "1230 s, 1 attempt"),
+    ],
+)
+def test_times_have_three_digits_and_a_unit(ms: list[float], expected: str) -> None:
+    assert row(busy(*ms), ROOT).busy == f"the machine was busy for {expected}"
+
+
+def test_a_trial_with_another_reason_to_be_unknown_keeps_its_findings() -> None:
+    waited = Verdict("unknown", "p99()", (), "the machine was busy", 65.0)
+
+    assert row(result(waited, DOUBT), ROOT).sentence == "Unknown: the drain did not end"
+    assert row(result(waited, BROKEN), ROOT).sentence == "Operation op-3 took effect 2 times."
+    assert not result().busy, "nothing was judged"
+    assert not row(result(waited, BROKEN), ROOT).busy
+    assert not row(result(replace(waited, validity="valid", busy_ms=0)), ROOT).busy
 
 
 def test_junit_is_told_the_facts() -> None:
@@ -68,7 +108,7 @@ def test_the_summary_counts_every_trial() -> None:
     rows = [ROW, BAD, replace(ROW, validity="unknown", seconds=9.5, attempts=2, scenario="t.py::test_slow")]
 
     assert summary.title(rows) == (
-        "chaos: 3 trials, 1 invalid, 1 unknown, 1 repeated after the machine had stalled; slowest test_slow 9.5 s"
+        "chaos: 3 trials, 1 invalid, 1 unknown, 1 repeated because the machine was busy; slowest test_slow 9.5 s"
     )
     assert summary.title([ROW]) == "chaos: 1 trial, 0 invalid, 0 unknown; slowest test_a 1.0 s"
     assert [line.split()[-1] for line in summary.slowest(rows * 3)] == ["t.py::test_slow"] * 3 + [ROW.scenario] + [
@@ -83,6 +123,23 @@ def test_githubs_summary_begins_with_the_worst() -> None:
     assert text.index("invalid ·") < text.index("valid · seed 7 · 1.0 s\n")
     assert "50% of it is lost." in text
     assert github.summary([replace(BAD, findings=(Finding("lost", "<b>*a* | `b`", "p()"),))]).count("<b>") == 0
+
+
+def test_githubs_summary_has_trials_that_were_not_judged_in_a_section_after_the_failures() -> None:
+    unknown = replace(ROW, validity="unknown", seconds=50.0, findings=(Finding("unknown", "Unknown: why", "p()"),))
+    lines = github.summary([ROW, NOT_JUDGED, unknown, BAD]).splitlines()
+
+    assert [line for line in lines if line.startswith(("#", "- "))] == [
+        "### chaos: 4 trials, 1 invalid, 2 unknown, 2 repeated because the machine was busy",
+        "- ✗ **test\\_b\\[a:b,c\\]** invalid · seed 7 · 1.0 s",
+        "- ? **test\\_a** unknown · seed 7 · 50.0 s",
+        "#### not judged, because the machine was busy",
+        "- ? **test\\_p99** the machine was busy for 65 to 338 ms, 3 attempts · seed 7 · store/a/1",
+        "#### valid",
+        "- ✓ **test\\_a** valid · seed 7 · 1.0 s",
+    ]
+    assert "#### not judged" in github.summary([NOT_JUDGED])
+    assert "####" not in github.summary([ROW])
 
 
 def test_githubs_summary_keeps_its_budget_and_says_so() -> None:
@@ -113,6 +170,17 @@ def test_annotations_are_one_for_each_distinct_anomaly_and_ten_at_most(monkeypat
     assert len(github.annotations([unknown, *several], Path("/repository"))) == 10
     assert "unknown" not in "".join(github.annotations([unknown, *several], Path("/repository"))), "the worst first"
     assert "unknown" in github.annotations([unknown, BAD], Path("/repository"))[1]
+
+
+def test_a_trial_that_was_not_judged_is_a_notice_after_the_errors() -> None:
+    several = [replace(BAD, scenario=f"t.py::test_{n}") for n in range(12)]
+
+    assert github.annotations([NOT_JUDGED, BAD], Path("/repository"))[1:] == [
+        "::notice file=/repository/tests/test_a.py,line=3,title=chaos%3A not judged%3A test_p99"
+        "::the machine was busy for 65 to 338 ms, 3 attempts"
+    ]
+    levels = [line.split()[0] for line in github.annotations([NOT_JUDGED] * 12 + several, Path("/repository"))]
+    assert levels == ["::error"] * 10 + ["::notice"] * 10
 
 
 def test_githubs_summary_is_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

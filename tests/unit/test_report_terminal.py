@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from brownout.check.verdict import Verdict
 from brownout.report.terminal import failure, style
-from tests.unit.report_specimens import BROKEN, ROOT, WITNESS, duplicate, event, result, verdict
+from tests.unit.report_specimens import BROKEN, ROOT, WITNESS, busy, duplicate, event, result, verdict
 
 AGAIN = "pytest 'tests/test_publish.py::test_lost_reply[cut]' --chaos-seed=7741"
 
@@ -48,11 +49,11 @@ def test_many_anomalies_of_a_promise_are_counted() -> None:
 
 
 def test_what_is_unknown_says_why_once_for_all_its_promises() -> None:
-    why = verdict("unknown", "drained()", why="the machine stalled for 1200 ms")
+    why = verdict("unknown", "drained()", why="the relay did not answer for 1200 ms")
     text = failure(result(why, replace(why, promise="nothing_stuck()")), AGAIN, ROOT)
 
     assert text.startswith("? test_lost_reply[cut]  unknown · seed 7741")
-    assert text.count("Unknown: the machine stalled for 1200 ms") == 1
+    assert text.count("Unknown: the relay did not answer for 1200 ms") == 1
     assert "  Promise   drained()\n            nothing_stuck()\n" in text
 
 
@@ -64,13 +65,36 @@ def test_anomalies_that_a_promise_expected_are_no_part_of_the_failure() -> None:
     assert "duplicate ×1" in text
 
 
-def test_attempts_that_the_machine_spoilt_are_named() -> None:
-    spoilt = result(verdict("unknown", "drained()", why="the machine stalled"))
-    earlier = replace(spoilt, folder=spoilt.folder.with_name("20261120T063000000000"))
-    text = failure(replace(spoilt, earlier=(earlier,)), AGAIN, ROOT)
+def test_attempts_that_the_machine_made_worthless_are_named() -> None:
+    text = failure(replace(result(BROKEN), earlier=(busy(65), busy(338))), AGAIN, ROOT)
 
-    assert "attempt 2, the machine stalled before" in text.splitlines()[0]
-    assert text.endswith("store/lost-reply/20261120T063000000000 (the attempt before)")
+    assert text.splitlines()[0].endswith("· attempt 3; the machine was busy before")
+    assert text.splitlines()[-2:] == [
+        "            store/lost-reply/attempt-1 (attempt 1)",
+        "            store/lost-reply/attempt-1 (attempt 2)",
+    ]
+
+
+def test_a_trial_on_a_busy_machine_is_one_line_with_what_to_type_and_the_store() -> None:
+    assert failure(busy(65, 338), AGAIN, ROOT).splitlines() == [
+        "not judged: test_lost_reply[cut]: the machine was busy for 65 to 338 ms, 2 attempts",
+        "  Again     pytest 'tests/test_publish.py::test_lost_reply[cut]' --chaos-seed=7741",
+        "  Store     store/lost-reply/attempt-2",
+        "            store/lost-reply/attempt-1 (attempt 1)",
+    ]
+
+
+def test_a_failure_counts_the_promises_that_a_busy_machine_left_in_doubt() -> None:
+    waited = Verdict("unknown", "p99()", (), "the API waited for a CPU", 65.4)
+    reason = verdict("unknown", "drained()", why="the drain did not end")
+
+    broken = failure(result(BROKEN, waited, replace(waited, busy_ms=338.0)), AGAIN, ROOT)
+    assert "\n  Not judged because the machine was busy for 338 ms: 2 promises\n\n  Again" in broken
+    unknown = failure(result(reason, waited), AGAIN, ROOT)
+    assert unknown.startswith("? test_lost_reply[cut]  unknown · ")
+    assert "  Unknown: the drain did not end\n\n  Promise   drained()\n" in unknown
+    assert "  Not judged because the machine was busy for 65.4 ms: 1 promise\n" in unknown
+    assert "p99" not in broken + unknown
 
 
 def test_no_payload_and_no_secret_is_shown() -> None:
@@ -99,6 +123,7 @@ def test_more_faults_than_there_are_bars_are_counted() -> None:
     [
         ("✗ test_x  invalid", {"red": True, "bold": True}),
         ("? test_x  unknown", {"yellow": True, "bold": True}),
+        ("not judged: test_x: the machine was busy", {"yellow": True, "bold": True}),
         ("  Operation op-3 took effect 2 times.", {"bold": True}),
         ("  Unknown: nothing was judged", {"bold": True}),
         ("         +0 ms │ client   ok op-3", {}),

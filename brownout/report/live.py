@@ -1,0 +1,62 @@
+"""A failure on the terminal as soon as the test has failed, while other tests still run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from brownout.report.terminal import style
+
+
+def failure(terminal: pytest.TerminalReporter, report: pytest.TestReport, *, own: bool) -> None:
+    """Write the text of a failure, and what pytest captured, below the line of dots; the dots go on below the text.
+
+    `own` says that the text is of terminal.py; otherwise the text is pytest's, and the name of the test stands above
+    it. `--tb=no` hides all of it, as pytest hides its section FAILURES.
+    """
+    if terminal.config.getoption("tbstyle") == "no":
+        return
+    _leave_line(terminal)
+    if own:
+        for line in str(report.longrepr).splitlines():
+            terminal.line(line, **style(line))
+    else:
+        _name(terminal, report)
+        report.toterminal(terminal._tw)
+    _write(terminal, _captured(terminal, report))
+
+
+def teardown(terminal: pytest.TerminalReporter | None, report: pytest.TestReport) -> None:
+    """Write what pytest captured in the teardown of a test whose failure was shown."""
+    if terminal is None or terminal.config.getoption("tbstyle") == "no":
+        return
+    if captured := [(name, text) for name, text in _captured(terminal, report) if "teardown" in name]:
+        _leave_line(terminal)
+        _name(terminal, report)
+        _write(terminal, captured)
+
+
+def _leave_line(terminal: pytest.TerminalReporter) -> None:
+    if terminal._tw.width_of_current_line:
+        terminal.line("")
+    terminal.currentfspath = None  # pytest writes the file's name again before the next dot
+
+
+def _name(terminal: pytest.TerminalReporter, report: pytest.TestReport) -> None:
+    terminal.write_sep("_", report.head_line or report.nodeid, red=True, bold=True)
+
+
+def _captured(terminal: pytest.TerminalReporter, report: pytest.TestReport) -> Iterator[tuple[str, str]]:
+    wanted = terminal.config.getoption("showcapture")
+    return ((name, text) for name, text in report.sections if wanted == "all" or wanted in name)
+
+
+def _write(terminal: pytest.TerminalReporter, captured: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> None:
+    for name, text in captured:
+        terminal.section(name, sep="-")
+        terminal.line(text.removesuffix("\n"))
+    # With names of files or tests pytest writes an empty line itself before it goes on.
+    if not terminal.showfspath and not terminal.showlongtestinfo:
+        terminal.line("")
+    terminal.flush()
