@@ -48,7 +48,6 @@ class Result:
             "seed": self.plan.seed,
             "validity": self.validity,
             "seconds": round(self.seconds, 3),
-            "earlier": [str(attempt.folder) for attempt in self.earlier],
             "verdicts": [
                 {
                     "promise": verdict.promise,
