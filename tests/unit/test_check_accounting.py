@@ -7,7 +7,10 @@ import pytest
 from brownout.check import promises as p
 from brownout.check.accounting import Place, lost, place
 from brownout.check.registry import judge
-from tests.unit.check_specimens import TASK, Story
+from brownout.history.event import Event
+from brownout.history.view import History
+from brownout.plan.promise import Promise
+from tests.unit.check_specimens import MS, TASK, Story
 
 
 def accepted() -> Story:
@@ -109,6 +112,32 @@ def test_effects_that_nobody_records_do_not_look_like_losses() -> None:
     verdict = judge(story.history, p.at_least_once())
     assert (verdict.validity, 'proof="ended"' in verdict.why) == ("unknown", True)
     assert judge(story.history, p.at_least_once(proof="ended")).validity == "valid"
+
+
+@pytest.mark.parametrize("promise", [p.at_least_once(), p.effectively_once(), p.recovers(within="1s")], ids=str)
+def test_a_load_of_which_every_task_fails_shows_nothing_good(promise: Promise) -> None:
+    """A TypeError each time, and nobody was told: failing is not finishing."""
+    story = Story()
+    story.fault(1, 5)
+    for n in (1, 2):
+        story.say(10 * n, "client", "invoke", f"op-{n}", f"op-{n}", op="submit", name=TASK)
+        story.say(10 * n + 1, "client", "ok", f"op-{n}", f"op-{n}", op="submit", name=TASK)
+        story.say(10 * n + 5, "worker-1", "started", task=f"op-{n}", name=TASK)
+        story.say(10 * n + 6, "worker-1", "failed", task=f"op-{n}", name=TASK, error="TypeError")
+        story.say(10 * n + 7, "worker-1", "ended", task=f"op-{n}", name=TASK, state="FAILURE")
+    story.sample(500)
+    story.say(600, "run", "drained", ok=True)
+    verdict = judge(story.history, promise)
+    if promise.name == "recovers":
+        assert verdict.validity == "unknown"
+        return
+    assert verdict.validity == "invalid"
+    assert {anomaly.kind for anomaly in verdict.anomalies} == {"failed"}
+    told_so = "Operation op-1 was acknowledged and failed with TypeError; no client was told."
+    assert verdict.anomalies[0].sentence == told_so
+    told = [Event(700 * MS, "client", "read", f"op-{n}", f"op-{n}", data={"state": "FAILURE"}) for n in (1, 2)]
+    verdict = judge(History([*story.history, *told]), promise)
+    assert (verdict.validity, verdict.why) == ("unknown", "nothing took effect in this trial, so it shows nothing")
 
 
 def test_a_drain_says_what_is_left() -> None:
