@@ -68,6 +68,7 @@ class Conductor(Record):
     handshakes: bool = False  # count them before the first strike, too
     order: Sequence[Point] = ()
     overdue: float = OVERDUE
+    clock: Callable[[], float] = time.monotonic  # s; measures how long a message is in a worker's memory
     schedule: list[Cell] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     disorder: list[Point] = field(default_factory=list)
@@ -122,12 +123,12 @@ class Conductor(Record):
         """Whether a message came to a worker that has not registered it yet, for so many seconds at most: it is in
         its memory alone.
         """
-        return any(time.monotonic() - at < within for _, at in self.in_hand.values())
+        return any(self.clock() - at < within for _, at in self.in_hand.values())
 
     @property
-    def quiet(self) -> float:
-        """Seconds since the last request that does not come by a clock."""
-        return (time.monotonic_ns() - self._last) / 1e9
+    def latest(self) -> int:
+        """When (ns) the last request came that does not come by a clock."""
+        return self._last
 
     def step_in(self) -> None:
         """Those that stood aside may ask for messages now."""
@@ -277,7 +278,7 @@ class Conductor(Record):
             return False
         self._answered.add(point)
         if point.command in BLOCKING:
-            self.in_hand[point.edge] = passage, time.monotonic()
+            self.in_hand[point.edge] = passage, self.clock()
             asyncio.get_running_loop().call_soon(self.step_in)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._release)  # those that waited for this one, after it has passed

@@ -104,11 +104,12 @@ class Stand:
         if self._doubt:
             return CellResult(cell, {f"{UNKNOWN}: {self._doubt}": 1})
         campaign = self._campaign
-        found = self._sitting.wait(campaign.trial(campaign.forked, [cell]))
+        before = campaign.repeats
+        found = self._sitting.wait(campaign.lasting([cell]))
         word = found.seen
         if word.endswith("was not reached"):
             word += "; " + UNFIT.format("if it is so again")
-        return CellResult(cell, {word: 1}, round(found.seconds, 3), found.witness, found.why)
+        return replace(CellResult.of(cell, found), seen={word: 1}, repeats=campaign.repeats - before)
 
     async def _open(self, campaign: Campaign) -> None:
         await campaign.__aenter__()
@@ -116,9 +117,9 @@ class Stand:
         await campaign.discover(Discovery(self._points, {}))
         life, differing = set(campaign.discovery.order if campaign.discovery else ()), set[Point]()
         for attempt in range(2):  # what differs once may be chance
-            found = await campaign.trial(campaign.forked)
+            found = await campaign.lasting()
             if found.word not in ("once", "recovered"):
-                self._doubt = f"without any fault: {found.seen}"
+                self._doubt = f"without any fault: {found.reason}"
                 return
             other = life ^ set(found.points)
             differing = differing & other if attempt else other

@@ -26,6 +26,9 @@ class Stage(Protocol):
     def held(self) -> float:
         """Seconds, past every time-out of 5 s or less."""
 
+    async def rest(self, seconds: float) -> None:
+        """Wait until the processes could have run for so many seconds, which takes longer on a busy machine."""
+
     def kill(self, role: str, *, children_only: bool = False) -> None:
         """SIGKILL a role's process group, or its pool processes."""
 
@@ -76,10 +79,13 @@ class Striker:
         if not task.cancelled() and (wrong := task.exception()):
             self.errors.append(wrong)
 
-    def cancel(self) -> None:
-        """The trial is over."""
-        for task in list(self.tasks):
+    async def end(self) -> None:
+        """The trial is over: cancel what is under way, and wait until it has ended."""
+        tasks = list(self.tasks)
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 Work = Coroutine[Any, Any, None] | None
@@ -105,14 +111,14 @@ def _never(_: Stage, __: Hit) -> Work:
 
 
 async def _held(stage: Stage, hit: Hit) -> None:
-    await asyncio.sleep(stage.held)
+    await stage.rest(stage.held)
     hit.passage.let("downstream")
 
 
 async def _late(stage: Stage, hit: Hit) -> None:
     hit.passage.asleep = True
     try:
-        await asyncio.sleep(stage.held)
+        await stage.rest(stage.held)
         hit.passage.let("upstream")
         if hit.passage.left:
             await asyncio.sleep(CHILD)  # for the server to execute it; its answer goes nowhere
@@ -137,7 +143,7 @@ async def _kill_child(stage: Stage, hit: Hit) -> None:
 async def _stop(stage: Stage, hit: Hit) -> None:
     stage.signal(role(hit), SIGSTOP)
     hit.passage.let("downstream" if hit.cell.moment == "after" else "upstream")
-    await asyncio.sleep(stage.held)
+    await stage.rest(stage.held)
     stage.signal(role(hit), SIGCONT)
 
 

@@ -133,6 +133,9 @@ class Scene:
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **more: self.done.append((name, *args, *more))
 
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def restart_broker(self, _: float) -> None:
         self.done.append("killed")
         await asyncio.sleep(0)
@@ -202,7 +205,7 @@ def test_a_trial_that_ends_wakes_what_is_late(left: bool) -> None:
         striker = await strike(scene, "late", "before")
         await asyncio.sleep(0)
         assert striker.active
-        striker.cancel()
+        await striker.end()
         await asyncio.gather(*striker.tasks, return_exceptions=True)
         assert striker.errors == []
 

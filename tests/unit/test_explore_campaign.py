@@ -13,6 +13,7 @@ from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import RECONCILE, Campaign, Options
 from brownout.explore.cell import Cell, Point
 from brownout.explore.faultmap import FaultMap
+from brownout.explore.found import Found
 from brownout.explore.mission import HARDENED
 
 CELL = Cell(Point("worker->broker", "ZADD unacked_index"), "before", "cut")
@@ -34,7 +35,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FaultMap]:
 
         async def trial(launcher: object, _schedule: Sequence[Cell] = ()) -> Any:
             word = next(words[launcher is made.forked]) if _schedule else "once"
-            return SimpleNamespace(word=word, seen=word, seconds=0.0, witness=(), why="")
+            return Found(word, "", 0.0, (), (), {}, {}, 0, 0.0)
 
         configuration = SimpleNamespace(name="defaults", settings={})
         mission = SimpleNamespace(configuration=configuration, workload=SimpleNamespace(name="task"))

@@ -28,7 +28,7 @@ def mission(configuration: Configuration = DEFAULTS) -> Mission:
 
 
 def trial(*schedule: Cell, done: bool = False, of: Mission | None = None) -> Trial:
-    bench = SimpleNamespace(mission=of or mission(), kill=0, signal=0, restart_broker=0, deaths=[])
+    bench = SimpleNamespace(mission=of or mission(), kill=0, signal=0, restart_broker=0, deaths=[], pids=())
     made = Trial(cast("Bench", bench), cast("Any", None), schedule, bounds=Bounds.of({}))
     made.saw = cast("Any", SimpleNamespace(done=lambda _: done))
     return made
