@@ -17,6 +17,7 @@ from brownout.explore.bounds import Bounds
 from brownout.explore.client import BeatClient, Client, HttpClient, TaskClient
 from brownout.explore.conductor import Conductor
 from brownout.explore.direct import Direct
+from brownout.explore.fair import FairTime
 from brownout.explore.launcher import Launcher
 from brownout.explore.mission import HISTORY, Mission
 from brownout.explore.spawned import Spawned
@@ -127,10 +128,10 @@ class Bench:
         await self.direct.ask(("FLUSHALL",))
 
     async def client(self) -> Client:
-        """A new client that is ready: a process, or one that speaks HTTP to the API."""
+        """A new client that is ready: a process, or one that speaks HTTP to the API. The caller limits the time."""
         if self.mission.workload.http:
             client = HttpClient(self.mission, f"http://127.0.0.1:{self.api_port}", self.mission.workload.http)
-            await client.ready(READY)
+            await client.ready()
             return client
         return await self._caller()
 
@@ -143,7 +144,7 @@ class Bench:
         self._launcher = launcher
         self.files = self.folder / "bounds"
         self.files.mkdir()
-        caller = await self._caller()
+        caller = await FairTime(lambda: self.pids).within(READY, self._caller(), "the client process is ready")
         bounds = Bounds.of(caller.conf.result(), self.mission.application.recovery)
         await caller.close()
         await self.clear()
@@ -152,15 +153,16 @@ class Bench:
     async def _caller(self) -> TaskClient:
         await self._start("client", "brownout.explore.caller", (self._control,))
         process = self.processes["client"]
-        async with asyncio.timeout(READY):
-            get, ended = asyncio.ensure_future(self._callers.get()), asyncio.ensure_future(process.exited.wait())
+        get, ended = asyncio.ensure_future(self._callers.get()), asyncio.ensure_future(process.exited.wait())
+        try:
             await asyncio.wait({get, ended}, return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
             if not get.done():
-                get.cancel()
                 raise RuntimeError(f"the client process ended with {process.returncode}\n{process.tail()}")
-            caller = get.result()
-            await asyncio.shield(caller.conf)
+        finally:
+            ended.cancel()
+            get.cancel()
+        caller = get.result()
+        await asyncio.shield(caller.conf)
         return caller
 
     async def _start(self, role: str, module: str = "", args: tuple[str, ...] = ()) -> None:

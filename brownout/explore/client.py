@@ -45,7 +45,7 @@ class Knowledge:
             self.answered, self.tasks = "accepted", tuple(tasks)
         elif what == "refused":
             self.answered = self.told = "refused"
-        elif what in ("read", "unread"):
+        elif what in ("read", "unread") and self.told == "waiting":
             self.told = what
         self.events.append((time.monotonic_ns() if at is None else at, f"{what} {error}".strip()))
         self.changed.set()
@@ -191,14 +191,13 @@ class HttpClient:
         self._http = httpx.AsyncClient(base_url=base, timeout=10.0, limits=limits, trust_env=False)
         self._talks: list[asyncio.Task[None]] = []
 
-    async def ready(self, within: float) -> None:
-        """Wait until the API says so. Raises TimeoutError."""
-        async with asyncio.timeout(within):
-            while True:
-                with suppress(*UNANSWERED):
-                    if (await self._http.get(self._application.ready)).status_code == httpx.codes.OK:
-                        return
-                await asyncio.sleep(0.01)
+    async def ready(self) -> None:
+        """Return when the API says so. The caller limits the time."""
+        while True:
+            with suppress(*UNANSWERED):
+                if (await self._http.get(self._application.ready)).status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(0.01)
 
     def submit(self, keys: Sequence[str], task: str, within: float, *, plain: bool = False) -> Knowledge:
         """See Client."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol, TypeVar
 
 from brownout.subject.run_delay import RunDelay
+
+T = TypeVar("T")
+EVERY = 0.04  # s between two looks at a work that is waited for
 
 
 class Delays(Protocol):
@@ -61,8 +64,16 @@ class FairTime:
         await asyncio.sleep(seconds)
         return self.look(max(0.0, self._clock() - begun - seconds))
 
-    async def rest(self, seconds: float) -> None:
-        """Sleep until so much fair time has passed."""
+    async def within(self, seconds: float, work: Coroutine[Any, Any, T], what: str) -> T:
+        """The result of `work`; TimeoutError, which says `what`, when it takes longer than so much fair time."""
         until = self.look() + seconds
-        while (left := until - self.seconds) > 0:
-            await self.nap(left)
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait([task], timeout=EVERY))[0]:
+                if self.look() > until:
+                    raise TimeoutError(f"not within {seconds:g} s: {what}")
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])

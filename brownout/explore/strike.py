@@ -24,10 +24,7 @@ class Stage(Protocol):
 
     @property
     def held(self) -> float:
-        """Seconds, past every time-out of 5 s or less."""
-
-    async def rest(self, seconds: float) -> None:
-        """Wait until the processes could have run for so many seconds, which takes longer on a busy machine."""
+        """Seconds of wall time, as the time-outs of the application are; past every one of 5 s or less."""
 
     def kill(self, role: str, *, children_only: bool = False) -> None:
         """SIGKILL a role's process group, or its pool processes."""
@@ -111,14 +108,14 @@ def _never(_: Stage, __: Hit) -> Work:
 
 
 async def _held(stage: Stage, hit: Hit) -> None:
-    await stage.rest(stage.held)
+    await asyncio.sleep(stage.held)
     hit.passage.let("downstream")
 
 
 async def _late(stage: Stage, hit: Hit) -> None:
     hit.passage.asleep = True
     try:
-        await stage.rest(stage.held)
+        await asyncio.sleep(stage.held)
         hit.passage.let("upstream")
         if hit.passage.left:
             await asyncio.sleep(CHILD)  # for the server to execute it; its answer goes nowhere
@@ -143,7 +140,7 @@ async def _kill_child(stage: Stage, hit: Hit) -> None:
 async def _stop(stage: Stage, hit: Hit) -> None:
     stage.signal(role(hit), SIGSTOP)
     hit.passage.let("downstream" if hit.cell.moment == "after" else "upstream")
-    await stage.rest(stage.held)
+    await asyncio.sleep(stage.held)
     stage.signal(role(hit), SIGCONT)
 
 

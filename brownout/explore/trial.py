@@ -54,7 +54,6 @@ class Trial:
         self.mission, self.workload, self.bounds, self.held = bench.mission, bench.mission.workload, bounds, bounds.held
         self.striker = Striker(self)
         self.fair = FairTime(lambda: bench.pids)
-        self.rest = self.fair.rest
         self.conductor = Conductor(
             self.striker, handshakes=self.workload.first, order=tuple(order), clock=lambda: self.fair.seconds
         )
@@ -65,6 +64,7 @@ class Trial:
         self._probe: Knowledge | None = None
         self._probed_since = 0.0  # s of fair time
         self._probed_at = 0.0  # s on the monotonic clock
+        self._accepted = 0.0  # s of fair time
         self._facts = ""
         self._queues = self.mission.application.queues
         self._workers = [role for role in self.mission.roles if role.startswith("worker")]
@@ -90,9 +90,7 @@ class Trial:
                 self.conductor.arm(self.schedule)
                 if self.schedule and self.schedule[0].point.label.endswith(IDLE):
                     await self._until(lambda: bool(self.conductor.hits), "an idle BRPOP")
-                # Whoever asks for a state may ask for as long as there is something to come; get() has its time-out.
-                patience = self.bounds.limit if self.workload.http else self.bounds.result
-                self.about = client.submit(self.keys, self.task, patience)
+                self.about = client.submit(self.keys, self.task, LONGEST)
                 await self._watch(client)
                 return self._judged(await self._observe(client), begun)
         finally:
@@ -141,11 +139,11 @@ class Trial:
         def consume() -> bool:
             return all(self.conductor.consumes(f"{role}->broker", queue) for role in self._workers)
 
-        client = await self.bench.client()
+        client = await self._client()
         await self._until(consume, "the workers consume")
         task = str(uuid.uuid4())
         self.saw.others.add(task)
-        about = client.submit([WARM], task, READY, plain=True)
+        about = client.submit([WARM], task, LONGEST, plain=True)
         await self._until(lambda: about.told != "waiting", "the warm-up task ends")
         if about.told != "read" or about.task is None:
             raise RuntimeError(f"the warm-up task failed: {about.events}")
@@ -161,8 +159,11 @@ class Trial:
         if self.workload.first:
             await client.close()
             await self.bench.processes["client"].kill()
-            client = await self.bench.client()
+            client = await self._client()
         return client
+
+    async def _client(self) -> Client:
+        return await self.fair.within(READY, self.bench.client(), "the client is ready")
 
     async def _until_drained(self) -> None:
         give_up = self.fair.look() + READY
@@ -216,6 +217,15 @@ class Trial:
             elif await self._probed(client) and (good or (settled and self._over(state, now - since))):
                 return
             now = await self._change()
+            self._lose_patience(now)
+
+    def _lose_patience(self, now: float) -> None:
+        """Say that get() failed when its time-out is over in fair time. An API is asked until the trial ends."""
+        if self.workload.http or self.about.answered != "accepted" or self.about.told != "waiting":
+            return
+        self._accepted = self._accepted or now
+        if now - self._accepted > self.bounds.result:
+            self.about.learn("unread", error=f"no result within {self.bounds.result:g} s")
 
     async def _change(self) -> float:
         """Wait until the caller learns something, LOOK at most; returns fair time."""

@@ -133,9 +133,6 @@ class Scene:
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **more: self.done.append((name, *args, *more))
 
-    async def rest(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
     async def restart_broker(self, _: float) -> None:
         self.done.append("killed")
         await asyncio.sleep(0)
