@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 from brownout.check.verdict import Validity, merge
 from brownout.explore.action import ACTIONS
 from brownout.explore.cell import FLAGS, MOMENTS, SEVERITY, UNKNOWN, Cell, Point, names, parts, severity, validity_of
-from brownout.explore.found import Found
+from brownout.explore.found import Found, ends
 from brownout.explore.kept import Kept
 from brownout.explore.selection import select
 from brownout.plan.near import known
@@ -98,6 +98,12 @@ class CellResult:
     def verdict(self) -> Validity:
         """Invalid once anything bad was seen; unknown when a trial was, and when nothing was seen at all."""
         return merge(validity_of(word) for word in self.seen)
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """For a trial that went wrong itself: how often it was run again, its traceback, the ends of its logs."""
+        again = [f"run again {self.repeats} times, because the machine was busy"] if self.repeats else []
+        return (*again, *self.trouble.splitlines(), *ends(self.logs))
 
     def merged(self, other: CellResult) -> CellResult:
         """Both trials' words; the witness is that of the worse one."""
