@@ -87,6 +87,7 @@ class Campaign:
         self._opening: list[asyncio.Future[None]] = []
         self._failed: list[str] = []  # why benches did not open
         self._doubtful: list[Try] = []  # to be tried again
+        self._wrong: list[Exception] = []  # raised in callbacks of the loop
 
     async def run(self) -> FaultMap:
         """Discover, try every cell, control, compare. Raises NoMap, NoRedis, UnknownName for a filter without fit."""
@@ -101,6 +102,7 @@ class Campaign:
         rung = ladder.choose("local", self.options.provider)
         self.options.tell("discover", None)
         jobs = self.options.jobs or await self._suitable()
+        asyncio.get_running_loop().set_exception_handler(self._heard)
         self._opened = [Bench(self.mission, number, self.wire, rung) for number in range(jobs)]
         self._opening = [asyncio.ensure_future(self._open(bench)) for bench in self._opened]
         try:
@@ -250,7 +252,20 @@ class Campaign:
         """One trial, as soon as a bench is free."""
         async with self._bench() as bench:
             order = self.discovery.order if self.discovery else ()
-            return await Trial(bench, launcher, schedule, bounds=self.bounds, order=order).run()
+            return await self._judged(Trial(bench, launcher, schedule, bounds=self.bounds, order=order))
+
+    async def _judged(self, trial: Trial) -> Found:
+        """Run it. A callback of the loop that failed meanwhile may have been the trial's, so there is no verdict."""
+        known = len(self._wrong)
+        found = await trial.run()
+        return found.void(self._wrong[known]) if self._wrong[known:] else found
+
+    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop tells of an error that nobody caught. That of a task is read by whoever waits for the task."""
+        wrong = context.get("exception")
+        if isinstance(wrong, Exception) and not isinstance(wrong, OSError) and not context.keys() & {"task", "future"}:
+            self._wrong.append(wrong)
+        loop.default_exception_handler(context)
 
     async def lasting(self, schedule: Sequence[Cell] = ()) -> Found:
         """One trial, which is run again at once while the machine is too busy for a verdict. `repeats` counts them."""

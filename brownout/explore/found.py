@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from brownout.explore.cell import UNKNOWN, Point
 
@@ -37,6 +38,11 @@ class Found:
     def seen(self) -> str:
         """The word as a map keeps it."""
         return f"{UNKNOWN}: {self.why.splitlines()[0]}" if self.why else self.word
+
+    def void(self, wrong: Exception) -> Found:
+        """The same trial without a verdict, because this went wrong in the harness meanwhile."""
+        trouble = "".join(traceback.format_exception(wrong)).rstrip()
+        return replace(self, word=UNKNOWN, why=f"{type(wrong).__name__}: {wrong}", trouble=trouble, busy=False)
 
     @property
     def reason(self) -> str:

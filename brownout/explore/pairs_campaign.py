@@ -71,7 +71,7 @@ class PairCampaign(Campaign):
         async with self._bench() as bench:
             order = self.discovery.order if self.discovery else ()
             trial = PairTrial(bench, launcher, schedule, bounds=self.bounds, order=order)
-            found = await trial.run()
+            found = await self._judged(trial)
         steps = tuple(trial.tracer.steps())
         if not schedule:
             self.ordinary |= {step.spot for step in (*steps, *trial.tracer.opened())}

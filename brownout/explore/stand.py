@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,8 +192,9 @@ class Sitting:
         """Close what is open."""
 
         async def close() -> None:
-            for campaign in self.opened:
-                await campaign.__aexit__()
+            async with AsyncExitStack() as stack:
+                for campaign in self.opened:
+                    stack.push_async_callback(campaign.__aexit__)
 
         if self._wire:
             self.wait(close())

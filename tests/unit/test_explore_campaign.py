@@ -223,3 +223,33 @@ def test_the_number_of_benches_follows_from_the_load(
         assert sentences == [
             f"{got} trials at once instead of 16: other programs use 2.0 of 2 cores (4.0 threads run or wait for a CPU)"
         ]
+
+
+def test_an_error_in_a_callback_of_the_loop_leaves_no_verdict() -> None:
+    """As when the conductor raises in the middle of a request: the connection ends, and no fault was meant there."""
+    made = Campaign(cast("Any", None), Options(), cast("Any", None))
+
+    def breaks() -> None:
+        raise KeyError("no such point")
+
+    async def run() -> Found:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(breaks)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return trial_of("lost")
+
+    async def main() -> tuple[Found, Found]:
+        loop = asyncio.get_running_loop()
+        loop.default_exception_handler = lambda context: None  # type: ignore[method-assign]  # it would write a log
+        loop.set_exception_handler(made._heard)
+        broken = await made._judged(cast("Any", SimpleNamespace(run=run)))
+
+        async def good() -> Found:
+            return trial_of("lost")
+
+        return broken, await made._judged(cast("Any", SimpleNamespace(run=good)))
+
+    broken, after = asyncio.run(main())
+    assert (broken.seen, after.seen) == ("unknown: KeyError: 'no such point'", "lost")
+    assert "in breaks" in broken.trouble
