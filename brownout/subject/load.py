@@ -24,9 +24,12 @@ class Load:
 
     @property
     def share(self) -> float:
-        """Cores that more threads of our own would get beside the others, all of them at the same priority."""
-        demand = max(self.used, self.wanted)
-        return self.cores * self.cores / (self.cores + demand) if demand > LITTLE else float(self.cores)
+        """How many idle cores this machine is worth, for work that has many threads of its own.
+
+        Two threads of the others count as one core, because ours compete with them at the same priority.
+        """
+        demand = max(self.used, self.wanted) / 2
+        return self.cores * self.cores / (self.cores + demand) if not self.idle else float(self.cores)
 
     @property
     def idle(self) -> bool:

@@ -229,6 +229,8 @@ def test_an_error_in_a_callback_of_the_loop_leaves_no_verdict() -> None:
     """As when the conductor raises in the middle of a request: the connection ends, and no fault was meant there."""
     made = Campaign(cast("Any", None), Options(), cast("Any", None))
 
+    def quiet(context: dict[str, Any]) -> None: ...
+
     def breaks() -> None:
         raise KeyError("no such point")
 
@@ -241,7 +243,7 @@ def test_an_error_in_a_callback_of_the_loop_leaves_no_verdict() -> None:
 
     async def main() -> tuple[Found, Found]:
         loop = asyncio.get_running_loop()
-        loop.default_exception_handler = lambda context: None  # type: ignore[method-assign]  # it would write a log
+        loop.default_exception_handler = quiet  # type: ignore[method-assign]  # it would write a log
         loop.set_exception_handler(made._heard)
         broken = await made._judged(cast("Any", SimpleNamespace(run=run)))
 
