@@ -29,6 +29,7 @@ from brownout.wire.edge import Edge
 from brownout.wire.wire import Wire
 
 READY = 20.0  # s for a process to come up
+ALONE = 5.0  # s for the connections of the last trial to end
 RESTART_AFTER = 0.2  # s, the supervisor's
 WORKER = ("-P", "prefork", "-c", "1", "--without-mingle", "--without-gossip", "--without-heartbeat", "-l", "WARNING")
 
@@ -117,21 +118,22 @@ class Bench:
         await together(self._start(role) for role in self.mission.roles)
 
     async def _alone(self) -> None:
-        give_up = time.monotonic() + 5
-        while True:
-            others = await self.direct.clients()
-            if not others:
-                break
-            if time.monotonic() > give_up:
+        fair = FairTime(lambda: self.pids)
+        fair.look()
+        while others := await self.direct.clients():
+            if await fair.nap(0.005) > ALONE:
                 raise Unclean("\n".join(others))
-            await asyncio.sleep(0.005)
         await self.direct.ask(("FLUSHALL",))
 
     async def client(self) -> Client:
         """A new client that is ready: a process, or one that speaks HTTP to the API. The caller limits the time."""
         if self.mission.workload.http:
             client = HttpClient(self.mission, f"http://127.0.0.1:{self.api_port}", self.mission.workload.http)
-            await client.ready()
+            try:
+                await client.ready()
+            except BaseException:
+                await client.close()
+                raise
             return client
         return await self._caller()
 

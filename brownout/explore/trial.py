@@ -64,6 +64,7 @@ class Trial:
         self._probe: Knowledge | None = None
         self._probed_since = 0.0  # s of fair time
         self._probed_at = 0.0  # s on the monotonic clock
+        self._clients: list[Client] = []
         self._accepted = 0.0  # s of fair time
         self._facts = ""
         self._queues = self.mission.application.queues
@@ -80,9 +81,8 @@ class Trial:
             return self._broken(wrong, begun)
 
     async def _carried_out(self, tasks: asyncio.TaskGroup, begun: float) -> Found:
-        client: Client | None = None
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(LONGEST) as longest:
                 self.fair.look()
                 await self.bench.set_up(self.conductor, self.launcher, tasks)
                 self.saw = self._witnesses = Witnesses(self.bench, self.keys)
@@ -93,15 +93,19 @@ class Trial:
                 self.about = client.submit(self.keys, self.task, LONGEST)
                 await self._watch(client)
                 return self._judged(await self._observe(client), begun)
+        except TimeoutError as error:
+            if longest.expired():
+                raise TimeoutError(f"the trial was not over after {LONGEST:g} s") from error
+            raise
         finally:
-            await self._over_with(client)
+            await self._take_down()
 
-    async def _over_with(self, client: Client | None) -> None:
+    async def _take_down(self) -> None:
         """Take everything down. All of it is tried, then the last error is raised."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.bench.mend)
             stack.push_async_callback(self.bench.clear)
-            if client:
+            for client in self._clients:
                 stack.push_async_callback(client.close)
             stack.callback(self.conductor.close)
             stack.push_async_callback(self.striker.end)
@@ -126,7 +130,7 @@ class Trial:
             wrong = wrong.exceptions[0]
         if busy := isinstance(wrong, TimeoutError):
             lines += f"\n{self.fair.starved:.1f} s of {time.monotonic() - begun:.1f} s passed without a CPU"
-            what = str(wrong) or f"the trial was not over after {LONGEST:g} s"
+            what = str(wrong) or "an answer did not come in time"
         else:
             what = f"{type(wrong).__name__}: {wrong}"
         return self._found(UNKNOWN, begun, why=before + what, trouble=lines, busy=busy)
@@ -163,7 +167,9 @@ class Trial:
         return client
 
     async def _client(self) -> Client:
-        return await self.fair.within(READY, self.bench.client(), "the client is ready")
+        client = await self.fair.within(READY, self.bench.client(), "the client is ready")
+        self._clients.append(client)
+        return client
 
     async def _until_drained(self) -> None:
         give_up = self.fair.look() + READY
@@ -204,7 +210,7 @@ class Trial:
             held = self._held()
             newest = await self._look()
             if newest != state or held or self._held() or self.striker.active:
-                state, since = newest, now
+                state, since = newest, self.fair.look()
             good, settled = self._good(state) and now - since > SURE, self._settled(now - since)
             if not self.schedule:
                 if good:
