@@ -143,7 +143,9 @@ class Campaign:
             self._failed.append(_short(wrong))
             self.options.say(f"bench {bench.number} did not open and is left out: {_short(wrong)}")
             if len(self._failed) == len(self._opened):
-                self._benches.put_nowait(wrong)
+                none = NoMap(f"no bench could be opened: {_short(wrong)}")
+                none.__cause__ = wrong
+                self._benches.put_nowait(none)
         else:
             self._benches.put_nowait(bench)
 

@@ -195,7 +195,7 @@ def test_a_bench_that_does_not_open_is_left_out_and_told(opens: Sequence[bool]) 
                 async with made._bench() as bench:
                     assert cast("Any", bench).opens
             else:
-                with pytest.raises(OSError, match="no more ports"):
+                with pytest.raises(NoMap, match="no bench could be opened: OSError: no more ports"):
                     async with made._bench():
                         pass
         await made._close()
