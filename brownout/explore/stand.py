@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,11 +105,12 @@ class Stand:
         if self._doubt:
             return CellResult(cell, {f"{UNKNOWN}: {self._doubt}": 1})
         campaign = self._campaign
-        found = self._sitting.wait(campaign.trial(campaign.forked, [cell]))
+        before = campaign.repeats
+        found = self._sitting.wait(campaign.lasting([cell]))
         word = found.seen
         if word.endswith("was not reached"):
             word += "; " + UNFIT.format("if it is so again")
-        return CellResult(cell, {word: 1}, round(found.seconds, 3), found.witness, found.why)
+        return replace(CellResult.of(cell, found), seen={word: 1}, repeats=campaign.repeats - before)
 
     async def _open(self, campaign: Campaign) -> None:
         await campaign.__aenter__()
@@ -116,9 +118,9 @@ class Stand:
         await campaign.discover(Discovery(self._points, {}))
         life, differing = set(campaign.discovery.order if campaign.discovery else ()), set[Point]()
         for attempt in range(2):  # what differs once may be chance
-            found = await campaign.trial(campaign.forked)
+            found = await campaign.lasting()
             if found.word not in ("once", "recovered"):
-                self._doubt = f"without any fault: {found.seen}"
+                self._doubt = f"without any fault: {found.reason}"
                 return
             other = life ^ set(found.points)
             differing = differing & other if attempt else other
@@ -190,8 +192,9 @@ class Sitting:
         """Close what is open."""
 
         async def close() -> None:
-            for campaign in self.opened:
-                await campaign.__aexit__()
+            async with AsyncExitStack() as stack:
+                for campaign in self.opened:
+                    stack.push_async_callback(campaign.__aexit__)
 
         if self._wire:
             self.wait(close())
