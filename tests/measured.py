@@ -13,26 +13,30 @@ from brownout.subject.run_delay import RunDelay, family
 
 @dataclass
 class Span:
-    """How long a block took, in seconds. Both fields are 0 until the block has ended.
+    """How long a block took, in seconds. All fields are 0 until the block has ended.
 
-    `wall` is the upper end. `least` is the lower end: `wall` less the time in which threads of this process, and of the
-    processes below it, were ready to run and waited for a CPU. A bound from above must hold for `least`; a bound from
-    below must hold for `wall`.
+    `wall` is the upper end. `least` is the lower end: `wall` less `waited`, the time in which threads of the processes
+    concerned were ready to run and waited for a CPU. A bound from above must hold for `least`; a bound from below must
+    hold for `wall`.
     """
 
     wall: float = 0.0
-    least: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def least(self) -> float:
+        return max(0.0, self.wall - self.waited)
 
 
 @contextmanager
-def measured() -> Iterator[Span]:
-    """Measure the block."""
-    span, delay, processes = Span(), RunDelay(), family(os.getpid())
+def measured(*pids: int) -> Iterator[Span]:
+    """Measure the block. The processes concerned are this one and those below it, or this one and `pids`."""
+    span, delay = Span(), RunDelay()
+    processes = [os.getpid(), *pids] if pids else family(os.getpid())
     delay.take(processes)
     begun = time.monotonic()
     try:
         yield span
     finally:
         span.wall = time.monotonic() - begun
-        waited = sum(delay.take(processes).values()) / 1e9
-        span.least = max(0.0, span.wall - waited)
+        span.waited = sum(delay.take(processes).values()) / 1e9
