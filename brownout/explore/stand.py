@@ -23,6 +23,7 @@ from brownout.explore.faultmap import CellResult, Controls, FaultMap
 from brownout.explore.mission import Mission
 from brownout.explore.session import called, explore
 from brownout.run.store import environment, versions
+from brownout.run.turns import Turns
 from brownout.subject import ladder
 from brownout.wire.wire import Wire
 
@@ -98,7 +99,11 @@ class Stand:
         return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()
 
     def trial(self, cell: Cell) -> CellResult:
-        """Try it once. The first time the bench is opened, and one fault-free trial is compared with the points."""
+        """Try it once, in its turn. The first time, the bench is opened and a fault-free trial confirms the points."""
+        with self._sitting.turns.taken():
+            return self._trial(cell)
+
+    def _trial(self, cell: Cell) -> CellResult:
         if self._campaign is None:
             self._campaign = Campaign(self._mission, self._options(1), self._sitting.wire)
             self._sitting.wait(self._open(self._campaign))
@@ -168,6 +173,13 @@ class Sitting:
         folder = self._config.rootpath / option(self._config, "chaos_store") / "maps"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def turns(self) -> Turns:
+        """Those of the scenarios that leave their traces in the same store."""
+        from brownout.pytest_plugin import chosen as option
+
+        return Turns(self._config.rootpath / option(self._config, "chaos_store") / ".turns")
 
     @property
     def wire(self) -> Wire:
