@@ -14,7 +14,7 @@ from pathlib import Path
 
 from brownout import maps
 from brownout.explore.action import chosen
-from brownout.explore.campaign import COLD, DISCOVERIES, Campaign, NoMap, Options, jobs_for
+from brownout.explore.campaign import COLD, DISCOVERIES, Campaign, NoMap, Options
 from brownout.explore.cell import Cell
 from brownout.explore.diff import reproduced
 from brownout.explore.faultmap import EXIT, FaultMap
@@ -95,7 +95,8 @@ def _run(given: argparse.Namespace) -> int:
 
     few = bool(wanted or given.list)  # no map: a bench for each trial, and no comparison with cold processes
     options = Options(
-        jobs=given.jobs or (min(max(DISCOVERIES, len(wanted) * given.repeat + 1), jobs_for(os.cpu_count())) * few),
+        jobs=given.jobs,
+        most=max(DISCOVERIES, len(wanted) * given.repeat + 1) * few,
         repeat=given.repeat,
         cold=0 if few else COLD,
         provider=None if given.provider == "auto" else given.provider,

@@ -16,6 +16,7 @@ from brownout.explore.action import Action, chosen
 from brownout.explore.faultmap import EXIT, FaultMap
 from brownout.explore.mission import CONFIGURATIONS, WORKLOADS
 from brownout.options import LISTS, STORE, Usage
+from brownout.report.clean import clean
 from brownout.report.grid import Line, Span, columns, detail, grid, markdown, write
 from brownout.report.terminal import SIGNS
 
@@ -104,12 +105,15 @@ def present(given: argparse.Namespace, map_: FaultMap, code: int, said: tuple[st
         for each in (map_ if given.cells else shown).cells:
             name = map_.names[each.cell]
             lines += [*detail(each, name, _again(map_, name)), ()]
+            lines += [*((Span(f"      {clean(line)}"),) for line in each.evidence), *([()] if each.evidence else ())]
     else:
         words = {each.cell: each.primary.partition(":")[0] for each in shown.cells if each.verdict != "valid"}
         room = max(map(len, words.values()), default=0)
         for cell, word in words.items():
             lines.append((Span(f"  {word:<{room}}  ", "bold"), Span(_again(map_, map_.names[cell]))))
         lines.append(())
+    if map_.repeats:
+        lines.append((Span(f"{map_.repeats} trials were run again because the machine was busy"),))
     if given.cells:
         lines += [(Span(why),) for why in (*map_.void, *map_.doubts)]
     else:

@@ -77,7 +77,13 @@ def parser() -> Parser:
     add("--actions", metavar="NAME,…", **many,
         help="standard, all, or names of --list actions (default: standard, and with --show all)")  # fmt: skip
     add("--repeat", type=_positive, default=1, metavar="N", help="trials of each cell (default: 1)")
-    add("--jobs", type=_positive, default=0, metavar="N", help="trials at once (default: 8 for each core)")
+    add(
+        "--jobs",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="trials at once (default: 8 for each core, fewer on a busy machine)",
+    )
     add("--sample", type=_positive, default=0, metavar="N", help="so many of the pairs (default: all)")
     add("--seed", type=int, default=0, metavar="N", help="which pairs the sample takes (default: 0)")
     add("--provider", choices=("auto", *get_args(RungName)), default="auto",

@@ -7,19 +7,21 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
 
 from brownout.explore.bounds import Bounds
 from brownout.explore.client import BeatClient, Client, HttpClient, TaskClient
 from brownout.explore.conductor import Conductor
 from brownout.explore.direct import Direct
+from brownout.explore.fair import FairTime
 from brownout.explore.launcher import Launcher
 from brownout.explore.mission import HISTORY, Mission
 from brownout.explore.spawned import Spawned
+from brownout.explore.together import together, unbroken
 from brownout.subject import custody, ladder
 from brownout.subject.ports import free_port
 from brownout.subject.waiting import NeverHappened, eventually
@@ -27,6 +29,7 @@ from brownout.wire.edge import Edge
 from brownout.wire.wire import Wire
 
 READY = 20.0  # s for a process to come up
+ALONE = 5.0  # s for the connections of the last trial to end
 RESTART_AFTER = 0.2  # s, the supervisor's
 WORKER = ("-P", "prefork", "-c", "1", "--without-mingle", "--without-gossip", "--without-heartbeat", "-l", "WARNING")
 
@@ -36,7 +39,11 @@ class Unclean(RuntimeError):
 
 
 class Bench:
-    """Everything on the wire's loop. `open`, then for each trial `set_up` … `clear`, then `close`."""
+    """Everything on the wire's loop. `open`, then for each trial `set_up` … `clear`, then `close`.
+
+    What runs in the background of a trial belongs to the `TaskGroup` that `set_up` is given: an error in it ends the
+    trial. `close` may be called after an `open` that failed, and when nothing was opened.
+    """
 
     def __init__(self, mission: Mission, number: int, wire: Wire, rung: ladder.Rung) -> None:
         self.mission, self.number, self.wire = mission, number, wire
@@ -52,29 +59,54 @@ class Bench:
         self.api_port = 0
         self.files = self.folder
         self._ending: set[Spawned] = set()
-        self._supervisors: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._callers: asyncio.Queue[TaskClient] = asyncio.Queue()
-        self._listener: asyncio.Server | None = None
+        self._direct: Direct | None = None
+        self._to_close = AsyncExitStack()
+        self._to_close.push_async_callback(asyncio.to_thread, _remove, self.folder)
         self._trials = 0
 
     async def open(self) -> None:
-        """Start the server and listen."""
-        await asyncio.to_thread(self.server.start)
-        self.direct = Direct(self.server.port)
+        """Start the server and listen. When it raises, `close` is still to be called."""
+        self._to_close.push_async_callback(asyncio.to_thread, self.server.stop)
+        await unbroken(self.server.start)
+        self._direct = Direct(self.server.port)
+        self._to_close.callback(self._direct.close)
         beat = ("beat",) if self.mission.workload.beat else ()
         for role in ("client", *self.mission.roles, *beat):
             for end in ("broker", "backend"):
                 name = f"{role}->{end}"
                 upstream = f"127.0.0.1:{self.server.port}"
                 self.edges[name] = self.wire.create(f"{self.number}.{name}", upstream, "127.0.0.1:0")
-        self._listener = await asyncio.start_unix_server(self._called, "\0" + self._control)
+                self._to_close.callback(self.edges[name].dispose)
+        listener = await asyncio.start_unix_server(self._called, "\0" + self._control)
+        self._to_close.callback(listener.close)
+        self._to_close.push_async_callback(self.clear)
+
+    @property
+    def direct(self) -> Direct:
+        """The connection past the faulted network. Raises RuntimeError when the bench is not open."""
+        if self._direct is None:
+            raise RuntimeError(f"bench {self.number} is not open")
+        return self._direct
+
+    @property
+    def pids(self) -> Iterator[int]:
+        """The server, the main process of each role that lives, and the pool processes of workers."""
+        if self.server.pid:
+            yield self.server.pid
+        for role, process in self.processes.items():
+            if process.alive:
+                yield process.pid
+                if role.startswith("worker"):
+                    yield from _forked_by(process.pid)
 
     async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._callers.put_nowait(TaskClient(self.mission, reader, writer))
 
-    async def set_up(self, conductor: Conductor, launcher: Launcher) -> None:
+    async def set_up(self, conductor: Conductor, launcher: Launcher, tasks: asyncio.TaskGroup) -> None:
         """Empty the server and start the processes; raises Unclean when a connection that is not ours exists."""
-        self._launcher = launcher
+        self._launcher, self._tasks = launcher, tasks
         self._trials += 1
         self.files = self.folder / str(self._trials)
         self.files.mkdir()
@@ -83,37 +115,38 @@ class Bench:
         await self._alone()
         for edge in self.edges.values():
             edge.direct(conductor)
-        await asyncio.gather(*(self._start(role) for role in self.mission.roles))
+        await together(self._start(role) for role in self.mission.roles)
 
     async def _alone(self) -> None:
-        give_up = time.monotonic() + 5
-        while True:
-            others = await self.direct.clients()
-            if not others:
-                break
-            if time.monotonic() > give_up:
+        fair = FairTime(lambda: self.pids)
+        fair.look()
+        while others := await self.direct.clients():
+            if await fair.nap(0.005) > ALONE:
                 raise Unclean("\n".join(others))
-            await asyncio.sleep(0.005)
         await self.direct.ask(("FLUSHALL",))
 
     async def client(self) -> Client:
-        """A new client that is ready: a process, or one that speaks HTTP to the API."""
+        """A new client that is ready: a process, or one that speaks HTTP to the API. The caller limits the time."""
         if self.mission.workload.http:
             client = HttpClient(self.mission, f"http://127.0.0.1:{self.api_port}", self.mission.workload.http)
-            await client.ready(READY)
+            try:
+                await client.ready()
+            except BaseException:
+                await client.close()
+                raise
             return client
         return await self._caller()
 
     def beat(self, other: Client) -> Client:
         """A client that submits by starting beat."""
-        return BeatClient(partial(self._start, "beat"), other)
+        return BeatClient(lambda: self._do(self._start("beat")), other)
 
     async def bounds(self, launcher: Launcher) -> Bounds:
         """From the configuration as a process of the application has it."""
         self._launcher = launcher
         self.files = self.folder / "bounds"
         self.files.mkdir()
-        caller = await self._caller()
+        caller = await FairTime(lambda: self.pids).within(READY, self._caller(), "the client process is ready")
         bounds = Bounds.of(caller.conf.result(), self.mission.application.recovery)
         await caller.close()
         await self.clear()
@@ -122,15 +155,16 @@ class Bench:
     async def _caller(self) -> TaskClient:
         await self._start("client", "brownout.explore.caller", (self._control,))
         process = self.processes["client"]
-        async with asyncio.timeout(READY):
-            get, ended = asyncio.ensure_future(self._callers.get()), asyncio.ensure_future(process.exited.wait())
+        get, ended = asyncio.ensure_future(self._callers.get()), asyncio.ensure_future(process.exited.wait())
+        try:
             await asyncio.wait({get, ended}, return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
             if not get.done():
-                get.cancel()
                 raise RuntimeError(f"the client process ended with {process.returncode}\n{process.tail()}")
-            caller = get.result()
-            await asyncio.shield(caller.conf)
+        finally:
+            ended.cancel()
+            get.cancel()
+        caller = get.result()
+        await asyncio.shield(caller.conf)
         return caller
 
     async def _start(self, role: str, module: str = "", args: tuple[str, ...] = ()) -> None:
@@ -143,9 +177,12 @@ class Bench:
         process = await self._launcher.spawn(role, module, args, env=env, cwd=self.mission.root, log=log)
         self.processes[role] = process
         if role != "client":
-            task = asyncio.get_running_loop().create_task(self._supervise(role, process))
-            self._supervisors.add(task)
-            task.add_done_callback(self._supervisors.discard)
+            self._do(self._supervise(role, process))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _command(self, role: str) -> tuple[str, tuple[str, ...]]:
         app = self.mission.application
@@ -166,7 +203,7 @@ class Bench:
         if process not in self._ending:
             self.deaths.append((time.monotonic_ns(), role, process.returncode))
         self._ending.discard(process)
-        await asyncio.gather(process.kill(), asyncio.sleep(RESTART_AFTER))
+        await together((process.kill(), asyncio.sleep(RESTART_AFTER)))
         await self._start(role)
 
     @property
@@ -197,13 +234,13 @@ class Bench:
     async def restart_broker(self, outage: float) -> None:
         """See strike.Stage."""
         before = self.server.run_id
-        await asyncio.to_thread(self.server.kill)
+        await unbroken(self.server.kill)
         self.direct.close()
         for edge in self.edges.values():
             edge.listen(False)
         try:
             await asyncio.sleep(outage)
-            await asyncio.to_thread(self.server.restart)
+            await unbroken(self.server.restart)
         finally:
             for edge in self.edges.values():
                 edge.listen(True)
@@ -211,16 +248,21 @@ class Bench:
             raise RuntimeError("the server was not started again")
 
     async def clear(self) -> None:
-        """End the processes of a trial."""
-        for task in list(self._supervisors):
+        """End the processes of a trial. Raises what went wrong with that when all was tried."""
+        background = list(self._background)
+        for task in background:
             task.cancel()
         for process in self.processes.values():
             process.signal_group(SIGKILL)
-        await asyncio.gather(*(process.kill() for process in self.processes.values()), return_exceptions=True)
+        if background:
+            await asyncio.wait(background)  # their errors are the TaskGroup's
+        done = await asyncio.gather(*(process.kill() for process in self.processes.values()), return_exceptions=True)
         self.processes.clear()
         self._ending.clear()
         while not self._callers.empty():
             await self._callers.get_nowait().close()
+        if wrong := [error for error in done if isinstance(error, Exception)]:
+            raise ExceptionGroup(f"processes of bench {self.number} did not end", wrong)
 
     async def mend(self) -> None:
         """Whatever a fault has left: the server runs, and every edge listens."""
@@ -231,19 +273,18 @@ class Bench:
             edge.listen(True)
 
     async def close(self) -> None:
-        """Give everything up."""
-        await self.clear()
-        if self._listener:
-            self._listener.close()
-        self.direct.close()
-        for edge in self.edges.values():
-            edge.dispose()
-        await asyncio.to_thread(self.server.stop)
-        await asyncio.to_thread(_remove, self.folder)
+        """Give up what there is. All of it is tried, then the last error is raised."""
+        await self._to_close.aclose()
 
     def logs(self) -> Mapping[str, str]:
         """The ends of all logs of this trial."""
         return {path.name: path.read_text(errors="replace")[-4000:] for path in sorted(self.files.glob("*.log"))}
+
+
+def _forked_by(pid: int) -> Iterator[int]:
+    """What its main thread has forked, without a look at its other threads: this is asked many times a second."""
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:  # noqa: PTH123
+        yield from map(int, file.read().split())
 
 
 def _remove(folder: Path) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -45,7 +45,7 @@ class Knowledge:
             self.answered, self.tasks = "accepted", tuple(tasks)
         elif what == "refused":
             self.answered = self.told = "refused"
-        elif what in ("read", "unread"):
+        elif what in ("read", "unread") and self.told == "waiting":
             self.told = what
         self.events.append((time.monotonic_ns() if at is None else at, f"{what} {error}".strip()))
         self.changed.set()
@@ -121,12 +121,14 @@ class TaskClient:
         return about
 
     async def stored(self, direct: Direct, task: str, about: Knowledge) -> frozenset[str]:
-        """See Client: the result backend's."""
+        """See Client: the result backend's. Raises what went wrong with reading from the caller."""
+        if self._task.done():
+            self._task.result()
         states = [await direct.stored(each) for each in about.tasks or (task,)]
         return frozenset(state or "nothing" for state in states)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError):
+        try:
             async for line in reader:
                 said = json.loads(line)
                 at, event = said.pop("at"), said.pop("event")
@@ -134,25 +136,32 @@ class TaskClient:
                     self.conf.set_result(said["conf"])
                 else:
                     self._about.learn(event, at, tasks=said.get("tasks", ()), error=said.get("error", ""))
-        self._about.died()
+        except ConnectionError:
+            pass
+        except Exception as error:
+            if not self.conf.done():
+                self.conf.set_exception(error)
+            raise
+        finally:
+            self._about.died()
 
     async def close(self) -> None:
         """See Client."""
         self._task.cancel()
         self._writer.transport.abort()
         self.conf.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)  # `stored` has raised its error
 
 
 class BeatClient:
-    """Starts beat, whose schedule has one tick. Nobody waits for its result."""
+    """Starts beat, whose schedule has one tick. Nobody waits for its result. `start` returns at once."""
 
-    def __init__(self, start: Callable[[], Coroutine[Any, Any, None]], other: Client) -> None:
+    def __init__(self, start: Callable[[], None], other: Client) -> None:
         self._start, self._other = start, other
-        self._task: asyncio.Task[None] | None = None
 
     def submit(self, keys: Sequence[str], task: str, within: float, *, plain: bool = False) -> Knowledge:
         """See Client: what is in the schedule is promised, and nobody reads its result."""
-        self._task = asyncio.get_running_loop().create_task(self._start())
+        self._start()
         return Knowledge(told="read")
 
     async def probe(self, direct: Direct, message: Message | None) -> Knowledge:
@@ -165,8 +174,6 @@ class BeatClient:
 
     async def close(self) -> None:
         """See Client."""
-        if self._task:
-            self._task.cancel()
         await self._other.close()
 
 
@@ -184,14 +191,13 @@ class HttpClient:
         self._http = httpx.AsyncClient(base_url=base, timeout=10.0, limits=limits, trust_env=False)
         self._talks: list[asyncio.Task[None]] = []
 
-    async def ready(self, within: float) -> None:
-        """Wait until the API says so. Raises TimeoutError."""
-        async with asyncio.timeout(within):
-            while True:
-                with suppress(*UNANSWERED):
-                    if (await self._http.get(self._application.ready)).status_code == httpx.codes.OK:
-                        return
-                await asyncio.sleep(0.01)
+    async def ready(self) -> None:
+        """Return when the API says so. The caller limits the time."""
+        while True:
+            with suppress(*UNANSWERED):
+                if (await self._http.get(self._application.ready)).status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(0.01)
 
     def submit(self, keys: Sequence[str], task: str, within: float, *, plain: bool = False) -> Knowledge:
         """See Client."""

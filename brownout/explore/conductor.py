@@ -68,6 +68,7 @@ class Conductor(Record):
     handshakes: bool = False  # count them before the first strike, too
     order: Sequence[Point] = ()
     overdue: float = OVERDUE
+    clock: Callable[[], float] = time.monotonic  # s; what the conductor waits for is measured with it
     schedule: list[Cell] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     disorder: list[Point] = field(default_factory=list)
@@ -122,12 +123,12 @@ class Conductor(Record):
         """Whether a message came to a worker that has not registered it yet, for so many seconds at most: it is in
         its memory alone.
         """
-        return any(time.monotonic() - at < within for _, at in self.in_hand.values())
+        return any(self.clock() - at < within for _, at in self.in_hand.values())
 
     @property
-    def quiet(self) -> float:
-        """Seconds since the last request that does not come by a clock."""
-        return (time.monotonic_ns() - self._last) / 1e9
+    def latest(self) -> int:
+        """When (ns) the last request came that does not come by a clock."""
+        return self._last
 
     def step_in(self) -> None:
         """Those that stood aside may ask for messages now."""
@@ -138,6 +139,7 @@ class Conductor(Record):
 
     def close(self) -> None:
         """The trial is over: no connection of it stays, not even one whose client has left."""
+        self._waiting.clear()
         for passage in list(self.passages):
             passage.cut()
 
@@ -247,7 +249,7 @@ class Conductor(Record):
                 passage.let(stream)
 
         self._waiting[point] = go_on
-        asyncio.get_running_loop().call_later(self.overdue, self._give_up, point)
+        asyncio.get_running_loop().call_later(self.overdue, self._give_up, point, self.clock())
         return False
 
     def _early(self, point: Point) -> bool:
@@ -257,8 +259,11 @@ class Conductor(Record):
         before = self.order[: self.order.index(point)]
         return any(each.edge != point.edge and each not in self._answered for each in before)
 
-    def _give_up(self, point: Point) -> None:
-        if go := self._waiting.pop(point, None):
+    def _give_up(self, point: Point, since: float) -> None:
+        left = self.overdue - (self.clock() - since)
+        if left > 0 and point in self._waiting:
+            asyncio.get_running_loop().call_later(max(left, 0.01), self._give_up, point, since)
+        elif go := self._waiting.pop(point, None):
             self.disorder.append(point)
             go()
 
@@ -277,7 +282,7 @@ class Conductor(Record):
             return False
         self._answered.add(point)
         if point.command in BLOCKING:
-            self.in_hand[point.edge] = passage, time.monotonic()
+            self.in_hand[point.edge] = passage, self.clock()
             asyncio.get_running_loop().call_soon(self.step_in)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._release)  # those that waited for this one, after it has passed

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from brownout.check.verdict import Validity, merge
 from brownout.explore.action import ACTIONS
 from brownout.explore.cell import FLAGS, MOMENTS, SEVERITY, UNKNOWN, Cell, Point, names, parts, severity, validity_of
+from brownout.explore.found import Found, ends
 from brownout.explore.kept import Kept
 from brownout.explore.selection import select
 from brownout.plan.near import known
@@ -33,6 +34,9 @@ class CellResult:
     three to six lines that prove it. `note` is the bound of a label ("silent for 5.5 s"). A cell that was tried more
     than once and came out in more than one way is a race, and declares its words with their counts. ValueError for a
     word that nobody knows, and for a count below 1.
+
+    `repeats` counts further trials whose verdict was in doubt because the machine was busy. Of a trial that went wrong
+    itself, `trouble` is the traceback and `logs` are the ends of the logs.
     """
 
     cell: Cell
@@ -40,6 +44,23 @@ class CellResult:
     seconds: float = 0.0
     witness: tuple[str, ...] = ()
     note: str = ""
+    repeats: int = 0
+    trouble: str = ""
+    logs: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cell: Cell, found: Found) -> CellResult:
+        """What one trial found."""
+        shown = found.logs if found.why else {}
+        return cls(
+            cell,
+            {found.seen: 1},
+            round(found.seconds, 3),
+            found.witness,
+            found.why,
+            trouble=found.trouble,
+            logs={name: text for name, text in shown.items() if text},
+        )
 
     def __post_init__(self) -> None:
         for word in self.seen:
@@ -78,11 +99,24 @@ class CellResult:
         """Invalid once anything bad was seen; unknown when a trial was, and when nothing was seen at all."""
         return merge(validity_of(word) for word in self.seen)
 
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """For a trial that went wrong itself: how often it was run again, its traceback, the ends of its logs."""
+        again = [f"run again {self.repeats} times, because the machine was busy"] if self.repeats else []
+        return (*again, *self.trouble.splitlines(), *ends(self.logs))
+
     def merged(self, other: CellResult) -> CellResult:
         """Both trials' words; the witness is that of the worse one."""
         worse = max(self, other, key=lambda each: severity(each.worst))
         seen = Counter(self.seen) + Counter(other.seen)
-        return replace(worse, seen=dict(seen), seconds=max(self.seconds, other.seconds))
+        return replace(
+            worse,
+            seen=dict(seen),
+            seconds=max(self.seconds, other.seconds),
+            repeats=self.repeats + other.repeats,
+            trouble=self.trouble or other.trouble,
+            logs=self.logs or other.logs,
+        )
 
 
 @dataclass(frozen=True)
@@ -117,8 +151,9 @@ class FaultMap(Kept):
     """Every fault point of a workload under a configuration (`name`), by every fault.
 
     `options` are what `brownout map` was given for it, its cells aside. `trace` are the points in order of life.
-    `bounds` and `seconds` (how long the map took) are in seconds; `versions` by distribution. `complete` says that
-    nothing interrupted it. Cells are kept in the trace's order, then by column; ValueError when one is there twice.
+    `bounds` and `seconds` (how long the map took) are in seconds; `versions` by distribution. `repeats` counts trials
+    of any kind that were run again because the machine was busy. `complete` says that nothing interrupted it. Cells are
+    kept in the trace's order, then by column; ValueError when one is there twice.
     """
 
     KIND: ClassVar = "fault map"
@@ -136,6 +171,7 @@ class FaultMap(Kept):
     controls: Controls = Controls()
     cold: tuple[Comparison, ...] = ()
     seconds: float = 0.0
+    repeats: int = 0
     complete: bool = False
 
     def __post_init__(self) -> None:
@@ -241,6 +277,7 @@ class FaultMap(Kept):
                 controls=Controls(whole.controls.ran + other.controls.ran, whole.controls.bad + other.controls.bad),
                 cold=whole.cold + other.cold,
                 seconds=whole.seconds + other.seconds,
+                repeats=whole.repeats + other.repeats,
                 complete=whole.complete and other.complete,
             )
         return whole

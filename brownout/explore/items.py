@@ -21,6 +21,7 @@ from brownout.explore.faultmap import CellResult
 from brownout.explore.selection import select
 from brownout.explore.session import mission
 from brownout.explore.stand import Sitting, Stand
+from brownout.report.clean import clean
 from brownout.report.grid import detail, plain
 from brownout.subject import ladder
 from brownout.subject.application import Application
@@ -112,7 +113,8 @@ class CellOutcome:
     @property
     def text(self) -> str:
         """The cell in full, with what to type next."""
-        return plain(detail(self._result, self._of.name, _again()))
+        evidence = [f"      {clean(line)}" for line in self._result.evidence]
+        return "\n".join([plain(detail(self._result, self._of.name, _again())), *evidence])
 
     def must_hold(self) -> None:
         """Fail the test unless the cell is good, or its baseline accepts it; an unknown one fails it too."""

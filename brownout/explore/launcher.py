@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -185,10 +186,14 @@ class Forked:
         self._writer.write(json.dumps(what).encode() + b"\n")
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError):
+        try:
             async for line in reader:
                 if line.endswith(b"\n"):  # else its writer died in the middle of it
                     self._hear(json.loads(line))
+        except ConnectionError:
+            pass
+        except Exception:
+            self._over = f"what the process that forks says is not understood\n{traceback.format_exc()}"
         self._over = self._over or f"the process that forks has ended, and all that it forked\n{self._zygote.tail()}"
         futures: list[asyncio.Future[Any]] = [self._ready, *(answer for _, _, answer in self._asked.values())]
         for future in futures:

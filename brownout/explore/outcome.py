@@ -28,6 +28,16 @@ class Observation:
     api_stalled: bool = False
     again: bool = False  # something was sent again, or connected anew, or the fault was waited for
 
+    @property
+    def text(self) -> str:
+        """The facts that the outcome is made of, in one line."""
+        done = ", ".join(f"{key} took effect {self.effects.get(key, 0)} of {n} times" for key, n in self.wanted.items())
+        stored = ", ".join(sorted(self.stored)) or "no final state"
+        return (
+            f"{done}; the submission was {self.answered}, the result {self.told}; stored: {stored};"
+            f" {self.queued} messages queued, {self.unacked} unacked"
+        )
+
 
 def judge(seen: Observation) -> str:
     """The word for it: outcome and flags."""

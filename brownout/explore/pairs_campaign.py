@@ -19,6 +19,7 @@ from brownout.explore.pairs_map import PairMap, PairResult
 from brownout.explore.pairs_trial import PairTrial
 from brownout.explore.selection import select
 from brownout.explore.session import Progress, heeding
+from brownout.explore.together import together
 from brownout.wire.wire import Wire
 
 CHECKED = 4  # of a sample, one check to so many pairs at most
@@ -70,7 +71,7 @@ class PairCampaign(Campaign):
         async with self._bench() as bench:
             order = self.discovery.order if self.discovery else ()
             trial = PairTrial(bench, launcher, schedule, bounds=self.bounds, order=order)
-            found = await trial.run()
+            found = await self._judged(trial)
         steps = tuple(trial.tracer.steps())
         if not schedule:
             self.ordinary |= {step.spot for step in (*steps, *trial.tracer.opened())}
@@ -85,10 +86,13 @@ class PairCampaign(Campaign):
             return min(LONG.index(each) if each in LONG else len(LONG) for each in actions)
 
         todo = sorted(dict.fromkeys(pairs), key=rank)
-        await asyncio.gather(*(each() for each in self._controlled([partial(self._pair, pair) for pair in todo])))
+        await together(each() for each in self._controlled([partial(self._pair, pair) for pair in todo]))
+        await self._try_again()
 
-    async def _pair(self, pair: Pair) -> None:
+    async def _pair(self, pair: Pair, attempt: int = 1) -> None:
         found = await self.trial(self.forked, [pair.first, pair.second])
+        if self._doubted(found, attempt, partial(self._pair, pair, attempt + 1)):
+            return
         both = found.word == UNKNOWN or found.reached > 1
         stands = self.chosen.get(pair)
         result = PairResult(
@@ -159,7 +163,8 @@ def run_pairs(
             progress.tell("cell" if what == "pair" else what, result)
             options.tell(what, result)
 
-        campaign = PairCampaign(mission, replace(options, tell=tell), wire, sample=sample, seed=seed, check=check)
+        said = replace(options, tell=tell, say=progress.say)
+        campaign = PairCampaign(mission, said, wire, sample=sample, seed=seed, check=check)
         task = wire.run(lambda: wire.loop.create_task(campaign.explore()))
         over = asyncio.run_coroutine_threadsafe(asyncio.wait([task]), wire.loop)
 

@@ -146,6 +146,7 @@ class PairTrial(Trial):
             order=tuple(self.conductor.order),
             own=lambda: self.about.tasks,
             through_api=self.workload.http is not None,
+            clock=lambda: self.fair.seconds,
         )
         self._earlier: list[Knowledge] = []
         self._struck: list[tuple[int, Hit]] = []
@@ -171,9 +172,9 @@ class PairTrial(Trial):
         if len(self._struck) > struck:
             self._forget()
 
-    def _found(self, word: str, begun: float, *, why: str = "") -> Found:
+    def _found(self, word: str, begun: float, *, why: str = "", trouble: str = "", busy: bool = False) -> Found:
         """With the strikes at handshakes, which no other line tells."""
-        found = super()._found(word, begun, why=why)
+        found = super()._found(word, begun, why=why, trouble=trouble, busy=busy)
         more = (
             f"{(at - self.about.sent) / 1e9:+.3f} s  {hit.cell.point.edge:15} "
             f"{hit.cell.point.label}: {hit.cell.action}, {hit.cell.moment} it"

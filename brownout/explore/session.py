@@ -132,6 +132,8 @@ class Progress:
         self._tty = stream is not None and stream.isatty()
         self._began = self._said = clock()
         self._seen: Counter[str] = Counter()
+        self._again = 0
+        self._sentences: list[str] = []
         self.total = 0
 
     @property
@@ -144,6 +146,12 @@ class Progress:
         if what == "cell" and result is not None:
             for word, times in result.seen.items():
                 self._seen[_counted(word)] += times
+        elif what == "again":
+            self._again += 1
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence on a line of its own at the next `draw` or `wipe`; from any thread."""
+        self._sentences.append(sentence)
 
     @property
     def text(self) -> str:
@@ -152,12 +160,14 @@ class Progress:
             return f"looking for the points of a task's life · {self._clock() - self._began:.0f} s"
         bad = [name for name in reversed(SEVERITY) if self._seen[name] and name != UNKNOWN]
         counts = (f"{self._seen[name]} {name}" for name in (*bad, "good", UNKNOWN))
-        return " · ".join([f"{self._seen.total()} of {self.total}", *counts])
+        again = [f"{self._again} run again: the machine is busy"] if self._again else []
+        return " · ".join([f"{self._seen.total()} of {self.total}", *counts, *again])
 
     def draw(self) -> None:
         """Show the line, when it is time."""
         if self._stream is None:
             return
+        self._utter(self._stream)
         if self._tty:
             self._stream.write(f"\r{self.text[: columns() - 1]}\x1b[K")
             self._stream.flush()
@@ -171,6 +181,13 @@ class Progress:
         if self._stream is not None and self._tty:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+        if self._stream is not None:
+            self._utter(self._stream)
+
+    def _utter(self, stream: TextIO) -> None:
+        while self._sentences:
+            stream.write(f"{chr(13) + chr(27) + '[K' if self._tty else ''}{self._sentences.pop(0)}\n")
+            stream.flush()
 
 
 def _counted(word: str) -> str:
@@ -199,7 +216,7 @@ def explore(mission: Mission, options: Options, plan: Plan, progress: Progress |
                 wire.loop.call_soon_threadsafe(task.cancel)
 
     with heeding(stop), Wire() as wire:
-        campaign = Campaign(mission, replace(options, tell=progress.tell), wire)
+        campaign = Campaign(mission, replace(options, tell=progress.tell, say=progress.say), wire)
 
         async def work() -> None:
             async with campaign:

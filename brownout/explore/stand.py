@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from brownout.explore.faultmap import CellResult, Controls, FaultMap
 from brownout.explore.mission import Mission
 from brownout.explore.session import called, explore
 from brownout.run.store import environment, versions
+from brownout.run.turns import Turns
 from brownout.subject import ladder
 from brownout.wire.wire import Wire
 
@@ -97,18 +99,23 @@ class Stand:
         return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()
 
     def trial(self, cell: Cell) -> CellResult:
-        """Try it once. The first time the bench is opened, and one fault-free trial is compared with the points."""
+        """Try it once, in its turn. The first time, the bench is opened and a fault-free trial confirms the points."""
+        with self._sitting.turns.taken():
+            return self._trial(cell)
+
+    def _trial(self, cell: Cell) -> CellResult:
         if self._campaign is None:
             self._campaign = Campaign(self._mission, self._options(1), self._sitting.wire)
             self._sitting.wait(self._open(self._campaign))
         if self._doubt:
             return CellResult(cell, {f"{UNKNOWN}: {self._doubt}": 1})
         campaign = self._campaign
-        found = self._sitting.wait(campaign.trial(campaign.forked, [cell]))
+        before = campaign.repeats
+        found = self._sitting.wait(campaign.lasting([cell]))
         word = found.seen
         if word.endswith("was not reached"):
             word += "; " + UNFIT.format("if it is so again")
-        return CellResult(cell, {word: 1}, round(found.seconds, 3), found.witness, found.why)
+        return replace(CellResult.of(cell, found), seen={word: 1}, repeats=campaign.repeats - before)
 
     async def _open(self, campaign: Campaign) -> None:
         await campaign.__aenter__()
@@ -116,9 +123,9 @@ class Stand:
         await campaign.discover(Discovery(self._points, {}))
         life, differing = set(campaign.discovery.order if campaign.discovery else ()), set[Point]()
         for attempt in range(2):  # what differs once may be chance
-            found = await campaign.trial(campaign.forked)
+            found = await campaign.lasting()
             if found.word not in ("once", "recovered"):
-                self._doubt = f"without any fault: {found.seen}"
+                self._doubt = f"without any fault: {found.reason}"
                 return
             other = life ^ set(found.points)
             differing = differing & other if attempt else other
@@ -168,6 +175,13 @@ class Sitting:
         return folder
 
     @property
+    def turns(self) -> Turns:
+        """Those of the scenarios that leave their traces in the same store."""
+        from brownout.pytest_plugin import chosen as option
+
+        return Turns(self._config.rootpath / option(self._config, "chaos_store") / ".turns")
+
+    @property
     def wire(self) -> Wire:
         """Started when it is first asked for."""
         self._wire = self._wire or Wire().start()
@@ -190,8 +204,9 @@ class Sitting:
         """Close what is open."""
 
         async def close() -> None:
-            for campaign in self.opened:
-                await campaign.__aexit__()
+            async with AsyncExitStack() as stack:
+                for campaign in self.opened:
+                    stack.push_async_callback(campaign.__aexit__)
 
         if self._wire:
             self.wait(close())

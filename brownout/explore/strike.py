@@ -24,7 +24,7 @@ class Stage(Protocol):
 
     @property
     def held(self) -> float:
-        """Seconds, past every time-out of 5 s or less."""
+        """Seconds of wall time, as the time-outs of the application are; past every one of 5 s or less."""
 
     def kill(self, role: str, *, children_only: bool = False) -> None:
         """SIGKILL a role's process group, or its pool processes."""
@@ -76,10 +76,13 @@ class Striker:
         if not task.cancelled() and (wrong := task.exception()):
             self.errors.append(wrong)
 
-    def cancel(self) -> None:
-        """The trial is over."""
-        for task in list(self.tasks):
+    async def end(self) -> None:
+        """The trial is over: cancel what is under way, and wait until it has ended."""
+        tasks = list(self.tasks)
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 Work = Coroutine[Any, Any, None] | None

@@ -10,10 +10,9 @@ from brownout.explore.bench import Bench
 from brownout.explore.client import Knowledge
 from brownout.explore.conductor import HANDSHAKE
 from brownout.explore.record import Seen
+from brownout.explore.stalls import Stalls
 from brownout.history.event import Event
 from brownout.history.tail import Tail
-
-STALL = 250.0  # ms; the API's loop stood still for so long
 
 
 class Witnesses:
@@ -29,7 +28,7 @@ class Witnesses:
         self.own: set[str] = set()
         self._effects: list[Event] = []
         self.running: dict[str, int] = {}  # task: pid
-        self.stalls: list[float] = []  # ms
+        self.stalls = Stalls()
         self._events: list[Event] = []
         self._history = Tail(bench.history)
         reader = bench.mission.application.effects
@@ -39,14 +38,13 @@ class Witnesses:
         """Look at what is new."""
         for event in self._history.poll():
             self._events.append(event)
+            self.stalls.see(event)
             if event.kind == "started" and event.task:
                 self.running[event.task] = event.pid
             elif event.kind == "ended" and event.task:
                 self.running.pop(event.task, None)
                 if self._ledger is None and event.data.get("state") == "SUCCESS":
                     self._effects.append(event)
-            elif event.kind == "stall":
-                self.stalls.append(float(event.data.get("ms", 0.0)))
         for event in self._ledger() if self._ledger else ():
             self._events.append(event)
             self._effects.append(event)
@@ -81,11 +79,6 @@ class Witnesses:
         """ns of the newest effect of the trial's own, 0 without one."""
         return max((at for _, at in self._mine()), default=0)
 
-    @property
-    def stalled(self) -> bool:
-        """Whether the API's loop stood still."""
-        return any(ms >= STALL for ms in self.stalls)
-
     def lines(
         self, seen: Sequence[Seen], about: Knowledge, deaths: Sequence[tuple[int, str, int | None]]
     ) -> tuple[str, ...]:
@@ -100,6 +93,10 @@ class Witnesses:
                 found.append((event.at, event.source, event.kind))
             elif event.kind in ("ended", "failed", "retry"):
                 found.append((event.at, event.source, f"{event.kind} {event.data.get('state') or ''}".rstrip()))
+            elif event.kind == "stall" and event.data.get("ms", 0.0) >= self.stalls.limit:
+                starved = event.data.get("starved_ms", 0.0)
+                found.append((event.at, event.source, f"loop stood still for {event.data['ms']:.0f} ms, "
+                              f"{starved:.0f} ms of them without a CPU"))  # fmt: skip
         return tuple(
             f"{(at - about.sent) / 1e9:+.3f} s  {who:15} {what}"
             for at, who, what in sorted(found)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
+from brownout.subject.load import load
 
 LOOK = 0.05  # s between two tries to take a slot
 SOON = 1.0  # s; a bound below it can be measured only without other trials beside it
-LOOKS = 10  # at the number of running threads, LOOK / LOOKS seconds apart
 
 
 def most_at_once(cores: int) -> int:
@@ -47,16 +47,8 @@ def _measures_soon(promise: Promise) -> bool:
 
 
 def running() -> float:
-    """How many threads of this machine run or want to run, this one not counted; 0 where nobody tells."""
-    counts = []
-    for _ in range(LOOKS):
-        try:
-            text = Path("/proc/loadavg").read_text()
-        except OSError:
-            return 0.0
-        counts.append(int(text.split()[3].partition("/")[0]) - 1)
-        time.sleep(LOOK / LOOKS)
-    return sum(counts) / len(counts)
+    """How many threads of this machine run or want to run; 0 where nobody tells."""
+    return load(LOOK).wanted
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ import base64
 import json
 import os
 import socket
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import psutil
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from brownout.subject.ports import HOST
 from brownout.subject.waiting import eventually
 from tests.integration.fragile import Fragile
 from tests.integration.running import SLACK, Running
+from tests.measured import measured
 
 
 def test_a_silent_broker_and_a_full_backlog(alone: Running, fragile: Fragile) -> None:
@@ -67,11 +69,24 @@ def test_half_open_clients_do_not_accumulate(alone: Running) -> None:
         found = psutil.Process(alone.process("api").pid).net_connections("tcp")
         return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port == alone.port for each in found)
 
-    with connect(f"ws://{HOST}:{alone.port}/task-status/{job}/events", proxy=None) as living, ExitStack() as stack:
-        assert json.loads(living.recv(timeout=SLACK))["task_status"] == "PENDING"
-        before = connections()
-        for _ in range(mute):
-            stack.enter_context(closing(mute_client(alone, job)))
-        bound = 2 * SLACK  # far above the two times 0.3 s of its pings
-        eventually(lambda: connections() <= before, within=bound, every=0.05, what="the mute ones are dropped")
-        assert living.ping().wait(SLACK), "one that answers pings is still served"
+    bound = 2 * SLACK  # far above the two times 0.3 s of its pings
+
+    def the_living_one_stays() -> bool:
+        """False when a busy machine made its answer to a ping late, by as much as the server waits for one."""
+        answered = False
+        with (
+            measured(alone.process("api").pid) as span,
+            suppress(ConnectionClosed),
+            connect(f"ws://{HOST}:{alone.port}/task-status/{job}/events", proxy=None) as living,
+            ExitStack() as stack,
+        ):
+            assert json.loads(living.recv(timeout=SLACK))["task_status"] == "PENDING"
+            before = connections()
+            for _ in range(mute):
+                stack.enter_context(closing(mute_client(alone, job)))
+            eventually(lambda: connections() <= before, within=bound, every=0.05, what="the mute ones are dropped")
+            answered = living.ping().wait(SLACK)
+        assert answered or span.waited >= 0.3, "it was dropped although it answered in time"
+        return answered
+
+    eventually(the_living_one_stays, within=bound, what="one that answers pings is still served")

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from textwrap import dedent
 
 import pytest
@@ -38,21 +39,28 @@ def test_delay_and_get_as_in_the_documents(calm: Running) -> None:
         from system.worker import app
         from system.tasks import divide
         good, bad = divide.delay(1, 2), divide.delay(1, 0)
-        first = good.state
+        print(good.state, flush=True)
         value = good.get(timeout=15)
         try:
             bad.get(timeout=15)
         except ZeroDivisionError as error:
             caught = str(error)
-        print(json.dumps([first, value, good.state, caught, bad.state, "ZeroDivisionError" in bad.traceback, good.id]))
+        print(json.dumps([value, good.state, caught, bad.state, "ZeroDivisionError" in bad.traceback, good.id]))
     """
-    command = [sys.executable, "-c", dedent(code)]
-    out = subprocess.run(
-        command, env=environment(calm.settings), cwd=calm.folder, capture_output=True, text=True, timeout=4 * SLACK
-    )
-    assert out.returncode == 0, out.stderr
-    first, *rest, job = json.loads(out.stdout)
-    assert first in ("PENDING", "STARTED"), "asked at once, half a second before its end"
+    command, env, pipe = [sys.executable, "-c", dedent(code)], environment(calm.settings), subprocess.PIPE
+    worker = calm.process("worker-1")
+    worker.signal(SIGSTOP)  # until the first state is read
+    try:
+        with subprocess.Popen(command, env=env, cwd=calm.folder, stdout=pipe, stderr=pipe, text=True) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            worker.signal(SIGCONT)
+            out, wrong = process.communicate(timeout=4 * SLACK)
+    finally:
+        worker.signal(SIGCONT)
+    assert process.returncode == 0, wrong
+    *rest, job = json.loads(out)
+    assert first == "PENDING\n"
     assert rest == [0.5, "SUCCESS", "division by zero", "FAILURE", True]
     assert calm.effects()[job] == 1, "past the store, and its effect is recorded all the same"
 

@@ -1,11 +1,13 @@
 """Every 202 ends once, whatever process is killed: the system's first promise, in small."""
 
 from collections.abc import Callable
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any
 
 import httpx
 
+from brownout.subject import table
+from brownout.subject.process import Process
 from brownout.subject.waiting import eventually
 from tests.integration.fragile import Fragile
 from tests.integration.running import SLACK
@@ -26,6 +28,11 @@ def accepted(fragile: Fragile, n: int) -> str:
     return str(answer and answer["task_id"])
 
 
+def stopped(process: Process) -> bool:
+    found = [table.entry(pid) for pid in process.members()]
+    return all(each is None or each.state == "T" for each in found)
+
+
 def kill_in_the_middle(fragile: Fragile, jobs: list[str]) -> str:
     """SIGKILL the main process of a worker that runs a task; answers the task's id."""
 
@@ -39,9 +46,14 @@ def kill_in_the_middle(fragile: Fragile, jobs: list[str]) -> str:
         )
         worker = fragile.process(str(started))
         eventually(lambda: fragile.status(job)["task_status"] != "PENDING", within=SLACK, what="it starts")
+        worker.signal_group(SIGSTOP)  # so that the task cannot end between the look and the kill
+        eventually(lambda: stopped(worker), within=SLACK, what="the worker is stopped")
+        if fragile.status(job)["task_status"] != "STARTED":
+            worker.signal_group(SIGCONT)
+            return None
         worker.signal(SIGKILL)
         worker.wait(SLACK)
-        return job if fragile.status(job)["task_status"] == "STARTED" else None
+        return job
 
     return str(eventually(killed, within=SLACK, what="a worker is killed with a task in its hands"))
 

@@ -1,6 +1,7 @@
 """The laws of design.md over every fault of a process: a real Celery worker, and a relay that ends by SIGTERM."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -145,11 +146,16 @@ def test_a_fault_holds_on_to_the_process_it_struck(subject: Subject, inject: Inj
 def test_who_has_ended_already_is_no_evidence(
     subject: Subject, inject: Inject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject.supervisors["relay"], "_delay", 1.0)  # so that the dead one stays the current one
-    first = inject("relay", faults.kill())
-    shown(first)
-    later = [inject("relay", fault) for fault in (faults.kill(), faults.terminate(), faults.stop())]
-    assert [hit.acted() for hit in later] == ["", "", ""]
+    keeper, may_start = subject.supervisors["relay"], threading.Event()
+    launch = keeper._launch
+    monkeypatch.setattr(keeper, "_launch", lambda: may_start.wait() and launch())
+    try:
+        first = inject("relay", faults.kill())
+        shown(first)
+        later = [inject("relay", fault) for fault in (faults.kill(), faults.terminate(), faults.stop())]
+        assert [hit.acted() for hit in later] == ["", "", ""]
+    finally:
+        may_start.set()
     for hit in (*later, first):
         hit.heal()
     assert [hit.acted() for hit in later] == ["", "", ""]

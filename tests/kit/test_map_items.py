@@ -192,9 +192,14 @@ def test_a_trace_that_cannot_be_read_is_looked_for_again(project: Project, pytes
     whole = trace(pytester).read_text()
     trace(pytester).write_text(whole[: len(whole) // 2])
     project("--collect-only")
-    assert json.loads(trace(pytester).read_text()) == json.loads(whole)
+    assert content(trace(pytester).read_text()) == content(whole)
     project("--collect-only", "-p", "no:cacheprovider")
-    assert [each.read_text() for each in pytester.path.glob("store/maps/*.json")] == [whole]
+    assert [content(each.read_text()) for each in pytester.path.glob("store/maps/*.json")] == [content(whole)]
+
+
+def content(text: str) -> dict[str, list[str]]:
+    """A trace without its order: two discoveries may meet what client and worker do side by side in either one."""
+    return {name: sorted(values) for name, values in json.loads(text).items()}
 
 
 def test_without_a_redis_it_is_skipped_in_one_line_or_an_error(

@@ -11,6 +11,8 @@ import textwrap
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from brownout.history.view import History
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
+from brownout.subject.run_delay import RunDelay
 from brownout.subject.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -185,7 +188,9 @@ def test_without_its_environment_the_worker_tap_connects_nothing() -> None:
 
 def _python(code: str, *args: str, env: dict[str, str] | None = None) -> str:
     argv = [sys.executable, "-c", textwrap.dedent(code), *args]
-    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -297,6 +302,7 @@ def test_without_a_history_the_application_itself_is_served(serve: Callable[...,
     assert json.loads(ask("/fine")[2]) == {"began": True}
 
 
+# Blocks its loop `argv[3]` times for `argv[4]` seconds and says when each block began; then waits until stdin ends.
 WATCH = """
     import asyncio, sys, time
     from brownout.history.loop_watch import LoopWatch
@@ -308,10 +314,12 @@ WATCH = """
         await asyncio.sleep(0.1)
         print("watching", flush=True)
         for _ in range(int(sys.argv[3])):
+            print(time.monotonic_ns(), flush=True)
             time.sleep(float(sys.argv[4]))
             await asyncio.sleep(0.03)
-        await asyncio.sleep(float(sys.argv[5]))
-        print(watch._use()[1], flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await asyncio.sleep(0.03)
+        print(sum(watch._use()[1:]), flush=True)  # ns for which the loop's and the watching thread waited for a CPU
         watch.stop()
 
     if sys.argv[2] == "uvloop":
@@ -322,45 +330,70 @@ WATCH = """
 """
 
 
+@contextmanager
+def watching(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start WATCH; its loop is watched by now. It ends when its stdin does, at the latest with the block."""
+    with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "watching\n"
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_every_stall_of_50_ms_is_seen_with_what_it_stands_on(tmp_path: Path, loop: str) -> None:
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     path = tmp_path / "h"
-    _python(WATCH, str(path), loop, "8", "0.05", "0")
-    stalls = [e for e in History.load(path).kind("stall") if e.data["ms"] >= 50]
-    assert len(stalls) == 8
-    assert all(e.data["stack"][-1].endswith(" main") for e in stalls)
+    _, *blocks, waited = _python(WATCH, str(path), loop, "8", "0.05").split()
+    assert len(blocks) == 8
+    stalls, starved = (
+        [e for e in History.load(path).kind(kind) if e.data["ms"] >= 50] for kind in ("stall", "starved")
+    )
+    times = [e.at for e in (*stalls, *starved)]
+    ends = [[at for at in times if int(began) < at < float(after)] for began, after in pairwise([*blocks, "inf"])]
+    assert all(ends), f"each block is told before the next one begins: {blocks}, {ends}"
+    # A block during which one of the two threads waited for a CPU, for half the time or more, may be told as starved.
+    assert int(waited) >= sum(e.data["ms"] for e in starved) * 1e6 / 2
+    stacks = [e.data["stack"] for e in stalls if e.data["stack"]]  # none where the watching thread came too late
+    assert stacks
+    assert all(stack[-1].endswith(" main") for stack in stacks)
 
 
 def test_a_starved_cpu_is_no_stall(tmp_path: Path) -> None:
-    """Two seconds on one CPU with two hogs that go first: the loop's thread waits for it again and again."""
+    """One CPU with two hogs that go first: the loop's thread waits for it again and again."""
     path = tmp_path / "h"
     pinned = f"import os\nos.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\n"
     code = f"{pinned}os.nice(19)\n{textwrap.dedent(WATCH)}"
     hogs: list[subprocess.Popen[bytes]] = []
-    argv = [sys.executable, "-c", code, str(path), "asyncio", "0", "0", "2"]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    argv = [sys.executable, "-c", code, str(path), "asyncio", "0", "0"]
+    with watching(argv) as process:
+        waited = RunDelay(threads=False)  # the loop's thread is the main one
+        waited.take([process.pid])
+        starved = 0
+
+        def long_enough() -> bool:
+            nonlocal starved
+            starved += waited.take([process.pid])[process.pid]
+            return starved > 1e9
+
         try:
-            process.stdout.readline()
             hogs += [subprocess.Popen([sys.executable, "-c", f"{pinned}while True: pass"]) for _ in range(2)]
-            said = process.stdout.readline()
+            eventually(long_enough, within=60, what="the loop's thread has waited 1 s for its CPU")
         finally:
             for hog in hogs:
                 hog.kill()
                 hog.wait()
-            process.kill()
-    assert int(said) > 200e6, "nobody was starved, so nothing was tested"
+        process.communicate(timeout=60)
     assert [e.data for e in History.load(path).kind("stall") if e.data["ms"] >= 50] == []
 
 
 def test_a_stopped_process_is_paused_and_not_stalled(tmp_path: Path) -> None:
     path = tmp_path / "h"
-    argv = [sys.executable, "-c", textwrap.dedent(WATCH), str(path), "asyncio", "0", "0", "1"]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    argv = [sys.executable, "-c", textwrap.dedent(WATCH), str(path), "asyncio", "0", "0"]
+    with watching(argv) as process:
         process.send_signal(signal.SIGSTOP)
         stat = Path(f"/proc/{process.pid}/stat")
         eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", within=5, what="it is stopped")
@@ -368,15 +401,17 @@ def test_a_stopped_process_is_paused_and_not_stalled(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
         process.send_signal(signal.SIGCONT)
-        assert process.wait(10) == 0
+        paused = eventually(lambda: History.load(path).kind("paused"), within=10, what="the pause is told")
+        process.communicate(timeout=60)
+        assert process.returncode == 0
     history = History.load(path)
-    assert [e.data["ms"] >= 400 for e in history.kind("paused")] == [True]
+    assert max(e.data["ms"] for e in paused) >= 400
     assert [e.data for e in history.kind("stall") if e.data["ms"] >= 400] == []
 
 
 def test_a_stall_that_never_ends_is_told_while_it_lasts(tmp_path: Path) -> None:
     path = tmp_path / "h"
-    argv = [sys.executable, "-c", textwrap.dedent(WATCH), str(path), "asyncio", "1", "60", "0"]
+    argv = [sys.executable, "-c", textwrap.dedent(WATCH), str(path), "asyncio", "1", "60"]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         stalls = eventually(lambda: History.load(path).kind("stall"), within=10, what="the stall")
         process.kill()

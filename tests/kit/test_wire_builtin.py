@@ -34,6 +34,7 @@ from brownout.wire import (
 )
 from brownout.wire.link import CHUNK
 from tests.kit.wire_peers import PATIENCE, Upstream, ending, exactly, refused, seconds, silent, upstream
+from tests.measured import measured
 
 
 @pytest.fixture
@@ -400,9 +401,14 @@ def test_no_delay_is_shorter_than_it_says(edge: Edge, up: Upstream) -> None:
 def test_one_spike_on_a_constant_latency(edge: Edge, up: Upstream) -> None:
     client, server = up.pair(edge)
     edge.add(spike(20, 300, nth=2))
-    took = [seconds(client, b"x", server) for _ in range(3)]
-    assert min(took) >= 0.019
-    assert [t >= 0.315 for t in took] == [False, True, False]
+    spans = []
+    for _ in range(3):
+        with measured() as span:
+            seconds(client, b"x", server)
+        spans.append(span)
+    assert min(span.wall for span in spans) >= 0.019
+    assert spans[1].wall >= 0.315
+    assert max(spans[0].least, spans[2].least) < 0.315
 
 
 def test_the_seed_decides_whom_a_toxic_hits(up: Upstream) -> None:

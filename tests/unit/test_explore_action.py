@@ -202,7 +202,7 @@ def test_a_trial_that_ends_wakes_what_is_late(left: bool) -> None:
         striker = await strike(scene, "late", "before")
         await asyncio.sleep(0)
         assert striker.active
-        striker.cancel()
+        await striker.end()
         await asyncio.gather(*striker.tasks, return_exceptions=True)
         assert striker.errors == []
 

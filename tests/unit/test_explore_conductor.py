@@ -225,15 +225,14 @@ async def test_a_message_is_in_hand_until_its_worker_registers_it_or_is_gone() -
 
 
 @on_a_loop
-async def test_quiet_is_since_the_last_request_that_no_clock_sent() -> None:
+async def test_the_latest_request_is_one_that_no_clock_sent() -> None:
     conductor = Conductor(Struck())
     line = Line(conductor, "worker->broker")
-    assert conductor.quiet > 1
     for command in (*TIMED, BRPOP):
         line.both(command)
-    assert conductor.quiet > 1
+    assert conductor.latest == 0
     line.both("GET a")
-    assert conductor.quiet < 1
+    assert conductor.latest > 0
 
 
 # --- strikes

@@ -10,7 +10,7 @@ import pytest
 
 from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import DISCOVERIES, Campaign, NoMap, Options
-from brownout.explore.cell import Point
+from brownout.explore.cell import Cell, Point
 from brownout.explore.discovery import discovered
 from brownout.explore.found import Found
 from brownout.explore.mission import STOCK
@@ -51,7 +51,7 @@ def confirmed(*points: Point, word: str) -> Sequence[Point]:
     """What is discovered where three lives ask three times, and one in their order meets these points."""
     lives = iter([*[found(PUBLISH, DELIVER, *polled(3), STORE)] * DISCOVERIES, found(*points, word=word)])
 
-    async def trial(_launcher: object) -> Found:
+    async def trial(_launcher: object, _schedule: Sequence[Cell] = ()) -> Found:
         return next(lives)
 
     async def bounds(_launcher: object) -> Bounds:

@@ -86,6 +86,26 @@ async def test_what_never_comes_is_waited_for_so_long_and_no_longer() -> None:
 
 
 @on_a_loop
+async def test_a_busy_machine_does_not_give_the_order_up() -> None:
+    """The clock is that of fair time, which stands while the processes have no CPU."""
+    now = [1.0]
+    conductor, client, worker = ordered(overdue=0.001, clock=lambda: now[0])
+    client.ask("GET meta")
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        assert client.passed == []
+    now[0] += 1
+    await until(lambda: client.passed == ["GET meta"])
+    assert conductor.disorder == [GET]
+    conductor, client, worker = ordered(overdue=0.001, clock=lambda: now[0])
+    client.ask("GET meta")
+    worker.both(BRPOP, POPPED)
+    worker.both("ZADD unacked_index 1 t")
+    await until(lambda: client.passed == ["GET meta"])
+    assert conductor.disorder == []
+
+
+@on_a_loop
 async def test_who_polls_is_waited_for_once() -> None:
     """A client that polls for a chord's result would be held for all of its time-out."""
     again = replace(GET, ordinal=2)

@@ -200,7 +200,7 @@ def trial() -> PairTrial:
     """One whose strikes do nothing."""
     mission = Mission(STOCK, Path(), DEFAULTS, WORKLOADS["task"], "work")
     bench = SimpleNamespace(
-        mission=mission, direct=None, born={"worker": 0.0}, killed={}, kill=0, signal=0, restart_broker=0
+        mission=mission, direct=None, born={"worker": 0.0}, killed={}, kill=0, signal=0, restart_broker=0, pids=()
     )
     made = PairTrial(bench, None, bounds=Bounds.of({}))
     made.striker, made.saw = cast("Any", lambda _: None), cast("Any", SimpleNamespace(others=set()))

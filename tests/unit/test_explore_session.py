@@ -75,3 +75,17 @@ def test_a_terminal_has_one_line_and_a_log_one_each_five_seconds(stream: io.Stri
         assert stream.getvalue() == "\r0 of 9 · 0 good · 0 unknown\x1b[K" * 5 + "\r\x1b[K"
     else:
         assert stream.getvalue() == "0 of 9 · 0 good · 0 unknown\n" * 2
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["log", "terminal"])
+def test_a_sentence_has_a_line_of_its_own_and_repeats_are_counted(stream: io.StringIO) -> None:
+    progress = Progress(stream, clock=lambda: 0.0)
+    progress.say("4 trials at once instead of 16")
+    progress.draw()
+    progress.total = 9
+    progress.tell("again", None)
+    assert progress.text == "0 of 9 · 0 good · 0 unknown · 1 run again: the machine is busy"
+    progress.say("bench 3 did not open")
+    progress.wipe()
+    assert "4 trials at once instead of 16\n" in stream.getvalue()
+    assert stream.getvalue().endswith("bench 3 did not open\n")

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from system.settings import Settings
+from system.work import EXAMPLE_SECONDS
 from tests.unit.conftest import Serve, eager, ended
 
 pytestmark = pytest.mark.asyncio
@@ -67,12 +68,26 @@ async def test_an_unknown_id_is_told_from_a_waiting_job(client: httpx.AsyncClien
     assert (response.status_code, response.json()) == (404, {"detail": "no job has this id"})
 
 
-async def test_example_serves_others_while_it_waits(configure: Callable[..., Settings], serve: Serve) -> None:
+async def test_example_serves_others_while_it_waits(
+    configure: Callable[..., Settings], serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, all_wait, may_end = list[float](), asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waiting.append(seconds)
+        if len(waiting) == 20:
+            all_wait.set()
+        await may_end.wait()
+
+    monkeypatch.setattr("system.routers.health.sleep", sleep)
     client = await serve(eager(configure(pace=0.02)))
     waits = [asyncio.create_task(client.get("/example")) for _ in range(20)]
+    await all_wait.wait()
     assert (await client.get("/")).status_code == 200
     assert not any(task.done() for task in waits)
+    may_end.set()
     assert {response.status_code for response in await asyncio.gather(*waits)} == {200}
+    assert waiting == [0.02 * EXAMPLE_SECONDS] * 20
 
 
 async def test_over_the_backlog_nothing_is_recorded(configure: Callable[..., Settings], serve: Serve) -> None:

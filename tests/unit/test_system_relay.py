@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +14,12 @@ from system.relay import BATCH, run, sweep
 from system.settings import Settings
 from tests.unit.clock import let_pass, rows
 from tests.unit.conftest import Broker
+
+
+@pytest.fixture
+def config(configure: Callable[..., Settings]) -> Settings:
+    """Leases that end only when a test lets the time pass."""
+    return configure(publish_lease=3_600, queue_patience=7_200)
 
 
 @pytest.fixture
@@ -38,14 +45,14 @@ def test_the_apis_lease_is_respected(celery: App, broker: Broker, config: Settin
 
 def test_the_oldest_come_first_in_batches(celery: App, broker: Broker, config: Settings) -> None:
     ids = submit(celery, BATCH + 1)
-    let_pass(config.database, 60)
+    let_pass(config.database, config.publish_lease)
     assert [sweep(celery), sweep(celery), sweep(celery)] == [BATCH, 1, 0]
     assert broker.ids == ids
 
 
 def test_an_outage_leaves_leases_that_run_out(celery: App, broker: Broker, config: Settings) -> None:
     ids = submit(celery, 3)
-    let_pass(config.database, 60)
+    let_pass(config.database, config.publish_lease)
     broker.down = True
     with pytest.raises(OperationalError):
         sweep(celery)
@@ -60,7 +67,7 @@ def test_one_bad_job_does_not_hold_up_the_others(
     celery: App, broker: Broker, config: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     (bad,), good = submit(celery, 1, "no.such.task"), submit(celery, 2)
-    let_pass(config.database, 60)
+    let_pass(config.database, config.publish_lease)
     assert sweep(celery) == 3
     assert broker.ids == good
     assert f"job {bad} (no.such.task) can't be published" in caplog.text
@@ -71,18 +78,18 @@ def test_a_job_without_progress_is_published_again_later_each_time(
     celery: App, broker: Broker, config: Settings
 ) -> None:
     submit(celery, 1)
-    let_pass(config.database, 60)
+    let_pass(config.database, config.publish_lease)
     for publishes in range(7):
         assert sweep(celery) == 1
-        let_pass(config.database, config.queue_patience * 2 ** min(publishes, 4) - 1)
+        let_pass(config.database, 0.9 * config.queue_patience * 2 ** min(publishes, 4))
         assert sweep(celery) == 0
-        let_pass(config.database, 1)
+        let_pass(config.database, 0.1 * config.queue_patience * 2 ** min(publishes, 4))
     assert len(set(broker.ids)) == 1
 
 
 def test_two_at_once_publish_each_job_once(celery: App, broker: Broker, config: Settings) -> None:
     ids = submit(celery, 60)
-    let_pass(config.database, 60)
+    let_pass(config.database, config.publish_lease)
     together = threading.Barrier(2)
 
     def work(_number: int) -> None:
@@ -113,7 +120,7 @@ def test_it_waits_an_outage_out_and_ends_when_told(
             return self.is_set()
 
     ids = submit(celery, 1)
-    let_pass(config.database, 60)
+    let_pass(config.database, config.publish_lease)
     broker.down = True
     told = Told()
     with caplog.at_level(logging.WARNING):
