@@ -147,3 +147,15 @@ def test_a_drain_says_what_is_left() -> None:
     assert anomaly.sentence == "Work was left over when the drain ended: 1 in unacked."
     (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
     assert stuck.sentence == "Operation op-1 was still in unacked when the drain had ended."
+
+
+def test_a_dead_worker_runs_nothing() -> None:
+    """It began the task and died: the report says so, and not that the task was still running there."""
+    story = accepted()
+    story.say(400, "worker-1", "started", task="t1", name=TASK)
+    story.say(450, "worker-1", "exit", code=-9)
+    looked(story)
+    story.say(700, "run", "drained", ok=False, left="op-1")
+    (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
+    assert "had been started on worker-1, which has ended since" in stuck.sentence
+    assert "still running" not in stuck.sentence
