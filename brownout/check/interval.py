@@ -30,9 +30,11 @@ class Doubt:
 
 
 def busy(history: History, begin: int, end: int, sources: Iterable[str] = ()) -> int:
-    """Nanoseconds between `begin` and `end` in which threads of the sources (default: all) may have waited for a CPU.
+    """Nanoseconds between `begin` and `end` in which what is measured may have waited for a CPU.
 
-    A source is a process or the common name of its members ("worker" is worker-1, worker-2, ...).
+    With `sources` it is what their threads waited together: a request passes them one after the other within a moment.
+    Without, it is what the one thread waited that waited longest at each time: over seconds, one of them at a time
+    holds everything up. A source is a process or the common name of its members ("worker" is worker-1, worker-2, ...).
     """
     wanted = tuple(sources)
     found = 0

@@ -27,7 +27,9 @@ _PAUSE = 0.200
 _INVERTED = 0.8
 _SURE = 0.100  # this much that was no waiting for a CPU is told even when more was
 _NS = 1e9
-_KIT = Path(__file__).resolve().parents[1]
+_KIT = Path(__file__).parents[1]
+#: The kernel's name of a thread that only looks at others, see `only_looks`.
+LOOKER = "brownout-looks"
 
 
 class LoopWatch:
@@ -92,6 +94,7 @@ class LoopWatch:
             self._recorder.record("starved", ms=_ms(late), starved_ms=_ms(min(late, starved)))
 
     def _watch(self) -> None:
+        only_looks()
         tell_at = 1.0
         while not self._stopped.wait(TICK):
             at = now()
@@ -109,13 +112,19 @@ class LoopWatch:
                     self._tell(int(late * _NS), self._use(), ongoing=True)
 
 
+def only_looks() -> None:
+    """Give this thread a name by which nobody counts how long it waits for a CPU. Does nothing without /proc."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as file:  # noqa: PTH123
+        file.write(LOOKER)
+
+
 def describe(frame: FrameType | None, depth: int = 12, folder: Path | None = None) -> tuple[list[str], str]:
     """The innermost frames of a stack, outermost first, as `file:line function`, and the innermost of the application.
 
     The application's code lies in `folder` (default: where the process runs) and in no folder of installed packages.
     Its innermost frame is always among the frames, however many of a library lie inside it; "" where there is none.
     """
-    root = (folder or Path.cwd()).resolve()
+    root = folder or Path.cwd()
     frames = traceback.extract_stack(frame, limit=None) if frame else []
     own = next((f for f in reversed(frames) if _is_own(f.filename, root)), None)
     shown = frames[-depth:]
@@ -125,7 +134,7 @@ def describe(frame: FrameType | None, depth: int = 12, folder: Path | None = Non
 
 
 def _is_own(file: str, root: Path) -> bool:
-    path = Path(file).resolve()
+    path = Path(file)
     installed = {"site-packages", "dist-packages"} & set(path.parts)
     return path.is_relative_to(root) and not path.is_relative_to(_KIT) and not installed and not file.startswith("<")
 

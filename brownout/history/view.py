@@ -29,20 +29,24 @@ class Window:
 
 @dataclass(frozen=True)
 class Wait:
-    """Between `begin` and `end` (ns) threads waited for a CPU: nanoseconds for each process, None for all of them."""
+    """Between `begin` and `end` (ns) threads waited for a CPU: nanoseconds for each process, None for all of them.
+
+    `longest` is what the one thread waited that waited longest.
+    """
 
     begin: int
     end: int
     waited: Mapping[str, int] | None
+    longest: int
 
     def of(self, sources: Collection[str]) -> int:
-        """What these processes waited together, in nanoseconds; without a name all do."""
+        """What these processes waited together, in nanoseconds; without a name, what the longest wait was."""
         if self.waited is None:
             return self.end - self.begin
+        if not sources:
+            return self.longest
         return sum(
-            waited
-            for name, waited in self.waited.items()
-            if not sources or name in sources or name.rpartition("-")[0] in sources
+            waited for name, waited in self.waited.items() if name in sources or name.rpartition("-")[0] in sources
         )
 
 
@@ -156,12 +160,12 @@ class History:
     @cached_property
     def waits(self) -> tuple[Wait, ...]:
         """When threads waited for a CPU, in the order of their begin."""
-        late = [Wait(int(e.at - e.data["ms"] * 1e6), e.at, None) for e in self.kind("machine-late")]
-        told = [
-            Wait(int(e.data["since"]), e.at, {name: int(ms * 1e6) for name, ms in e.data["ms"].items()})
-            for e in self.kind("waited")
-        ]
-        return tuple(sorted([*late, *told], key=lambda wait: wait.begin))
+        waits = [Wait(int(e.at - e.data["ms"] * 1e6), e.at, None, 0) for e in self.kind("machine-late")]
+        for event in self.kind("waited"):
+            waited = {name: int(ms * 1e6) for name, ms in event.data["ms"].items()}
+            longest = int(event.data.get("longest", max(event.data["ms"].values())) * 1e6)
+            waits.append(Wait(int(event.data["since"]), event.at, waited, longest))
+        return tuple(sorted(waits, key=lambda wait: wait.begin))
 
     @cached_property
     def longest_wait(self) -> int:

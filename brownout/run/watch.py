@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from brownout.history.event import now
+from brownout.history.loop_watch import only_looks
 from brownout.history.recorder import Recorder
 from brownout.subject.run_delay import RunDelay
 
@@ -32,6 +33,7 @@ class Repeated:
         self._thread.start()
 
     def _run(self) -> None:
+        only_looks()
         try:
             while not self._stop.wait(self._every):
                 self._call()
@@ -55,7 +57,7 @@ class BusyWatch:
 
     def __init__(self, recorder: Recorder, processes: Callable[[], Mapping[str, Iterable[int]]]) -> None:
         self._recorder, self._processes = recorder, processes
-        self._delay = RunDelay()
+        self._delay = RunDelay(first_only_looks=os.getpid())  # the thread that carries the trial out
         self._slept_at = time.monotonic()
         self._looked_at = now()
         self._waited = 0  # ns, all together
@@ -90,5 +92,6 @@ class BusyWatch:
             self._waited += min(at - begin, max(self._delay.longest, slept_too_long))
             ms = {name: round(waited / 1e6, 1) for name, waited in told.items() if waited >= LEAST * 1e6}
             if ms:
-                self._recorder.record("waited", at=at, since=begin, ms=ms)
+                longest = round(self._delay.longest / 1e6, 1)
+                self._recorder.record("waited", at=at, since=begin, ms=ms, longest=longest)
         self._slept_at = time.monotonic()

@@ -10,13 +10,21 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from brownout.history.loop_watch import LOOKER
+
 
 class RunDelay:
-    """What processes waited for a CPU between two calls of `take`. With `threads` False it is their main threads'."""
+    """What processes waited for a CPU between two calls of `take`. With `threads` False it is their main threads'.
 
-    def __init__(self, *, threads: bool = True) -> None:
+    Threads of the kit that only look at others do not count: they wake so often that they wait most of all. They name
+    themselves (history/loop_watch.py); of the process `first_only_looks` the first thread is one, too.
+    """
+
+    def __init__(self, *, threads: bool = True, first_only_looks: int = 0) -> None:
         self._threads = threads
         self._known: dict[str, int] | None = None  # path of a thread: nanoseconds so far
+        first = f"/proc/{first_only_looks}/task/{first_only_looks}/schedstat"
+        self._counts: dict[str, bool] = {first: False}  # path of a thread: whether it counts
         self.longest = 0  # ns; the most that any one thread waited between the last two calls
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
@@ -29,6 +37,8 @@ class RunDelay:
         self.longest = 0
         for pid in pids:
             for path in self._paths(pid):
+                if not self._counted(path):
+                    continue
                 with suppress(OSError, ValueError, IndexError):
                     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast, and called often
                         known[path] = int(file.read(64).split()[1])
@@ -37,6 +47,16 @@ class RunDelay:
                     self.longest = max(self.longest, new)
         self._known = known
         return waited
+
+    def _counted(self, path: str) -> bool:
+        """Whether the thread does more than look at others."""
+        if not self._threads:
+            return True
+        if path not in self._counts:
+            self._counts[path] = True
+            with suppress(OSError), open(f"{path.removesuffix('schedstat')}comm", "rb", buffering=0) as file:  # noqa: PTH123
+                self._counts[path] = not file.read(16).startswith(LOOKER.encode())
+        return self._counts[path]
 
     def _paths(self, pid: int) -> Iterator[str]:
         if not self._threads:

@@ -142,6 +142,21 @@ def test_each_timed_promise_is_in_doubt_by_its_margin() -> None:
             assert verdict.busy_ms == (ms if validity == "unknown" else 0)
 
 
+def test_over_seconds_the_longest_wait_of_one_thread_counts_and_in_a_request_their_sum() -> None:
+    """Five processes that each poll a little are late together for a second, and the job waited for one of them."""
+    story = Story()
+    story.post(10, "op-1", "t1", took=2500)
+    story.say(5010, "effects", "effect", "op-1", "t1")
+    story.say(9000, "run", "note")
+    ms = {"api": 300, "harness": 200, "broker": 200, "relay": 100, "worker-1": 200}
+    for end, promise, validity in (
+        (5010, p.at_least_once(within="2s"), "invalid"),
+        (2510, p.answers({202}, within="2s"), "unknown"),
+    ):
+        told = plus(story.history, end, "run", "waited", since=(end - 1000) * MS, ms=ms, longest=300)
+        assert judge(told, promise).validity == validity
+
+
 def test_a_client_that_gave_up_waiting_is_judged_by_its_time_and_a_broken_connection_is_not() -> None:
     story = Story()
     story.say(0, "client", "invoke", "op-1", op="http", method="POST", path="/process-data")

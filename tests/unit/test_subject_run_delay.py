@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from brownout.history.loop_watch import only_looks
 from brownout.subject.run_delay import RunDelay, family
 
 linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell run delays")
@@ -52,6 +53,28 @@ def test_the_main_thread_alone_is_a_choice() -> None:
     thread.join()
     least, most = (each[os.getpid()] for each in waited)
     assert least < most
+
+
+@linux
+def test_a_thread_that_only_looks_does_not_count() -> None:
+    """The kit's own threads wake a hundred times a second: they would make a quiet subject look starved."""
+    every, first = RunDelay(), RunDelay(first_only_looks=os.getpid())
+    every.take([os.getpid()])
+    first.take([os.getpid()])
+    waited = []
+
+    def look() -> None:
+        only_looks()
+        contend(0.5)
+        waited.append(every.take([os.getpid()])[os.getpid()])
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert waited[0] < 20_000_000
+    contend(0.5)
+    assert every.take([os.getpid()])[os.getpid()] > 20_000_000
+    assert first.take([os.getpid()])[os.getpid()] < 20_000_000
 
 
 def test_a_process_that_has_ended_is_left_out() -> None:
