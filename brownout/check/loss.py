@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brownout.check.accounting import is_over, looks, place
+from brownout.check.accounting import gone, is_over, looks, place
 from brownout.check.drain import cut_short
 from brownout.check.interval import NS_PER_MS, Findings, over
 from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
@@ -65,6 +65,10 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
         elif done is None and complete:
             proved = witness(*samples[-1:], end, about=op, history=history)
             found.add(_lost(op, "everything was drained and it was never done", proved))
+        elif done is None and end is not None and gone(history, op, end):
+            proved = witness(*samples[-1:], end, about=op, history=history)
+            how = f"it has been in no queue, not unacked and on no worker for more than {text(end.data['recovery'])}"
+            found.add(_lost(op, how, proved))
         elif done is None and promise.args.get("accounting") and place(history, op, samples) == "nowhere":
             proved = witness(*samples, about=op, history=history)
             found.add(_lost(op, "it is in no queue, not unacked and on no worker", proved))

@@ -159,3 +159,16 @@ def test_a_dead_worker_runs_nothing() -> None:
     (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
     assert "had been started on worker-1, which has ended since" in stuck.sentence
     assert "still running" not in stuck.sentence
+
+
+def test_what_is_stuck_elsewhere_does_not_hide_a_loss() -> None:
+    """One message lies in unacked for ever, so the drain does not end; the other job has been nowhere all the time."""
+    story = accepted()
+    story.post(20, "op-2", "t2")
+    for n in range(1, 20):
+        story.sample(200 * n, t1="unacked")
+    story.say(3900, "run", "drained", ok=False, left="op-1, op-2", recovery=2.0)
+    (lost_one,) = judge(story.history, p.at_least_once()).anomalies
+    assert (lost_one.kind, lost_one.key) == ("lost", "op-2")
+    story.deliver(1500, "t2")  # it came back once, less than the application's recovery ago
+    assert judge(story.history, p.at_least_once()).validity == "unknown"
