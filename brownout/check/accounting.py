@@ -9,6 +9,8 @@ from brownout.history.event import Event
 from brownout.history.operation import FAILURE, SUCCESS, Operation, state_of
 from brownout.history.view import History
 
+NS = 1_000_000_000
+SURE = 1.0  # s beyond the application's own time to bring a job back
 Place = Literal["queued", "unacked", "running", "ended", "nowhere", "unseen"]
 
 
@@ -31,7 +33,7 @@ def place(history: History, op: Operation, samples: Sequence[Event] | None = Non
     samples = looks(history) if samples is None else samples
     if op.effects or any(map(is_over, op.events)):
         return "ended"
-    if _running(history, op):
+    if running(history, op):
         return "running"
     if len(samples) < 2 or not op.tasks or op.events[-1].at > samples[0].at:
         return "unseen"
@@ -39,12 +41,26 @@ def place(history: History, op: Operation, samples: Sequence[Event] | None = Non
     return "unacked" if "unacked" in places else "queued" if any(places) else "nowhere"
 
 
-def _running(history: History, op: Operation) -> bool:
+def running(history: History, op: Operation) -> bool:
     """Whether a worker took it, has not finished it, and was not replaced or seen to exit since."""
     own = op.of("received", "started", "ended", "retry", "rejected")
     if not own or own[-1].kind not in ("received", "started"):
         return False
     return history.changed.get(own[-1].source, -1) < own[-1].at
+
+
+def gone(history: History, op: Operation, end: Event) -> bool:
+    """Whether an accepted operation has been nowhere for longer than the application takes to bring a job back.
+
+    `end` is the end of a drain that may have left other work behind: another message in `unacked` proves nothing here.
+    """
+    if "recovery" not in end.data or not op.tasks or running(history, op):
+        return False
+    since = end.at - int((end.data["recovery"] + SURE) * NS)
+    moved = max(event.at for event in op.events if event.kind != "read")
+    samples = [sample for sample in history.kind("sample") if since <= sample.at <= end.at and "by_task" in sample.data]
+    found = any(task in sample.data["by_task"] for sample in samples for task in op.tasks)
+    return moved < since and len(samples) >= 2 and not found
 
 
 def lost(history: History) -> list[Operation]:

@@ -61,7 +61,7 @@ def nothing_stuck(history: History, promise: Promise) -> Verdict:
     found, works = Findings(), 0
     for op in history.ops.values():
         works += op.works
-        if not op.works or (kind_how := _hangs(op, places, end)) is None:
+        if not op.works or (kind_how := _hangs(history, op, places, end)) is None:
             continue
         kind, how, core = kind_how
         proved = witness(*(core or (sample,)), end, about=op, history=history)
@@ -73,7 +73,9 @@ def nothing_stuck(history: History, promise: Promise) -> Verdict:
     return found.verdict(promise, doubt=doubt)
 
 
-def _hangs(op: Operation, places: dict[str, str], end: Event) -> tuple[str, str, tuple[Event, ...]] | None:
+def _hangs(
+    history: History, op: Operation, places: dict[str, str], end: Event
+) -> tuple[str, str, tuple[Event, ...]] | None:
     over = op.effects or tuple(filter(is_over, op.events))
     last = op.final
     if over:
@@ -85,6 +87,9 @@ def _hangs(op: Operation, places: dict[str, str], end: Event) -> tuple[str, str,
         return "stuck", f"was still in {where}", ()
     starts = op.of("started")
     if starts and not (last and RANK.get(state_of(last), 0) == 2):
+        if history.changed.get(starts[-1].source, -1) > starts[-1].at:
+            how = f"had been started on {starts[-1].source}, which has ended since, and was neither done nor failed"
+            return ("stuck" if op.accepted and not end.data.get("ok") else "abandoned", how, starts[-1:])
         if not end.data.get("ok"):
             return "stuck", f"was still running on {starts[-1].source}", starts[-1:]
         if not op.accepted:

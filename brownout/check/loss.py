@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brownout.check.accounting import is_over, looks, place
+from brownout.check.accounting import gone, is_over, looks, place
 from brownout.check.drain import cut_short
 from brownout.check.interval import NS_PER_MS, Findings, over
 from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
@@ -16,24 +16,36 @@ from brownout.plan.promise import Promise
 def finished(op: Operation, proof: str = "effect", or_failure: bool = True) -> Event | None:
     """The event that settles an operation: its effect, or (`proof` "ended") the end of its body.
 
-    With `or_failure`, a FAILURE that a client read, or could have read, settles it too.
+    With `or_failure`, a FAILURE or REVOKED that a client read settles it too; one that nobody read does not.
     """
     for event in op.events:
-        failed = event.kind == "failed" or (event.kind in ("ended", "read") and state_of(event) in FAILURE)
-        if failed and or_failure:
-            return event
-        if event.kind == "effect" if proof == "effect" else is_over(event) and not failed:
+        if event.kind == "read" and state_of(event) in FAILURE:
+            if or_failure:
+                return event
+        elif event.kind == "effect" if proof == "effect" else is_over(event) and not is_failure(event):
             return event
     return None
+
+
+def is_failure(event: Event) -> bool:
+    """Whether a worker tells that a task has failed, or was revoked or had expired before it began."""
+    return event.kind in ("failed", "revoked") or (event.kind == "ended" and state_of(event) in FAILURE)
+
+
+def _failure(op: Operation) -> Event | None:
+    """What a worker told last of a task that failed: the event with the exception, where there is one."""
+    told = [event for event in op.events if is_failure(event)]
+    return next((event for event in reversed(told) if event.kind != "ended"), told[-1] if told else None)
 
 
 def at_least_once(history: History, promise: Promise) -> Verdict:
     """For each acknowledged operation there is an effect, or a failure that its client can read.
 
-    A queue obeys this only when the history includes its draining: what is neither done nor drained is unknown. With
-    `accounting`, a task that is in no queue, unacked nowhere and running on no worker is lost at once. An `info`
-    operation obliges to nothing. `within` counts from the acknowledgement, or from the end of the last fault; with
-    `during`, from the acknowledgement whatever is wrong at that time.
+    A task that failed, was revoked or had expired, and no client read so, is an anomaly of its own. Where nothing
+    took effect at all, nothing is shown. A queue obeys this only when the history includes its draining: what is
+    neither done nor drained is unknown. With `accounting`, a task that is in no queue, unacked nowhere and running on
+    no worker is lost at once. An `info` operation obliges to nothing. `within` counts from the acknowledgement, or
+    from the end of the last fault; with `during`, from the acknowledgement whatever is wrong at that time.
     """
     proof, or_failure = promise.args.get("proof", "effect"), promise.args.get("or_failure", True)
     within = promise.args.get("within")
@@ -48,9 +60,15 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
         until = done.at if done else history.end
         busy = None if within is None else over(history, begin, until, within * NS)
         healed = history.kind("fault-stop")[-1:] if begin > ok.at else []
-        if done is None and complete:
+        if done is None and complete and or_failure and (failure := _failure(op)):
+            found.add(_failed(op, failure, witness(failure, end, about=op, history=history)))
+        elif done is None and complete:
             proved = witness(*samples[-1:], end, about=op, history=history)
             found.add(_lost(op, "everything was drained and it was never done", proved))
+        elif done is None and end is not None and gone(history, op, end):
+            proved = witness(*samples[-1:], end, about=op, history=history)
+            how = f"it has been in no queue, not unacked and on no worker for more than {text(end.data['recovery'])}"
+            found.add(_lost(op, how, proved))
         elif done is None and promise.args.get("accounting") and place(history, op, samples) == "nowhere":
             proved = witness(*samples, about=op, history=history)
             found.add(_lost(op, "it is in no queue, not unacked and on no worker", proved))
@@ -65,6 +83,8 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
             open_ += done is None
             longest = max(longest, until - begin if done else 0)
     doubt = "no operation was acknowledged" if not accepted else ""
+    if accepted and not any(finished(op, proof, False) for op in accepted):
+        doubt = "nothing took effect in this trial, so it shows nothing"
     if open_:
         doubt = f"{open_} acknowledged operations were not done, and the drain did not end"
     anomalies = [*found.sure, *(each.anomaly for each in found.doubts)]
@@ -74,6 +94,14 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     if open_ and not found.sure and (lacked := cut_short(history)):
         return judged(promise, doubt=f"{doubt}: the machine was busy", busy_ms=lacked / NS_PER_MS)
     return found.verdict(promise, doubt=doubt, why=why)
+
+
+def _failed(op: Operation, failure: Event, proved: tuple[Event, ...]) -> Anomaly:
+    kind, how = "failed", f"failed with {failure.data['error']}" if failure.data.get("error") else "failed"
+    if failure.kind == "revoked":
+        kind, how = "revoked", "had expired before it began" if failure.data.get("expired") else "was revoked"
+    task = failure.task or (op.tasks[0] if op.tasks else None)
+    return Anomaly(kind, f"Operation {op.key} was acknowledged and {how}; no client was told.", op.key, task, proved)
 
 
 def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:

@@ -73,10 +73,12 @@ def finder_of(kind: str) -> str:
     return finders[known("anomaly", kind, finders)]
 
 
+_UNDONE = ("lost", "late", "failed", "revoked")
+
 CHECKERS: dict[str, Entry] = {
-    "at_least_once": Entry(loss.at_least_once, ("lost", "late"), timed=("late",)),
+    "at_least_once": Entry(loss.at_least_once, _UNDONE, timed=("late",)),
     "at_most_once": Entry(once.at_most_once, ("duplicate",)),
-    "effectively_once": Entry(once.effectively_once, ("duplicate", "lost", "late"), timed=("late",)),
+    "effectively_once": Entry(once.effectively_once, ("duplicate", *_UNDONE), timed=("late",)),
     "drained": Entry(drain.drained, ("undrained",), timed=("undrained",)),
     "nothing_stuck": Entry(drain.nothing_stuck, ("stuck", "abandoned"), timed=("stuck",)),
     "answers": Entry(answers.answers, ("misanswered", "unanswered", "slow"), timed=("slow", "unanswered")),

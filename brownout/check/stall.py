@@ -9,6 +9,23 @@ from brownout.history.view import History
 from brownout.plan.promise import Promise
 
 
+def whole(history: History) -> list[Event]:
+    """Each stall of the API's loop once.
+
+    A stall that lasts is told after 1, 2, 4, ... seconds and at its end. A report that lies in the span of a later one
+    of the same process is of the same stall.
+    """
+    last: dict[int, int] = {}  # pid: begin (ns) of the stall that was seen last
+    stalls: list[Event] = []
+    for event in reversed(history.kind("stall", "starved")):
+        begin = int(event.at - event.data["ms"] * 1e6)
+        if event.at > last.get(event.pid, event.at + 1) and event.data.get("ongoing"):
+            continue
+        last[event.pid] = begin
+        stalls.append(event)
+    return stalls[::-1]
+
+
 def loop_never_stalls(history: History, promise: Promise) -> Verdict:
     """No stall of the API's event loop lasts `ms` milliseconds.
 
@@ -19,7 +36,7 @@ def loop_never_stalls(history: History, promise: Promise) -> Verdict:
     watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
     ready = {event.pid: event.at for event in reversed(watched)}
     found, longest = Findings(), 0.0
-    for stall in history.kind("stall", "starved"):
+    for stall in whole(history):
         if stall.at < ready.get(stall.pid, stall.at):
             continue
         lasted = stall.data["ms"]
@@ -28,7 +45,7 @@ def loop_never_stalls(history: History, promise: Promise) -> Verdict:
             begin = int(stall.at - lasted * 1e6)
             machine = busy(history, begin, stall.at, ("machine",)) / 1e6  # late as a whole: no thread was ready to run
             waited = min(lasted, max(stall.data.get("starved_ms", 0), machine))
-            on = (stall.data.get("stack") or ["an unknown place"])[-1]
+            on = stall.data.get("own") or (stall.data.get("stack") or ["an unknown place"])[-1]
             sentence = f"The event loop of {stall.source} stood still for {lasted:g} ms, in {on}."
             meanwhile = [e for e in history.kind("invoke") if stall.at - lasted * 1e6 <= e.at <= stall.at][:1]
             proved = witness(*watched[:1], stall, *meanwhile, history=history)

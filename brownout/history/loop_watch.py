@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import traceback
+from pathlib import Path
 from types import FrameType
 
 from brownout.history.event import now
@@ -26,6 +27,7 @@ _PAUSE = 0.200
 _INVERTED = 0.8
 _SURE = 0.100  # this much that was no waiting for a CPU is told even when more was
 _NS = 1e9
+_KIT = Path(__file__).parents[1]
 #: The kernel's name of a thread that only looks at others, see `only_looks`.
 LOOKER = "brownout-looks"
 
@@ -45,6 +47,7 @@ class LoopWatch:
         self._beat_at = self._tick_at = now()
         self._frozen = 0
         self._stack: list[str] = []
+        self._own = ""
         self._used = self._use()
 
     def start(self) -> None:
@@ -73,7 +76,7 @@ class LoopWatch:
         late = at - self._beat_at
         if late > THRESHOLD * _NS:
             self._tell(late, used)
-        self._beat_at, self._used, self._stack, self._frozen = at, used, [], 0
+        self._beat_at, self._used, self._stack, self._own, self._frozen = at, used, [], "", 0
         self._timer = self._loop.call_later(TICK, self._beat)
 
     def _tell(self, late: int, used: tuple[int, int, int], ongoing: bool = False) -> None:
@@ -84,7 +87,9 @@ class LoopWatch:
         if late > _PAUSE * _NS and stopped > 0.9 * late and ran < late / 2 and self._schedstat is not None:
             self._recorder.record("paused", ms=_ms(late))
         elif starved * 2 < late or late - starved > _SURE * _NS:
-            self._recorder.record("stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, ongoing=ongoing)
+            self._recorder.record(
+                "stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, own=self._own, ongoing=ongoing
+            )
         elif not ongoing:  # it waited for a CPU: no fault of the application, but whoever measures wants to know
             self._recorder.record("starved", ms=_ms(late), starved_ms=_ms(min(late, starved)))
 
@@ -99,7 +104,7 @@ class LoopWatch:
             if late < THRESHOLD:
                 tell_at = 1.0
             elif not self._stack:
-                self._stack = describe(sys._current_frames().get(self._ident))
+                self._stack, self._own = describe(sys._current_frames().get(self._ident))
             elif late > tell_at:
                 # It may never come back, so it is told while it lasts: after 1, 2, 4, ... seconds.
                 tell_at *= 2
@@ -113,11 +118,29 @@ def only_looks() -> None:
         file.write(LOOKER)
 
 
-def describe(frame: FrameType | None, depth: int = 12) -> list[str]:
-    """The innermost frames of a stack, outermost first, as `file:line function`; the last is what blocks."""
-    names = traceback.extract_stack(frame, limit=None) if frame else []
-    lines = ["/".join(f.filename.split("/")[-2:]) + f":{f.lineno} {f.name}" for f in names]
-    return lines[-depth:]
+def describe(frame: FrameType | None, depth: int = 12, folder: Path | None = None) -> tuple[list[str], str]:
+    """The innermost frames of a stack, outermost first, as `file:line function`, and the innermost of the application.
+
+    The application's code lies in `folder` (default: where the process runs) and in no folder of installed packages.
+    Its innermost frame is always among the frames, however many of a library lie inside it; "" where there is none.
+    """
+    root = folder or Path.cwd()
+    frames = traceback.extract_stack(frame, limit=None) if frame else []
+    own = next((f for f in reversed(frames) if _is_own(f.filename, root)), None)
+    shown = frames[-depth:]
+    if own and own not in shown:
+        shown = [own, *shown[1:]]
+    return [_line(f) for f in shown], _line(own) if own else ""
+
+
+def _is_own(file: str, root: Path) -> bool:
+    path = Path(file)
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return path.is_relative_to(root) and not path.is_relative_to(_KIT) and not installed and not file.startswith("<")
+
+
+def _line(frame: traceback.FrameSummary) -> str:
+    return "/".join(frame.filename.split("/")[-2:]) + f":{frame.lineno} {frame.name}"
 
 
 def _schedstat(thread: int | None) -> int | None:

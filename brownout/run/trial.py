@@ -268,7 +268,7 @@ class Trial:
         if not ended:
             self._probe(subject)
         left = ", ".join(sorted(self._settled.waiting)[:8])
-        self._recorder("run").record("drained", ok=ended, left=left, **spent)
+        self._recorder("run").record("drained", ok=ended, left=left, recovery=recovery, **spent)
         for task, key in self._settled.accepted.items():  # what is read from here on is the last word
             clients.read(key, task)
         self._look()

@@ -263,6 +263,19 @@ def _no_restart(history: History) -> History:
     return History(e for e in history if not (e.kind == "started" and e.source == "worker-1"))
 
 
+def _failed(history: History) -> History:
+    story = Story()
+    story.say(390, "worker-2", "failed", task=task(3), name=TASK, error="TypeError")
+    story.say(391, "worker-2", "ended", task=task(3), name=TASK, state="FAILURE", retries=0)
+    return History([*without(history, "effect", "ended", "read", of=3), *story.events])
+
+
+def _expired(history: History) -> History:
+    story = Story()
+    story.say(390, "worker-2", "revoked", task=task(3), expired=True, terminated=False)
+    return History([*without(history, *WORK, of=3), *story.events])
+
+
 #: promise name (and, where the standard one does not do, the promise), kind of anomaly, how it is planted
 PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
     (PROMISED["at_least_once"], "lost", lambda h: History(without(h, *WORK, of=3))),
@@ -273,6 +286,10 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
         "lost",
         lambda h: plus(History(without(h, *WORK, of=3)), 400, "worker-2", "ended", 3, state="FAILURE"),
     ),
+    (PROMISED["at_least_once"], "failed", _failed),
+    (PROMISED["at_least_once"], "revoked", _expired),
+    (PROMISED["effectively_once"], "failed", _failed),
+    (PROMISED["effectively_once"], "revoked", _expired),
     (PROMISED["at_least_once"], "late", _late),
     (p.at_least_once(within="1s"), "late", lambda h: plus(_lost_in_account(h), 9000, "run", "note")),
     (PROMISED["at_most_once"], "duplicate", lambda h: plus(h, 400, "effects", "effect", 3, name="processed")),

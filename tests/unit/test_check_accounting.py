@@ -7,7 +7,10 @@ import pytest
 from brownout.check import promises as p
 from brownout.check.accounting import Place, lost, place
 from brownout.check.registry import judge
-from tests.unit.check_specimens import TASK, Story
+from brownout.history.event import Event
+from brownout.history.view import History
+from brownout.plan.promise import Promise
+from tests.unit.check_specimens import MS, TASK, Story
 
 
 def accepted() -> Story:
@@ -111,6 +114,32 @@ def test_effects_that_nobody_records_do_not_look_like_losses() -> None:
     assert judge(story.history, p.at_least_once(proof="ended")).validity == "valid"
 
 
+@pytest.mark.parametrize("promise", [p.at_least_once(), p.effectively_once(), p.recovers(within="1s")], ids=str)
+def test_a_load_of_which_every_task_fails_shows_nothing_good(promise: Promise) -> None:
+    """A TypeError each time, and nobody was told: failing is not finishing."""
+    story = Story()
+    story.fault(1, 5)
+    for n in (1, 2):
+        story.say(10 * n, "client", "invoke", f"op-{n}", f"op-{n}", op="submit", name=TASK)
+        story.say(10 * n + 1, "client", "ok", f"op-{n}", f"op-{n}", op="submit", name=TASK)
+        story.say(10 * n + 5, "worker-1", "started", task=f"op-{n}", name=TASK)
+        story.say(10 * n + 6, "worker-1", "failed", task=f"op-{n}", name=TASK, error="TypeError")
+        story.say(10 * n + 7, "worker-1", "ended", task=f"op-{n}", name=TASK, state="FAILURE")
+    story.sample(500)
+    story.say(600, "run", "drained", ok=True)
+    verdict = judge(story.history, promise)
+    if promise.name == "recovers":
+        assert verdict.validity == "unknown"
+        return
+    assert verdict.validity == "invalid"
+    assert {anomaly.kind for anomaly in verdict.anomalies} == {"failed"}
+    told_so = "Operation op-1 was acknowledged and failed with TypeError; no client was told."
+    assert verdict.anomalies[0].sentence == told_so
+    told = [Event(700 * MS, "client", "read", f"op-{n}", f"op-{n}", data={"state": "FAILURE"}) for n in (1, 2)]
+    verdict = judge(History([*story.history, *told]), promise)
+    assert (verdict.validity, verdict.why) == ("unknown", "nothing took effect in this trial, so it shows nothing")
+
+
 def test_a_drain_says_what_is_left() -> None:
     story = looked(accepted(), t1="unacked")
     story.say(700, "run", "drained", ok=False, left={"unacked": 1})
@@ -118,3 +147,28 @@ def test_a_drain_says_what_is_left() -> None:
     assert anomaly.sentence == "Work was left over when the drain ended: 1 in unacked."
     (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
     assert stuck.sentence == "Operation op-1 was still in unacked when the drain had ended."
+
+
+def test_a_dead_worker_runs_nothing() -> None:
+    """It began the task and died: the report says so, and not that the task was still running there."""
+    story = accepted()
+    story.say(400, "worker-1", "started", task="t1", name=TASK)
+    story.say(450, "worker-1", "exit", code=-9)
+    looked(story)
+    story.say(700, "run", "drained", ok=False, left="op-1")
+    (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
+    assert "had been started on worker-1, which has ended since" in stuck.sentence
+    assert "still running" not in stuck.sentence
+
+
+def test_what_is_stuck_elsewhere_does_not_hide_a_loss() -> None:
+    """One message lies in unacked for ever, so the drain does not end; the other job has been nowhere all the time."""
+    story = accepted()
+    story.post(20, "op-2", "t2")
+    for n in range(1, 20):
+        story.sample(200 * n, t1="unacked")
+    story.say(3900, "run", "drained", ok=False, left="op-1, op-2", recovery=2.0)
+    (lost_one,) = judge(story.history, p.at_least_once()).anomalies
+    assert (lost_one.kind, lost_one.key) == ("lost", "op-2")
+    story.deliver(1500, "t2")  # it came back once, less than the application's recovery ago
+    assert judge(story.history, p.at_least_once()).validity == "unknown"

@@ -190,6 +190,21 @@ def test_a_stall_is_an_interval() -> None:
     assert judge(asleep, p.loop_never_stalls("90ms")).validity == "unknown"
 
 
+def test_one_stall_is_one_stall_however_often_it_was_told() -> None:
+    """It is told after 1, 2 and 4 seconds and at its end; the next stall is another one."""
+    history = healthy()
+    for at, ms, ongoing in ((1400, 1000, True), (2400, 2000, True), (2900, 2500, False), (3300, 150, False)):
+        history = plus(history, at, "api", "stall", ms=float(ms), stack=["redis/socket.py:7 read"], own="app.py:3 buy",
+                       ongoing=ongoing)  # fmt: skip
+    found = judge(history, p.loop_never_stalls("100ms")).anomalies
+    assert [anomaly.sentence for anomaly in found] == [
+        "The event loop of api stood still for 2500 ms, in app.py:3 buy.",
+        "The event loop of api stood still for 150 ms, in app.py:3 buy.",
+    ]
+    never_ended = plus(healthy(), 1400, "api", "stall", ms=1000.0, ongoing=True)
+    assert len(judge(never_ended, p.loop_never_stalls("100ms")).anomalies) == 1
+
+
 def test_few_requests_show_no_good_latency() -> None:
     few = History(e for e in healthy() if not (e.key or "").startswith("get-") or (e.key or "") < "get-000052")
     verdict = judge(few, p.p99("/health-check"))
