@@ -179,12 +179,14 @@ class Trial:
         self._ends.append(generator.abandon)
         generator.start()
 
-        def going() -> bool:
-            """Whether anything is under way: an event may still come. When nothing is, it never will."""
-            return bool(self._settled.waiting) or not generator.done
+        def awaited() -> bool:
+            """Whether a fault or a load waits for an event that may still come: something is under way, or beat is."""
+            under_way = plan.topology.beat or bool(self._settled.waiting) or not generator.done
+            return (nemesis.waiting or generator.waiting) and under_way
 
-        self._pump(lambda: generator.sent and not nemesis.timed and not (generator.waiting and going()), within=None)
-        self._pump(lambda: not nemesis.pending and not (nemesis.waiting and going()), within=plan.drain)
+        self._pump(lambda: generator.sent and not nemesis.timed, within=None)
+        self._pump(lambda: generator.sent and not nemesis.pending and not awaited(), within=plan.drain)
+        self._pump(lambda: generator.sent and not nemesis.timed, within=None)
         self._phase("heal")
         self._act = lambda: None  # what struck from here on would never heal
         nemesis.heal()

@@ -14,7 +14,7 @@ from brownout.subject.run_delay import RunDelay
 
 TICK = 0.02  # s between two sleeps whose lateness is measured
 LATE = 0.03  # s; a sleep that ends so late is told
-EVERY = 0.1  # s between two looks at run delays
+EVERY = 0.2  # s between two looks at run delays
 LEAST = 1.0  # ms; what was waited in one look and is less is not told
 NS = 1_000_000_000
 
