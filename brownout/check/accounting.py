@@ -54,9 +54,11 @@ def gone(history: History, op: Operation, end: Event) -> bool:
 
     `end` is the end of a drain that may have left other work behind: another message in `unacked` proves nothing here.
     """
-    if "recovery" not in end.data or not op.tasks or running(history, op):
+    if "recovery" not in end.data or not op.tasks or running(history, op) or any(map(is_over, op.events)):
         return False
-    since = end.at - int((end.data["recovery"] + SURE) * NS)
+    # The time in which the processes may have waited for a CPU does not count; the drain tells it.
+    patience = end.data["recovery"] + SURE + end.data.get("busy", 0.0)
+    since = end.at - int(patience * NS)
     moved = max(event.at for event in op.events if event.kind != "read")
     samples = [sample for sample in history.kind("sample") if since <= sample.at <= end.at and "by_task" in sample.data]
     found = any(task in sample.data["by_task"] for sample in samples for task in op.tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brownout.check.interval import Findings, over
+from brownout.check.interval import Findings, busy
 from brownout.check.verdict import Anomaly, Verdict, judged, witness
 from brownout.history.view import History
 from brownout.plan.promise import Promise
@@ -11,7 +11,7 @@ from brownout.plan.promise import Promise
 def backlog_within(history: History, promise: Promise) -> Verdict:
     """No look into the broker finds more than `most` messages waiting in its queues.
 
-    A queue that is over `most` only for as long as the processes waited for a CPU is in doubt.
+    In doubt when, while the queue grew, the processes waited for a CPU for as long as it was then over `most`.
     """
     samples, most = history.kind("sample"), promise.args["most"]
     lengths = [sum(sample.data.get("queues", {}).values()) for sample in samples]
@@ -23,8 +23,9 @@ def backlog_within(history: History, promise: Promise) -> Verdict:
     invoke = [event for event in history.kind("invoke") if event.at <= samples[over_at].at][-1:]
     proved = witness(*samples[max(0, over_at - 1) : over_at + 1], *invoke, history=history)
     found = Findings()
-    # From the last look that was within the limit to the next one that is, the queue may have been over it.
+    empty = next((samples[n].at for n in range(over_at - 1, -1, -1) if not lengths[n]), history.events[0].at)
     calm = next((n for n in range(over_at, len(lengths)) if lengths[n] <= most), len(lengths) - 1)
-    busy = over(history, samples[max(0, over_at - 1)].at, samples[calm].at, 0)
-    found.add(Anomaly("backlog", sentence, witness=proved), busy or 0)
+    waited = busy(history, empty, samples[over_at].at)
+    lasted = samples[calm].at - samples[over_at].at
+    found.add(Anomaly("backlog", sentence, witness=proved), waited if waited >= lasted else 0)
     return found.verdict(promise)

@@ -87,11 +87,11 @@ def _hangs(
         return "stuck", f"was still in {where}", ()
     starts = op.of("started")
     if starts and not (last and RANK.get(state_of(last), 0) == 2):
-        if history.changed.get(starts[-1].source, -1) > starts[-1].at:
-            how = f"had been started on {starts[-1].source}, which has ended since, and was neither done nor failed"
-            return ("stuck" if op.accepted and not end.data.get("ok") else "abandoned", how, starts[-1:])
         if not end.data.get("ok"):
-            return "stuck", f"was still running on {starts[-1].source}", starts[-1:]
+            on = starts[-1].source
+            dead = history.changed.get(on, -1) > starts[-1].at
+            how = f"had been started on {on}, which has ended since" if dead else f"was still running on {on}"
+            return "stuck", how, starts[-1:]
         if not op.accepted:
             return "abandoned", f"had been started on {starts[-1].source} and was neither done nor failed", starts[-1:]
     return None

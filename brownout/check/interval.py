@@ -17,6 +17,7 @@ from brownout.history.view import History
 from brownout.plan.promise import Promise
 
 NS_PER_MS = 1_000_000
+MOMENT = 500_000_000  # ns
 #: Who takes part in answering a request.
 ANSWERING = ("api", "harness", "wire", "broker")
 
@@ -32,11 +33,12 @@ class Doubt:
 def busy(history: History, begin: int, end: int, sources: Iterable[str] = ()) -> int:
     """Nanoseconds between `begin` and `end` in which what is measured may have waited for a CPU.
 
-    With `sources` it is what their threads waited together: a request passes them one after the other within a moment.
-    Without, it is what the one thread waited that waited longest at each time: over seconds, one of them at a time
-    holds everything up. A source is a process or the common name of its members ("worker" is worker-1, worker-2, ...).
+    Within a MOMENT it is what the threads of the `sources` waited together: a request passes them one after the other.
+    Over a longer time, and without sources, it is what the one thread waited that waited longest at each time: one of
+    them at a time holds everything up. A source is a process or the common name of its members ("worker" is worker-1,
+    worker-2, ...).
     """
-    wanted = tuple(sources)
+    wanted = tuple(sources) if end - begin <= MOMENT else ()
     found = 0
     spans = history.waits
     # Spans of one witness do not overlap and are short, so what ends before `begin` is skipped by its begin alone.

@@ -67,7 +67,8 @@ class Stand:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._know(place):
                 return
-            found = explore(self._mission, self._options(DISCOVERIES), lambda _: ())
+            with self._sitting.turns.taken():
+                found = explore(self._mission, self._options(DISCOVERIES), lambda _: ())
             if found.stopped:
                 raise KeyboardInterrupt
             points, cells = ([each.full for each in found.map.trace], [each.full for each in found.possible.values()])
@@ -105,8 +106,9 @@ class Stand:
 
     def _trial(self, cell: Cell) -> CellResult:
         if self._campaign is None:
-            self._campaign = Campaign(self._mission, self._options(1), self._sitting.wire)
-            self._sitting.wait(self._open(self._campaign))
+            campaign = Campaign(self._mission, self._options(1), self._sitting.wire)
+            self._sitting.wait(self._open(campaign))
+            self._campaign = campaign
         if self._doubt:
             return CellResult(cell, {f"{UNKNOWN}: {self._doubt}": 1})
         campaign = self._campaign

@@ -15,7 +15,7 @@ from typing import Any
 
 from brownout.explore.bench import Bench
 from brownout.explore.bounds import Bounds
-from brownout.explore.cell import IDLE, UNKNOWN, Cell, Point, validity_of
+from brownout.explore.cell import IDLE, UNKNOWN, Cell, Point, parts, validity_of
 from brownout.explore.client import Client, Knowledge
 from brownout.explore.conductor import HANDSHAKE, Conductor
 from brownout.explore.fair import FairTime
@@ -116,9 +116,9 @@ class Trial:
             return self._found(UNKNOWN, begun, why=f"{self.schedule[0].point.full} was not reached")
         if self.striker.errors:
             return self._broken(self.striker.errors[0], begun, "the fault failed: ")
-        if self.striker.active:
-            return self._found(UNKNOWN, begun, why="the fault was still in force", busy=True)
         word = judge(seen)
+        if self.striker.active and parts(word)[0] != "duplicate":  # what took effect twice stays so
+            return self._found(UNKNOWN, begun, why="the fault was still in force", busy=True)
         if validity_of(word) == "valid" and (doubt := self.saw.stalls.doubt):
             return self._found(UNKNOWN, begun, why=doubt, busy=True)
         return self._found(word, begun)

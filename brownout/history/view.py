@@ -31,23 +31,25 @@ class Window:
 class Wait:
     """Between `begin` and `end` (ns) threads waited for a CPU: nanoseconds for each process, None for all of them.
 
-    `longest` is what the one thread waited that waited longest.
+    `longest` is what the one thread waited that waited longest, `late` how late a thread came back that only sleeps.
     """
 
     begin: int
     end: int
     waited: Mapping[str, int] | None
-    longest: int
+    longest: int = 0
+    late: int = 0
 
     def of(self, sources: Collection[str]) -> int:
         """What these processes waited together, in nanoseconds; without a name, what the longest wait was."""
         if self.waited is None:
-            return self.end - self.begin
+            return self.late
         if not sources:
-            return self.longest
-        return sum(
+            return max(self.longest, self.late)
+        together = sum(
             waited for name, waited in self.waited.items() if name in sources or name.rpartition("-")[0] in sources
         )
+        return max(together, self.late)
 
 
 class History:
@@ -160,11 +162,17 @@ class History:
     @cached_property
     def waits(self) -> tuple[Wait, ...]:
         """When threads waited for a CPU, in the order of their begin."""
-        waits = [Wait(int(e.at - e.data["ms"] * 1e6), e.at, None, 0) for e in self.kind("machine-late")]
+        late = {event.at: int(event.data["ms"] * 1e6) for event in self.kind("machine-late")}
+        waits = []
         for event in self.kind("waited"):
             waited = {name: int(ms * 1e6) for name, ms in event.data["ms"].items()}
-            longest = int(event.data.get("longest", max(event.data["ms"].values())) * 1e6)
-            waits.append(Wait(int(event.data["since"]), event.at, waited, longest))
+            longest = int(event.data.get("longest", max(waited.values(), default=0) / 1e6) * 1e6)
+            # The same look tells of both, so the same time is not counted twice.
+            slept = late.pop(int(event.data.get("late_at", 0)), 0)
+            # The kernel adds a wait when it is over: it may have begun before the look that sees it.
+            begin = int(event.data["since"]) - max(longest, slept)
+            waits.append(Wait(begin, event.at, waited, longest, slept))
+        waits += [Wait(at - slept, at, None, late=slept) for at, slept in late.items()]
         return tuple(sorted(waits, key=lambda wait: wait.begin))
 
     @cached_property

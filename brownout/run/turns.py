@@ -91,6 +91,7 @@ class Turns:
     def _open(self, stack: ExitStack, name: str) -> int:
         file = os.open(self.place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         stack.callback(os.close, file)
+        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)  # a child that was forked may keep the file open
         return file
 
 

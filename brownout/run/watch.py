@@ -78,8 +78,7 @@ class BusyWatch:
     def look(self) -> None:
         """Called every TICK seconds, if the machine can."""
         late = time.monotonic() - self._slept_at - TICK
-        if late > LATE:
-            self._recorder.record("machine-late", ms=round(late * 1000))
+        late_at = self._recorder.record("machine-late", ms=round(late * 1000)).at if late > LATE else 0
         begin, at = self._looked_at, now()
         if at - begin >= EVERY * NS or late > LATE:
             self._looked_at = at
@@ -91,7 +90,7 @@ class BusyWatch:
             slept_too_long = int(late * NS) if late > LATE else 0
             self._waited += min(at - begin, max(self._delay.longest, slept_too_long))
             ms = {name: round(waited / 1e6, 1) for name, waited in told.items() if waited >= LEAST * 1e6}
-            if ms:
+            if ms or late_at:
                 longest = round(self._delay.longest / 1e6, 1)
-                self._recorder.record("waited", at=at, since=begin, ms=ms, longest=longest)
+                self._recorder.record("waited", at=at, since=begin, ms=ms, longest=longest, late_at=late_at)
         self._slept_at = time.monotonic()

@@ -12,6 +12,8 @@ from contextlib import suppress
 
 from brownout.history.loop_watch import LOOKER
 
+KEPT = 100  # threads that are remembered beyond those that are there
+
 
 class RunDelay:
     """What processes waited for a CPU between two calls of `take`. With `threads` False it is their main threads'.
@@ -43,9 +45,13 @@ class RunDelay:
                     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast, and called often
                         known[path] = int(file.read(64).split()[1])
                     new = known[path] - before.get(path, 0) if before is not None else 0
+                    if new < 0:  # the number belongs to another thread by now
+                        new = known[path]
                     waited[pid] = waited.get(pid, 0) + new
                     self.longest = max(self.longest, new)
-        self._known = known
+        # A thread that was not listed this time may be the next time, and did not begin then.
+        missing = {path: value for path, value in (before or {}).items() if path not in known}
+        self._known = {**known, **(missing if len(missing) <= len(known) + KEPT else {})}
         return waited
 
     def _counted(self, path: str) -> bool:

@@ -113,6 +113,12 @@ class Generator:
             self._threads = 0
 
     def _run(self, clock: _Clock) -> None:
+        try:
+            self._send(clock)
+        except Exception as error:
+            self._wrong = self._wrong or error
+
+    def _send(self, clock: _Clock) -> None:
         while not clock.begun.wait(TICK):
             if self._stop.is_set():
                 return
@@ -126,10 +132,14 @@ class Generator:
     def _hand_out(self, job: Job) -> None:
         with self._change:
             self._open += 1
-            if self._threads < min(self._open, THREADS):
-                self._threads += 1
-                threading.Thread(target=self._work, name=f"client-{self._threads}", daemon=True).start()
             self._jobs.put(job)
+            if self._threads < min(self._open, THREADS):
+                try:
+                    threading.Thread(target=self._work, name=f"client-{self._threads + 1}", daemon=True).start()
+                except RuntimeError:  # no more threads on this machine
+                    self._open -= not self._threads  # nobody will carry it out
+                    raise
+                self._threads += 1
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -137,6 +147,7 @@ class Generator:
                 self._call(*job)
             except Exception as error:
                 self._wrong = self._wrong or error
-            with self._change:
-                self._open -= 1
-                self._change.notify_all()
+            finally:
+                with self._change:
+                    self._open -= 1
+                    self._change.notify_all()

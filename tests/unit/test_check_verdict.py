@@ -142,19 +142,44 @@ def test_each_timed_promise_is_in_doubt_by_its_margin() -> None:
             assert verdict.busy_ms == (ms if validity == "unknown" else 0)
 
 
-def test_over_seconds_the_longest_wait_of_one_thread_counts_and_in_a_request_their_sum() -> None:
+def test_over_seconds_the_longest_wait_of_one_thread_counts_and_in_a_moment_their_sum() -> None:
     """Five processes that each poll a little are late together for a second, and the job waited for one of them."""
-    story = Story()
-    story.post(10, "op-1", "t1", took=2500)
-    story.say(5010, "effects", "effect", "op-1", "t1")
-    story.say(9000, "run", "note")
     ms = {"api": 300, "harness": 200, "broker": 200, "relay": 100, "worker-1": 200}
-    for end, promise, validity in (
-        (5010, p.at_least_once(within="2s"), "invalid"),
-        (2510, p.answers({202}, within="2s"), "unknown"),
-    ):
-        told = plus(story.history, end, "run", "waited", since=(end - 1000) * MS, ms=ms, longest=300)
-        assert judge(told, promise).validity == validity
+    for took, within, validity in ((2500, "2s", "invalid"), (490, "100ms", "unknown")):
+        story = Story()
+        story.post(10, "op-1", "t1", took=took)
+        story.say(9000, "run", "note")
+        told = plus(story.history, took, "run", "waited", since=0, ms=ms, longest=300)
+        assert judge(told, p.answers({202}, within=within)).validity == validity, took
+
+
+def test_two_witnesses_of_one_wait_are_one_wait() -> None:
+    """300 ms of 1 s: the lower end is 700 ms, over a limit of 500 ms, though two witnesses tell of the time."""
+    story = Story()
+    story.post(10, "op-1", "t1", took=1000)
+    story.say(9000, "run", "note")
+    late = plus(story.history, 800, "run", "machine-late", ms=300)
+    both = plus(late, 801, "run", "waited", since=500 * MS, ms={"api": 300}, longest=300, late_at=800 * MS)
+    assert judge(both, p.answers({202}, within="500ms")).validity == "invalid"
+    assert judge(both, p.answers({202}, within="800ms")).validity == "unknown"
+
+
+def test_a_wait_counts_although_it_began_before_the_look_that_saw_its_end() -> None:
+    story = Story()
+    story.post(0, "op-1", "t1", took=150)
+    story.say(9000, "run", "note")
+    told = plus(story.history, 340, "run", "waited", since=140 * MS, ms={"api": 145}, longest=145)
+    assert judge(told, p.answers({202}, within="50ms")).validity == "unknown"
+
+
+def test_a_backlog_is_in_doubt_when_the_machine_was_busy_for_as_long_as_it_lasted() -> None:
+    story = Story()
+    for at, waiting in ((100, 0), (300, 4), (500, 12), (700, 3), (900, 0)):
+        story.sample(at, **{f"t{n}": "celery" for n in range(waiting)})
+    assert judge(story.history, p.backlog_within(10)).validity == "invalid"
+    for ms, validity in ((250, "unknown"), (150, "invalid")):
+        told = plus(story.history, 500, "run", "waited", since=100 * MS, ms={"worker-1": ms}, longest=ms)
+        assert judge(told, p.backlog_within(10)).validity == validity
 
 
 def test_a_client_that_gave_up_waiting_is_judged_by_its_time_and_a_broken_connection_is_not() -> None:

@@ -82,8 +82,9 @@ def test_a_crash_inside_is_unknown(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 #: The least margin (ms) by which a planted anomaly that is measured in time is over its limit: a stall of the loop.
 LEAST_MARGIN = 29
-#: Timed kinds of which some specimens are sure all the same: the drain had ended, the connection broke.
-SURE = {"undrained", "stuck", "unanswered"}
+#: Timed kinds of which some specimens are sure all the same: the drain had ended, the connection broke,
+#: the queue was full for longer than it had grown.
+SURE = {"undrained", "stuck", "unanswered", "backlog"}
 
 
 def waiting(at_ms: int, ms: int, by: str) -> Event:
