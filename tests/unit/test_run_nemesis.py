@@ -10,7 +10,8 @@ from brownout.faults.strike import STRIKERS, Strike
 from brownout.history.event import Event, now
 from brownout.history.recorder import Recorder
 from brownout.plan.plan import Injection
-from brownout.plan.trigger import event
+from brownout.plan.trigger import after, at, event
+from brownout.run import nemesis as module
 from brownout.run.nemesis import Nemesis
 
 
@@ -56,3 +57,35 @@ def test_a_fault_whose_event_never_came_is_told(tmp_path: Path, healed: list[str
     faults.heal()
     assert healed == []
     assert "never struck" in faults.missed[0]
+
+
+def test_a_heal_by_the_clock_counts_from_when_the_fault_was_seen_to_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow machine what it should hit comes late; what nobody meets heals all the same, MEETS seconds later."""
+    clock, evidence, healed = [now()], [""], list[str]()
+    monkeypatch.setattr(module, "now", lambda: clock[0])
+    strike = Strike(heal=lambda: healed.append("healed"), acted=lambda: evidence[0])
+    monkeypatch.setitem(STRIKERS, "kill", lambda *_: strike)
+    subject: Any = None
+
+    def passes(faults: Nemesis, seconds: float) -> bool:
+        clock[0] += int(seconds * 1e9)
+        faults.act()
+        return bool(healed)
+
+    injection = Injection(kill(), "worker-1", when=at(0), heal=after("2s"))
+    faults = Nemesis([injection], subject, Recorder(tmp_path / "history", "nemesis"))
+    assert not passes(faults, 0.1)
+    assert not passes(faults, 3)
+    evidence[0] = "it acted"
+    assert not passes(faults, 0.1)
+    assert not passes(faults, 1.9)
+    assert passes(faults, 0.2)
+
+    evidence[0] = ""
+    healed.clear()
+    unmet = Nemesis([injection], subject, Recorder(tmp_path / "history", "nemesis"))
+    assert not passes(unmet, 0.1)
+    assert not passes(unmet, module.MEETS)
+    assert passes(unmet, 2.1)
