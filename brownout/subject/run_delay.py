@@ -40,6 +40,7 @@ class RunDelay:
         for pid in pids:
             for path in self._paths(pid):
                 if not self._counted(path):
+                    waited.setdefault(pid, 0)
                     continue
                 with suppress(OSError, ValueError, IndexError):
                     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast, and called often

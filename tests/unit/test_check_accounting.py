@@ -172,3 +172,14 @@ def test_what_is_stuck_elsewhere_does_not_hide_a_loss() -> None:
     assert (lost_one.kind, lost_one.key) == ("lost", "op-2")
     story.deliver(1500, "t2")  # it came back once, less than the application's recovery ago
     assert judge(story.history, p.at_least_once()).validity == "unknown"
+
+
+def test_a_task_that_had_expired_is_not_nowhere() -> None:
+    """Other work is stuck, and this task was dropped before it began, which nobody read: it is not lost."""
+    story = accepted()
+    story.post(20, "op-2", "t2")
+    story.say(100, "worker-1", "revoked", task="t2", expired=True)
+    for n in range(1, 20):
+        story.sample(200 * n, t1="unacked")
+    story.say(3900, "run", "drained", ok=False, left="op-1, op-2", recovery=2.0)
+    assert judge(story.history, p.at_least_once()).validity == "unknown"

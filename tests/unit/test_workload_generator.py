@@ -8,6 +8,8 @@ import pytest
 
 from brownout.history.event import Event, now
 from brownout.plan.operation import get, post
+from brownout.plan.plan import Plan
+from brownout.plan.promise import Promise
 from brownout.plan.trigger import event
 from brownout.subject.waiting import eventually
 from brownout.workload.generator import THREADS, Generator
@@ -99,3 +101,10 @@ def test_a_load_may_begin_on_an_event() -> None:
     generator.stop()
     (told,) = generator.missed
     assert "POST /c never began: beat ready #1 came 0 times" in told
+
+
+def test_a_load_that_begins_on_an_event_of_nobody_is_refused() -> None:
+    load = replace(post("/b", every="1ms", count=2), when=event("ok", "beat"))
+    plan = Plan(load=(load,), promises=(Promise("drained"),))
+    with pytest.raises(ValueError, match="beat"):
+        plan.validated()
