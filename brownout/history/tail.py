@@ -39,6 +39,8 @@ class Tail:
     def poll(self) -> list[Event]:
         """Events of the lines that were completed since the last call; none while the file does not exist."""
         try:
+            if self.path.stat().st_size <= self._offset:
+                return []
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 block = file.read()
