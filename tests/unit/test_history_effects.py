@@ -73,7 +73,8 @@ def test_a_commit_after_a_long_quiet_is_seen_at_the_next_look(
 
     def connect(database: str, **more: Any) -> sqlite3.Connection:
         opened.append(database)
-        return real(database, **more)
+        found: sqlite3.Connection = real(database, **more)
+        return found
 
     def rests() -> bool:
         opened.clear()
