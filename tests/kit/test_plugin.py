@@ -54,6 +54,13 @@ def test_a_run_ends_with_its_trials(project: pytest.Pytester) -> None:
     assert "\x1b" not in result.stdout.str(), "a pipe is no terminal"
 
 
+def test_what_runs_alone_comes_last(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *rest = SCENARIOS.split("\n@")
+    result = run(forge(pytester, monkeypatch, "\n@".join(["\n@pytest.mark.alone" + first, *rest])), "-v", "-k", "test_")
+    ran = re.findall(r"::(test_\w+) (?:PASSED|FAILED)", result.stdout.str())
+    assert ran == ["test_bad", "test_nobody_knows", "test_good"]
+
+
 def test_the_command_that_is_shown_runs_the_trial_again(project: pytest.Pytester) -> None:
     (project.path / "sub").mkdir()
     os.chdir(project.path / "sub")
