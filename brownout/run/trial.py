@@ -32,10 +32,10 @@ from brownout.subject.subject import Subject
 from brownout.wire.interface import AnyWire
 from brownout.workload.clients import Clients
 from brownout.workload.generator import Generator
+from brownout.workload.status_reader import FIRST, StatusReader
 
 PUMP = 0.005  # s between two looks at the history
 SAMPLE = 0.2
-READ = 0.25
 ANSWERS_WITHIN = 30.0
 AGAIN_WITHIN = 10.0
 ATTEMPTS = 3
@@ -204,12 +204,9 @@ class Trial:
         def sample() -> None:
             self._sample = self._probe(subject)
 
-        def read() -> None:
-            for task, key in list(self._settled.open.items())[:20]:
-                clients.read(key, task)
-
         sample()
-        return [Repeated("broker probe", sample, SAMPLE), Repeated("status reader", read, READ)]
+        statuses = StatusReader(lambda: self._settled.open, clients.read)
+        return [Repeated("broker probe", sample, SAMPLE), Repeated("status reader", statuses.round, FIRST)]
 
     def _poll(self, subject: Subject, read_effects: Callable[[], Iterable[Event]]) -> None:
         for event in read_effects():
