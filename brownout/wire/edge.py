@@ -107,6 +107,10 @@ class Edge:
 
         return self._wire.run(all_of_them)
 
+    def cut(self) -> None:
+        """Close every live connection, now, while new ones are accepted; counted as what "cut" did."""
+        self._wire.run(lambda: self._ended(Toxic("down", name="cut"), self._end_all()))
+
     def redirect(self, upstream: str) -> None:
         """New connections go to this `host:port`; live ones stay where they are."""
         address(upstream)
@@ -193,10 +197,7 @@ class Edge:
             if self.enabled:
                 closed = self.listen(False)
                 self.note("toxic-added", toxic=toxic.name, type="down")
-                if closed:
-                    one = self._acted.setdefault("down", Armed(toxic, self._first))
-                    one.acted = Acted(one.acted.connections + closed, closed=one.acted.closed + closed)
-                    self.note("toxic-acted", toxic="down", connections=closed, bytes=0)
+                self._ended(toxic, closed)
             return
         old = self.armed.get(toxic.name)
         if old and old.toxic == toxic:
@@ -222,6 +223,12 @@ class Edge:
         if was:
             self.note("toxic-removed", toxic=name)
         return was
+
+    def _ended(self, toxic: Toxic, closed: int) -> None:
+        if closed:
+            one = self._acted.setdefault(toxic.name, Armed(toxic, self._first))
+            one.acted = Acted(one.acted.connections + closed, closed=one.acted.closed + closed)
+            self.note("toxic-acted", toxic=toxic.name, type="down", connections=closed, bytes=0)
 
     def _first(self, toxic: Toxic, connection: int, size: int) -> None:
         self.note("toxic-acted", toxic=toxic.name, type=toxic.type, connection=connection, bytes=size)

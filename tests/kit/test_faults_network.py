@@ -1,7 +1,9 @@
 """The laws of design.md over every fault of the network, on the built-in wire and on Toxiproxy."""
 
+import itertools
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -149,6 +151,33 @@ def test_a_cut_does_not_open_what_another_fault_has_shut(subject: Subject) -> No
     assert not subject.edges[EDGE].enabled
     shut.heal()
     assert subject.edges[EDGE].enabled
+
+
+def test_no_connection_is_refused_during_a_cut(subject: Subject) -> None:
+    edge, tried, refused, over = subject.edges[EDGE], itertools.count(), list[str](), threading.Event()
+    newest = 0
+
+    def attempt() -> None:
+        nonlocal newest
+        while not over.is_set():
+            newest = next(tried)
+            with Line(edge.port) as line:
+                refused.extend(each for each in [line.failed] if each)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    try:
+        for _ in range(5):
+            with Line(edge.port) as line:
+                assert line.ask() in {"+PONG", "late"}
+                assert EDGE in strike(subject, EDGE, faults.cut()).acted()
+                assert line.answers({"closed", "reset"})
+            before = newest
+            eventually(lambda: newest > before + 2, within=PATIENCE, what="more connections were tried")  # noqa: B023
+    finally:
+        over.set()
+        thread.join()
+    assert not refused
 
 
 def test_it_flaps_as_often_as_it_says_and_ends_with_its_heal(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
