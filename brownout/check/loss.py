@@ -12,6 +12,8 @@ from brownout.history.view import History
 from brownout.plan.duration import text
 from brownout.plan.promise import Promise
 
+MISPLACED = 'tasks succeeded and no effect was ever recorded: promise proof="ended"?'
+
 
 def finished(op: Operation, proof: str = "effect", or_failure: bool = True) -> Event | None:
     """The event that settles an operation: its effect, or (`proof` "ended") the end of its body.
@@ -88,8 +90,8 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     if open_:
         doubt = f"{open_} acknowledged operations were not done, and the drain did not end"
     anomalies = [*found.sure, *(each.anomaly for each in found.doubts)]
-    if accepted and proof == "effect" and len(anomalies) == len(accepted) and _misplaced(history, accepted):
-        return judged(promise, doubt='tasks succeeded and no effect was ever recorded: promise proof="ended"?')
+    if accepted and proof == "effect" and len(anomalies) == len(accepted) and misplaced(history, accepted):
+        return judged(promise, doubt=MISPLACED)
     why = f"{len(accepted)} acknowledged, the longest took {text(round(longest / NS, 3))}"
     if open_ and not found.sure and (lacked := cut_short(history)):
         return judged(promise, doubt=f"{doubt}: the machine was busy", busy_ms=lacked / NS_PER_MS)
@@ -109,5 +111,6 @@ def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:
     return Anomaly("lost", f"Operation {op.key} was acknowledged and is lost: {how}.", op.key, task, proved)
 
 
-def _misplaced(history: History, accepted: list[Operation]) -> bool:
+def misplaced(history: History, accepted: list[Operation]) -> bool:
+    """Whether tasks succeeded of an application that records no effects."""
     return not history.by_kind.get("effect") and any(finished(op, "ended", False) for op in accepted)

@@ -255,7 +255,11 @@ def _refused(history: History) -> History:
 
 
 def _unrecovered(history: History) -> History:
-    return plus(History(without(history, *WORK, of=LAST)), 9000, "run", "note")
+    return History(without(history, *WORK, of=LAST))
+
+
+def _unrecovered_in_time(history: History) -> History:
+    return plus(History(e for e in _unrecovered(history) if e.kind != "drained"), 9000, "run", "note")
 
 
 def _no_restart(history: History) -> History:
@@ -350,6 +354,7 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
         lambda h: changed(h, "effect", 20, later(1200)),
     ),
     (PROMISED["recovers"], "unrecovered", _unrecovered),
+    (PROMISED["recovers"], "unrecovered", _unrecovered_in_time),
     (PROMISED["graceful"], "slow-shutdown", _slow_shutdown),
     (PROMISED["graceful"], "interrupted", _interrupted),
     (PROMISED["conservation"], "phantom", _refused),

@@ -128,16 +128,63 @@ def test_a_load_of_which_every_task_fails_shows_nothing_good(promise: Promise) -
     story.sample(500)
     story.say(600, "run", "drained", ok=True)
     verdict = judge(story.history, promise)
-    if promise.name == "recovers":
-        assert verdict.validity == "unknown"
-        return
     assert verdict.validity == "invalid"
-    assert {anomaly.kind for anomaly in verdict.anomalies} == {"failed"}
-    told_so = "Operation op-1 was acknowledged and failed with TypeError; no client was told."
-    assert verdict.anomalies[0].sentence == told_so
+    expected = ("failed", "Operation op-1 was acknowledged and failed with TypeError; no client was told.")
+    nothing = "nothing took effect in this trial, so it shows nothing"
+    if promise.name == "recovers":
+        never = "Operation op-1, invoked after the last fault had healed, was not done, and everything was drained."
+        expected, nothing = ("unrecovered", never), "nothing was done after the last fault had healed"
+    assert {anomaly.kind for anomaly in verdict.anomalies} == {expected[0]}
+    assert verdict.anomalies[0].sentence == expected[1]
     told = [Event(700 * MS, "client", "read", f"op-{n}", f"op-{n}", data={"state": "FAILURE"}) for n in (1, 2)]
     verdict = judge(History([*story.history, *told]), promise)
-    assert (verdict.validity, verdict.why) == ("unknown", "nothing took effect in this trial, so it shows nothing")
+    assert (verdict.validity, verdict.why) == ("unknown", nothing)
+
+
+def unrecovered(ok: bool, **drain: float) -> History:
+    """One job is done before the fault; the one after it has healed never is. Times of the drain are seconds."""
+    story = accepted()
+    story.run(20, "t1", key="op-1")
+    story.fault(100, 200)
+    story.post(300, "op-2", "t2")
+    story.sample(29_000, **({} if ok else {"t2": "unacked"}))
+    story.say(30_500, "run", "drained", ok=ok, left="op-2", **drain)
+    return story.history
+
+
+@pytest.mark.parametrize(
+    ("history", "within", "how"),
+    [
+        (unrecovered(ok=True, seconds=5.0, busy=0.0), "130s", "was not done, and everything was drained"),
+        (unrecovered(ok=False, seconds=30.0, busy=20.0), "9s", "was not done in a drain of 10s; the limit is 9s"),
+    ],
+    ids=["drained", "measured by the drain"],
+)
+def test_what_never_recovers_is_invalid_when_the_drain_makes_it_sure(history: History, within: str, how: str) -> None:
+    """However long the limit is, and however busy the machine was by what the other witness tells."""
+    busy = Event(30_400 * MS, "run", "waited", data={"since": 400 * MS, "ms": {"worker-1": 29_900}})
+    for told in (history, History([*history, busy])):
+        (anomaly,) = judge(told, p.recovers(within=within)).anomalies
+        assert (anomaly.kind, anomaly.key) == ("unrecovered", "op-2")
+        assert anomaly.sentence == f"Operation op-2, invoked after the last fault had healed, {how}."
+        assert judge(History(anomaly.witness), p.recovers(within=within)).anomalies == (anomaly,)
+
+
+def test_a_drain_that_was_shorter_than_the_limit_shows_no_recovery_and_no_lack_of_it() -> None:
+    history = unrecovered(ok=False, seconds=30.0, busy=20.0)
+    assert judge(history, p.recovers(within="40s")).validity == "unknown"
+
+
+def test_recovery_without_recorded_effects_asks_for_another_proof() -> None:
+    story = Story()
+    story.fault(1, 5)
+    story.post(10, "op-1", "t1")
+    story.say(20, "worker-1", "started", task="t1", name=TASK)
+    story.say(30, "worker-1", "ended", task="t1", name=TASK, state="SUCCESS")
+    story.say(700, "run", "drained", ok=True)
+    verdict = judge(story.history, p.recovers(within="1s"))
+    assert (verdict.validity, 'proof="ended"' in verdict.why) == ("unknown", True)
+    assert judge(story.history, p.recovers(within="1s", proof="ended")).validity == "valid"
 
 
 def test_a_drain_says_what_is_left() -> None:
