@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from brownout.plan.codec import decode, encode
@@ -41,6 +42,13 @@ class Injection:
             raise ValueError(f"{self.fault.name} strikes {takes}, and {self.on!r} is none")
         for trigger in (self.when, self.heal):
             check_source(trigger, topology)
+
+
+def told_apart(injections: Iterable[tuple[str, object]]) -> list[str]:
+    """Names for injections, each given by its text and its number: the text, with the number where two are alike."""
+    told = list(injections)
+    alike = Counter(text for text, _ in told)
+    return [text if alike[text] == 1 else f"{text} (injection {number})" for text, number in told]
 
 
 def check_source(trigger: Trigger | None, topology: Topology) -> None:

@@ -6,13 +6,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from brownout import faults
+from brownout.check.promises import faults_acted
+from brownout.check.registry import judge
 from brownout.faults.strike import strike
 from brownout.faults.traffic import carried
+from brownout.history.recorder import Recorder
+from brownout.history.view import History
 from brownout.plan.fault import FAULTS, Fault
+from brownout.plan.plan import Injection
+from brownout.plan.trigger import at
+from brownout.run.nemesis import Nemesis
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 from brownout.wire.edge import Edge
@@ -252,3 +260,24 @@ def test_a_reset_is_one_by_its_errno(subject: Subject) -> None:
         with pytest.raises(ConnectionResetError):
             idle.recv(100)
         assert hit.acted() == f"{EDGE}: 1 connections reset"
+
+
+def test_a_heal_that_forgets_one_edge_makes_the_schedule_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault is healed by its own account, and goes on acting on that edge."""
+    seen = tmp_path / "seen"
+    told = Recorder(seen, "wire")
+    with Wire(seed=1, on_event=lambda kind, data: told.record(kind, **data)) as wire, running(tmp_path, wire) as mine:
+        nemesis = Nemesis([Injection(faults.latency(LATE), "broker", at(0))], mine, Recorder(seen, "nemesis"))
+        nemesis.act()
+        with monkeypatch.context() as broken:
+            broken.setattr(mine.edges[EDGE], "remove", lambda _: False)
+            nemesis.heal()
+        for edge, answer in (("client->broker", "+PONG"), (EDGE, "late")):
+            with Line(mine.edges[edge].port) as line:
+                assert line.answers({answer}), edge
+    verdict = judge(History.load(seen), faults_acted())
+    assert verdict.validity == "unknown"
+    assert f"on {EDGE} the toxic 'latency(delay=0.2) on' was never taken off: a mistake of the harness" in verdict.why
+    assert "client->broker" not in verdict.why
