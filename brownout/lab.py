@@ -68,7 +68,7 @@ class Lab:
         operation = load.operation
         tasks = self._surface.tasks if isinstance(operation, Submit) else None
         routes = self._surface.routes if isinstance(operation, Http) else None
-        load.check(tasks, routes)
+        load.check(tasks, routes, self._surface.takes)
 
     def inject(self, fault: Fault, *, on: str, when: Trigger, heal: Trigger | None = None) -> None:
         """A fault on a target: `when` it strikes, and when it heals (default: when the load has ended)."""

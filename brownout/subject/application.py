@@ -62,10 +62,14 @@ def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Surface:
-    """What an application offers, for misspelt names to be found before anything runs."""
+    """What an application offers, for misspelt names to be found before anything runs.
+
+    `takes` has the names of each task's parameters, None for a task that takes any keyword.
+    """
 
     tasks: tuple[str, ...]
     routes: tuple[str, ...]
+    takes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict, hash=False)
 
 
 @cache
@@ -78,4 +82,5 @@ def surface(application: Application, root: Path) -> Surface:
     if done.returncode:
         raise ValueError(f"the application can't be imported:\n{done.stderr[-2_000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]))
+    takes = {task: None if names is None else tuple(names) for task, names in answer["tasks"].items()}
+    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes=takes)
