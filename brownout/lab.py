@@ -17,6 +17,7 @@ from brownout.plan.trigger import Trigger
 from brownout.run.result import Result
 from brownout.run.trial import Setting, run
 from brownout.subject.application import Surface, surface
+from brownout.subject.subject import NotLaunched
 
 #: Is told of each result, and says what a person should read of it.
 Report = Callable[[Result], str]
@@ -85,8 +86,14 @@ class Lab:
         self.plan = replace(self.plan, drain=seconds(within))
 
     def run(self) -> Outcome:
-        """Carry the plan out. Raises ValueError for a plan that proves nothing."""
-        result = run(self.plan.validated(), self._setting)
+        """Carry the plan out. Raises ValueError for a plan that proves nothing; fails when nothing can be started."""
+        __tracebackhide__ = True
+        try:
+            result = run(self.plan.validated(), self._setting)
+        except NotLaunched as error:
+            import pytest
+
+            pytest.fail("\n".join([str(error), *getattr(error, "__notes__", ())]), pytrace=False)
         self.outcomes.append(Outcome(result, self._report(result)))
         return self.outcomes[-1]
 
