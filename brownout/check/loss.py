@@ -43,6 +43,8 @@ def _failure(op: Operation) -> Event | None:
 def at_least_once(history: History, promise: Promise) -> Verdict:
     """For each acknowledged operation there is an effect, or a failure that its client can read.
 
+    What the application's own store has accepted counts as acknowledged, whether or not its client got an answer.
+
     A task that failed, was revoked or had expired, and no client read so, is an anomaly of its own. Where nothing
     took effect at all, nothing is shown. A queue obeys this only when the history includes its draining: what is
     neither done nor drained is unknown. With `accounting`, a task that is in no queue, unacked nowhere and running on
@@ -77,7 +79,9 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
         elif within is not None and busy is not None:
             took = text(round((until - begin) / NS, 3))
             what = f"was done {took} after" if done else f"was still not done {took} after"
-            since = "the last fault had healed" if healed else "its acknowledgement"
+            since = (
+                "the last fault had healed" if healed else "its acknowledgement" if ok.kind == "ok" else "its record"
+            )
             sentence = f"Operation {op.key} {what} {since}; the limit is {text(within)}."
             proved = witness(op.invoke, ok, *healed, done or history.events[-1])
             found.add(Anomaly("late", sentence, op.key, ok.task, proved), busy)
@@ -103,12 +107,17 @@ def _failed(op: Operation, failure: Event, proved: tuple[Event, ...]) -> Anomaly
     if failure.kind == "revoked":
         kind, how = "revoked", "had expired before it began" if failure.data.get("expired") else "was revoked"
     task = failure.task or (op.tasks[0] if op.tasks else None)
-    return Anomaly(kind, f"Operation {op.key} was acknowledged and {how}; no client was told.", op.key, task, proved)
+    return Anomaly(kind, f"Operation {op.key} was {_taken(op)} and {how}; no client was told.", op.key, task, proved)
 
 
 def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:
     task = op.tasks[0] if op.tasks else None
-    return Anomaly("lost", f"Operation {op.key} was acknowledged and is lost: {how}.", op.key, task, proved)
+    return Anomaly("lost", f"Operation {op.key} was {_taken(op)} and is lost: {how}.", op.key, task, proved)
+
+
+def _taken(op: Operation) -> str:
+    told = op.accepted is None or op.accepted.kind == "ok"
+    return "acknowledged" if told else "accepted by the application's own store, without an answer,"
 
 
 def misplaced(history: History, accepted: list[Operation]) -> bool:

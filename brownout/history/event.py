@@ -22,6 +22,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
     "broker": ("sample", "sample-failed", "exit"),
     "effects": ("effect",),
+    "store": ("accepted",),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
     "run": ("phase", "machine-late", "waited", "drained", "note"),
 }

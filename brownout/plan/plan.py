@@ -54,7 +54,7 @@ def told_apart(injections: Iterable[tuple[str, object]]) -> list[str]:
 def check_source(trigger: Trigger | None, topology: Topology) -> None:
     """Raise UnknownName, with near matches, when this topology has nobody of that name to see events."""
     if trigger is not None and trigger.source is not None:
-        sources = {*topology.processes, "client", "wire", "broker", "effects", "nemesis", "run"}
+        sources = {*topology.processes, "client", "wire", "broker", "effects", "store", "nemesis", "run"}
         known("source", trigger.source, sources | {name.partition("-")[0] for name in sources})
 
 

@@ -22,6 +22,7 @@ from brownout import (
     started,
     stop,
     submit,
+    vanish,
 )
 from tests.chaos.conftest import settings
 from tests.chaos.promises import published_in_time
@@ -54,6 +55,16 @@ def refused_while_jobs_come(lab: Lab) -> None:
 @taken_out(api="tests.chaos.without.outbox:app")
 def test_without_the_outbox_a_refused_publish_loses_the_job(lab: Lab) -> None:
     refused_while_jobs_come(lab)
+    lab.promise(must_show("lost", under=at_least_once()))
+    lab.run().must_hold()
+
+
+@taken_out(api="tests.chaos.without.outbox_and_thread:app")
+def test_without_the_outbox_a_killed_api_loses_what_it_has_recorded(lab: Lab) -> None:
+    """It dies between the commit and the publish: no client has an answer, and the system's own store has the job."""
+    lab.load(replace(JOBS, count=3), replace(JOBS, count=4).on(event("ok", "client", nth=3)))
+    lab.inject(vanish(), on="api->broker", when=event("ok", "client", nth=3), heal=event("exit", "api"))
+    lab.inject(kill(), on="api", when=event("accepted", "store", nth=5))
     lab.promise(must_show("lost", under=at_least_once()))
     lab.run().must_hold()
 

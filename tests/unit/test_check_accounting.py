@@ -230,3 +230,37 @@ def test_a_task_that_had_expired_is_not_nowhere() -> None:
         story.sample(200 * n, t1="unacked")
     story.say(3900, "run", "drained", ok=False, left="op-1, op-2", recovery=2.0)
     assert judge(story.history, p.at_least_once()).validity == "unknown"
+
+
+def recorded(answer: str, status: int | None) -> Story:
+    """A job that the application's own store has, and that never came into a queue."""
+    story = Story()
+    story.say(5, "api", "ready")
+    story.post(10, "op-1", "t1")
+    story.run(20, "t1", key="op-1")
+    story.post(30, "op-2", "t2", answer, status)
+    story.say(35, "store", "accepted", "op-2", "t2")
+    story.sample(900)
+    story.say(1000, "run", "drained", ok=True, left="op-2")
+    return story
+
+
+def test_a_record_without_a_message_is_a_loss_although_no_client_was_answered() -> None:
+    story = recorded("info", None)
+    for promise in (p.at_least_once(), p.effectively_once()):
+        (anomaly,) = judge(story.history, promise).anomalies
+        assert (anomaly.kind, anomaly.key, anomaly.task) == ("lost", "op-2", "t2")
+        assert "was accepted by the application's own store, without an answer, and is lost" in anomaly.sentence
+    unrecorded = History(event for event in story.history if event.kind != "accepted")
+    assert judge(unrecorded, p.at_least_once()).validity == "valid"  # nobody knows more than the client
+    story.run(500, "t2", key="op-2")
+    assert judge(story.history, p.at_least_once()).validity == "valid"
+
+
+def test_an_answer_is_worth_more_than_a_record() -> None:
+    """What was acknowledged is called so, and what was refused is accepted all the same when the store says so."""
+    (acknowledged,) = judge(recorded("ok", 202).history, p.at_least_once()).anomalies
+    assert "was acknowledged and is lost" in acknowledged.sentence
+    (refused,) = judge(recorded("fail", 409).history, p.at_least_once()).anomalies
+    assert refused.key == "op-2"
+    assert not recorded("fail", 409).history.ops["op-2"].refused
