@@ -277,9 +277,26 @@ class Trial:
             self._probe(subject)
         left = ", ".join(sorted(self._settled.waiting)[:8])
         self._recorder("run").record("drained", ok=ended, left=left, recovery=recovery, **spent)
-        for task, key in self._settled.accepted.items():  # what is read from here on is the last word
-            clients.read(key, task)
+        self._read_all(clients)
         self._look()
+
+    def _read_all(self, clients: Clients) -> None:
+        """Read the status of each accepted task: what is read from here on is the last word.
+
+        An API that does not answer is asked again for a while; what it never told is recorded as unread.
+        """
+        left = self._settled.accepted
+
+        def read() -> bool:
+            for task, key in list(left.items()):
+                if not clients.read(key, task):
+                    return False
+                del left[task]
+            return True
+
+        self._pump(read, within=AGAIN_WITHIN)
+        for task, key in left.items():
+            self._recorder("run").record("unread", key=key, task=task)
 
     def _quiet(self) -> bool:
         data = self._sample.data

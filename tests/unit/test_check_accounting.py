@@ -264,3 +264,66 @@ def test_an_answer_is_worth_more_than_a_record() -> None:
     (refused,) = judge(recorded("fail", 409).history, p.at_least_once()).anomalies
     assert refused.key == "op-2"
     assert not recorded("fail", 409).history.ops["op-2"].refused
+
+
+def told_last(state: str, at: float = 2000) -> History:
+    """Two jobs whose effects are done and which everybody else has forgotten; the second says this after the drain."""
+    story = Story()
+    for n in (1, 2):
+        story.post(10 * n, f"op-{n}", f"t{n}")
+        story.run(100 * n, f"t{n}", key=f"op-{n}")
+    story.say(900, "client", "read", "op-2", "t2", state="SUCCESS")
+    story.sample(1500)
+    story.say(1600, "run", "drained", ok=True, left="")
+    story.say(1700, "client", "read", "op-1", "t1", state="SUCCESS")
+    if state:
+        story.say(at, "client", "read", "op-2", "t2", state=state)
+    return story.history
+
+
+@pytest.mark.parametrize("state", ["STARTED", "running", "RETRY", "PENDING", "queued"])
+def test_a_status_that_never_becomes_final_is_stuck_although_the_work_is_done(state: str) -> None:
+    """Whatever the application calls it, and although the status was final once."""
+    (anomaly,) = judge(told_last(state), p.nothing_stuck()).anomalies
+    assert (anomaly.kind, anomaly.key) == ("stuck", "op-2")
+    assert f"is done and still says {state.upper()} when the drain had ended" in anomaly.sentence
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "done", "FAILURE", "SHIPPED", ""])
+def test_a_last_status_that_is_final_or_strange_or_was_never_told_is_not_stuck(state: str) -> None:
+    """An application without a status path tells none; a state that is the application's own says nothing."""
+    assert judge(told_last(state), p.nothing_stuck()).validity == "valid"
+
+
+def test_a_result_that_may_be_forgotten_is_pending_again_and_never_started() -> None:
+    """The work was over at 240 ms and the status is read at 2000 ms."""
+    for state, expires, validity in (
+        ("PENDING", "1s", "valid"),
+        ("PENDING", "1760ms", "valid"),
+        ("PENDING", "2s", "invalid"),
+        ("PENDING", 0, "valid"),
+        ("STARTED", 0, "invalid"),
+    ):
+        assert judge(told_last(state), p.nothing_stuck(expires=expires)).validity == validity, (state, expires)
+
+
+def test_a_last_status_that_the_api_did_not_tell_is_unknown() -> None:
+    """It did not answer: the job may say STARTED for ever. Of work that is not done this shows nothing."""
+    unread = Event(2500 * MS, "run", "unread", "op-2", "t2")
+    verdict = judge(History([*told_last(""), unread]), p.nothing_stuck())
+    assert verdict.validity == "unknown"
+    assert verdict.why.endswith("asked for the last status of 1 operations that are done")
+    story = recorded("ok", 202)
+    story.say(1100, "run", "unread", "op-2", "t2")
+    assert judge(story.history, p.nothing_stuck()).validity == "valid"
+
+
+def test_a_status_that_could_not_be_read_is_no_sign_of_life() -> None:
+    story = accepted()
+    story.post(20, "op-2", "t2")
+    for n in range(1, 20):
+        story.sample(200 * n, t1="unacked")
+    story.say(3900, "run", "drained", ok=False, left="op-1, op-2", recovery=2.0)
+    story.say(9000, "run", "unread", "op-2", "t2")
+    (lost_one,) = judge(story.history, p.at_least_once()).anomalies
+    assert (lost_one.kind, lost_one.key) == ("lost", "op-2")
