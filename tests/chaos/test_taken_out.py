@@ -13,10 +13,13 @@ from brownout import (
     Lab,
     at_least_once,
     attempts_within,
+    effect,
     effectively_once,
     event,
     kill,
+    latency,
     must_show,
+    nothing_stuck,
     post,
     refuse,
     started,
@@ -86,6 +89,16 @@ def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
     lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2), heal=again)
     lab.drain("60s")
     lab.promise(must_show("duplicate", under=effectively_once()))
+    lab.run().must_hold()
+
+
+@taken_out(celery="tests.chaos.without.final_state")
+def test_without_a_look_at_the_state_a_job_that_is_done_says_started_for_ever(lab: Lab) -> None:
+    """Its worker dies between the effect and the ack. The way to the API is slow, is healed, and the status is read."""
+    lab.load(replace(JOBS, count=12))
+    lab.inject(kill(), on="worker-1", when=effect(nth=4))
+    lab.inject(latency("300ms"), on="client->api", when=effect(nth=4))
+    lab.promise(must_show("stuck", under=nothing_stuck()))
     lab.run().must_hold()
 
 

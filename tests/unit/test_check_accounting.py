@@ -9,6 +9,7 @@ from brownout.check.accounting import Place, lost, place
 from brownout.check.registry import judge
 from brownout.history.event import Event
 from brownout.history.view import History
+from brownout.plan.duration import Duration
 from brownout.plan.promise import Promise
 from tests.unit.check_specimens import MS, TASK, Story
 
@@ -297,13 +298,14 @@ def test_a_last_status_that_is_final_or_strange_or_was_never_told_is_not_stuck(s
 
 def test_a_result_that_may_be_forgotten_is_pending_again_and_never_started() -> None:
     """The work was over at 240 ms and the status is read at 2000 ms."""
-    for state, expires, validity in (
+    cases: tuple[tuple[str, Duration, str], ...] = (
         ("PENDING", "1s", "valid"),
         ("PENDING", "1760ms", "valid"),
         ("PENDING", "2s", "invalid"),
         ("PENDING", 0, "valid"),
         ("STARTED", 0, "invalid"),
-    ):
+    )
+    for state, expires, validity in cases:
         assert judge(told_last(state), p.nothing_stuck(expires=expires)).validity == validity, (state, expires)
 
 

@@ -20,6 +20,7 @@ from brownout.run.store import Store
 from brownout.run.trial import Setting
 from brownout.subject.application import Surface, surface
 from brownout.subject.ladder import Rung
+from brownout.subject.subject import NotLaunched
 from brownout.subject.surface import parameters
 from tests.unit.report_specimens import BROKEN, result
 
@@ -132,6 +133,23 @@ def test_a_plan_that_proves_nothing_is_not_run(lab: Lab, ran: list[Plan], missin
     with pytest.raises(ValueError, match=r"there is no load|nothing is promised"):
         lab.run()
     assert ran == []
+
+
+def test_what_cannot_be_started_is_told_in_its_own_words(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> Result:
+        error = NotLaunched("worker-1 ended with 1 before it was ready: no module named gevent")
+        error.add_note("seed 42; what was seen is in store/x")
+        raise error
+
+    monkeypatch.setattr("brownout.lab.run", run)
+    lab.load(WORK)
+    lab.promise(at_least_once())
+    with pytest.raises(pytest.fail.Exception) as failed:
+        lab.run()
+    assert str(failed.value) == (
+        "worker-1 ended with 1 before it was ready: no module named gevent\nseed 42; what was seen is in store/x"
+    )
+    assert failed.value.pytrace is False
 
 
 def test_what_does_not_hold_fails_with_what_a_person_reads(lab: Lab, ran: list[Plan]) -> None:

@@ -11,4 +11,4 @@ def at_once(self: Publisher, job: Job) -> bool:
 
 
 Publisher.offer = at_once  # type: ignore[method-assign]
-app = outbox.create_app()
+app = outbox.app
