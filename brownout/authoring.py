@@ -52,7 +52,7 @@ from brownout.faults import (
     terminate,
     vanish,
 )
-from brownout.history.effects import ledger, sqlite_effects
+from brownout.history.effects import ledger, sqlite_accepted, sqlite_effects
 from brownout.lab import Lab, Outcome
 from brownout.plan.fault import Fault
 from brownout.plan.operation import get, post, submit
@@ -67,6 +67,7 @@ __all__ = [
     "ended", "event", "fault_map", "faults_acted", "flap", "flush", "freeze", "get", "graceful", "half_open", "kill",
     "kill_child", "latency", "ledger", "limit_data", "loading", "loop_never_stalls", "must_show", "no_cross_talk",
     "nothing_raised", "nothing_stuck", "out_of_clients", "out_of_memory", "p99", "post", "read_only", "received",
-    "recovers", "recovery_bound", "refuse", "reset", "reset_peer", "slicer", "slow_close", "spike", "sqlite_effects",
+    "recovers", "recovery_bound", "refuse", "reset", "reset_peer", "slicer", "slow_close", "spike", "sqlite_accepted",
+    "sqlite_effects",
     "started", "status_monotone", "status_truthful", "stop", "submit", "terminate", "vanish",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from brownout.plan.trigger import Trigger
 from brownout.run.result import Result
 from brownout.run.trial import Setting, run
 from brownout.subject.application import Surface, surface
+from brownout.subject.subject import NotLaunched
 
 #: Is told of each result, and says what a person should read of it.
 Report = Callable[[Result], str]
@@ -68,7 +69,7 @@ class Lab:
         operation = load.operation
         tasks = self._surface.tasks if isinstance(operation, Submit) else None
         routes = self._surface.routes if isinstance(operation, Http) else None
-        load.check(tasks, routes)
+        load.check(tasks, routes, self._surface.takes)
 
     def inject(self, fault: Fault, *, on: str, when: Trigger, heal: Trigger | None = None) -> None:
         """A fault on a target: `when` it strikes, and when it heals (default: when the load has ended)."""
@@ -85,8 +86,14 @@ class Lab:
         self.plan = replace(self.plan, drain=seconds(within))
 
     def run(self) -> Outcome:
-        """Carry the plan out. Raises ValueError for a plan that proves nothing."""
-        result = run(self.plan.validated(), self._setting)
+        """Carry the plan out. Raises ValueError for a plan that proves nothing; fails when nothing can be started."""
+        __tracebackhide__ = True
+        try:
+            result = run(self.plan.validated(), self._setting)
+        except NotLaunched as error:
+            import pytest
+
+            pytest.fail("\n".join([str(error), *getattr(error, "__notes__", ())]), pytrace=False)
         self.outcomes.append(Outcome(result, self._report(result)))
         return self.outcomes[-1]
 

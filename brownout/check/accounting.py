@@ -59,7 +59,7 @@ def gone(history: History, op: Operation, end: Event) -> bool:
     # The time in which the processes may have waited for a CPU does not count; the drain tells it.
     patience = end.data["recovery"] + SURE + end.data.get("busy", 0.0)
     since = end.at - int(patience * NS)
-    moved = max(event.at for event in op.events if event.kind != "read")
+    moved = max(event.at for event in op.events if event.kind not in ("read", "unread"))
     samples = [sample for sample in history.kind("sample") if since <= sample.at <= end.at and "by_task" in sample.data]
     found = any(task in sample.data["by_task"] for sample in samples for task in op.tasks)
     return moved < since and len(samples) >= 2 and not found

@@ -51,6 +51,8 @@ def drained(history: History, promise: Promise) -> Verdict:
 def nothing_stuck(history: History, promise: Promise) -> Verdict:
     """No operation hangs at the end: in a queue, unacked, on a worker, or in a status that never becomes final.
 
+    The status is the one that is read after the drain. A result may be forgotten `expires` seconds after the work was
+    done: then PENDING is no status. Where the API did not tell the last status of work that is done, nobody knows.
     Work that is nowhere is lost, which is another promise's business. Work that nobody acknowledged and that was begun
     must not be left half done: "abandoned".
     """
@@ -58,28 +60,37 @@ def nothing_stuck(history: History, promise: Promise) -> Verdict:
     if end is None:
         return judged(promise, doubt="no drain was run")
     places = sample.data.get("by_task", {}) if sample else {}
-    found, works = Findings(), 0
+    found, works, unread = Findings(), 0, 0
+    expires = promise.args.get("expires")
     for op in history.ops.values():
         works += op.works
-        if not op.works or (kind_how := _hangs(history, op, places, end)) is None:
+        unread += op.works and bool(op.of("unread")) and bool(_over(op))
+        if not op.works or (kind_how := _hangs(history, op, places, end, expires)) is None:
             continue
         kind, how, core = kind_how
         proved = witness(*(core or (sample,)), end, about=op, history=history)
         sentence = f"Operation {op.key} {how} when the drain had ended."
         found.add(Anomaly(kind, sentence, op.key, op.tasks[0] if op.tasks else None, proved), cut_short(history))
     doubt = "" if works else "no operation asked for work"
+    if unread:
+        doubt = f"the API did not answer when it was asked for the last status of {unread} operations that are done"
     if not end.data.get("ok") and not found.sure and not found.doubts:
         doubt = "the drain did not end, and nothing shows where the rest is"
     return found.verdict(promise, doubt=doubt)
 
 
+def _over(op: Operation) -> tuple[Event, ...]:
+    return op.effects or tuple(filter(is_over, op.events))
+
+
 def _hangs(
-    history: History, op: Operation, places: dict[str, str], end: Event
+    history: History, op: Operation, places: dict[str, str], end: Event, expires: float | None
 ) -> tuple[str, str, tuple[Event, ...]] | None:
-    over = op.effects or tuple(filter(is_over, op.events))
-    last = op.final
+    over, last = _over(op), op.final
     if over:
-        if last and last.at >= end.at and RANK.get(state_of(last), 2) < 2:
+        rank = RANK.get(state_of(last), 2) if last and last.at >= end.at else 2
+        forgotten = expires is not None and rank == 0 and last and last.at - over[-1].at >= expires * NS
+        if last and rank < 2 and not forgotten:
             return "stuck", f"is done and still says {state_of(last)}", (over[0], last)
         return None
     where = next((places[task] for task in op.tasks if task in places), None)

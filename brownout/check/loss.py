@@ -12,6 +12,8 @@ from brownout.history.view import History
 from brownout.plan.duration import text
 from brownout.plan.promise import Promise
 
+MISPLACED = 'tasks succeeded and no effect was ever recorded: promise proof="ended"?'
+
 
 def finished(op: Operation, proof: str = "effect", or_failure: bool = True) -> Event | None:
     """The event that settles an operation: its effect, or (`proof` "ended") the end of its body.
@@ -40,6 +42,8 @@ def _failure(op: Operation) -> Event | None:
 
 def at_least_once(history: History, promise: Promise) -> Verdict:
     """For each acknowledged operation there is an effect, or a failure that its client can read.
+
+    What the application's own store has accepted counts as acknowledged, whether or not its client got an answer.
 
     A task that failed, was revoked or had expired, and no client read so, is an anomaly of its own. Where nothing
     took effect at all, nothing is shown. A queue obeys this only when the history includes its draining: what is
@@ -75,7 +79,9 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
         elif within is not None and busy is not None:
             took = text(round((until - begin) / NS, 3))
             what = f"was done {took} after" if done else f"was still not done {took} after"
-            since = "the last fault had healed" if healed else "its acknowledgement"
+            since = (
+                "the last fault had healed" if healed else "its acknowledgement" if ok.kind == "ok" else "its record"
+            )
             sentence = f"Operation {op.key} {what} {since}; the limit is {text(within)}."
             proved = witness(op.invoke, ok, *healed, done or history.events[-1])
             found.add(Anomaly("late", sentence, op.key, ok.task, proved), busy)
@@ -88,8 +94,8 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     if open_:
         doubt = f"{open_} acknowledged operations were not done, and the drain did not end"
     anomalies = [*found.sure, *(each.anomaly for each in found.doubts)]
-    if accepted and proof == "effect" and len(anomalies) == len(accepted) and _misplaced(history, accepted):
-        return judged(promise, doubt='tasks succeeded and no effect was ever recorded: promise proof="ended"?')
+    if accepted and proof == "effect" and len(anomalies) == len(accepted) and misplaced(history, accepted):
+        return judged(promise, doubt=MISPLACED)
     why = f"{len(accepted)} acknowledged, the longest took {text(round(longest / NS, 3))}"
     if open_ and not found.sure and (lacked := cut_short(history)):
         return judged(promise, doubt=f"{doubt}: the machine was busy", busy_ms=lacked / NS_PER_MS)
@@ -101,13 +107,19 @@ def _failed(op: Operation, failure: Event, proved: tuple[Event, ...]) -> Anomaly
     if failure.kind == "revoked":
         kind, how = "revoked", "had expired before it began" if failure.data.get("expired") else "was revoked"
     task = failure.task or (op.tasks[0] if op.tasks else None)
-    return Anomaly(kind, f"Operation {op.key} was acknowledged and {how}; no client was told.", op.key, task, proved)
+    return Anomaly(kind, f"Operation {op.key} was {_taken(op)} and {how}; no client was told.", op.key, task, proved)
 
 
 def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:
     task = op.tasks[0] if op.tasks else None
-    return Anomaly("lost", f"Operation {op.key} was acknowledged and is lost: {how}.", op.key, task, proved)
+    return Anomaly("lost", f"Operation {op.key} was {_taken(op)} and is lost: {how}.", op.key, task, proved)
 
 
-def _misplaced(history: History, accepted: list[Operation]) -> bool:
+def _taken(op: Operation) -> str:
+    told = op.accepted is None or op.accepted.kind == "ok"
+    return "acknowledged" if told else "accepted by the application's own store, without an answer,"
+
+
+def misplaced(history: History, accepted: list[Operation]) -> bool:
+    """Whether tasks succeeded of an application that records no effects."""
     return not history.by_kind.get("effect") and any(finished(op, "ended", False) for op in accepted)

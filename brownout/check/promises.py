@@ -69,9 +69,12 @@ def drained() -> Promise:
     return _promise("drained")
 
 
-def nothing_stuck() -> Promise:
-    """At the end no operation hangs, and no status stays unfinished."""
-    return _promise("nothing_stuck")
+def nothing_stuck(*, expires: Duration | None = None) -> Promise:
+    """At the end no operation hangs, and no status stays unfinished.
+
+    A status may be forgotten `expires` seconds after the work was done (`result_expires`), at once when it is 0.
+    """
+    return _promise("nothing_stuck", expires=_time(expires))
 
 
 def answers(statuses: Iterable[int], *, within: Duration | None = None, path: str | None = None) -> Promise:

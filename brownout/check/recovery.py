@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from brownout.check.accounting import is_over
+from brownout.check.accounting import gone, is_over
 from brownout.check.interval import Findings, over
-from brownout.check.loss import finished
+from brownout.check.loss import MISPLACED, finished, misplaced
 from brownout.check.verdict import NS, Anomaly, Verdict, judged, witness
 from brownout.history.event import Event
-from brownout.history.operation import Operation
+from brownout.history.operation import FAILURE, Operation, state_of
 from brownout.history.view import History
 from brownout.plan.duration import text
 from brownout.plan.promise import Promise
@@ -28,37 +28,61 @@ def recovers(history: History, promise: Promise) -> Verdict:
     """What is invoked after the last fault has healed is done `within` seconds of its invoke.
 
     What was accepted before or during the fault is `at_least_once`'s to bound. A definite refusal is an answer; an
-    operation without a good answer is excused while the time since the healing is not over.
+    operation without a good answer is excused while the time since the healing is not over. What was accepted and was
+    not done when a drain had come to its end is never done, however long `within` is; a drain that had work left shows
+    by its own measure of its time that `within` is over. A failure that a client read is an answer, and no recovery.
     """
     within, path = promise.args["within"], promise.args.get("path")
     proof = promise.args.get("proof", "effect")
     healed = history.healed_at
     if healed is None:
         return judged(promise, doubt="no fault has healed")
-    later, found, first = 0, Findings(), None
+    later, found, first = list[Operation](), Findings(), None
     for op in history.ops.values():
         invoke = op.invoke
         if invoke is None or invoke.at < healed or (path is not None and op.path != path) or op.refused:
             continue
-        later += 1
+        later.append(op)
         done = _done(op, proof)
-        first = min(filter(None, (first, done)), key=lambda event: event.at, default=None)
+        if done and state_of(done) not in FAILURE:
+            first = min(filter(None, (first, done)), key=lambda event: event.at)
         if done is None and not op.of("ok") and invoke.at <= healed + within * NS:
             continue  # turned away or cut off while the subject still had time to recover
+        sentence = f"Operation {op.key}, invoked after the last fault had healed,"
+        stop = history.kind("fault-stop")[-1]
+        if done is None and (end := history.drained) and (how := _never(history, op, end, within)):
+            proved = witness(invoke, stop, end, about=op)
+            found.add(Anomaly("unrecovered", f"{sentence} {how}.", op.key, witness=proved))
+            continue
         until = done.at if done else history.end
         busy = over(history, invoke.at, until, within * NS)
         if busy is not None:
             took = text(round((until - invoke.at) / NS, 3))
             how = f"was done after {took}" if done else f"was still not done after {took}"
-            sentence = f"Operation {op.key}, invoked after the last fault had healed, {how}; the limit is"
-            proved = witness(invoke, done or history.events[-1], history.kind("fault-stop")[-1], about=op)
+            proved = witness(invoke, done or history.events[-1], stop, about=op)
             kind = "late-recovery" if done else "unrecovered"
-            found.add(Anomaly(kind, f"{sentence} {text(within)}.", op.key, witness=proved), busy)
+            found.add(Anomaly(kind, f"{sentence} {how}; the limit is {text(within)}.", op.key, witness=proved), busy)
     # What is still open has not had its time.
     doubt = "" if first else "nothing was done after the last fault had healed"
     took = text(round((first.at - healed) / NS, 3)) if first else ""
     doubt = doubt if later else "no operation after the healing"
+    if found.sure and proof == "effect" and misplaced(history, later):
+        return judged(promise, doubt=MISPLACED)
     return found.verdict(promise, doubt="" if found.doubts else doubt, why=f"after {took}")
+
+
+def _never(history: History, op: Operation, end: Event, within: float) -> str:
+    """Why it is sure that an accepted operation is not done in time; empty while it is not."""
+    if not op.accepted or op.accepted.at > end.at:
+        return ""
+    if end.data.get("ok"):
+        return "was not done, and everything was drained"
+    if gone(history, op, end):
+        return "was not done, and is in no queue, not unacked and on no worker"
+    took = end.data.get("seconds", 0.0) - end.data.get("busy", 0.0)
+    if took > within and op.accepted.at <= end.at - end.data["seconds"] * NS:
+        return f"was not done in a drain of {text(round(took, 3))}; the limit is {text(within)}"
+    return ""
 
 
 def _done(op: Operation, proof: str) -> Event | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-from brownout.faults.lasting import lasting
+from brownout.faults.lasting import PATIENT, lasting
 from brownout.faults.strike import Strike, Striker
-from brownout.faults.traffic import watch
+from brownout.faults.traffic import lives, watch
 from brownout.plan.fault import Fault
 from brownout.subject.subject import Subject
+from brownout.subject.waiting import NeverHappened, eventually
 from brownout.wire.edge import Edge
 from brownout.wire.interface import AnyEdge
 from brownout.wire.toxics import Toxic
@@ -71,13 +73,16 @@ def refused(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def cut_once(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Stop listening and listen again, within a millisecond or two in which a new connection is refused."""
+    """Close what is live now; the edges go on listening."""
     edges = [edge for edge in reach(subject, target, fault) if edge.enabled]  # nothing lives on one that is down
-    look = watch(edges, ["down"], ends=True)
+    look = watch(edges, ["cut"], ends=True)
+    live = any(lives(edge) for edge in edges if not isinstance(edge, Edge))
     for edge in edges:
-        edge.down()
-        edge.up()
+        edge.cut()
     seen = look()
+    if live and not seen:  # Toxiproxy closes them soon after it has answered
+        with suppress(NeverHappened):
+            seen = eventually(look, within=PATIENT, what="the connections have ended")
     return Strike(lambda: None, lambda: seen)
 
 

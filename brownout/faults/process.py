@@ -62,16 +62,22 @@ def _ended_by(sig: Signals) -> Striker:
         process, deadline = subject.process(target), time.monotonic() + fault.args.get("grace", 0)
         met = process.alive
         process.signal(sig)
+        survived = False
 
-        def look(_: float) -> str:
+        def look(patience: float) -> str:
+            if met and sig is SIGKILL and not survived:
+                with suppress(NeverHappened):
+                    process.wait(patience)  # the signal is on its way
             code = process.returncode if met else None
-            # A killed process that had ended by itself was not killed.
-            if code is None or (sig is SIGKILL and code != -SIGKILL):
+            # A killed process that had ended by itself, or that only the heal could end, was not killed.
+            if code is None or (sig is SIGKILL and (survived or code != -SIGKILL)):
                 return ""
             return f"{process} ended with {code} after {sig.name}"
 
         def heal() -> None:
+            nonlocal survived
             if process.alive:
+                survived = True
                 try:
                     process.wait(max(0.0, deadline - time.monotonic()))
                 except NeverHappened:

@@ -54,6 +54,14 @@ def _read(message: bytes, found: dict[int, int]) -> None:
         at += (size + 3) & ~3
 
 
+def lives(edge: AnyEdge) -> bool:
+    """Whether connections of the subject lead to the edge, as far as the kernel tells."""
+    try:
+        return bool(carried(edge.port))
+    except OSError:
+        return False
+
+
 def watch(edges: Sequence[AnyEdge], names: Sequence[str], *, ends: bool) -> Callable[[], str]:
     """Say from now on what the toxics of these names did on the edges, and nothing while they did nothing.
 

@@ -1,4 +1,8 @@
-"""Readers of effects: what was really done, as the application's own store or a ledger file tells it."""
+"""Readers of an application's own records: what was really done, and what it has accepted.
+
+They read past every faulted edge, from a file in the trial's directory (`{files}` in `Application.env`): a ledger,
+which is a file of JSON lines, or an SQLite file. docs/records.md has the formats.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +12,59 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from brownout.history.event import Event, now
 from brownout.history.tail import Tail
 
+Reader = Callable[[Path], Callable[[], Iterator[Event]]]
+
 
 def ledger(name: str) -> Callable[[Path], Callable[[], list[Event]]]:
-    """Effects that the application appends to a file of the trial's directory, one line of JSON each, with `at`."""
+    """For `Application.effects`: effects that the application appends to the file `name` of the trial's directory.
+
+    One effect is one line of JSON: `at`, nanoseconds of CLOCK_MONOTONIC as `time.monotonic_ns()` gives them (int,
+    required), `task`, the Celery task's id, and `name`, what was done. `key`, the operation's, is for effects without a
+    task. Other fields are kept as the effect's data, for `effectively_once(by=...)`. Each line is written by one
+    `write()` to a file opened for appending without a buffer (O_APPEND), so that lines of several processes do not mix
+    and a killed one leaves a torn line at most, which is left out. A file that is not there yet is an empty one.
+    """
     return lambda files: Tail(files / name).poll
 
 
-def sqlite_effects(name: str, query: str) -> Callable[[Path], Callable[[], Iterator[Event]]]:
-    """Effects that lie in an SQLite file of the trial's directory.
+def sqlite_effects(name: str, query: str) -> Reader:
+    """For `Application.effects`: effects that lie in the SQLite file `name` of the trial's directory.
 
-    `query` selects a growing row id above `?`, the task id, a name, and the time in seconds since the epoch, in the
-    order of the row id. The file is opened only when it may have changed: a trial looks 200 times a second.
+    `query` selects, in the order of a growing row id above `?`: that row id, the task's id, a name, and the time in
+    seconds since the epoch. The file is opened read-only and may not be there yet. A query that fails (no such table
+    yet, a locked file) is asked again later. The file is opened only when it may have changed: a trial looks 200 times
+    a second.
     """
+
+    def event(at: int, row: tuple[Any, ...]) -> Event:
+        task, what = row
+        return Event(at, "effects", "effect", task=task, data={"name": what})
+
+    return _sqlite(name, query, event)
+
+
+def sqlite_accepted(name: str, query: str) -> Reader:
+    """For `Application.accepted`: the jobs that the application has accepted, from the SQLite file `name`.
+
+    `query` selects, in the order of a growing row id above `?`: that row id, the operation's key (what the client sent
+    as `Idempotency-Key`, or wherever the request has "{key}"), the task's id, and the time in seconds since the epoch.
+    A job without a key belongs to no operation that a client knows, and is left out. See `sqlite_effects` for the rest.
+    """
+
+    def event(at: int, row: tuple[Any, ...]) -> Event | None:
+        key, task = row
+        return Event(at, "store", "accepted", key, task) if key is not None else None
+
+    return _sqlite(name, query, event)
+
+
+def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event | None]) -> Reader:
+    """Rows as events: `event` is given the time (ns of `now()`) and what a row has between its id and its time."""
 
     def reader(files: Path) -> Callable[[], Iterator[Event]]:
         newest = 0
@@ -41,9 +82,10 @@ def sqlite_effects(name: str, query: str) -> Callable[[Path], Callable[[], Itera
                 except sqlite3.OperationalError:  # the table is not there yet, or a writer holds the file
                     changes.again()
                     return
-            for row, task, what, at in rows:
+            for row, *more, at in rows:
                 newest = max(newest, row)
-                yield Event(int(at * 1e9) - epoch, "effects", "effect", task=task, data={"name": what})
+                if found := event(int(at * 1e9) - epoch, tuple(more)):
+                    yield found
 
         return read
 

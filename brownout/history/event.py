@@ -22,8 +22,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
     "broker": ("sample", "sample-failed", "exit"),
     "effects": ("effect",),
+    "store": ("accepted",),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
-    "run": ("phase", "machine-late", "waited", "drained", "note"),
+    "run": ("phase", "machine-late", "waited", "drained", "unread", "note"),
 }
 ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})

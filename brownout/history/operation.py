@@ -71,17 +71,23 @@ class Operation:
 
     @property
     def accepted(self) -> Event | None:
-        """The acknowledgement that obliges the subject: the first `ok` that is no error; `info` never is one."""
+        """What obliges the subject: the first `ok` that is no error, else that its own store has accepted the job.
+
+        An `info` obliges to nothing.
+        """
         if not self.works:
             return None
-        return next((e for e in self.events if e.kind == "ok" and (e.data.get("status") or 200) < 400), None)
+        answered = (e for e in self.events if e.kind == "ok" and (e.data.get("status") or 200) < 400)
+        return next(answered, next(iter(self.of("accepted")), None))
 
     @property
     def refused(self) -> bool:
         """Every try was definitely turned away. A 5xx or a broken connection is nobody's refusal."""
         ends = self.outcomes
-        return len(ends) >= len(self.of("invoke")) and all(
-            end.kind == "fail" and (end.data.get("status") or 400) < 500 for end in ends
+        return (
+            len(ends) >= len(self.of("invoke"))
+            and not self.of("accepted")
+            and all(end.kind == "fail" and (end.data.get("status") or 400) < 500 for end in ends)
         )
 
     @property

@@ -26,6 +26,17 @@ class Window:
     acted: tuple[Event, ...]
     stop: Event | None
 
+    @property
+    def text(self) -> str:
+        """The fault and its target, as far as it is told."""
+        on = self.start.data.get("target")
+        return f"{self.fault} on {on}" if on else self.fault
+
+    @property
+    def number(self) -> str:
+        """The place of its injection in the schedule, from 1; empty when it is not told."""
+        return str(self.start.data.get("id") or "").rpartition("#")[2]
+
 
 @dataclass(frozen=True)
 class Wait:

@@ -12,10 +12,18 @@ from brownout.plan.duration import Duration, seconds
 from brownout.plan.near import known
 from brownout.plan.trigger import Trigger
 
+#: What `apply_async` takes beside the arguments of the task, as far as JSON can say it (celery.app.task).
+#: `task_id` is not among them: the operation's key is the task's id.
+OPTIONS = frozenset({
+    "compression", "countdown", "delivery_mode", "eta", "exchange", "expires", "headers", "ignore_result", "link",
+    "link_error", "priority", "queue", "retry", "retry_policy", "routing_key", "serializer", "shadow",
+    "soft_time_limit", "time_limit",
+})  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Submit:
-    """Send a task by its name, past the application's own HTTP surface."""
+    """Send a task by its name, past the application's own HTTP surface; `options` are those of `apply_async`."""
 
     task: str
     args: Sequence[Any] = ()
@@ -70,6 +78,18 @@ class Load:
             raise ValueError(f"{self.operation} begins on an event, such as event('ok', 'client'), not at a time")
         return replace(self, when=trigger)
 
+    def with_options(self, **options: Any) -> Load:
+        """The same, sent with these options of `apply_async`: `queue="slow"`, `countdown=2`, `expires=1`, ...
+
+        Raises ValueError for a request, and UnknownName, with near matches, for what is no option.
+        """
+        if not isinstance(self.operation, Submit):
+            raise ValueError(f"{self.operation} is a request, and options are for tasks: submit(...).with_options(...)")
+        for name in options:
+            known("option of apply_async", name, OPTIONS)
+        operation = replace(self.operation, options={**self.operation.options, **options})
+        return replace(self, operation=operation)
+
     def until(self, lasting: Duration) -> Load:
         """The same with an end, when it has none."""
         return self if self.bounded else replace(self, lasting=seconds(lasting))
@@ -79,13 +99,27 @@ class Load:
         """Whether it has an end."""
         return self.count is not None or self.lasting is not None
 
-    def check(self, tasks: Collection[str] | None, routes: Collection[str] | None) -> None:
-        """Raise ValueError when it has no end, or names what the application has not; None leaves names unchecked."""
+    def check(
+        self,
+        tasks: Collection[str] | None,
+        routes: Collection[str] | None,
+        takes: Mapping[str, Collection[str] | None] | None = None,
+    ) -> None:
+        """Raise ValueError when it has no end, or names what the application has not; None leaves names unchecked.
+
+        `takes` has the names of each task's parameters: an option of `apply_async` that is none of them would fail the
+        task, or be taken for its argument.
+        """
         if not self.bounded:
             raise ValueError(f"{self.operation} has no end: give it `count`, or the load `lasting`")
         if isinstance(self.operation, Submit):
             if tasks is not None:
                 known("task", self.operation.task, tasks)
+            parameters = (takes or {}).get(self.operation.task)
+            for name in sorted(OPTIONS.intersection(self.operation.kwargs)):
+                if parameters is not None and name not in parameters:
+                    hint = f"as an option of apply_async it is submit(...).with_options({name}=...)"
+                    raise ValueError(f"{self.operation}: the task has no parameter {name!r}; {hint}")
         elif routes is not None:
             bare = self.operation.path.partition("?")[0]
             # "/jobs/{id}" takes every name in the place of its parameter.
@@ -103,7 +137,11 @@ class Load:
 
 
 def submit(task: str, *args: Any, every: Duration, count: int | None = None, **kwargs: Any) -> Load:
-    """Submit a task with these arguments again and again; a time instead of `count` is given to `lab.load`."""
+    """Submit a task with these arguments again and again; a time instead of `count` is given to `lab.load`.
+
+    All other keywords are the task's own. Options of `apply_async` have a place of their own:
+    `submit("shop.pay", 1, every="1s").with_options(queue="slow", countdown=2)`.
+    """
     return Load(Submit(task, args, kwargs), seconds(every), count)
 
 

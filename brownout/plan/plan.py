@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from brownout.plan.codec import decode, encode
@@ -43,10 +44,17 @@ class Injection:
             check_source(trigger, topology)
 
 
+def told_apart(injections: Iterable[tuple[str, object]]) -> list[str]:
+    """Names for injections, each given by its text and its number: the text, with the number where two are alike."""
+    told = list(injections)
+    alike = Counter(text for text, _ in told)
+    return [text if alike[text] == 1 else f"{text} (injection {number})" for text, number in told]
+
+
 def check_source(trigger: Trigger | None, topology: Topology) -> None:
     """Raise UnknownName, with near matches, when this topology has nobody of that name to see events."""
     if trigger is not None and trigger.source is not None:
-        sources = {*topology.processes, "client", "wire", "broker", "effects", "nemesis", "run"}
+        sources = {*topology.processes, "client", "wire", "broker", "effects", "store", "nemesis", "run"}
         known("source", trigger.source, sources | {name.partition("-")[0] for name in sources})
 
 

@@ -29,8 +29,10 @@ class Workers:
 class Topology:
     """The subject's processes, services and edges.
 
-    `servers` are API processes, 0 for none. `edges` are written "api->broker"; the default has those of the processes
-    that are there. `persistent` keeps the broker's data on disk over a restart. `env` is given to every process.
+    `servers` is 1 when there is an API, else 0: clients reach it at one port, and witnesses know it by one name. An API
+    of several processes is its server's affair. `edges` are written "api->broker"; the default has those of the
+    processes that are there. `persistent` keeps the broker's data on disk over a restart. `env` is given to every
+    process. Raises ValueError.
     """
 
     workers: Workers = field(default_factory=Workers)
@@ -41,12 +43,15 @@ class Topology:
     edges: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    def __post_init__(self) -> None:
+        if self.servers not in (0, 1):
+            raise ValueError(f"a topology has one API process or none (`servers` is 0 or 1), not {self.servers}")
+
     @property
     def processes(self) -> tuple[str, ...]:
         """Names of the processes."""
-        servers = ("api",) if self.servers == 1 else tuple(f"api-{n + 1}" for n in range(self.servers))
         return (
-            *servers,
+            *(("api",) if self.servers else ()),
             *(f"worker-{n + 1}" for n in range(self.workers.count)),
             *(("relay",) if self.relay else ()),
             *(("beat",) if self.beat else ()),

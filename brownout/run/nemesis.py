@@ -9,7 +9,7 @@ from typing import Any
 from brownout.faults.strike import Strike, strike
 from brownout.history.event import Event, now
 from brownout.history.recorder import Recorder
-from brownout.plan.plan import Injection
+from brownout.plan.plan import Injection, told_apart
 from brownout.plan.trigger import Count, Trigger
 from brownout.subject.subject import Subject
 
@@ -123,9 +123,11 @@ class Nemesis:
     @property
     def missed(self) -> list[str]:
         """One sentence for each trigger that never fired: what was awaited, what came instead."""
-        struck = [f"{each.injection.fault} never struck: {each.when.count}" for each in self._armed if not each.strike]
-        healed = [f"{each.injection.fault} did not heal as planned: {each.until.count}"
-                  for each in self._armed if each.forced and each.until]  # fmt: skip
+        texts = ((f"{each.injection.fault} on {each.injection.on}", n) for n, each in enumerate(self._armed, 1))
+        named = list(zip(told_apart(texts), self._armed, strict=True))
+        struck = [f"{name} never struck: {each.when.count}" for name, each in named if not each.strike]
+        healed = [f"{name} did not heal as planned: {each.until.count}"
+                  for name, each in named if each.forced and each.until]  # fmt: skip
         return struck + healed
 
     def _strike(self, each: _Armed) -> None:

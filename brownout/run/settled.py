@@ -24,7 +24,7 @@ class Settled:
     def see(self, events: Iterable[Event]) -> None:
         """What happened."""
         for event in events:
-            if event.kind == "ok" and event.task and event.key:
+            if event.kind in ("ok", "accepted") and event.task and event.key:
                 self._accepted[event.task] = event.key
             elif event.kind == "ok" and event.key and event.data.get("method") not in SAFE:
                 self._nameless[event.key] = None

@@ -84,6 +84,7 @@ class Trial:
         self._listener: Callable[[Iterable[Event]], None] = lambda _: None
         self._act: Callable[[], None] = lambda: None
         self._missed: list[str] = []
+        self._store_at = 0.0  # when the application's own store is read again
         self._pids: Callable[[], Mapping[str, Iterable[int]]] = dict
         self._busy = BusyWatch(self._recorder("run"), lambda: self._pids())
         self.services: dict[str, object] = {}
@@ -157,14 +158,15 @@ class Trial:
 
         clients = Clients(subject, self._recorder("client"))
         stack.callback(clients.close)
-        effects = setting.application.effects
-        read_effects = effects(self.folder / "files") if effects else lambda: ()
+        effects, accepted = setting.application.effects, setting.application.accepted
+        self._read_effects = effects(self.folder / "files") if effects else lambda: ()
+        self._read_accepted = accepted(self.folder / "files") if accepted else lambda: ()
         watches = self._watches(subject, clients)
         for watch in watches:
             watch.start()
             stack.callback(watch.stop)
         # `exits` and effects are looked at here, so that triggers see them in the order in which they are recorded.
-        self._look = partial(self._poll, subject, read_effects)
+        self._look = partial(self._poll, subject)
 
         self._phase("load")
         nemesis = Nemesis(plan.injections, subject, self._recorder("nemesis"))
@@ -208,9 +210,13 @@ class Trial:
         statuses = StatusReader(lambda: self._settled.open, clients.read)
         return [Repeated("broker probe", sample, SAMPLE), Repeated("status reader", statuses.round, FIRST)]
 
-    def _poll(self, subject: Subject, read_effects: Callable[[], Iterable[Event]]) -> None:
-        for event in read_effects():
+    def _poll(self, subject: Subject) -> None:
+        for event in self._read_effects():
             self._recorder("effects").write(event)
+        if time.monotonic() >= self._store_at:
+            self._store_at = time.monotonic() + SAMPLE
+            for event in self._read_accepted():
+                self._recorder("store").write(event)
         subject.exits(_Recorders(self._recorder))
         events = self._tail.poll()
         self._settled.see(events)
@@ -268,9 +274,26 @@ class Trial:
             self._probe(subject)
         left = ", ".join(sorted(self._settled.waiting)[:8])
         self._recorder("run").record("drained", ok=ended, left=left, recovery=recovery, **spent)
-        for task, key in self._settled.accepted.items():  # what is read from here on is the last word
-            clients.read(key, task)
+        self._read_all(clients)
         self._look()
+
+    def _read_all(self, clients: Clients) -> None:
+        """Read the status of each accepted task: what is read from here on is the last word.
+
+        An API that does not answer is asked again for a while; what it never told is recorded as unread.
+        """
+        left = self._settled.accepted
+
+        def read() -> bool:
+            for task, key in list(left.items()):
+                if not clients.read(key, task):
+                    return False
+                del left[task]
+            return True
+
+        self._pump(read, within=AGAIN_WITHIN)
+        for task, key in left.items():
+            self._recorder("run").record("unread", key=key, task=task)
 
     def _quiet(self) -> bool:
         data = self._sample.data

@@ -15,7 +15,7 @@ from typing import Any
 
 from brownout.history.event import Event
 
-#: Reads the effects that were done since the last call; made for one trial's directory.
+#: Reads what was done, or accepted, since the last call; made for one trial's directory.
 EffectReader = Callable[[], Iterable[Event]]
 
 
@@ -28,9 +28,11 @@ class Application:
     become Redis URLs and {files} a directory of the trial. `ready` is a path that answers 200 when the API can work,
     `status` one that tells a task's state, with {task} in it. `state`, `result` and `task` name fields of the JSON
     answers. `effects` makes, for the trial's directory, the reader of what was really done; None when nothing outside
-    Celery tells. `recovery` is how long (seconds) a job may be in no queue and on no worker before the application
-    itself brings it back, 0 for one that never does: what has been nowhere for longer is lost. A worker that ends with
-    an exit code of `steps_down` asks to be started again, and has not failed.
+    Celery tells. `accepted` makes such a reader of the jobs that the application's own store has accepted: one of them
+    that is never done is a loss, also when its client never got an answer. `recovery` is how long (seconds) a job may
+    be in no queue and on no worker before the application itself brings it back, 0 for one that never does: what has
+    been nowhere for longer is lost. A worker that ends with an exit code of `steps_down` asks to be started again, and
+    has not failed.
     """
 
     celery: str | None = None
@@ -44,6 +46,7 @@ class Application:
     state: str = "task_status"
     result: str = "task_result"
     effects: Callable[[Path], EffectReader] | None = None
+    accepted: Callable[[Path], EffectReader] | None = None
     recovery: float = 0.0
     steps_down: tuple[int, ...] = ()
 
@@ -62,10 +65,14 @@ def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Surface:
-    """What an application offers, for misspelt names to be found before anything runs."""
+    """What an application offers, for misspelt names to be found before anything runs.
+
+    `takes` has the names of each task's parameters, None for a task that takes any keyword.
+    """
 
     tasks: tuple[str, ...]
     routes: tuple[str, ...]
+    takes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict, hash=False)
 
 
 @cache
@@ -78,4 +85,5 @@ def surface(application: Application, root: Path) -> Surface:
     if done.returncode:
         raise ValueError(f"the application can't be imported:\n{done.stderr[-2_000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]))
+    takes = {task: None if names is None else tuple(names) for task, names in answer["tasks"].items()}
+    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes=takes)

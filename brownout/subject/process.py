@@ -128,6 +128,11 @@ class Process:
         text = self.log.read_bytes()[-16_384:].decode(errors="replace") if self.log.exists() else ""
         return "\n".join([f"--- {self.log}", *text.splitlines()[-lines:]])
 
+    def last_line(self) -> str:
+        """The last line of the log that says something."""
+        lines = [line.strip() for line in self.tail().splitlines()[1:]]
+        return next((line for line in reversed(lines) if line), "it said nothing")
+
     def _say(self, what: str) -> None:
         self.escalation = what
         with self.log.open("a") as out:

@@ -20,11 +20,16 @@ from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.run_delay import family
+from brownout.subject.scratch import scratch
 from brownout.subject.supervisor import Supervisor, supervise
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
 
 READY_WITHIN = 30.0
+
+
+class NotLaunched(RuntimeError):
+    """The application, or the command line that the scenario gives it, cannot be started. Says why, in one line."""
 
 
 class Subject:
@@ -53,11 +58,12 @@ class Subject:
         self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
 
     def start(self, rung: ladder.Rung, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start everything and return when there is evidence that it works. Raises NeverHappened, OSError.
+        """Start everything and return when there is evidence that it works. Raises NotLaunched, NeverHappened, OSError.
 
         `clock` (seconds) measures how long that may take.
         """
         log = self.history.parent / "log"
+        self._scratch = self._stack.enter_context(scratch())  # removed last: whoever writes there has ended
         server = ladder.server(rung, persistence=self.topology.persistent, log=log / "redis.log")
         self.broker = self._stack.enter_context(server)
         if "api" in self.topology.processes:
@@ -87,7 +93,7 @@ class Subject:
             "BROWNOUT_APP": self.application.api or "",
             "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
         }
-        env = {**own, **filled(self.topology.env, self._services), **tap}
+        env = {"TMPDIR": str(self._scratch), **own, **filled(self.topology.env, self._services), **tap}
         workers = name.startswith("worker-")
         self.supervisors[name] = supervise(
             name,
@@ -139,16 +145,30 @@ class Subject:
     # --- what the trial asks
 
     def wait_ready(self, within: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Wait until every worker consumes and the API says that it is ready."""
+        """Wait until every worker consumes and the API says that it is ready. Raises NotLaunched, NeverHappened."""
         tail, ready = Tail(self.history), set[str]()
         workers = {name for name in self.topology.processes if name.startswith("worker-")}
+        able = workers | {"api"}  # to say so
 
         def works() -> bool:
             self.check()
+            ended = self._ended()
             ready.update(event.source for event in tail.poll() if event.kind == "ready")
+            for name in sorted((ended.keys() & able) - ready):  # whoever was never ready would only end again
+                why = self.supervisors[name].current.last_line()
+                raise NotLaunched(f"{name} ended with {ended[name]} before it was ready: {why}")
             return workers <= ready and self._consumers() >= len(workers) and self.api_ready()
 
         eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
+
+    def _ended(self) -> dict[str, int]:
+        """The exit code of each process that has ended since the launch, other than to be started again."""
+        found: dict[str, int] = {}
+        for name, each in self.supervisors.items():
+            for end in each.exits:
+                if end.code not in self.application.steps_down:
+                    found.setdefault(name, end.code)
+        return found
 
     def _consumers(self) -> int:
         with self.broker.client() as client:

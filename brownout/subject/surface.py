@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from collections.abc import Callable
 
 from celery.app.utils import find_app
 from celery.signals import import_modules
 
 
+def parameters(run: Callable[..., object]) -> list[str] | None:
+    """The names of a task's parameters; None when it takes any, or nobody can tell."""
+    try:
+        found = inspect.signature(run).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind is each.VAR_KEYWORD for each in found):
+        return None
+    return [each.name for each in found if each.kind is not each.VAR_POSITIONAL]
+
+
 def main(celery: str, api: str) -> None:
-    """Print the names of the tasks that a worker would know, and the paths that the API serves."""
-    tasks: list[str] = []
+    """Print the tasks that a worker would know, each with its parameters, and the paths that the API serves."""
+    tasks: dict[str, list[str] | None] = {}
     if celery:
         app = find_app(celery)
         import_modules.send(sender=app)
         app.loader.import_default_modules()
-        tasks = sorted(name for name in app.tasks if not name.startswith("celery."))
+        tasks = {name: parameters(task.run) for name, task in sorted(app.tasks.items()) if name[:7] != "celery."}
     routes: list[str] = []
     if api:
         from brownout.history.api_tap import load

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from brownout.wire.address import address
 from brownout.wire.armed import Acted, Armed, Counters
-from brownout.wire.errors import AlreadyExists, BadRequest, WireError
+from brownout.wire.errors import AlreadyExists, BadRequest
 from brownout.wire.link import NO_LINGER, Link
 from brownout.wire.passage import Director
+from brownout.wire.port import bound, listening
 from brownout.wire.toxics import Toxic, down
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Edge:
         self._counts = dict.fromkeys(("connected", "closed", "reset", "refused", "abandoned"), 0)
         self._acted: dict[str, Armed] = {}
         self._number = 0
-        self._keeper = self._bind(listen)
+        self._keeper = bound(listen)
         self._host_port: tuple[str, int] = self._keeper.getsockname()
         self._listener: socket.socket | None = None
 
@@ -84,15 +85,15 @@ class Edge:
         return self._wire.run(lambda: self._remove(name))
 
     def heal(self) -> None:
-        """Take everything off, and listen."""
-        self._wire.run(lambda: [self._remove(name) for name in ("down", *self.armed)])
+        """Take everything off, and listen. Raises as `up` does; the toxics are off nevertheless."""
+        self._wire.run(lambda: [self._remove(name) for name in (*self.armed, "down")])
 
     def down(self) -> None:
         """Stop listening and close the live connections: `enabled: false`."""
         self.add(down())
 
     def up(self) -> None:
-        """Listen again, on the same port."""
+        """Listen again, on the same port. Raises WireError when another program has it; may be tried again."""
         self.remove("down")
 
     def reset(self) -> int:
@@ -105,6 +106,10 @@ class Edge:
             return len(live)
 
         return self._wire.run(all_of_them)
+
+    def cut(self) -> None:
+        """Close every live connection, now, while new ones are accepted; counted as what "cut" did."""
+        self._wire.run(lambda: self._ended(Toxic("down", name="cut"), self._end_all()))
 
     def redirect(self, upstream: str) -> None:
         """New connections go to this `host:port`; live ones stay where they are."""
@@ -134,7 +139,7 @@ class Edge:
     def move(self, listen: str) -> None:
         """Listen somewhere else (Toxiproxy's `listen`)."""
         self.listen(False)
-        keeper, self._keeper = self._keeper, self._bind(listen)
+        keeper, self._keeper = self._keeper, bound(listen)
         keeper.close()
         self._host_port = self._keeper.getsockname()
 
@@ -145,19 +150,25 @@ class Edge:
         self._wire.forget(self)
 
     def listen(self, on: bool) -> int:
-        """Start or stop; stopping closes what is live. Answers how many connections that were."""
+        """Start or stop; stopping closes what is live. Answers how many connections that were.
+
+        Raises WireError when another program has the port: the edge stays down, and may be asked again.
+        """
         if on is self.enabled:
             return 0
-        self.enabled = on
         if on:
-            self._listener = self._bind(self.address)
-            self._listener.setblocking(False)
-            self._listener.listen(1024)
+            self._listener = listening(self.address)
+            self.enabled = True
             self.loop.add_reader(self._listener, self._accept)
             return 0
         assert self._listener
+        self.enabled = False
         self.loop.remove_reader(self._listener)
         self._listener.close()
+        return self._end_all()
+
+    def _end_all(self) -> int:
+        """Close every live connection with FIN, and give up every dial."""
         for dial in self._dials:
             dial.cancel()
         live = list(self._links)
@@ -186,10 +197,7 @@ class Edge:
             if self.enabled:
                 closed = self.listen(False)
                 self.note("toxic-added", toxic=toxic.name, type="down")
-                if closed:
-                    one = self._acted.setdefault("down", Armed(toxic, self._first))
-                    one.acted = Acted(one.acted.connections + closed, closed=one.acted.closed + closed)
-                    self.note("toxic-acted", toxic="down", connections=closed, bytes=0)
+                self._ended(toxic, closed)
             return
         old = self.armed.get(toxic.name)
         if old and old.toxic == toxic:
@@ -216,23 +224,14 @@ class Edge:
             self.note("toxic-removed", toxic=name)
         return was
 
+    def _ended(self, toxic: Toxic, closed: int) -> None:
+        if closed:
+            one = self._acted.setdefault(toxic.name, Armed(toxic, self._first))
+            one.acted = Acted(one.acted.connections + closed, closed=one.acted.closed + closed)
+            self.note("toxic-acted", toxic=toxic.name, type="down", connections=closed, bytes=0)
+
     def _first(self, toxic: Toxic, connection: int, size: int) -> None:
         self.note("toxic-acted", toxic=toxic.name, type=toxic.type, connection=connection, bytes=size)
-
-    def _bind(self, listen: str) -> socket.socket:
-        """A bound socket. The first one never listens: it keeps the port while the edge is down."""
-        host, port = address(listen)
-        host = {"": "127.0.0.1", "localhost": "127.0.0.1"}.get(host, host)
-        if not host.startswith("127."):
-            raise BadRequest(f"the built-in wire listens on the loopback alone, not on {host}")
-        sock = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY where it sees this, alone
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, port))
-        except OSError as wrong:
-            sock.close()
-            raise WireError(f"listen tcp {host}:{port}: bind: {(wrong.strerror or '').lower()}") from None
-        return sock
 
     def _accept(self) -> None:
         assert self._listener

@@ -43,6 +43,9 @@ class AnyEdge(Protocol):
     def up(self) -> None:
         """Listen again."""
 
+    def cut(self) -> None:
+        """Close every live connection, and go on listening."""
+
     def redirect(self, upstream: str) -> None:
         """Lead to another `host:port`."""
 

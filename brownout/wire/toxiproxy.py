@@ -21,7 +21,7 @@ from brownout.subject.process import Process
 from brownout.subject.waiting import NeverHappened, eventually
 from brownout.wire.address import address, edge_name
 from brownout.wire.errors import AlreadyExists, BadRequest, NotFound, Unreachable, WireError, by_status
-from brownout.wire.toxics import Toxic, down
+from brownout.wire.toxics import Toxic, down, timeout
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 START_WITHIN = 5.0  # s
@@ -141,6 +141,15 @@ class ToxiproxyEdge:
     def up(self) -> None:
         """Listen again."""
         self.remove("down")
+
+    def cut(self) -> None:
+        """Close live connections, and those that come within this call; none is refused.
+
+        Toxiproxy closes a connection when a `timeout` is taken off it (timeout.go, Cleanup), soon after it answers.
+        """
+        toxic = timeout(stream="upstream", name="cut")
+        self._call("post", "toxics", body=toxic.to_json())
+        self._call("delete", "toxics", toxic.name)
 
     def redirect(self, upstream: str) -> None:
         """Lead elsewhere; unlike the built-in wire, Toxiproxy closes the live connections."""

@@ -91,12 +91,15 @@ class Wire:
 
     def close(self) -> None:
         """Close every edge, connection and the API, end the thread; idempotent. Raises what `on_event` raised."""
-        if self._thread:
-            self.wait(self._shutdown())
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join(DEADLINE)
-            self.loop.close()
-            self._thread = None
+        if thread := self._thread:
+            try:
+                self.wait(self._shutdown())
+            finally:  # whatever goes wrong, the thread ends
+                self._thread = None
+                self.loop.call_soon_threadsafe(self.loop.stop)
+                thread.join(DEADLINE)
+                if not thread.is_alive():
+                    self.loop.close()
         if self._wrong:
             wrong, self._wrong = self._wrong, None
             raise WireError("on_event failed") from wrong
@@ -155,7 +158,11 @@ class Wire:
         if name in self.edges:
             raise AlreadyExists("proxy already exists")
         edge = Edge(self, name, upstream, listen)
-        edge.listen(enabled)
+        try:
+            edge.listen(enabled)
+        except WireError:
+            edge.dispose()
+            raise
         self.edges[name] = edge
         return edge
 

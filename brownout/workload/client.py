@@ -62,22 +62,22 @@ class HttpClient:
             told = answer.text[:BODY]
             self._recorder.record(kind, key=key, task=task, **asked, intended=intended, status=status, body=told)
 
-    def read(self, key: str, task: str) -> str | None:
-        """Read and record a task's status; None when the API did not tell one."""
+    def read(self, key: str, task: str) -> bool:
+        """Read and record a task's status, where the application tells one; whether the API has answered."""
         if self._application.status is None:
-            return None
+            return True
         invoked = now()
         try:
             answer = self._http.get(self._application.status.replace("{task}", task), timeout=5.0)
         except httpx.HTTPError:
-            return None
+            return False
         content = _json(answer)
         if answer.status_code >= 400 or not isinstance(content, dict):
-            return None
+            return True
         state = str(content.get(self._application.state))
         result = json.dumps(content.get(self._application.result))[:BODY]
         self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked)
-        return state
+        return True
 
     def close(self) -> None:
         """Close its connections."""

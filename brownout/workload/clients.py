@@ -37,10 +37,9 @@ class Clients:
                 self._celery = CeleryClient(self._subject.edges["client->broker"].address, self._recorder)
             return self._celery
 
-    def read(self, key: str, task: str) -> None:
-        """Read a task's status, where there is an API that tells it."""
-        if self._http:
-            self._http.read(key, task)
+    def read(self, key: str, task: str) -> bool:
+        """Read a task's status, where there is an API that tells it; False when the API did not answer."""
+        return self._http is None or self._http.read(key, task)
 
     def probe(self, plan: Plan) -> None:
         """One more operation after everything has healed: a worker that lives and does not consume is found by it."""

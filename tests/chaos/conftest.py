@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from brownout.history.effects import sqlite_effects
+from brownout.history.effects import sqlite_accepted, sqlite_effects
 from brownout.run.turns import most_at_once
 from brownout.subject.application import Application
 from system.settings import Settings
@@ -57,6 +57,9 @@ def system(env: Mapping[str, str] = SETTINGS) -> Application:
         recovery=recovery_bound(env),
         steps_down=(EXIT_CODE,),
         effects=sqlite_effects("system.db", "SELECT id, key, name, at FROM effects WHERE id > ? ORDER BY id"),
+        accepted=sqlite_accepted(
+            "system.db", "SELECT rowid, key, id, accepted_at FROM jobs WHERE rowid > ? ORDER BY rowid"
+        ),
     )
 
 

@@ -13,15 +13,19 @@ from brownout import (
     Lab,
     at_least_once,
     attempts_within,
+    effect,
     effectively_once,
     event,
     kill,
+    latency,
     must_show,
+    nothing_stuck,
     post,
     refuse,
     started,
     stop,
     submit,
+    vanish,
 )
 from tests.chaos.conftest import settings
 from tests.chaos.promises import published_in_time
@@ -58,6 +62,16 @@ def test_without_the_outbox_a_refused_publish_loses_the_job(lab: Lab) -> None:
     lab.run().must_hold()
 
 
+@taken_out(api="tests.chaos.without.outbox_and_thread:app")
+def test_without_the_outbox_a_killed_api_loses_what_it_has_recorded(lab: Lab) -> None:
+    """It dies between the commit and the publish: no client has an answer, and the system's own store has the job."""
+    lab.load(replace(JOBS, count=3), replace(JOBS, count=4).on(event("ok", "client", nth=3)))
+    lab.inject(vanish(), on="api->broker", when=event("ok", "client", nth=3), heal=event("exit", "api"))
+    lab.inject(kill(), on="api", when=event("accepted", "store", nth=5))
+    lab.promise(must_show("lost", under=at_least_once()))
+    lab.run().must_hold()
+
+
 @pytest.mark.parametrize("wire", [pytest.param(w, marks=pytest.mark.wire(w)) for w in ("builtin", "toxiproxy")])
 def test_without_the_relay_a_refused_publish_loses_the_job(lab: Lab, wire: str) -> None:
     lab.topology(relay=False)
@@ -75,6 +89,16 @@ def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
     lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2), heal=again)
     lab.drain("60s")
     lab.promise(must_show("duplicate", under=effectively_once()))
+    lab.run().must_hold()
+
+
+@taken_out(celery="tests.chaos.without.final_state")
+def test_without_a_look_at_the_state_a_job_that_is_done_says_started_for_ever(lab: Lab) -> None:
+    """Its worker dies between the effect and the ack. The way to the API is slow, is healed, and the status is read."""
+    lab.load(replace(JOBS, count=12))
+    lab.inject(kill(), on="worker-1", when=effect(nth=4))
+    lab.inject(latency("300ms"), on="client->api", when=effect(nth=4))
+    lab.promise(must_show("stuck", under=nothing_stuck()))
     lab.run().must_hold()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from brownout.history.event import Event
 from brownout.history.tail import parse
 from brownout.subject.waiting import NeverHappened, eventually
-from tests.kit.leftovers import MARK, containers, listening, traces
+from tests.kit.leftovers import MARK, containers, listening, strays, traces
 from tests.kit.small_project import ROOT, write
 
 #: One trial for each phase in which a run can be interrupted; each stays in its phase for longer than any test waits.
@@ -136,8 +136,7 @@ def killed_at_random(folder: Path, chance: random.Random, *arguments: str, image
     def left() -> tuple[str, ...]:
         now = traces(folder)
         ports = (f"port {port}" for port, _ in before.listening & listening())
-        folders = (each.name for each in (folder / "tmp").glob("brownout*"))
-        return (*now.processes.values(), *ports, *folders, *(containers(image) if image else ()))
+        return (*now.processes.values(), *ports, *strays(folder / "tmp"), *(containers(image) if image else ()))
 
     with suppress(NeverHappened):
         eventually(lambda: not left(), within=30, every=0.05, what="everything is gone")

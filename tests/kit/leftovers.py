@@ -54,3 +54,8 @@ def containers(image: str) -> list[str]:
     return [
         str(each["Names"]) for each in docker_api.call("GET", "/containers/json", all="1") if each["Image"] == image
     ]
+
+
+def strays(temporary: Path) -> list[str]:
+    """What lies in a run's temporary folder, but for the folders that pytest keeps there."""
+    return sorted(each.name for each in temporary.iterdir() if not each.name.startswith("pytest-of-"))

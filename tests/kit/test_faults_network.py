@@ -1,16 +1,26 @@
 """The laws of design.md over every fault of the network, on the built-in wire and on Toxiproxy."""
 
+import itertools
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from brownout import faults
+from brownout.check.promises import faults_acted
+from brownout.check.registry import judge
 from brownout.faults.strike import strike
 from brownout.faults.traffic import carried
+from brownout.history.recorder import Recorder
+from brownout.history.view import History
 from brownout.plan.fault import FAULTS, Fault
+from brownout.plan.plan import Injection
+from brownout.plan.trigger import at
+from brownout.run.nemesis import Nemesis
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 from brownout.wire.edge import Edge
@@ -151,6 +161,33 @@ def test_a_cut_does_not_open_what_another_fault_has_shut(subject: Subject) -> No
     assert subject.edges[EDGE].enabled
 
 
+def test_no_connection_is_refused_during_a_cut(subject: Subject) -> None:
+    edge, tried, refused, over = subject.edges[EDGE], itertools.count(), list[str](), threading.Event()
+    newest = 0
+
+    def attempt() -> None:
+        nonlocal newest
+        while not over.is_set():
+            newest = next(tried)
+            with Line(edge.port) as line:
+                refused.extend(each for each in [line.failed] if each)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    try:
+        for _ in range(5):
+            with Line(edge.port) as line:
+                assert line.ask() in {"+PONG", "late"}
+                assert EDGE in strike(subject, EDGE, faults.cut()).acted()
+                assert line.answers({"closed", "reset"})
+            before = newest
+            eventually(lambda: newest > before + 2, within=PATIENCE, what="more connections were tried")  # noqa: B023
+    finally:
+        over.set()
+        thread.join()
+    assert not refused
+
+
 def test_it_flaps_as_often_as_it_says_and_ends_with_its_heal(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     port, seen = subject.edges[EDGE].port, list[bool]()
 
@@ -223,3 +260,24 @@ def test_a_reset_is_one_by_its_errno(subject: Subject) -> None:
         with pytest.raises(ConnectionResetError):
             idle.recv(100)
         assert hit.acted() == f"{EDGE}: 1 connections reset"
+
+
+def test_a_heal_that_forgets_one_edge_makes_the_schedule_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault is healed by its own account, and goes on acting on that edge."""
+    seen = tmp_path / "seen"
+    told = Recorder(seen, "wire")
+    with Wire(seed=1, on_event=lambda kind, data: told.record(kind, **data)) as wire, running(tmp_path, wire) as mine:
+        nemesis = Nemesis([Injection(faults.latency(LATE), "broker", at(0))], mine, Recorder(seen, "nemesis"))
+        nemesis.act()
+        with monkeypatch.context() as broken:
+            broken.setattr(mine.edges[EDGE], "remove", lambda _: False)
+            nemesis.heal()
+        for edge, answer in (("client->broker", "+PONG"), (EDGE, "late")):
+            with Line(mine.edges[edge].port) as line:
+                assert line.answers({answer}), edge
+    verdict = judge(History.load(seen), faults_acted())
+    assert verdict.validity == "unknown"
+    assert f"on {EDGE} the toxic 'latency(delay=0.2) on' was never taken off: a mistake of the harness" in verdict.why
+    assert "client->broker" not in verdict.why

@@ -80,6 +80,20 @@ def test_the_very_process_ends_and_another_one_takes_its_place(
     assert (old.alive, new.alive) == (False, True)
 
 
+def test_a_kill_that_sends_no_signal_is_not_seen_to_act(
+    subject: Subject, inject: Inject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not die is killed by the heal, so that the trial can go on; that is no evidence."""
+    old = subject.process("relay")
+    with monkeypatch.context() as broken:
+        broken.setattr(old, "signal", lambda _: None)
+        hit = inject("relay", faults.kill())
+    assert hit.acted() == ""
+    hit.heal()
+    assert old.returncode == -signal.SIGKILL
+    assert hit.acted() == ""
+
+
 def test_a_worker_that_is_killed_comes_back(subject: Subject, inject: Inject) -> None:
     old = subject.process("worker-1")
     children = [child.pid for child in pool(old)]

@@ -13,7 +13,7 @@ import pytest
 from brownout.history.event import Event
 from brownout.subject.waiting import eventually
 from tests.kit.killable import Killable, killed_at_random, pytest_run
-from tests.kit.leftovers import listening, traces
+from tests.kit.leftovers import listening, strays, traces
 
 AT_ONCE = 3.0  # s, or on a busy machine:
 STARTS = 3  # times as long as this very pytest needed to start. What hangs in these trials hangs for 15 to 60 s.
@@ -68,7 +68,7 @@ def test_control_c_cleans_up_at_once(tmp_path: Path, name: str, condition: Calla
         assert before.processes
         assert traces(run.folder).processes == {}
         assert not before.listening & listening()
-        assert list((run.folder / "tmp").glob("brownout*")) == []
+        assert strays(run.folder / "tmp") == []
         (trial,) = run.folder.glob("store/test*/2*")
         assert f"what was seen is in {trial.relative_to(run.folder)}" in run.output
         phases = [event.data["name"] for event in run.events() if event.kind == "phase"]

@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import xml.etree.ElementTree as ET
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from brownout.subject.waiting import eventually
 from tests.kit.killable import pytest_run
-from tests.kit.leftovers import traces
+from tests.kit.leftovers import strays, traces
 
 SCENARIOS = """
 @pytest.fixture
@@ -43,6 +44,25 @@ def test_misspelt_route(lab):
     lab.run().must_hold()
 """
 
+PREFORK = """
+def test_prefork(lab):
+    lab.topology(servers=0)
+    lab.load(submit("small.work", lasting=0.2, every="50ms", count=2))
+    lab.inject(kill(), on="worker-1", when=started())
+    lab.promise(at_most_once())
+    lab.drain("1s")
+    assert lab.run().result.history.kind("exit")
+"""
+
+NO_LIBRARY = """
+def test_no_library(lab):
+    lab.topology(servers=0)
+    lab.workers(1, pool="gevent")
+    lab.load(submit("small.work", every="50ms", count=1))
+    lab.promise(at_least_once())
+    lab.run().must_hold()
+"""
+
 
 @pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_a_run_from_its_header_to_its_store(tmp_path: Path, how: tuple[str, ...]) -> None:
@@ -67,6 +87,26 @@ def test_a_run_from_its_header_to_its_store(tmp_path: Path, how: tuple[str, ...]
     assert "started" in (place / "history.ndjson").read_text()
     assert (place / "log" / "worker-1.log").stat().st_size
     assert traces(run.folder).processes == {}
+
+
+def test_a_worker_that_is_killed_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
+    """Each prefork worker makes a `pymp-*` in it, and one that is killed cannot remove it."""
+    with pytest_run(tmp_path / "project", scenarios=PREFORK) as run:
+        code = run.popen.wait(90)
+    assert code == pytest.ExitCode.OK, run.output
+    assert strays(run.folder / "tmp") == []
+
+
+@pytest.mark.skipif(find_spec("gevent") is not None, reason="gevent is there")
+def test_a_missing_pool_library_is_one_line_and_at_once(tmp_path: Path) -> None:
+    with pytest_run(tmp_path / "project", scenarios=NO_LIBRARY) as run:
+        code = run.popen.wait(90)
+    assert code == pytest.ExitCode.TESTS_FAILED, run.output
+    why = "worker-1 ended with 1 before it was ready: ModuleNotFoundError: No module named 'gevent'"
+    assert f"FAILED test_small.py::test_no_library - Failed: {why}" in run.output
+    assert "Traceback" not in run.output
+    (log,) = run.folder.glob("store/test*/2*/log/worker-1.log")
+    assert log.read_text().count("ModuleNotFoundError") == 1, "it was started again"
 
 
 def test_two_runs_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:

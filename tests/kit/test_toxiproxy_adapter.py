@@ -69,6 +69,11 @@ def any_edge_works(wire: AnyWire, up: Upstream) -> None:
     assert edge.remove("latency_downstream")
     assert not edge.remove("latency_downstream")
     assert not edge.remove("down")
+    edge.cut()
+    assert ending(client)[1] == ending(server)[1] == "FIN"
+    assert (edge.enabled, edge.toxics) == (True, ())
+    client, server = up.pair(edge)
+    seconds(client, b"new", server)
     edge.add(timeout(stream="upstream"))
     edge.down()
     edge.down()

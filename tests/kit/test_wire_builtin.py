@@ -335,6 +335,55 @@ def test_nobody_can_take_the_port_of_an_edge_that_is_down(edge: Edge) -> None:
         thief.bind(("127.0.0.1", edge.port))
 
 
+def test_an_edge_whose_port_was_taken_says_so_and_can_be_tried_again(
+    wire: Wire, edge: Edge, up: Upstream, events: list[tuple[str, dict[str, Any]]]
+) -> None:
+    edge.down()
+    edge.add(latency(60_000))
+    with socket.create_server(("127.0.0.1", edge.port)):
+        for listen in (edge.up, edge.up, edge.heal):
+            with pytest.raises(WireError, match=f"listen tcp {edge.address}: bind: address already in use"):
+                listen()
+            assert not edge.enabled
+        assert not edge.toxics
+        assert ("toxic-removed", {"edge": edge.name, "toxic": "down"}) not in events
+    assert refused(edge)
+    edge.up()
+    client, server = up.pair(edge)
+    seconds(client, b"again", server)
+    assert ("toxic-removed", {"edge": edge.name, "toxic": "down"}) in events
+
+
+def test_a_wire_whose_edge_could_not_listen_again_closes(wire: Wire, edge: Edge, up: Upstream) -> None:
+    other = wire.edge("other", up.address)
+    client, _ = up.pair(other)
+    edge.down()
+    with socket.create_server(("127.0.0.1", edge.port)), pytest.raises(WireError):
+        edge.up()
+    thread = wire._thread
+    wire.close()
+    assert thread
+    assert not thread.is_alive()
+    assert ending(client) == (b"", "FIN")
+
+
+def test_a_wire_ends_its_thread_also_when_an_edge_cannot_be_closed(
+    wire: Wire, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, dispose = wire._thread, edge.dispose
+
+    def fails() -> None:
+        dispose()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(edge, "dispose", fails)
+    with pytest.raises(ZeroDivisionError):
+        wire.close()
+    assert thread
+    assert not thread.is_alive()
+    wire.close()
+
+
 # --- silence
 
 

@@ -255,7 +255,11 @@ def _refused(history: History) -> History:
 
 
 def _unrecovered(history: History) -> History:
-    return plus(History(without(history, *WORK, of=LAST)), 9000, "run", "note")
+    return History(without(history, *WORK, of=LAST))
+
+
+def _unrecovered_in_time(history: History) -> History:
+    return plus(History(e for e in _unrecovered(history) if e.kind != "drained"), 9000, "run", "note")
 
 
 def _no_restart(history: History) -> History:
@@ -276,6 +280,14 @@ def _expired(history: History) -> History:
     return History([*without(history, *WORK, of=3), *story.events])
 
 
+def _recorded(history: History) -> History:
+    """The API was killed between its commit and its publish: no answer, and a record in its own store."""
+    story = Story()
+    story.say(325, "client", "info", key(3), error="RemoteProtocolError")
+    story.say(320, "store", "accepted", key(3), task(3))
+    return History([*without(history, "ok", *WORK, of=3), *story.events])
+
+
 #: promise name (and, where the standard one does not do, the promise), kind of anomaly, how it is planted
 PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
     (PROMISED["at_least_once"], "lost", lambda h: History(without(h, *WORK, of=3))),
@@ -286,6 +298,8 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
         "lost",
         lambda h: plus(History(without(h, *WORK, of=3)), 400, "worker-2", "ended", 3, state="FAILURE"),
     ),
+    (PROMISED["at_least_once"], "lost", _recorded),
+    (PROMISED["effectively_once"], "lost", _recorded),
     (PROMISED["at_least_once"], "failed", _failed),
     (PROMISED["at_least_once"], "revoked", _expired),
     (PROMISED["effectively_once"], "failed", _failed),
@@ -350,6 +364,7 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
         lambda h: changed(h, "effect", 20, later(1200)),
     ),
     (PROMISED["recovers"], "unrecovered", _unrecovered),
+    (PROMISED["recovers"], "unrecovered", _unrecovered_in_time),
     (PROMISED["graceful"], "slow-shutdown", _slow_shutdown),
     (PROMISED["graceful"], "interrupted", _interrupted),
     (PROMISED["conservation"], "phantom", _refused),

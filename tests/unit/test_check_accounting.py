@@ -9,6 +9,7 @@ from brownout.check.accounting import Place, lost, place
 from brownout.check.registry import judge
 from brownout.history.event import Event
 from brownout.history.view import History
+from brownout.plan.duration import Duration
 from brownout.plan.promise import Promise
 from tests.unit.check_specimens import MS, TASK, Story
 
@@ -128,16 +129,63 @@ def test_a_load_of_which_every_task_fails_shows_nothing_good(promise: Promise) -
     story.sample(500)
     story.say(600, "run", "drained", ok=True)
     verdict = judge(story.history, promise)
-    if promise.name == "recovers":
-        assert verdict.validity == "unknown"
-        return
     assert verdict.validity == "invalid"
-    assert {anomaly.kind for anomaly in verdict.anomalies} == {"failed"}
-    told_so = "Operation op-1 was acknowledged and failed with TypeError; no client was told."
-    assert verdict.anomalies[0].sentence == told_so
+    expected = ("failed", "Operation op-1 was acknowledged and failed with TypeError; no client was told.")
+    nothing = "nothing took effect in this trial, so it shows nothing"
+    if promise.name == "recovers":
+        never = "Operation op-1, invoked after the last fault had healed, was not done, and everything was drained."
+        expected, nothing = ("unrecovered", never), "nothing was done after the last fault had healed"
+    assert {anomaly.kind for anomaly in verdict.anomalies} == {expected[0]}
+    assert verdict.anomalies[0].sentence == expected[1]
     told = [Event(700 * MS, "client", "read", f"op-{n}", f"op-{n}", data={"state": "FAILURE"}) for n in (1, 2)]
     verdict = judge(History([*story.history, *told]), promise)
-    assert (verdict.validity, verdict.why) == ("unknown", "nothing took effect in this trial, so it shows nothing")
+    assert (verdict.validity, verdict.why) == ("unknown", nothing)
+
+
+def unrecovered(ok: bool, **drain: float) -> History:
+    """One job is done before the fault; the one after it has healed never is. Times of the drain are seconds."""
+    story = accepted()
+    story.run(20, "t1", key="op-1")
+    story.fault(100, 200)
+    story.post(300, "op-2", "t2")
+    story.sample(29_000, **({} if ok else {"t2": "unacked"}))
+    story.say(30_500, "run", "drained", ok=ok, left="op-2", **drain)
+    return story.history
+
+
+@pytest.mark.parametrize(
+    ("history", "within", "how"),
+    [
+        (unrecovered(ok=True, seconds=5.0, busy=0.0), "130s", "was not done, and everything was drained"),
+        (unrecovered(ok=False, seconds=30.0, busy=20.0), "9s", "was not done in a drain of 10s; the limit is 9s"),
+    ],
+    ids=["drained", "measured by the drain"],
+)
+def test_what_never_recovers_is_invalid_when_the_drain_makes_it_sure(history: History, within: str, how: str) -> None:
+    """However long the limit is, and however busy the machine was by what the other witness tells."""
+    busy = Event(30_400 * MS, "run", "waited", data={"since": 400 * MS, "ms": {"worker-1": 29_900}})
+    for told in (history, History([*history, busy])):
+        (anomaly,) = judge(told, p.recovers(within=within)).anomalies
+        assert (anomaly.kind, anomaly.key) == ("unrecovered", "op-2")
+        assert anomaly.sentence == f"Operation op-2, invoked after the last fault had healed, {how}."
+        assert judge(History(anomaly.witness), p.recovers(within=within)).anomalies == (anomaly,)
+
+
+def test_a_drain_that_was_shorter_than_the_limit_shows_no_recovery_and_no_lack_of_it() -> None:
+    history = unrecovered(ok=False, seconds=30.0, busy=20.0)
+    assert judge(history, p.recovers(within="40s")).validity == "unknown"
+
+
+def test_recovery_without_recorded_effects_asks_for_another_proof() -> None:
+    story = Story()
+    story.fault(1, 5)
+    story.post(10, "op-1", "t1")
+    story.say(20, "worker-1", "started", task="t1", name=TASK)
+    story.say(30, "worker-1", "ended", task="t1", name=TASK, state="SUCCESS")
+    story.say(700, "run", "drained", ok=True)
+    verdict = judge(story.history, p.recovers(within="1s"))
+    assert (verdict.validity, 'proof="ended"' in verdict.why) == ("unknown", True)
+    assert judge(story.history, p.recovers(within="1s", proof="ended")).validity == "valid"
 
 
 def test_a_drain_says_what_is_left() -> None:
@@ -183,3 +231,101 @@ def test_a_task_that_had_expired_is_not_nowhere() -> None:
         story.sample(200 * n, t1="unacked")
     story.say(3900, "run", "drained", ok=False, left="op-1, op-2", recovery=2.0)
     assert judge(story.history, p.at_least_once()).validity == "unknown"
+
+
+def recorded(answer: str, status: int | None) -> Story:
+    """A job that the application's own store has, and that never came into a queue."""
+    story = Story()
+    story.say(5, "api", "ready")
+    story.post(10, "op-1", "t1")
+    story.run(20, "t1", key="op-1")
+    story.post(30, "op-2", "t2", answer, status)
+    story.say(35, "store", "accepted", "op-2", "t2")
+    story.sample(900)
+    story.say(1000, "run", "drained", ok=True, left="op-2")
+    return story
+
+
+def test_a_record_without_a_message_is_a_loss_although_no_client_was_answered() -> None:
+    story = recorded("info", None)
+    for promise in (p.at_least_once(), p.effectively_once()):
+        (anomaly,) = judge(story.history, promise).anomalies
+        assert (anomaly.kind, anomaly.key, anomaly.task) == ("lost", "op-2", "t2")
+        assert "was accepted by the application's own store, without an answer, and is lost" in anomaly.sentence
+    unrecorded = History(event for event in story.history if event.kind != "accepted")
+    assert judge(unrecorded, p.at_least_once()).validity == "valid"  # nobody knows more than the client
+    story.run(500, "t2", key="op-2")
+    assert judge(story.history, p.at_least_once()).validity == "valid"
+
+
+def test_an_answer_is_worth_more_than_a_record() -> None:
+    """What was acknowledged is called so, and what was refused is accepted all the same when the store says so."""
+    (acknowledged,) = judge(recorded("ok", 202).history, p.at_least_once()).anomalies
+    assert "was acknowledged and is lost" in acknowledged.sentence
+    (refused,) = judge(recorded("fail", 409).history, p.at_least_once()).anomalies
+    assert refused.key == "op-2"
+    assert not recorded("fail", 409).history.ops["op-2"].refused
+
+
+def told_last(state: str, at: float = 2000) -> History:
+    """Two jobs whose effects are done and which everybody else has forgotten; the second says this after the drain."""
+    story = Story()
+    for n in (1, 2):
+        story.post(10 * n, f"op-{n}", f"t{n}")
+        story.run(100 * n, f"t{n}", key=f"op-{n}")
+    story.say(900, "client", "read", "op-2", "t2", state="SUCCESS")
+    story.sample(1500)
+    story.say(1600, "run", "drained", ok=True, left="")
+    story.say(1700, "client", "read", "op-1", "t1", state="SUCCESS")
+    if state:
+        story.say(at, "client", "read", "op-2", "t2", state=state)
+    return story.history
+
+
+@pytest.mark.parametrize("state", ["STARTED", "running", "RETRY", "PENDING", "queued"])
+def test_a_status_that_never_becomes_final_is_stuck_although_the_work_is_done(state: str) -> None:
+    """Whatever the application calls it, and although the status was final once."""
+    (anomaly,) = judge(told_last(state), p.nothing_stuck()).anomalies
+    assert (anomaly.kind, anomaly.key) == ("stuck", "op-2")
+    assert f"is done and still says {state.upper()} when the drain had ended" in anomaly.sentence
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "done", "FAILURE", "SHIPPED", ""])
+def test_a_last_status_that_is_final_or_strange_or_was_never_told_is_not_stuck(state: str) -> None:
+    """An application without a status path tells none; a state that is the application's own says nothing."""
+    assert judge(told_last(state), p.nothing_stuck()).validity == "valid"
+
+
+def test_a_result_that_may_be_forgotten_is_pending_again_and_never_started() -> None:
+    """The work was over at 240 ms and the status is read at 2000 ms."""
+    cases: tuple[tuple[str, Duration, str], ...] = (
+        ("PENDING", "1s", "valid"),
+        ("PENDING", "1760ms", "valid"),
+        ("PENDING", "2s", "invalid"),
+        ("PENDING", 0, "valid"),
+        ("STARTED", 0, "invalid"),
+    )
+    for state, expires, validity in cases:
+        assert judge(told_last(state), p.nothing_stuck(expires=expires)).validity == validity, (state, expires)
+
+
+def test_a_last_status_that_the_api_did_not_tell_is_unknown() -> None:
+    """It did not answer: the job may say STARTED for ever. Of work that is not done this shows nothing."""
+    unread = Event(2500 * MS, "run", "unread", "op-2", "t2")
+    verdict = judge(History([*told_last(""), unread]), p.nothing_stuck())
+    assert verdict.validity == "unknown"
+    assert verdict.why.endswith("asked for the last status of 1 operations that are done")
+    story = recorded("ok", 202)
+    story.say(1100, "run", "unread", "op-2", "t2")
+    assert judge(story.history, p.nothing_stuck()).validity == "valid"
+
+
+def test_a_status_that_could_not_be_read_is_no_sign_of_life() -> None:
+    story = accepted()
+    story.post(20, "op-2", "t2")
+    for n in range(1, 20):
+        story.sample(200 * n, t1="unacked")
+    story.say(3900, "run", "drained", ok=False, left="op-1, op-2", recovery=2.0)
+    story.say(9000, "run", "unread", "op-2", "t2")
+    (lost_one,) = judge(story.history, p.at_least_once()).anomalies
+    assert (lost_one.kind, lost_one.key) == ("lost", "op-2")

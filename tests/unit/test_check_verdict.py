@@ -95,6 +95,77 @@ def test_a_fault_that_nobody_met_proves_nothing(history: History, why: str) -> N
     assert judge(_fault("fault-start", "fault-acted", "fault-stop"), p.faults_acted()).validity == "valid"
 
 
+def _struck(*targets: str, unseen: int) -> History:
+    """Two refusals, of which one was not seen to act."""
+    story = Story()
+    story.post(1, "op-1", "t1")
+    for n, target in enumerate(targets, 1):
+        told = {"fault": "refuse()", "id": f"refuse@{target}#{n}"}
+        story.say(10 * n, "nemesis", "fault-start", target=target, **told)
+        if n != unseen:
+            story.say(10 * n + 1, "nemesis", "fault-acted", evidence="1 closed", **told)
+        story.say(100 + n, "nemesis", "fault-stop", **told)
+    return story.history
+
+
+def test_it_says_which_fault_was_not_seen_to_act() -> None:
+    for unseen, edge in ((1, "api->broker"), (2, "relay->broker")):
+        verdict = judge(_struck("api->broker", "relay->broker", unseen=unseen), p.faults_acted())
+        assert verdict.why == f"refuse() on {edge} was never seen to act"
+        verdict = judge(_struck("api->broker", "api->broker", unseen=unseen), p.faults_acted())
+        assert verdict.why == f"refuse() on api->broker (injection {unseen}) was never seen to act"
+    assert "api->broker was never seen to act; refuse() on relay" in judge(
+        History(e for e in _struck("api->broker", "relay->broker", unseen=0) if e.kind != "fault-acted"),
+        p.faults_acted(),
+    ).why  # fmt: skip
+
+
+TOXIC = {"edge": "api->broker", "toxic": "latency_both"}
+SHOWN = "on api->broker the toxic 'latency_both'"
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({150: "toxic-removed"}, ""),
+        ({}, f"{SHOWN} was never taken off"),
+        ({3200: "toxic-removed"}, f"{SHOWN} went on for 3 s after its fault-stop"),
+        ({3200: "toxic-acted"}, f"{SHOWN} was never taken off"),
+        (
+            {150: "toxic-removed", 210: "toxic-acted"},
+            f"{SHOWN} acted although it was taken off",
+        ),
+    ],
+    ids=["healed", "forgotten", "late", "forgotten and acting", "removed and acting"],
+)
+def test_a_heal_that_was_forgotten_for_an_edge_makes_the_schedule_unknown(told: dict[int, str], why: str) -> None:
+    """The other edge of the target is healed, so the heal itself reports nothing."""
+    story = Story()
+    story.post(90, "op-1", "t1")
+    story.fault(100, 200, "latency(0.2)")
+    for edge in ("api->broker", "api->backend"):
+        story.say(101, "wire", "toxic-added", edge=edge, toxic="latency_both", type="latency")
+        story.say(120, "wire", "toxic-acted", edge=edge, toxic="latency_both", connection=1)
+    story.say(150, "wire", "toxic-removed", edge="api->backend", toxic="latency_both")
+    for at, kind in told.items():
+        story.say(at, "wire", kind, **TOXIC)
+    story.say(9000, "run", "note")
+    verdict = judge(story.history, p.faults_acted())
+    assert verdict.validity == ("unknown" if why else "valid")
+    assert verdict.why == (f"{why}: a mistake of the harness" if why else "1 faults acted")
+
+
+def test_a_toxic_may_last_as_long_as_another_fault_in_whose_time_it_was_added() -> None:
+    story = Story()
+    story.post(90, "op-1", "t1")
+    story.fault(100, 900, "refuse()")
+    story.fault(110, 300, "latency(0.2)")
+    story.say(120, "wire", "toxic-added", **TOXIC)
+    story.say(890, "wire", "toxic-removed", **TOXIC)
+    story.say(9000, "run", "note")
+    assert judge(story.history, p.faults_acted()).validity == "valid"
+
+
 def test_a_latency_is_an_interval() -> None:
     """What the client, the API and the broker may have waited for a CPU is in doubt, and no more than that."""
     story = Story()

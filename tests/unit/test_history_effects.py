@@ -1,87 +1,62 @@
-"""Effects in an SQLite file are seen soon after their commit, and the file is not opened while nothing changes."""
+"""Readers of an application's own records: a ledger, and an SQLite file."""
 
+import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from brownout.history import effects
-from brownout.history.effects import sqlite_effects
+from brownout.history.effects import ledger, sqlite_accepted, sqlite_effects
 from brownout.history.event import Event
-from brownout.subject.waiting import eventually
 
-QUERY = "SELECT rowid, task, name, at FROM effects WHERE rowid > ? ORDER BY rowid"
-Read = Callable[[], Iterable[Event]]
+EFFECTS = sqlite_effects("app.db", "SELECT id, task, name, at FROM effects WHERE id > ? ORDER BY id")
+ACCEPTED = sqlite_accepted("app.db", "SELECT rowid, key, id, at FROM jobs WHERE rowid > ? ORDER BY rowid")
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Read:
-    return sqlite_effects("app.db", QUERY)(tmp_path)
-
-
-@pytest.fixture(params=["wal", "delete"])
-def database(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[sqlite3.Connection]:
+def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(tmp_path / "app.db", isolation_level=None)) as connection:
-        connection.execute(f"PRAGMA journal_mode={request.param}")
         yield connection
 
 
-def do(database: sqlite3.Connection, *tasks: str) -> None:
-    for task in tasks:
-        database.execute("INSERT INTO effects VALUES (?, 'mail', ?)", (task, time.time()))
+def test_a_ledger_is_lines_of_json(tmp_path: Path) -> None:
+    read = ledger("effects.ndjson")(tmp_path)
+    assert read() == []
+    lines = [{"at": 5, "task": "t1", "name": "charged", "order": 7}, {"at": 6, "key": "op-2", "name": "mailed"}]
+    with (tmp_path / "effects.ndjson").open("ab", 0) as file:
+        file.write("".join(json.dumps(line) + "\n" for line in lines).encode() + b'{"at": 7, "ta')
+    assert read() == [
+        Event(5, "effects", "effect", task="t1", data={"name": "charged", "order": 7}),
+        Event(6, "effects", "effect", "op-2", data={"name": "mailed"}),
+    ]
+    assert read() == []
 
 
-def test_without_a_file_there_is_nothing(read: Read) -> None:
+def test_rows_of_effects_are_read_once_each(tmp_path: Path, database: sqlite3.Connection) -> None:
+    read = EFFECTS(tmp_path)
+    assert list(read()) == [], "the table is not there yet"
+    database.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY, task, name, at)")
+    before, monotonic = time.time(), time.monotonic_ns()
+    for n in (1, 2):
+        database.execute("INSERT INTO effects VALUES (?, ?, 'charged', ?)", (n, f"t{n}", before + n))
+        (event,) = read()
+        assert (event.source, event.kind, event.task, event.data) == ("effects", "effect", f"t{n}", {"name": "charged"})
+        assert abs(event.at - monotonic - n * 1e9) < 1e8, "on the clock of all witnesses"
     assert list(read()) == []
 
 
-def test_a_table_that_comes_later_is_read(read: Read, database: sqlite3.Connection) -> None:
-    database.execute("CREATE TABLE other (x)")
+def test_rows_of_accepted_jobs_name_their_operation(tmp_path: Path, database: sqlite3.Connection) -> None:
+    read = ACCEPTED(tmp_path)
+    database.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, key, at)")
+    database.executemany("INSERT INTO jobs VALUES (?, ?, ?)", [("t1", "op-1", 1.0), ("t2", None, 2.0)])
+    (event,) = read()
+    assert (event.source, event.kind, event.key, event.task) == ("store", "accepted", "op-1", "t1")
     assert list(read()) == []
-    database.execute("CREATE TABLE effects (task, name, at)")
-    do(database, "a")
-    assert [each.task for each in read()] == ["a"]
 
 
-def test_each_effect_comes_once_however_close_the_commits_are(read: Read, database: sqlite3.Connection) -> None:
-    database.execute("CREATE TABLE effects (task, name, at)")
-    tasks, seen = [f"task-{n}" for n in range(200)], list[str]()
-
-    def look() -> bool:
-        seen.extend(str(each.task) for each in read())
-        return seen == tasks
-
-    for task in tasks:
-        do(database, task)
-        look()
-    eventually(look, within=10, what="all are seen", evidence=lambda: str(seen[-3:]))
-
-
-def test_a_commit_after_a_long_quiet_is_seen_at_the_next_look(
-    read: Read, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database.execute("CREATE TABLE effects (task, name, at)")
-    monkeypatch.setattr(effects._Changes, "LONGEST", 1e9)
-    do(database, "a")
-    assert [each.task for each in read()] == ["a"]
-    opened = list[str]()
-    real = sqlite3.connect
-
-    def connect(database: str, **more: Any) -> sqlite3.Connection:
-        opened.append(database)
-        found: sqlite3.Connection = real(database, **more)
-        return found
-
-    def rests() -> bool:
-        opened.clear()
-        return not list(read()) and not opened
-
-    monkeypatch.setattr(sqlite3, "connect", connect)
-    eventually(rests, within=10, what="the file is left alone", evidence=lambda: str(opened))
-    do(database, "b")
-    assert [each.task for each in read()] == ["b"]
-    assert len(opened) == 1
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    assert list(EFFECTS(tmp_path)()) == list(ACCEPTED(tmp_path)()) == []
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 import brownout
 from brownout import Application, Lab, at_least_once, authoring, kill, post, refuse, started, submit
 from brownout.plan.near import UnknownName
+from brownout.plan.operation import Submit
 from brownout.plan.plan import Plan
 from brownout.run.result import Result
 from brownout.run.store import Store
 from brownout.run.trial import Setting
-from brownout.subject.application import Surface
+from brownout.subject.application import Surface, surface
 from brownout.subject.ladder import Rung
+from brownout.subject.subject import NotLaunched
+from brownout.subject.surface import parameters
 from tests.unit.report_specimens import BROKEN, result
 
 APPLICATION = Application(celery="app", api="app:api", relay=("app.relay",), queues=("celery", "cpu"))
@@ -26,7 +30,9 @@ WORK = post("/jobs/7", every="50ms", count=3)
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr("brownout.lab.surface", lambda *_: Surface(("app.resize",), ("/jobs/{id}", "/health")))
+    takes = {"app.resize": ("width", "queue"), "app.any": None}
+    offered = Surface(tuple(takes), ("/jobs/{id}", "/health"), takes=takes)
+    monkeypatch.setattr("brownout.lab.surface", lambda *_: offered)
     setting = Setting(
         "t.py::test_x", APPLICATION, tmp_path, Store(tmp_path, "run"), Rung("local", "redis", ""), lambda *_: _never()
     )
@@ -83,11 +89,34 @@ def test_the_verbs_build_a_plan(lab: Lab, ran: list[Plan]) -> None:
         (lambda _: brownout.latency(dely="2s"), "'delay'"),  # type: ignore[call-arg]
         (lambda lab: lab.workers(2, pol="solo"), "pol"),
         (lambda lab: lab.load(submit("app.resize", every="1s")), "has no end"),
+        (lambda lab: lab.load(submit("app.resize", every="1s", count=1, countdown=2)),
+         r"no parameter 'countdown'; as an option of apply_async it is submit\(...\).with_options\(countdown=...\)"),
+        (lambda lab: lab.topology(servers=2), "one API process or none"),
     ],
 )  # fmt: skip
 def test_what_is_misspelt_fails_where_it_is_written(lab: Lab, wrong: Callable[[Lab], object], hint: str) -> None:
     with pytest.raises((ValueError, TypeError), match=hint):
         wrong(lab)
+
+
+def test_options_and_arguments_of_a_task_have_places_of_their_own(lab: Lab) -> None:
+    lab.load(submit("app.resize", 9, every="1s", count=1, queue="mine").with_options(queue="slow", countdown=2))
+    lab.load(submit("app.any", every="1s", count=1, countdown=3))  # who takes any keyword takes this one, too
+    mine, any_ = (load.operation for load in lab.plan.load)
+    assert isinstance(mine, Submit)
+    assert isinstance(any_, Submit)
+    assert (mine.kwargs, mine.options) == ({"queue": "mine"}, {"queue": "slow", "countdown": 2})
+    assert (any_.kwargs, any_.options) == ({"countdown": 3}, {})
+    assert Plan.from_json(replace(lab.plan, promises=(at_least_once(),)).to_json()).load == lab.plan.load
+
+
+def test_an_application_tells_what_its_tasks_take() -> None:
+    root = Path(__file__).parents[2]
+    takes = surface(Application(celery="system.worker"), root).takes
+    assert takes["system.divide"] == ()  # it takes positions alone
+    assert parameters(lambda first, *more, queue=1: (first, more, queue)) == ["first", "queue"]
+    assert parameters(lambda **_: None) is None
+    assert parameters(dict) is None  # without a signature that Python can tell
 
 
 def test_near_matches_are_names_and_not_guesses(lab: Lab) -> None:
@@ -104,6 +133,23 @@ def test_a_plan_that_proves_nothing_is_not_run(lab: Lab, ran: list[Plan], missin
     with pytest.raises(ValueError, match=r"there is no load|nothing is promised"):
         lab.run()
     assert ran == []
+
+
+def test_what_cannot_be_started_is_told_in_its_own_words(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> Result:
+        error = NotLaunched("worker-1 ended with 1 before it was ready: no module named gevent")
+        error.add_note("seed 42; what was seen is in store/x")
+        raise error
+
+    monkeypatch.setattr("brownout.lab.run", run)
+    lab.load(WORK)
+    lab.promise(at_least_once())
+    with pytest.raises(pytest.fail.Exception) as failed:
+        lab.run()
+    assert str(failed.value) == (
+        "worker-1 ended with 1 before it was ready: no module named gevent\nseed 42; what was seen is in store/x"
+    )
+    assert failed.value.pytrace is False
 
 
 def test_what_does_not_hold_fails_with_what_a_person_reads(lab: Lab, ran: list[Plan]) -> None:

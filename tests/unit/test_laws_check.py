@@ -84,7 +84,7 @@ def test_a_crash_inside_is_unknown(name: str, monkeypatch: pytest.MonkeyPatch) -
 LEAST_MARGIN = 29
 #: Timed kinds of which some specimens are sure all the same: the drain had ended, the connection broke,
 #: the queue was full for longer than it had grown.
-SURE = {"undrained", "stuck", "unanswered", "backlog"}
+SURE = {"undrained", "stuck", "unanswered", "backlog", "unrecovered"}
 
 
 def waiting(at_ms: int, ms: int, by: str) -> Event:

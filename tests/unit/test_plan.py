@@ -134,7 +134,9 @@ def test_targets_and_edges_follow_from_the_processes() -> None:
         *("client->api", "api->broker", "api->backend", "worker->broker", "worker->backend"),
         *("relay->broker", "beat->broker"),
     )
-    assert Topology(Workers(0), servers=2).processes == ("api-1", "api-2")
+    for servers in (2, -1):
+        with pytest.raises(ValueError, match=rf"one API process or none \(`servers` is 0 or 1\), not {servers}"):
+            Topology(Workers(0), servers=servers)
     assert Topology(edges=("a->b",)).links == ("a->b",)
     with pytest.raises(ValueError, match="0 or more workers"):
         Workers(-1)
@@ -165,6 +167,9 @@ def test_two_faults_of_one_name_are_refused() -> None:
         (lambda: get("health", every=1), "begins with a slash"),
         (lambda: get("/x", every=0), "more than 0"),
         (lambda: get("/x", every=1, count=0), "at least 1"),
+        (lambda: get("/x", every=1, count=1).with_options(queue="slow"), "options are for tasks"),
+        (lambda: submit("t", every=1).with_options(cuontdown=2), "did you mean 'countdown'"),
+        (lambda: submit("t", every=1).with_options(task_id="t1"), "no option of apply_async is called 'task_id'"),
     ],
 )
 def test_a_misspelling_fails_when_it_is_written(make: object, says: str) -> None:

@@ -59,6 +59,16 @@ def test_a_fault_whose_event_never_came_is_told(tmp_path: Path, healed: list[str
     assert "never struck" in faults.missed[0]
 
 
+def test_of_two_faults_of_one_text_it_says_which(tmp_path: Path, healed: list[str]) -> None:
+    subject: Any = None
+    both = [Injection(kill(), "worker-1", when=event(kind)) for kind in ("started", "ready")]
+    faults = Nemesis([*both, Injection(kill(), "api", when=at(0))], subject, Recorder(tmp_path / "history", "nemesis"))
+    faults.see([Event(now(), "worker-1", "started")])
+    faults.act()
+    (told,) = faults.missed
+    assert told.startswith("kill() on worker-1 (injection 2) never struck")
+
+
 def test_a_heal_by_the_clock_counts_from_when_the_fault_was_seen_to_act(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,3 +26,12 @@ def test_a_failure_that_celery_reports_settles_only_what_has_no_effects_of_its_o
     stored = Settled(by_effect=True)
     stored.see([ok("a", task="t"), Event(3, "client", "read", "a", "t", data={"state": "FAILURE"})])
     assert stored.waiting == set()
+
+
+def test_what_only_the_applications_own_store_has_accepted_is_waited_for_and_its_status_is_read() -> None:
+    settled = Settled(by_effect=True)
+    settled.see([Event(1, "client", "info", "a"), Event(1, "store", "accepted", "a", "t")])
+    assert settled.waiting == {"a"}
+    assert settled.accepted == {"t": "a"}
+    settled.see([Event(2, "effects", "effect", task="t")])
+    assert settled.waiting == set()

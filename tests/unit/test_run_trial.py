@@ -105,3 +105,25 @@ def test_a_drain_ends_however_busy_the_machine_is_and_then_nothing_is_sure(
     assert (verdict.validity, verdict.busy_ms > 1_000) == ("unknown", True)
     sure = [replace(e, data={**e.data, "busy": 0.0}) for e in History.load(tmp_path / "history.ndjson")]
     assert judge(History(sure), drained()).validity == "invalid"
+
+
+@pytest.mark.parametrize("answers_after", [0, 3, 10**9], ids=["at once", "later", "never"])
+def test_every_accepted_job_is_asked_for_its_last_status(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers_after: int
+) -> None:
+    """The edge to the API was healed, and the API needs a while; one that never answers leaves them unread."""
+    monkeypatch.setattr("brownout.run.trial.AGAIN_WITHIN", 0.1)
+    trial._settled.see(Event(1, "client", "ok", f"op-{n}", f"t{n}", data={"method": "POST"}) for n in (1, 2, 3))
+    trial._settled.see([Event(2, "effects", "effect", task="t1"), Event(3, "store", "accepted", "op-4", "t4")])
+    asked = list[str]()
+
+    def read(key: str, task: str) -> bool:
+        asked.append(task)
+        return len(asked) > answers_after and bool(trial._recorder("client").record("read", key=key, task=task))
+
+    trial._look = lambda: None  # type: ignore[assignment]
+    trial._read_all(cast("Any", SimpleNamespace(read=read)))
+    history = History.load(tmp_path / "history.ndjson")
+    told = {kind: [event.task for event in history.kind(kind)] for kind in ("read", "unread")}
+    never = answers_after > 3
+    assert told == {"read": [] if never else ["t1", "t2", "t3", "t4"], "unread": ["t1", "t2", "t3", "t4"] * never}

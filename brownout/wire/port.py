@@ -1,0 +1,47 @@
+"""The sockets of an edge: one that keeps its port, and one that listens on it."""
+
+from __future__ import annotations
+
+import socket
+
+from brownout.wire.address import address
+from brownout.wire.errors import BadRequest, WireError
+
+BACKLOG = 1024  # connections that wait to be accepted
+
+
+def bound(listen: str) -> socket.socket:
+    """A socket that is bound to `host:port` and does not listen; port 0 is any free one.
+
+    Raises BadRequest for a host that is not the loopback, and WireError when the port is taken.
+    """
+    host, port = address(listen)
+    host = {"": "127.0.0.1", "localhost": "127.0.0.1"}.get(host, host)
+    if not host.startswith("127."):
+        raise BadRequest(f"the built-in wire listens on the loopback alone, not on {host}")
+    sock = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY where it sees this, alone
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError as wrong:
+        sock.close()
+        raise _taken(host, port, wrong) from None
+    return sock
+
+
+def listening(listen: str) -> socket.socket:
+    """A socket that listens on `host:port` and does not block. Raises as `bound` does."""
+    sock = bound(listen)
+    try:
+        sock.setblocking(False)
+        # Beside the socket that keeps the port, bind() succeeds even when another program has the port; this does not.
+        sock.listen(BACKLOG)
+    except OSError as wrong:
+        sock.close()
+        raise _taken(*address(listen), wrong) from None
+    return sock
+
+
+def _taken(host: str, port: int, wrong: OSError) -> WireError:
+    """In Go's words, as Toxiproxy gives them."""
+    return WireError(f"listen tcp {host}:{port}: bind: {(wrong.strerror or '').lower()}")
