@@ -27,15 +27,17 @@ class Observation:
     consuming: bool = True
     api_stalled: bool = False
     again: bool = False  # something was sent again, or connected anew, or the fault was waited for
+    recorded: bool | None = None  # whether the application's own store knows of the job; None: it was not asked
 
     @property
     def text(self) -> str:
         """The facts that the outcome is made of, in one line."""
         done = ", ".join(f"{key} took effect {self.effects.get(key, 0)} of {n} times" for key, n in self.wanted.items())
         stored = ", ".join(sorted(self.stored)) or "no final state"
+        known = {None: "", True: "; the application recorded it", False: "; the application has no record of it"}
         return (
             f"{done}; the submission was {self.answered}, the result {self.told}; stored: {stored};"
-            f" {self.queued} messages queued, {self.unacked} unacked"
+            f" {self.queued} messages queued, {self.unacked} unacked{known[self.recorded]}"
         )
 
 
@@ -55,8 +57,8 @@ def _outcome(seen: Observation) -> str:
     left = bool(seen.queued or seen.unacked)
     if more:
         return "duplicate"
-    if seen.answered == "dead":  # nobody was promised anything, but twice is still twice
-        return "duplicate-later" if left and not missing else "unanswered"
+    if seen.answered == "dead":
+        return _unanswered(seen, missing, left)
     if seen.answered == "refused":
         return "misreported" if left or any(seen.effects.values()) else "refused"
     if missing:
@@ -68,6 +70,17 @@ def _outcome(seen: Observation) -> str:
     if left:
         return "duplicate-later"
     return _told(seen)
+
+
+def _unanswered(seen: Observation, missing: bool, left: bool) -> str:
+    """Nobody was promised anything. But twice is still twice, and the application's record must fit the effect."""
+    if left and not missing:
+        return "duplicate-later"
+    if seen.recorded is False and (left or any(seen.effects.values())):
+        return "misreported"
+    if seen.recorded and missing:
+        return "stuck" if left else "lost"
+    return "unanswered"
 
 
 def _told(seen: Observation) -> str:

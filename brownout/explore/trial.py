@@ -321,6 +321,7 @@ class Trial:
             effects=dict(self.saw.effects),
             answered="accepted" if self.workload.beat else self.about.answered,  # the schedule is the promise
             told=self.about.told,
+            recorded=self.saw.recorded,
             stored=await client.stored(self.bench.direct, self.about.task or self.task, self.about),
             queued=sum(place != "unacked" for place in left),
             unacked=left.count("unacked"),

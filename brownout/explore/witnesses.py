@@ -33,6 +33,9 @@ class Witnesses:
         self._history = Tail(bench.history)
         reader = bench.mission.application.effects
         self._ledger = reader(bench.files) if reader else None
+        records = bench.mission.recorded
+        self._records = records(bench.files) if records else None
+        self._jobs: set[str] = set()  # tasks that the application's own store knows of
 
     def read(self) -> None:
         """Look at what is new."""
@@ -48,6 +51,7 @@ class Witnesses:
         for event in self._ledger() if self._ledger else ():
             self._events.append(event)
             self._effects.append(event)
+        self._jobs.update(event.task for event in (self._records() if self._records else ()) if event.task)
 
     def _mine(self) -> Iterator[tuple[str, int]]:
         """Key and time (ns) of each effect of the trial's own."""
@@ -61,6 +65,15 @@ class Witnesses:
     def effects(self) -> Counter[str]:
         """How often each key took effect."""
         return Counter(key for key, _ in self._mine())
+
+    @property
+    def recorded(self) -> bool | None:
+        """Whether the application has recorded the trial's job, and each that took effect; None: it can't be asked."""
+        if self._records is None:
+            return None
+        jobs = self._jobs - self.others
+        took_effect = {event.task for event in self._effects} - self.others
+        return bool(jobs) and took_effect <= jobs
 
     def done(self, task: str | None) -> bool:
         """Whether another task, such as the probe, took effect."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def fatal_once(_task: Task[Any, Any], mark: str) -> str:
         Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
+
+
+@durable("tests.deaf")
+def deaf(_task: Task[Any, Any], patience: float) -> None:
+    """Go on after the soft time limit."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        with suppress(SoftTimeLimitExceeded, NeverHappened):
+            eventually(lambda: False, within=end - time.monotonic(), what="never")
 
 
 @shared_task(name="tests.kind")

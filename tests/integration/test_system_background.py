@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from signal import SIGKILL, SIGTERM
 
+from brownout.subject.waiting import eventually
+from system.database import BUSY_MILLISECONDS
 from tests.integration.running import SLACK, NewSystem
 
 
@@ -22,3 +24,19 @@ def test_sigterm_lets_a_notification_end_and_sigkill_drops_it(new_system: NewSys
         system.process("api").wait(SLACK)
         assert system.effects() == effects
     assert system.said("api", "Application shutdown complete") == 1, "that of the one that could"
+
+
+def test_a_background_task_that_fails_is_counted(new_system: NewSystem) -> None:
+    """The store is locked for longer than it is waited for."""
+    system = new_system("failing", pace=0.01).api().ready()
+
+    def counted() -> dict[str, int]:
+        return dict(system.http.get("/stats").json()["background"])
+
+    with closing(sqlite3.connect(system.settings.database, isolation_level=None)) as lock:
+        lock.execute("BEGIN IMMEDIATE")
+        assert system.http.post("/send-notification/someone@example.org").status_code == 200
+        bound = 2 * BUSY_MILLISECONDS / 1_000 + SLACK
+        eventually(lambda: counted()["failed"] == 1, within=bound, every=0.1, what="the failure is counted")
+    assert system.http.post("/execute-task/").status_code == 200
+    eventually(lambda: counted()["done"] == 1, within=SLACK, what="the next one is done")

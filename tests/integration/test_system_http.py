@@ -75,6 +75,7 @@ def test_what_is_accepted_is_known_at_once_and_done(calm: Running) -> None:
         assert (done["task_status"], done["task_result"], done["attempts"]) == ("SUCCESS", result, 1)
         assert calm.effects()[job] == 1
         calm.logged("worker-1", f"[{job}] succeeded")
+    assert not {job for job, _ in jobs} & {job for (job,) in calm.rows("select job_id from outbox")}, "nothing is due"
 
 
 def test_divided_by_zero_is_a_failure_of_the_job(calm: Running) -> None:

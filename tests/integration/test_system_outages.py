@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from brownout.subject.waiting import eventually
-from brownout.wire import blackhole
+from brownout.wire import blackhole, half_open
 from system.celery_app import make_celery
 from system.settings import Settings
 from tests.integration.fragile import Fragile
@@ -75,6 +75,20 @@ def test_an_outage_of_redis_is_told_and_survived(fragile: Fragile, outage: Outag
         assert fragile.ended(job)["task_status"] == "SUCCESS"
         assert fragile.effects()[job] == 1
     assert fragile.http.get(f"/task-status/{failed}").content == before, "what was final stayed as it was, to the byte"
+
+
+def test_a_silent_connection_is_replaced_and_no_worker_is_started_again(fragile: Fragile) -> None:
+    """Both workers wait for messages on connections that will never bring one; kombu's health check finds out."""
+    before = {name: part.restarts for name, part in fragile.supervisors().items()}
+    edge = fragile.edges["worker->broker"]
+    edge.add(half_open())
+    try:
+        assert fragile.ended(fragile.submit("/compute", {"n": 5}))["task_result"] == 5
+    finally:
+        edge.heal()
+    assert {name: part.restarts for name, part in fragile.supervisors().items()} == before, (
+        "the watchdog was not needed"
+    )
 
 
 def test_waiting_for_a_result_is_bounded_and_it_can_be_read_later(fragile: Fragile) -> None:

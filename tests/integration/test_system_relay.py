@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 
 from brownout.subject.waiting import eventually
 from brownout.wire import blackhole
 from system.job import Request
+from system.publisher import THREADS
 from system.settings import Settings
 from system.store import Store
 from tests.integration.fragile import Fragile
@@ -33,10 +34,12 @@ def test_what_the_api_cannot_publish_the_relay_does(fragile: Fragile) -> None:
         assert fragile.ended(fragile.submit("/compute", {"n": 2}))["task_status"] == "SUCCESS", "not needed as a rule"
         edge.down()
         try:
-            job = fragile.submit("/compute", {"n": 3})
-            fragile.logged("api", f"job {job} was not published, the relay will do it")
+            job, *others = [fragile.submit("/compute", {"n": 3}) for _ in range(1 + THREADS)]
+            for each in (job, *others):
+                fragile.logged("api", f"job {each} was not published, the relay will do it")
         finally:
             edge.up()
+        assert fragile.ended(fragile.submit("/compute", {"n": 2}))["task_status"] == "SUCCESS", "nor afterwards"
         assert fragile.status(job)["task_status"] == "PENDING", "and without a relay nobody does it"
     with measured() as span:
         assert fragile.ended(job, within=published_within(fragile.settings))["task_result"] == 2
@@ -102,3 +105,66 @@ def test_two_relays_publish_each_job_once(new_system: NewSystem) -> None:
     eventually(lambda: set(published()) == jobs, within=within, what="all are published")
     assert max(Counter(published()).values()) == 1
     eventually(lambda: sum(by_each()) == len(jobs), within=SLACK, what="each says what it did")
+
+
+def test_a_relay_waits_an_outage_of_the_broker_out(fragile: Fragile) -> None:
+    """It finds the broker gone when it wants to publish, and is the same process afterwards."""
+    relay = fragile.process("relay").pid
+    edges = [fragile.edges[name] for name in ("api->broker", "worker->broker")]
+    for edge in edges:
+        edge.down()
+    try:
+        before = fragile.said("relay", "waiting: ")
+        job = fragile.submit("/compute", {"n": 6})
+        bound = published_within(fragile.settings)
+        eventually(lambda: fragile.said("relay", "waiting: ") > before, within=bound, what="the relay waits")
+    finally:
+        for edge in edges:
+            edge.up()
+    assert fragile.ended(job)["task_result"] == 8
+    assert fragile.process("relay").pid == relay
+
+
+def test_what_the_api_has_just_accepted_is_its_own(new_system: NewSystem) -> None:
+    """As long as its lease lasts, the relay publishes what came later and leaves that alone."""
+    system = new_system("leased", publish_lease=600).relay().ready()
+    own = system.app.store.accept(Request("system.divide", (1.0, 2.0)))[0].id
+    lapsed = Store(system.settings.model_copy(update={"publish_lease": 0.001}))
+    other = lapsed.accept(Request("system.divide", (1.0, 4.0)))[0].id
+    system.logged("relay", f"published job {other}")
+    assert system.said("relay", own) == 0
+
+
+def test_a_job_that_cannot_be_sent_holds_up_no_other(new_system: NewSystem) -> None:
+    system = new_system("unknown", publish_lease=0.1).relay().ready()
+    for name in ("no.such.task", "system.divide"):
+        system.app.store.accept(Request(name, (1.0, 2.0)))
+    system.logged("relay", "(system.divide, PENDING)")
+    assert system.said("relay", "(no.such.task) can't be published") >= 1
+    assert system.process("relay").alive
+
+
+def test_a_result_backend_that_is_away_stops_no_publishing(fragile: Fragile) -> None:
+    """The store has the results: nobody who publishes a job needs the backend."""
+    edge = fragile.edges["worker->backend"]
+    edge.down()
+    try:
+        with fragile.frozen("relay"):
+            assert fragile.ended(fragile.submit("/compute", {"n": 7}))["task_result"] == 13
+    finally:
+        edge.up()
+
+
+def test_a_job_that_runs_is_not_published_again(new_system: NewSystem) -> None:
+    """It takes longer than a job may wait for its start: the worker's lease is as long as the longest run."""
+    system = new_system("long", pace=1, queue_patience=3).relay().worker("worker-1", "-c", "1").ready()
+    job = system.enqueue("system.process_data", {})
+    assert system.job_ended(job).state == "SUCCESS"
+    assert system.said("worker-1", f"[{job}] received") == 1
+    assert system.said("relay", f"published job {job}") == 0
+
+
+def test_a_relay_that_is_told_to_end_finishes_its_sweep(new_system: NewSystem) -> None:
+    relay = new_system("told").relay().ready().process("relay")
+    relay.signal(SIGTERM)
+    assert relay.wait(SLACK) == 0

@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 
 from brownout.subject.waiting import eventually
+from system.publisher import publish
 from tests.integration.outside import OutsideService
 from tests.integration.running import SLACK, Running
 
@@ -41,12 +42,27 @@ def test_deliveries_are_tried_again_until_they_work_or_are_given_up(calm: Runnin
     assert calm.status(refused)["error"]["type"] == "HTTPStatusError"
     assert len(outside.calls[refused]) == 1, "what can't get better is not tried again"
 
-    log, longest = calm.log("worker-1").read_text(), 0.0
+    log, longest, shortest = calm.log("worker-1").read_text(), 0.0, SLACK
     for job in good:
         countdowns = [float(found) for found in re.findall(rf"\[{job}\] retry: Retry in ([\d.]+)s", log)]
         times = [call.at for call in outside.calls[job]]
         gaps = [later - earlier for earlier, later in pairwise(times)]
         assert len(countdowns) == 2
-        longest = max(longest, *countdowns)
+        longest, shortest = max(longest, *countdowns), min(shortest, *countdowns)
         assert all(gap >= countdown for gap, countdown in zip(gaps, countdowns, strict=True)), (gaps, countdowns)
     assert longest == calm.settings.backoff_max, "eighteen times 0 has a chance of 1 in 262,144"
+    assert shortest == 0, "and so has eighteen times 1"
+
+
+def test_a_message_that_comes_again_calls_the_service_no_more(calm: Running, outside: OutsideService) -> None:
+    """The relay, Redis or kombu may send a message twice; the store says that the job is done."""
+    job = calm.submit("/deliver", {"item": "once"})
+    assert calm.ended(job)["task_status"] == "SUCCESS"
+    done = calm.app.store.job(job)
+    assert done is not None
+    publish(calm.app, done)
+    calm.logged("worker-1", f"[{job}] received", times=2)
+    with calm.server.client(calm.db) as client:
+        eventually(lambda: client.hlen("unacked") == 0, within=SLACK, what="the second message is acknowledged")
+    assert [call.status for call in outside.calls[job]] == [200]
+    assert calm.status(job)["task_status"] == "SUCCESS"

@@ -53,6 +53,15 @@ def test_a_worker_that_shuts_down_is_left_in_peace(new_system: NewSystem) -> Non
     assert not system.said("worker-1", "this worker ends")
 
 
+def test_a_worker_that_is_busy_is_left_in_peace(new_system: NewSystem) -> None:
+    """A long task on the only slot, and others that wait for longer than a wedge would last."""
+    system = new_system("busy", pace=0.8, wedge_seconds=1).worker("worker-1", "-c", "1").ready()
+    jobs = [system.enqueue("system.process_data", {"n": n}) for n in range(2)]
+    assert {system.job_ended(job).state for job in jobs} == {"SUCCESS"}
+    assert not system.said("worker-1", "this worker ends")
+    assert [system.said("worker-1", f"[{job}] received") for job in jobs] == [1, 1]
+
+
 def test_a_wedged_worker_ends_although_nothing_waits(new_system: NewSystem) -> None:
     """Another worker may see to the queue: the wedge must show by itself."""
     system = new_system("idle", pace=0, wedge_seconds=1)

@@ -1,9 +1,12 @@
 """Workers: every pool, several at once, queues apart."""
 
+from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
+from brownout.subject.waiting import eventually
+from tests.integration import probe_worker
 from tests.integration.fragile import Fragile
-from tests.integration.running import NewSystem
+from tests.integration.running import SLACK, NewSystem, Running
 
 
 def test_two_workers_share_the_work(fragile: Fragile) -> None:
@@ -36,3 +39,19 @@ def test_pools_and_a_queue_of_its_own_for_processor_work(new_system: NewSystem) 
     for job, worker in [*((job, "worker-solo") for job in heavy), *((job, "worker-threads") for job in light)]:
         system.logged(worker, f"[{job}] received")
     assert system.effects() == dict.fromkeys([*heavy, light[0], light[2]], 1)
+
+
+def test_a_worker_without_a_free_slot_leaves_what_waits_to_others(probe: Running, tmp_path: Path) -> None:
+    gate, slots = tmp_path / "gate", 3
+    opened = probe.app.tasks[probe_worker.opened.name]
+    try:
+        for _ in range(slots):
+            opened.apply_async(args=(str(gate), 4 * SLACK), ignore_result=True)
+        with probe.server.client(probe.db) as client:
+            eventually(lambda: client.hlen("unacked") == slots, within=SLACK, what="all slots are taken")
+            eventually(lambda: probe.waiting() == 0, within=SLACK, what="the worker asks for no more")
+            job = probe.enqueue("system.divide", 1.0, 2.0)
+            assert client.llen("celery") == 1, "where a worker with a free slot would find it"
+    finally:
+        gate.touch()
+    assert probe.job_ended(job).result == 0.5

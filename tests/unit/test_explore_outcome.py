@@ -24,6 +24,12 @@ TABLE: list[tuple[str, dict[str, Any]]] = [
     ("unanswered", {"effects": NONE, "answered": "dead", "told": "dead", "stored": frozenset()}),
     ("unanswered", {"effects": NONE, "answered": "dead", "told": "dead", "queued": 1}),
     ("duplicate-later", {"answered": "dead", "told": "dead", "unacked": 1}),
+    ("unanswered", {"answered": "dead", "told": "dead", "recorded": True}),
+    ("unanswered", {"effects": NONE, "answered": "dead", "told": "dead", "recorded": False}),
+    ("misreported", {"answered": "dead", "told": "dead", "recorded": False}),  # sent before it was recorded
+    ("misreported", {"effects": NONE, "answered": "dead", "told": "dead", "recorded": False, "queued": 1}),
+    ("lost", {"effects": NONE, "answered": "dead", "told": "dead", "recorded": True}),
+    ("stuck", {"effects": NONE, "answered": "dead", "told": "dead", "recorded": True, "unacked": 1}),
     ("unread", {"told": "unread"}),
     ("unread", {"told": "waiting", "again": True}),
     ("misreported", {"stored": frozenset({"FAILURE"}), "told": "unread"}),
@@ -70,6 +76,7 @@ SEEN = st.builds(
     effects=COUNTS,
     answered=st.sampled_from(["waiting", "accepted", "refused", "dead"]),
     told=st.sampled_from(["waiting", "read", "unread", "refused", "dead"]),
+    recorded=st.sampled_from([None, True, False]),
     stored=st.frozensets(st.sampled_from(["SUCCESS", "FAILURE"])),
     queued=st.integers(0, 1),
     unacked=st.integers(0, 1),
@@ -103,6 +110,8 @@ def test_no_word_is_better_than_what_was_seen(seen: Observation) -> None:
         assert not any(seen.effects.values())
     if outcome == "unanswered":
         assert seen.answered == "dead"
+        assert not (seen.recorded and missing), "what was recorded is done"
+        assert seen.recorded is not False or not (left or any(seen.effects.values())), "what is done was recorded"
 
 
 @settings(max_examples=100)

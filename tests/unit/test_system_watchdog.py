@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,9 @@ from celery.worker import state
 from hypothesis import given
 from hypothesis import strategies as st
 
+from system import watchdog
+from system.celery_app import make_celery
+from system.settings import Settings
 from system.watchdog import EXIT_CODE, Watchdog, leaking
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +72,25 @@ def test_messages_that_nobody_works_on_and_that_use_the_limit_up_are_a_leak(
 
 def test_between_two_connections_nothing_leaks() -> None:
     assert not leaking(SimpleNamespace(task_consumer=None), 1)
+
+
+def test_an_outage_ends_no_watch(monkeypatch: pytest.MonkeyPatch, config: Settings) -> None:
+    """The first looks fail; the worker that is wedged afterwards is found all the same."""
+    failures = iter([ConnectionError("refused"), TimeoutError("silent"), ValueError("garbled")])
+
+    def llen(_queue: str) -> int:
+        if failure := next(failures, None):
+            raise failure
+        return 1
+
+    def from_url(_url: str, **options: object) -> SimpleNamespace:
+        assert options["socket_timeout"] == options["socket_connect_timeout"] == config.broker_timeout
+        return SimpleNamespace(llen=llen)
+
+    monkeypatch.setattr(watchdog, "Redis", SimpleNamespace(from_url=from_url))
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.001)
+    ended = threading.Event()
+    thread = watchdog.watch(make_celery(config), ["celery"], 1, ended.set)
+    assert ended.wait(10), "it looks again"
+    thread.join(10)
+    assert not thread.is_alive()
