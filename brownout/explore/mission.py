@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from brownout.history.effects import ledger
 from brownout.plan.operation import Http
-from brownout.subject.application import Application, EffectReader
+from brownout.subject.application import Application
 
 HISTORY = "history.ndjson"
 
@@ -46,11 +46,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Mission:
-    """One map. `task` and `args` are what is sent; without `args` a token that names the trial's effect.
-
-    `recorded` makes, for the trial's directory, the reader of the jobs that the application's own store accepted, as
-    events with their `task`. It is asked when a caller died without an answer. None: there is no such store.
-    """
+    """One map. `task` and `args` are what is sent; without `args` a token that names the trial's effect."""
 
     application: Application
     root: Path
@@ -59,7 +55,6 @@ class Mission:
     task: str
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    recorded: Callable[[Path], EffectReader] | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -53,17 +53,18 @@ def sqlite_accepted(name: str, query: str) -> Reader:
 
     `query` selects, in the order of a growing row id above `?`: that row id, the operation's key (what the client sent
     as `Idempotency-Key`, or wherever the request has "{key}"), the task's id, and the time in seconds since the epoch.
-    A job without a key belongs to no operation that a client knows, and is left out. See `sqlite_effects` for the rest.
+    A job without a key (NULL) belongs to no operation of a scenario; a map asks for it all the same. See
+    `sqlite_effects` for the rest.
     """
 
-    def event(at: int, row: tuple[Any, ...]) -> Event | None:
+    def event(at: int, row: tuple[Any, ...]) -> Event:
         key, task = row
-        return Event(at, "store", "accepted", key, task) if key is not None else None
+        return Event(at, "store", "accepted", key, task)
 
     return _sqlite(name, query, event)
 
 
-def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event | None]) -> Reader:
+def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event]) -> Reader:
     """Rows as events: `event` is given the time (ns of `now()`) and what a row has between its id and its time."""
 
     def reader(files: Path) -> Callable[[], Iterator[Event]]:
@@ -84,8 +85,7 @@ def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event
                     return
             for row, *more, at in rows:
                 newest = max(newest, row)
-                if found := event(int(at * 1e9) - epoch, tuple(more)):
-                    yield found
+                yield event(int(at * 1e9) - epoch, tuple(more))
 
         return read
 

@@ -216,7 +216,8 @@ class Trial:
         if time.monotonic() >= self._store_at:
             self._store_at = time.monotonic() + SAMPLE
             for event in self._read_accepted():
-                self._recorder("store").write(event)
+                if event.key is not None:  # else no client knows of it
+                    self._recorder("store").write(event)
         subject.exits(_Recorders(self._recorder))
         events = self._tail.poll()
         self._settled.see(events)

@@ -6,7 +6,6 @@
 from pathlib import Path
 
 from brownout.explore.mission import OWN, WORKLOADS, Mission, Workload
-from brownout.history.effects import sqlite_effects
 from brownout.plan.operation import Http
 from tests.chaos.conftest import SETTINGS, system
 
@@ -24,8 +23,5 @@ http = Mission(
     OWN,
     Workload("http", "a request to the API, and its job", http=Http("POST", "/process-data", {"n": 1})),
     "system.process_data",
-    recorded=sqlite_effects(
-        "system.db", "SELECT rowid, id, task, accepted_at FROM jobs WHERE rowid > ? ORDER BY rowid"
-    ),
 )
 task = Mission(system(SHORT), ROOT, OWN, WORKLOADS["task"], "system.divide", (1, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from brownout.check import promises as p
@@ -142,7 +144,7 @@ def test_a_load_of_which_every_task_fails_shows_nothing_good(promise: Promise) -
     assert (verdict.validity, verdict.why) == ("unknown", nothing)
 
 
-def unrecovered(ok: bool, **drain: float) -> History:
+def unrecovered(ok: bool, **drain: Any) -> History:
     """One job is done before the fault; the one after it has healed never is. Times of the drain are seconds."""
     story = accepted()
     story.run(20, "t1", key="op-1")

@@ -18,7 +18,8 @@ def witnesses(folder: Path, effects: list[str], records: list[str] | None) -> Wi
         return lambda _files: lambda: [Event(n, "effects", "effect", task=task) for n, task in enumerate(tasks)]
 
     mission = SimpleNamespace(
-        application=SimpleNamespace(effects=reader(effects)), recorded=None if records is None else reader(records)
+        application=SimpleNamespace(effects=reader(effects), accepted=None if records is None else reader(records)),
+        workload=SimpleNamespace(http=True),
     )
     saw = Witnesses(cast("Bench", SimpleNamespace(mission=mission, history=folder / "none", files=folder)), ["job-1"])
     saw.others.add("warm")
