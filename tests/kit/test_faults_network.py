@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,7 @@ def test_no_connection_is_refused_during_a_cut(subject: Subject) -> None:
         while not over.is_set():
             newest = next(tried)
             with Line(edge.port) as line:
+                line.ask()  # so that they do not come faster than the wire takes them
                 refused.extend(each for each in [line.failed] if each)
 
     thread = threading.Thread(target=attempt)
@@ -267,8 +269,12 @@ def test_a_heal_that_forgets_one_edge_makes_the_schedule_unknown(
 ) -> None:
     """The fault is healed by its own account, and goes on acting on that edge."""
     seen = tmp_path / "seen"
-    told = Recorder(seen, "wire")
-    with Wire(seed=1, on_event=lambda kind, data: told.record(kind, **data)) as wire, running(tmp_path, wire) as mine:
+    recorder = Recorder(seen, "wire")
+
+    def told(kind: str, data: dict[str, Any]) -> None:
+        recorder.record(kind, **data)
+
+    with Wire(seed=1, on_event=told) as wire, running(tmp_path, wire) as mine:
         nemesis = Nemesis([Injection(faults.latency(LATE), "broker", at(0))], mine, Recorder(seen, "nemesis"))
         nemesis.act()
         with monkeypatch.context() as broken:

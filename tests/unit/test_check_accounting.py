@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from brownout.check import promises as p
@@ -144,14 +142,14 @@ def test_a_load_of_which_every_task_fails_shows_nothing_good(promise: Promise) -
     assert (verdict.validity, verdict.why) == ("unknown", nothing)
 
 
-def unrecovered(ok: bool, **drain: Any) -> History:
+def unrecovered(ok: bool, seconds: float, busy: float) -> History:
     """One job is done before the fault; the one after it has healed never is. Times of the drain are seconds."""
     story = accepted()
     story.run(20, "t1", key="op-1")
     story.fault(100, 200)
     story.post(300, "op-2", "t2")
     story.sample(29_000, **({} if ok else {"t2": "unacked"}))
-    story.say(30_500, "run", "drained", ok=ok, left="op-2", **drain)
+    story.say(30_500, "run", "drained", ok=ok, left="op-2", seconds=seconds, busy=busy)
     return story.history
 
 
