@@ -25,7 +25,7 @@ from brownout.wire.toxics import KINDS, AnyToxic, Toxic
 if TYPE_CHECKING:
     from brownout.wire.wire import Wire
 
-VERSION = "2.12.0-brownout"
+VERSION = "2.12.0"  # clients parse it; the header `Server` tells who it is
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "")  # "" as in HTTP/1.0; a browser always names the host
 PROXY = {"name": str, "listen": str, "upstream": str, "enabled": bool, "logger": Object}
 TOXIC = {"name": str, "type": str, "stream": str, "toxicity": Float32, "attributes": Object}
@@ -53,7 +53,7 @@ def answer(wire: Wire, request: Request) -> Response:
     if handler is None:
         return Response(405)
     answer = handled(handler, request)
-    return replace(answer, headers=(("X-Toxiproxy-Request-Id", request_id()),))
+    return replace(answer, headers=(("Server", "brownout"), ("X-Toxiproxy-Request-Id", request_id())))
 
 
 def handled(handler: Handler, request: Request) -> Response:
@@ -108,7 +108,12 @@ def request_id() -> str:
 
 def ok(data: Any, status: int = 200) -> Response:
     """JSON."""
-    return Response(status, json.dumps(data).encode(), "application/json")
+    return Response(status, compact(data), "application/json")
+
+
+def compact(data: Any) -> bytes:
+    """JSON without a space, as Go writes it."""
+    return json.dumps(data, separators=(",", ":")).encode()
 
 
 def text(status: int, body: str) -> Response:
@@ -118,7 +123,7 @@ def text(status: int, body: str) -> Response:
 
 def error(message: str, status: int) -> Response:
     """JSON that calls itself plain text."""
-    return text(status, json.dumps({"error": message, "status": status}) + "\n")
+    return text(status, compact({"error": message, "status": status}).decode() + "\n")
 
 
 def gone(act: Callable[[], object]) -> Response:
@@ -128,7 +133,7 @@ def gone(act: Callable[[], object]) -> Response:
 
 
 def version() -> Response:
-    """What this is."""
+    """Whose API this is."""
     return Response(200, f'{{"version": "{VERSION}"}}\n'.encode(), "application/json;charset=utf-8")
 
 

@@ -87,7 +87,7 @@ def _converted(name: str, value: Any, kind: type) -> Any:
         except OverflowError:
             pass
     elif type(value) is kind:
-        return LONE.sub("\ufffd", value) if kind is str else value
+        return LONE.sub("\ufffd", value) if isinstance(value, str) else value
     raise mismatch(value, name)
 
 

@@ -106,7 +106,12 @@ def nobody_reads(proxy: Proxy) -> str:
 def large(proxy: Proxy) -> str:
     client, server = proxy.pair()
     block, wanted = bytes(range(251)) * 4096, hashlib.sha256()
-    sender = threading.Thread(target=lambda: [server.sendall(block) for _ in range(LARGE // len(block))])
+
+    def send() -> None:
+        for _ in range(LARGE // len(block)):
+            server.sendall(block)
+
+    sender = threading.Thread(target=send)
     sender.start()
     got, size = hashlib.sha256(), 0
     for _ in range(LARGE // len(block)):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -22,13 +22,15 @@ from tests.kit.wire_peers import PATIENCE
 
 
 def needed(program: str, what: str) -> str:
-    """Where `program` is. Skips the test without it; fails where BROWNOUT_REQUIRE names it."""
-    found = shutil.which(program)
-    if found is None:
-        if program in os.environ.get("BROWNOUT_REQUIRE", "").split(","):
-            pytest.fail(what)
-        pytest.skip(what)
-    return found
+    """Where `program` is. Without it the test is `missing` something."""
+    return shutil.which(program) or missing(program, what)
+
+
+def missing(program: str, what: str) -> NoReturn:
+    """Skip the test; fail it where BROWNOUT_REQUIRE names the program that it needs."""
+    if program in os.environ.get("BROWNOUT_REQUIRE", "").split(","):
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 @contextmanager
@@ -81,7 +83,8 @@ class Api:
         return Answer(answer.status, answer.headers.get("Content-Type", ""), self._data(answer.read()))
 
     def clear(self) -> None:
-        """No proxy is left."""
+        """No proxy is left, and the connection is a new one: the servers close one that was idle for long."""
+        self._link.close()
         for name in self.ask("GET", "/proxies").data:
             self._link.request("DELETE", "/proxies/" + "".join(f"%{byte:02x}" for byte in name.encode()))
             self._link.getresponse().read()
