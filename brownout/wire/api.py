@@ -1,30 +1,35 @@
 """Toxiproxy's HTTP API (v2.12, `api.go`) over the built-in wire: its routes, statuses, defaults and error texts.
 
-On purpose different: only the loopback is listened on and requests that name another host are refused (a page
-in a browser can reach the loopback by a name of its own); a disabled proxy already has its port; the built-in
-wire's own toxics are not reachable by this API.
+`docs/toxiproxy.md` lists where it differs from the server, with the reason for each difference.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from brownout.wire import http
-from brownout.wire.address import address
+from brownout.wire.address import joined, resolved
 from brownout.wire.edge import Edge
 from brownout.wire.errors import AlreadyExists, BadRequest, NotFound, WireError
-from brownout.wire.http import Request, Response
-from brownout.wire.toxics import KINDS, Toxic
+from brownout.wire.gojson import Float32, Int64, Object, decoded, mismatch, parsed
+from brownout.wire.http import TEXT, Request, Response, cleaned, host_of
+from brownout.wire.toxics import KINDS, AnyToxic, Toxic
 
 if TYPE_CHECKING:
     from brownout.wire.wire import Wire
 
-VERSION = "2.12.0-brownout"
-GO_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+VERSION = "2.12.0"  # clients parse it; the header `Server` tells who it is
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "")  # "" as in HTTP/1.0; a browser always names the host
+PROXY = {"name": str, "listen": str, "upstream": str, "enabled": bool, "logger": Object}
+TOXIC = {"name": str, "type": str, "stream": str, "toxicity": Float32, "attributes": Object}
+Handler = Callable[[bytes], Response]
 
 
 async def serve(wire: Wire, port: int) -> asyncio.Server:
@@ -33,62 +38,92 @@ async def serve(wire: Wire, port: int) -> asyncio.Server:
 
 
 def answer(wire: Wire, request: Request) -> Response:
-    """One request, answered. Runs on the wire's loop thread."""
-    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-    if host not in ("127.0.0.1", "localhost", "[::1]"):
+    """One request, answered, whatever goes wrong. Runs on the wire's loop thread."""
+    if host_of(request.headers.get("host", "")) not in LOCAL:
         return text(403, "Host not allowed\n")
-    match [part for part in request.path.split("/") if part]:
-        case ["version"]:
-            routes: dict[str, Callable[[], Response]] = {"GET": version}
-        case ["reset"]:
-            routes = {"POST": lambda: reset(wire)}
-        case ["populate"]:
-            routes = {"POST": lambda: populate(wire, request.body)}
-        case ["proxies"]:
-            routes = {
-                "GET": lambda: ok({name: shown(edge) for name, edge in sorted(wire.edges.items())}),
-                "POST": lambda: create(wire, request.body),
-            }
-        case ["proxies", name]:
-            routes = {
-                "GET": lambda: ok(shown(find(wire, name))),
-                "POST": lambda: update(find(wire, name), request.body),
-                "DELETE": lambda: gone(find(wire, name).close),
-            }
-        case ["proxies", name, "toxics"]:
-            routes = {
-                "GET": lambda: ok(shown(find(wire, name))["toxics"]),
-                "POST": lambda: add(find(wire, name), request.body),
-            }
-        case ["proxies", name, "toxics", toxic]:
-            routes = {
-                "GET": lambda: ok(toxic_of(find(wire, name), toxic).to_json()),
-                "POST": lambda: change(find(wire, name), toxic, request.body),
-                "DELETE": lambda: gone(lambda: find(wire, name).remove(toxic_of(find(wire, name), toxic).name)),
-            }
-        case _:
-            return text(404, "404 page not found\n")
-    if "POST" in routes and "DELETE" in routes:
-        routes["PATCH"] = routes["POST"]  # POST is Toxiproxy's old word for it
-    route = routes.get(request.method)
-    if route is None:
-        return Response(405, type="text/plain")
+    if (request.method, request.path) == ("OPTIONS", "*"):
+        return Response(200)
+    if (clean := cleaned(request.path)) != request.path:
+        query = "?" + request.query if request.query else ""
+        return Response(301, headers=(("Location", quote(clean, errors="surrogateescape") + query),))
+    routes = routes_of(wire, clean.split("/")[1:])
+    if routes is None:
+        return text(404, "404 page not found\n")
+    handler = routes.get(request.method)
+    if handler is None:
+        return Response(405)
+    answer = handled(handler, request)
+    return replace(answer, headers=(("Server", "brownout"), ("X-Toxiproxy-Request-Id", request_id())))
+
+
+def handled(handler: Handler, request: Request) -> Response:
+    """What the handler answers, or its error."""
     if request.headers.get("user-agent", "").startswith("Mozilla/"):
         return text(403, "User agent not allowed\n")
     try:
-        return route()
+        return handler(request.body)
     except WireError as wrong:
-        return text(wrong.status, json.dumps({"error": str(wrong), "status": wrong.status}) + "\n")
+        return error(str(wrong), wrong.status)
+    except Exception as wrong:
+        return error(repr(wrong), 500)
+
+
+def routes_of(wire: Wire, path: list[str]) -> Mapping[str, Handler] | None:
+    """The handlers of a path, by method; None where there is no such path."""
+    match path:
+        case ["version"]:
+            return {"GET": lambda _: version()}
+        case ["reset"]:
+            return {"POST": lambda _: reset(wire)}
+        case ["populate"]:
+            return {"POST": lambda body: populate(wire, body)}
+        case ["proxies"]:
+            return {"GET": lambda _: index(wire), "POST": lambda body: create(wire, body)}
+        case ["proxies", name] if name:
+            return {
+                "GET": lambda _: ok(shown(find(wire, name))),
+                "POST": (update_it := lambda body: update(find(wire, name), body)),
+                "PATCH": update_it,  # POST is Toxiproxy's old word for it
+                "DELETE": lambda _: gone(find(wire, name).close),
+            }
+        case ["proxies", name, "toxics"] if name:
+            return {
+                "GET": lambda _: ok(shown(find(wire, name))["toxics"]),
+                "POST": lambda body: add(find(wire, name), body),
+            }
+        case ["proxies", name, "toxics", toxic] if name and toxic:
+            return {
+                "GET": lambda _: ok(toxic_of(find(wire, name), toxic).to_json()),
+                "POST": (change_it := lambda body: change(find(wire, name), toxic, body)),
+                "PATCH": change_it,
+                "DELETE": lambda _: gone(lambda: remove(find(wire, name), toxic)),
+            }
+    return None
+
+
+def request_id() -> str:
+    """As long as Toxiproxy's, of the same letters."""
+    return base64.b32hexencode(os.urandom(12)).decode().lower().rstrip("=")
 
 
 def ok(data: Any, status: int = 200) -> Response:
     """JSON."""
-    return Response(status, json.dumps(data).encode())
+    return Response(status, compact(data), "application/json")
+
+
+def compact(data: Any) -> bytes:
+    """JSON without a space, as Go writes it."""
+    return json.dumps(data, separators=(",", ":")).encode()
 
 
 def text(status: int, body: str) -> Response:
-    """As Go's http.Error: plain text, even around JSON."""
-    return Response(status, body.encode(), "text/plain; charset=utf-8")
+    """As Go's http.Error."""
+    return Response(status, body.encode(), TEXT)
+
+
+def error(message: str, status: int) -> Response:
+    """JSON that calls itself plain text."""
+    return text(status, compact({"error": message, "status": status}).decode() + "\n")
 
 
 def gone(act: Callable[[], object]) -> Response:
@@ -98,7 +133,7 @@ def gone(act: Callable[[], object]) -> Response:
 
 
 def version() -> Response:
-    """What this is."""
+    """Whose API this is."""
     return Response(200, f'{{"version": "{VERSION}"}}\n'.encode(), "application/json;charset=utf-8")
 
 
@@ -128,52 +163,46 @@ def toxic_of(edge: Edge, name: str) -> Toxic:
     raise NotFound("toxic not found")
 
 
-def decoded(body: bytes, **fields: type) -> dict[str, Any]:
-    """The known fields of a JSON object; null is as absent, as for Go. Raises BadRequest."""
-    return checked(parsed(body), fields)
+def index(wire: Wire) -> Response:
+    """GET /proxies."""
+    return ok({name: shown(edge) for name, edge in sorted(wire.edges.items())})
 
 
-def parsed(body: bytes) -> Any:
-    """JSON. Raises BadRequest."""
-    if not body.strip():
-        raise BadRequest("bad request body: EOF")
-    try:
-        return json.loads(body)
-    except ValueError as wrong:
-        raise BadRequest(f"bad request body: {wrong}") from None
+def required(want: Mapping[str, Any], place: str = "") -> None:
+    """Raises BadRequest."""
+    for key in ("name", "upstream"):
+        if not want.get(key):
+            raise BadRequest(f"missing required field: {key}{place}")
 
 
-def checked(data: Any, fields: dict[str, type]) -> dict[str, Any]:
-    """Raises BadRequest where Go could not decode it into a struct of these types."""
-    if not isinstance(data, dict):
-        raise BadRequest(f"bad request body: json: cannot unmarshal {GO_NAMES.get(type(data), 'null')}")
-    found = {key: data[key] for key in fields if data.get(key) is not None}
-    for key, value in found.items():
-        if not (type(value) is fields[key] or (fields[key] is float and type(value) is int)):
-            raise BadRequest(f"bad request body: json: cannot unmarshal {GO_NAMES[type(value)]} into field {key}")
-    return found
+def edge_of(wire: Wire, want: Mapping[str, Any]) -> Edge:
+    """The edge that a proxy's fields describe, listening if it is enabled. It is not among the wire's edges yet.
 
-
-PROXY: dict[str, type] = {"name": str, "listen": str, "upstream": str, "enabled": bool}
+    Raises WireError when it cannot listen.
+    """
+    listen = want.get("listen", "")
+    edge = Edge(wire, want["name"], want["upstream"], listen, keeps_port=False, resets_refused=False)
+    edge.listen(want.get("enabled", True))
+    return edge
 
 
 def create(wire: Wire, body: bytes) -> Response:
     """POST /proxies."""
-    want = decoded(body, **PROXY)
-    for key in ("name", "upstream"):
-        if not want.get(key):
-            raise BadRequest(f"missing required field: {key}")
-    edge = wire.create(want["name"], want["upstream"], want.get("listen") or ":0", want.get("enabled", True))
+    want = decoded(parsed(body), PROXY)
+    required(want)
+    if want["name"] in wire.edges:
+        raise AlreadyExists("proxy already exists")
+    edge = wire.edges[want["name"]] = edge_of(wire, want)
     return ok(shown(edge), 201)
 
 
 def update(edge: Edge, body: bytes) -> Response:
     """POST or PATCH /proxies/{proxy}: another address drops what is live; a proxy's name stays."""
     now: dict[str, Any] = {"listen": edge.address, "upstream": edge.upstream, "enabled": edge.enabled}
-    want = now | decoded(body, **PROXY)
+    want = now | decoded(parsed(body), PROXY)
     if differs(edge, want["listen"], want["upstream"]):
         edge.listen(False)
-        if differs(edge, want["listen"], edge.upstream):
+        if want["listen"] != edge.address:
             edge.move(want["listen"])
         edge.upstream = want["upstream"]
         edge.listen(want["enabled"])
@@ -185,69 +214,85 @@ def update(edge: Edge, body: bytes) -> Response:
 
 
 def differs(edge: Edge, listen: str, upstream: str) -> bool:
-    """proxy.go, Differs."""
-    host, port = address(listen)
-    return (host.replace("localhost", "127.0.0.1"), port, upstream) != (*address(edge.address), edge.upstream)
+    """proxy.go, Differs. Raises WireError for a malformed `listen`."""
+    return (joined(*resolved(listen)), upstream) != (edge.address, edge.upstream)
 
 
 def populate(wire: Wire, body: bytes) -> Response:
     """POST /populate: those that are already as wanted stay, toxics and all; others are made, or made anew."""
-    entries = parsed(body)
-    made: list[dict[str, Any]] = []
-    failed: WireError | None = None
+    made: list[Edge] = []
+    status, failed = 201, {}
     try:
-        if not isinstance(entries, list):
-            raise BadRequest(f"bad request body: json: cannot unmarshal {GO_NAMES.get(type(entries), 'null')}")
-        wanted = [checked(entry, PROXY) for entry in entries]
-        for place, want in enumerate(wanted, 1):
-            for key in ("name", "upstream"):
-                if not want.get(key):
-                    raise BadRequest(f"missing required field: {key} at proxy {place}")
-        for want in wanted:
-            listen = want.get("listen") or ":0"
-            edge = wire.edges.get(want["name"])
-            if edge is None or differs(edge, listen, want["upstream"]):
-                if edge:
-                    edge.close()
-                edge = wire.create(want["name"], want["upstream"], listen, want.get("enabled", True))
-            made.append(shown(edge))
+        for want in entries(body):
+            made.append(populated(wire, want))
     except WireError as wrong:
-        failed = wrong
-    proxies = {"proxies": made or None}
-    if failed:
-        return ok({"error": str(failed), "status": failed.status} | proxies, failed.status)
-    return ok(proxies, 201)
+        status, failed = wrong.status, {"error": str(wrong), "status": wrong.status}
+    return ok(failed | {"proxies": [shown(edge) for edge in made] or None}, status)
+
+
+def entries(body: bytes) -> list[dict[str, Any]]:
+    """The proxies of a /populate. Raises BadRequest when one of them is incomplete."""
+    data = parsed(body)
+    if data is not None and type(data) is not list:
+        raise mismatch(data)
+    wanted = [decoded(entry, PROXY) for entry in data or ()]
+    for place, want in enumerate(wanted, 1):
+        required(want, f" at proxy {place}")
+    return wanted
+
+
+def populated(wire: Wire, want: Mapping[str, Any]) -> Edge:
+    """The edge that is as wanted. When it cannot listen, the one before it is left, stopped."""
+    old = wire.edges.get(want["name"])
+    if old:
+        if not differs(old, want.get("listen", ""), want["upstream"]):
+            return old
+        old.listen(False)
+    edge = edge_of(wire, want)
+    if old:
+        old.close()
+    wire.edges[edge.name] = edge
+    return edge
 
 
 def reset(wire: Wire) -> Response:
     """POST /reset: every proxy enabled, every toxic removed."""
     for edge in wire.edges.values():
+        edge.up()
         edge.heal()
     return Response(204)
 
 
-TOXIC: dict[str, type] = {"name": str, "type": str, "stream": str, "toxicity": float, "attributes": dict}
-
-
 def add(edge: Edge, body: bytes) -> Response:
     """POST …/toxics."""
-    want = decoded(body, **TOXIC)
-    if want.get("stream", "downstream").lower() not in ("upstream", "downstream"):
+    data = parsed(body)
+    want = decoded(data, TOXIC)
+    written = want.get("stream", "downstream")
+    if (stream := written.lower()) not in ("upstream", "downstream"):
         raise BadRequest("stream was invalid, can be either upstream or downstream")
-    kind = KINDS.get(want.get("type", ""))
-    if kind is None or "toxiproxy" not in kind.wires or want["type"] == "down":
+    type = want.get("type", "")
+    name = want.get("name") or f"{type}_{written}"
+    kind = KINDS.get(type)
+    if kind is None or "toxiproxy" not in kind.wires or type == "down":
         raise BadRequest("invalid toxic type")
-    want["stream"] = want.get("stream", "downstream").lower()
-    values = checked(want.pop("attributes", {}), dict.fromkeys(kind.attributes, int))
-    toxic = Toxic(**want, attributes=values)
-    if any(toxic.name == other.name for other in edge.toxics):
+    if any(name == other.name for other in edge.toxics):
         raise AlreadyExists("toxic already exists")
+    values = decoded(want.get("attributes"), dict.fromkeys(kind.attributes, Int64))
+    toxic = AnyToxic(type, stream, want.get("toxicity", 1.0), name, values, written)
     return ok(edge.add(toxic).to_json())
 
 
 def change(edge: Edge, name: str, body: bytes) -> Response:
     """POST or PATCH …/toxics/{toxic}: attributes and toxicity, nothing else."""
     toxic = toxic_of(edge, name)
-    want = decoded(body, toxicity=float, attributes=dict)
-    values = checked(want.pop("attributes", {}), dict.fromkeys(toxic.attributes, int))
-    return ok(edge.add(replace(toxic, attributes={**toxic.attributes, **values}, **want)).to_json())
+    want = decoded(parsed(body), {"toxicity": Float32, "attributes": Object})
+    values = decoded(want.get("attributes"), dict.fromkeys(toxic.attributes, Int64))
+    written = toxic.to_json()["stream"]
+    share = want.get("toxicity", toxic.toxicity)
+    changed = AnyToxic(toxic.type, toxic.stream, share, name, {**toxic.attributes, **values}, written)
+    return ok(edge.add(changed).to_json())
+
+
+def remove(edge: Edge, name: str) -> None:
+    """DELETE …/toxics/{toxic}. Raises NotFound."""
+    edge.remove(toxic_of(edge, name).name)

@@ -13,7 +13,7 @@ from brownout.wire.armed import Acted, Armed, Counters
 from brownout.wire.errors import AlreadyExists, BadRequest
 from brownout.wire.link import NO_LINGER, Link
 from brownout.wire.passage import Director
-from brownout.wire.port import bound, listening
+from brownout.wire.port import bound, listening, where
 from brownout.wire.toxics import Toxic, down
 
 if TYPE_CHECKING:
@@ -26,12 +26,23 @@ WATCH_AFTER = 0.02  # s; a dial on one machine is done long before
 class Edge:
     """Made by `Wire.edge`. Every method may be called from any thread, the wire's own included.
 
-    While the upstream refuses, a client is answered by RST as soon as it has connected. (A real host refuses
-    the connection itself: that is what `down` does. Toxiproxy closes with FIN.) A client that ends its stream
-    while a dial takes long has left: the dial is given up, so that nothing speaks to the upstream in its name.
+    While the upstream refuses, a client that has connected is reset (RST); with `resets_refused=False` it sees the
+    end of the stream (FIN), as with Toxiproxy. (A real host refuses the connection itself: that is what `down` does.)
+    A client that ends its stream while a dial takes long has left: the dial is given up, so that nothing speaks to the
+    upstream in its name. With `keeps_port=False` the edge binds its port only while it listens, as Toxiproxy does;
+    until then `address` is `listen` as it was given.
     """
 
-    def __init__(self, wire: Wire, name: str, upstream: str, listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        name: str,
+        upstream: str,
+        listen: str = "127.0.0.1:0",
+        *,
+        keeps_port: bool = True,
+        resets_refused: bool = True,
+    ) -> None:
         self.name, self.seed, self.loop, self.upstream = name, wire.seed, wire.loop, upstream
         self.armed: dict[str, Armed] = {}
         self.observer: Observer | None = None
@@ -43,19 +54,20 @@ class Edge:
         self._counts = dict.fromkeys(("connected", "closed", "reset", "refused", "abandoned"), 0)
         self._acted: dict[str, Armed] = {}
         self._number = 0
-        self._keeper = bound(listen)
-        self._host_port: tuple[str, int] = self._keeper.getsockname()
+        self._resets_refused = resets_refused
+        self._keeper = bound(listen) if keeps_port else None
+        #: `host:port` for the subject.
+        self.address = where(self._keeper) if self._keeper else listen
         self._listener: socket.socket | None = None
 
     @property
     def port(self) -> int:
-        """The port the subject connects to. It stays this edge's while the edge is down, too."""
-        return self._host_port[1]
+        """The port the subject connects to.
 
-    @property
-    def address(self) -> str:
-        """`host:port` for the subject."""
-        return "{}:{}".format(*self._host_port)
+        While the edge is down no program can bind this port, but by its number and with SO_REUSEADDR; then `up`
+        fails. With `keeps_port=False` anyone may take it.
+        """
+        return address(self.address)[1]
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
@@ -94,7 +106,7 @@ class Edge:
 
     def up(self) -> None:
         """Listen again, on the same port. Raises WireError when another program has it; may be tried again."""
-        self.remove("down")
+        self._wire.run(self._up)
 
     def reset(self) -> int:
         """RST to both ends of every live connection, now; how many those were. New ones are not touched."""
@@ -137,16 +149,16 @@ class Edge:
     # --- from here on: on the loop's thread only
 
     def move(self, listen: str) -> None:
-        """Listen somewhere else (Toxiproxy's `listen`)."""
+        """Stop, and give the port back. `listen` is bound when the edge listens again (Toxiproxy's `listen`)."""
         self.listen(False)
-        keeper, self._keeper = self._keeper, bound(listen)
-        keeper.close()
-        self._host_port = self._keeper.getsockname()
+        if self._keeper:
+            self._keeper.close()
+            self._keeper = None
+        self.address = listen
 
     def dispose(self) -> None:
         """Stop for good."""
-        self.listen(False)
-        self._keeper.close()
+        self.move(self.address)
         self._wire.forget(self)
 
     def listen(self, on: bool) -> int:
@@ -158,6 +170,7 @@ class Edge:
             return 0
         if on:
             self._listener = listening(self.address)
+            self.address = where(self._listener)
             self.enabled = True
             self.loop.add_reader(self._listener, self._accept)
             return 0
@@ -213,16 +226,20 @@ class Edge:
             link.rearm(armed) if old else link.arm(armed)
 
     def _remove(self, name: str) -> bool:
-        if name == "down":
-            if was := not self.enabled:
-                self.listen(True)
-        else:
-            was = self.armed.pop(name, None) is not None
-            for link in list(self._links) if was else ():
-                link.disarm(name)
-        if was:
-            self.note("toxic-removed", toxic=name)
-        return was
+        if name not in self.armed:
+            return name == "down" and self._up()
+        del self.armed[name]
+        for link in list(self._links):
+            link.disarm(name)
+        self.note("toxic-removed", toxic=name)
+        return True
+
+    def _up(self) -> bool:
+        if self.enabled:
+            return False
+        self.listen(True)
+        self.note("toxic-removed", toxic="down")
+        return True
 
     def _ended(self, toxic: Toxic, closed: int) -> None:
         if closed:
@@ -265,7 +282,7 @@ class Edge:
         dial: asyncio.Task[Any] | None = None
         try:
             host, port = address(self.upstream)
-            dial = self.loop.create_task(self.loop.create_connection(lambda: link.server, host, port))
+            dial = self.loop.create_task(self.loop.create_connection(lambda: link.server, host or "127.0.0.1", port))
             await self.loop.connect_accepted_socket(lambda: link.client, client)
             await asyncio.wait({dial}, timeout=WATCH_AFTER)
             if not dial.done():  # it takes long: not for a client that has left
@@ -277,7 +294,7 @@ class Edge:
             self.note("connected", connection=number)
             link.open()
         except (OSError, BadRequest) as wrong:
-            if client.fileno() >= 0:
+            if client.fileno() >= 0 and self._resets_refused:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self.note("refused", connection=number, error=str(wrong))
         except asyncio.CancelledError:  # the client has left, or the edge is down

@@ -1,67 +1,158 @@
-"""As much HTTP/1.1 as a control API on the loopback needs: requests with a length, answers, keep-alive."""
+"""The HTTP/1.1 server of the control API: h11 reads and writes, asyncio carries the bytes."""
 
 from __future__ import annotations
 
 import asyncio
+import posixpath
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.utils import formatdate
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-MAX_BODY = 1 << 20
+import h11
+
+MAX_HEAD = 1 << 20  # bytes of request line and headers: net/http, DefaultMaxHeaderBytes
+MAX_BODY = 1 << 20  # bytes
 READ_WITHIN = 15.0  # s, for a request that has begun: api.go, read_timeout
 IDLE = 60.0  # s between requests
+LINGER = 0.5  # s, for a refused client to read the answer: closing with unread bytes would reset it (net/http's time)
+ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+TEXT = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; header names in lower case."""
+    """One request. Names of headers are in lower case, `path` has its percent escapes decoded."""
 
     method: str
     path: str
     headers: dict[str, str]
-    body: bytes
+    body: bytes = b""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer."""
+    """One answer. `type` is the Content-Type; without one there is no such header."""
 
     status: int
     body: bytes = b""
-    type: str = "application/json"
+    type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
-class Malformed(Exception):
-    """Not a request that is understood; `args` are status and text."""
+class Refused(Exception):
+    """The request is answered without the handler, and the connection is closed. `args` are status and text."""
 
 
-def parse(head: bytes) -> Request:
-    """The line and the headers of a request, `head` ending in an empty line. Raises Malformed."""
-    try:
-        line, *rest = head.decode("latin-1").split("\r\n")[:-2]
-        method, target, version = line.split(" ")
-        pairs = [field.split(":", 1) for field in rest]
-        headers = {name.lower(): value.strip() for name, value in pairs}
-        path = unquote(urlsplit(target).path)
-    except ValueError:
-        raise Malformed(400, "400 Bad Request") from None
-    if not version.startswith("HTTP/1.") or len(headers) < len(pairs) or any(not n or n != n.strip() for n in headers):
-        raise Malformed(400, "400 Bad Request")
-    if "transfer-encoding" in headers:
-        raise Malformed(411, "Length Required")
-    return Request(method, path, headers, b"")
+def request_of(event: h11.Request) -> Request:
+    """What h11 has read, checked as Go's net/http checks it. Raises Refused."""
+    if not event.http_version.startswith(b"1."):
+        raise Refused(505, "505 HTTP Version Not Supported: unsupported protocol version")
+    headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+    if headers.get("expect", "100-continue").lower() != "100-continue":
+        raise Refused(417, "")
+    target = event.target.decode()
+    absolute = ABSOLUTE.match(target)
+    path, _, query = target[absolute.end() if absolute else 0 :].partition("?")
+    if BAD_ESCAPE.search(path) or not (absolute or path == "*" or path.startswith("/")):
+        raise Refused(400, "400 Bad Request")
+    # A byte that is not UTF-8 becomes a lone surrogate, which no name has.
+    return Request(event.method.decode(), unquote(path, errors="surrogateescape"), headers, query=query)
 
 
-def render(answer: Response, *, close: bool) -> bytes:
-    """The bytes of an answer."""
-    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", f"Content-Type: {answer.type}"]
-    if answer.status != 204:
-        lines.append(f"Content-Length: {len(answer.body)}")
-    if close:
-        lines.append("Connection: close")
-    return "\r\n".join([*lines, "", ""]).encode() + answer.body
+def host_of(header: str) -> str:
+    """The host of a Host header, in lower case and without its port."""
+    head, bracket, _port = header.lower().partition("]")
+    return head + bracket if bracket else head.partition(":")[0]
+
+
+def cleaned(path: str) -> str:
+    """As gorilla/mux cleans it: no empty segment but the last one, no `.` and no `..`."""
+    clean = "/" + posixpath.normpath("/" + path).lstrip("/")
+    return clean + "/" if path.endswith("/") and clean != "/" else clean
+
+
+class Connection:
+    """One client of the API."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._asked = ""  # the method of the request that is being answered
+
+    async def serve(self, handler: Callable[[Request], Response], before: Callable[[], Awaitable[None]]) -> None:
+        """Answer requests until either side ends. Raises OSError or TimeoutError when the client is gone."""
+        while True:
+            try:
+                request = await self._request()
+                if request is None:
+                    return
+                await before()
+                answer = handler(request)
+            except h11.RemoteProtocolError as wrong:
+                status = HTTPStatus(wrong.error_status_hint)
+                await self._refuse(status, f"{status} {status.phrase}")
+                return
+            except Refused as wrong:
+                await self._refuse(*wrong.args)
+                return
+            await asyncio.sleep(0)  # what the handler aborted is closed before the answer says so
+            await self._answer(answer)
+            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                return
+            self._http.start_next_cycle()
+
+    async def _event(self) -> h11.Event | type[h11.PAUSED]:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(1 << 16))
+        return event  # type: ignore[return-value]  # never NEED_DATA
+
+    async def _request(self) -> Request | None:
+        """The next one, body and all; None when the client has closed."""
+        async with asyncio.timeout(IDLE):
+            event = await self._event()
+        if not isinstance(event, h11.Request):
+            return None
+        self._asked = event.method.decode()
+        request, body = request_of(event), bytearray()
+        if self._http.they_are_waiting_for_100_continue:
+            await self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+        async with asyncio.timeout(READ_WITHIN):
+            while isinstance(data := await self._event(), h11.Data):
+                body += data.data
+                if len(body) > MAX_BODY:
+                    raise Refused(413, f"a body of more than {MAX_BODY} bytes")
+        return replace(request, body=bytes(body))
+
+    async def _refuse(self, status: int, text: str) -> None:
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        await self._answer(Response(status, text.encode(), TEXT if text else "", (("Connection", "close"),)))
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        async with asyncio.timeout(LINGER):
+            while await self._reader.read(1 << 16):
+                pass
+
+    async def _answer(self, answer: Response) -> None:
+        headers = [("Content-Type", answer.type)] if answer.type else []
+        if answer.type == TEXT:
+            headers.append(("X-Content-Type-Options", "nosniff"))
+        headers += [*answer.headers, ("Date", formatdate(usegmt=True))]
+        if answer.status != 204:
+            headers.append(("Content-Length", str(len(answer.body))))
+        head = h11.Response(status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase)
+        body = [h11.Data(data=answer.body)] if answer.body and self._asked != "HEAD" else []
+        await self._send(head, *body, h11.EndOfMessage())
+
+    async def _send(self, *events: h11.Event) -> None:
+        self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
+        await self._writer.drain()
 
 
 async def listen(
@@ -70,26 +161,8 @@ async def listen(
     """Serve on 127.0.0.1; `before` is awaited before each request is handled."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            keep = True
-            while keep:
-                try:
-                    async with asyncio.timeout(IDLE):
-                        head = await reader.readuntil(b"\r\n\r\n")
-                    request = parse(head)
-                    length = request.headers.get("content-length", "0")
-                    if not length.isdigit() or int(length) > MAX_BODY:
-                        raise Malformed(413 if length.isdigit() else 400, "body too large")
-                    async with asyncio.timeout(READ_WITHIN):
-                        body = await reader.readexactly(int(length))
-                    keep = request.headers.get("connection", "").lower() != "close"
-                    await before()
-                    answer = handler(Request(request.method, request.path, request.headers, body))
-                except Malformed as wrong:
-                    keep, answer = False, Response(wrong.args[0], wrong.args[1].encode(), "text/plain")
-                await asyncio.sleep(0)  # what the handler aborted is closed before the answer says so
-                writer.write(render(answer, close=not keep))
-                await writer.drain()
+        with suppress(OSError, TimeoutError, asyncio.CancelledError):
+            await Connection(reader, writer).serve(handler, before)
         writer.close()
 
     return await asyncio.start_server(talk, "127.0.0.1", port)

@@ -20,6 +20,7 @@ from brownout.wire.shapes import SHAPES, Shape
 if TYPE_CHECKING:
     from brownout.wire.link import Link, Side
 
+LONGEST_TIMER = 3600.0  # s; a toxic may ask for more than a loop's timer can hold, and is then timed again
 End = Literal["eof", "close", "reset"]  # half-close, both ways, RST
 
 
@@ -40,7 +41,8 @@ class Stage:
         self.armed = armed
         act = SHAPES[armed.toxic.type] if self.pipe.link.draw(armed) else Shape
         rng = self.pipe.link.rng(armed.toxic)
-        self.shape = act(armed.toxic.attributes, rng, monotonic(), armed.shared)
+        values = {key: max(0, value) for key, value in armed.toxic.attributes.items()}
+        self.shape = act(values, rng, monotonic(), armed.shared)
         self.sleep()
 
     def update(self, armed: Armed) -> None:
@@ -121,7 +123,8 @@ class Stage:
             self.expire()
         elif due < inf:
             # Whole milliseconds, up: uvloop rounds to the nearest, and its clock has no finer ones.
-            self.timer = self.loop.call_later(ceil((due - monotonic()) * 1000) / 1000, self.wake)
+            wait = min(max(0, ceil((due - monotonic()) * 1000)) / 1000, LONGEST_TIMER)
+            self.timer = self.loop.call_later(wait, self.wake)
 
     def wake(self) -> None:
         """Something is due."""
@@ -130,6 +133,8 @@ class Stage:
             _, data, size = self.queue.popleft()
             self.held -= size
             self.pipe.passed(self, data)
+            if self.shape.apart:  # uvloop puts what is written in one turn of the loop into one segment
+                break
         self.sleep()
         self.pipe.flow()
 

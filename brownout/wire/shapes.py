@@ -24,6 +24,7 @@ class Shape:
     limit: ClassVar[int] = 1  # bytes it may hold before the sender is made to wait
     leaving: ClassVar[Leaving] = "flush"  # what becomes of the connection when the toxic is taken off
     old_only: ClassVar[bool] = False  # acts on connections that exist when it is added, alone
+    apart: ClassVar[bool] = False  # pieces that are due at different times are not sent as one segment
     hard: ClassVar[bool] = False  # its deadline is a reset
 
     def __init__(self, values: Mapping[str, int], rng: Random, now: float, shared: MutableMapping[str, int]) -> None:
@@ -109,6 +110,7 @@ class ResetPeer(Shape):
 class Slicer(Shape):
     """slicer.go: halves until a piece is small enough, the middle moved at random."""
 
+    apart = True
     free = 0.0
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:

@@ -40,14 +40,17 @@ class Toxic:
         stream = self.stream or kind.streams[0]
         if stream not in kind.streams:
             raise BadRequest(f"{self.type} acts on {' or '.join(kind.streams)}, not on {stream!r}")
+        self._check(kind)
+        object.__setattr__(self, "stream", stream)
+        object.__setattr__(self, "name", self.name or (self.type if stream == "both" else f"{self.type}_{stream}"))
+        object.__setattr__(self, "attributes", {**kind.attributes, **self.attributes})
+
+    def _check(self, kind: Kind) -> None:
         if not 0 <= self.toxicity <= 1:
             raise BadRequest(f"toxicity is a share from 0 to 1, not {self.toxicity}")
         for key, value in self.attributes.items():
             if key not in kind.attributes or type(value) is not int or value < 0:
                 raise BadRequest(f"{self.type} takes whole numbers {list(kind.attributes)}, not {key}={value!r}")
-        object.__setattr__(self, "stream", stream)
-        object.__setattr__(self, "name", self.name or (self.type if stream == "both" else f"{self.type}_{stream}"))
-        object.__setattr__(self, "attributes", {**kind.attributes, **self.attributes})
 
     @property
     def wires(self) -> frozenset[str]:
@@ -82,6 +85,23 @@ class Toxic:
         inside = ", ".join(f"{key}={value}" for key, value in self.attributes.items())
         share = "" if self.toxicity == 1 else f" of {self.toxicity:g}"
         return f"{self.type}({inside}) {self.stream}{share}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnyToxic(Toxic):
+    """A toxic as Toxiproxy's API takes it: any share, negative attributes, and its stream written in any case.
+
+    A share below 0 acts on no connection, one above 1 on all; a negative attribute acts as 0 does.
+    """
+
+    written: str = ""
+
+    def _check(self, kind: Kind) -> None:
+        """Everything is allowed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As Toxiproxy writes it."""
+        return Toxic.to_json(self) | {"stream": self.written}
 
 
 class Where(TypedDict, total=False):

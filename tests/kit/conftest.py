@@ -7,6 +7,8 @@ import pytest
 
 from brownout.subject import ladder
 from brownout.subject.redis_server import RedisServer
+from brownout.wire.wire import default_loop
+from tests.kit.toxiproxy_servers import Api, builtin, official
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +28,13 @@ def local_redis() -> Iterator[RedisServer]:
         pytest.skip(str(error))
     with ladder.server(rung, persistence=True) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, Api]]:
+    """Toxiproxy's API twice: of the official server, and of the built-in wire."""
+    with official(tmp_path_factory.mktemp("official")) as theirs, builtin(default_loop()) as ours:
+        apis = Api("official", theirs), Api("builtin", ours)
+        yield apis
+        for api in apis:
+            api.close()

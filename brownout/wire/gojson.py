@@ -1,0 +1,117 @@
+"""Request bodies, decoded as Go's `encoding/json` decodes them into structs (`json.NewDecoder(body).Decode(&struct)`).
+
+Keys match in any case, unknown keys are ignored, null changes nothing, the last of two equal keys wins, and what
+follows the first value is not read. The texts of errors begin as Go's do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from math import isinf
+from typing import Any
+
+from brownout.wire.errors import BadRequest
+
+GO_NAMES = {list: "array", str: "string", bool: "bool"}
+SPACE = " \t\r\n"
+WHOLE = re.compile("-?[0-9]+")
+INT64 = range(-(1 << 63), 1 << 63)
+LONE = re.compile("[\ud800-\udfff]")
+
+
+class Object(list[tuple[str, Any]]):
+    """A JSON object: its pairs in order, equal keys included."""
+
+
+class Number(str):
+    """A JSON number as it is written."""
+
+    __slots__ = ()
+
+
+class Int64:
+    """Stands for Go's int64 among the types of fields."""
+
+
+class Float32:
+    """Stands for Go's float32 among the types of fields."""
+
+
+Fields = Mapping[str, type]
+
+
+def parsed(body: bytes) -> Any:
+    """The first JSON value of a body. Raises BadRequest."""
+    text = body.decode("utf-8", "surrogateescape").lstrip(SPACE)
+    if not text:
+        raise BadRequest("bad request body: EOF")
+    try:
+        return _DECODER.raw_decode(text)[0]
+    except RecursionError:
+        raise BadRequest("bad request body: nested too deeply") from None
+    except ValueError as wrong:
+        raise BadRequest(f"bad request body: {wrong}") from None
+
+
+def decoded(data: Any, fields: Fields) -> dict[str, Any]:
+    """Those of `fields` (name in lower case: str, bool, Int64, Float32, Object) that an object has.
+
+    Raises BadRequest where Go could not decode `data` into a struct with such fields.
+    """
+    if data is None:
+        return {}
+    if not isinstance(data, Object):
+        raise mismatch(data)
+    found: dict[str, Any] = {}
+    for key, value in data:
+        # Of the letters beyond ASCII, Go folds the long s and the Kelvin sign alone into ASCII; lower() has the second.
+        name = key.lower().replace("ſ", "s")
+        if name in fields and value is not None:
+            value = _converted(name, value, fields[name])
+            if isinstance(value, Object) and name in found:
+                value = Object(found[name] + value)
+            found[name] = value
+    return found
+
+
+def _converted(name: str, value: Any, kind: type) -> Any:
+    if kind is Int64 and isinstance(value, Number) and WHOLE.fullmatch(value) and len(value) <= 20:
+        if int(value) in INT64:
+            return int(value)
+    elif kind is Float32 and isinstance(value, Number):
+        try:
+            return float32(float(value))
+        except OverflowError:
+            pass
+    elif type(value) is kind:
+        return LONE.sub("\ufffd", value) if isinstance(value, str) else value
+    raise mismatch(value, name)
+
+
+def float32(value: float) -> float:
+    """What Go shows of a number that it holds in 32 bits: the shortest decimal. Raises OverflowError."""
+    if isinf(value):
+        raise OverflowError
+    packed = struct.pack("<f", value)
+    for digits in range(1, 9):
+        short = float(f"{value:.{digits}g}")
+        if abs(short) < 3.4e38 and struct.pack("<f", short) == packed:
+            return short
+    return float(f"{struct.unpack('f', packed)[0]:.9g}")
+
+
+def mismatch(value: Any, field: str = "") -> BadRequest:
+    """The error for a value that has another type than its field."""
+    name = "number" if isinstance(value, Number) else "object" if isinstance(value, Object) else GO_NAMES[type(value)]
+    return BadRequest(f"bad request body: json: cannot unmarshal {name}" + (f" into field {field}" if field else ""))
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
+
+
+# A byte that is not UTF-8 becomes a lone surrogate, each of which is shown as U+FFFD.
+_DECODER = json.JSONDecoder(object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=_no_constant)

@@ -1,0 +1,88 @@
+"""What the built-in wire's API accepts cannot break a connection; slices stay apart."""
+
+import http.client
+import json
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from brownout.wire import KINDS, Wire
+from tests.kit.toxiproxy_servers import Api
+from tests.kit.wire_peers import PATIENCE, Upstream, ending, exactly, seconds, upstream
+
+ON_BOTH = sorted(name for name, kind in KINDS.items() if "toxiproxy" in kind.wires and name != "down")
+SEGMENTS_IN = 152  # tcpi_data_segs_in in struct tcp_info (linux/tcp.h)
+
+
+@pytest.fixture
+def up() -> Iterator[Upstream]:
+    with upstream() as up:
+        yield up
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    """Fails the test when anything was raised on its loop."""
+    raised: list[dict[str, Any]] = []
+    with Wire(loop=request.param) as wire:
+        wire.run(lambda: wire.loop.set_exception_handler(lambda _, context: raised.append(context)))
+        yield wire
+    assert not raised
+
+
+def ask(port: int, method: str, path: str, body: Any) -> Any:
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    link.request(method, path, json.dumps(body))
+    answer = link.getresponse()
+    data = answer.read()
+    link.close()
+    assert answer.status < 300, data
+    return json.loads(data) if data else None
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), -1], ids=["largest", "smallest", "negative"])
+@pytest.mark.parametrize("kind", ON_BOTH)
+def test_no_value_breaks_the_data_path(wire: Wire, up: Upstream, kind: str, value: int) -> None:
+    api = wire.serve_api()
+    ask(api, "POST", "/proxies", {"name": "p", "listen": "127.0.0.1:0", "upstream": up.address})
+    client, server = up.pair(wire.edges["p"])
+    values = dict.fromkeys(KINDS[kind].attributes, value)
+    ask(api, "POST", "/proxies/p/toxics", {"name": "t", "type": kind, "attributes": values})
+    server.sendall(b"x" * 100)
+    ask(api, "PATCH", "/proxies/p/toxics/t", {"attributes": values, "toxicity": 2})
+    ask(api, "DELETE", "/proxies/p/toxics/t", None)
+    if kind == "timeout" or (kind in ("reset_peer", "limit_data") and value < 0):
+        assert ending(client)[1] == "FIN"
+    else:
+        if kind != "reset_peer":  # which drops what comes while it waits
+            assert exactly(client, 100) == b"x" * 100
+        seconds(client, b"it goes on", server)
+        seconds(server, b"both ways", client)
+
+
+@pytest.mark.parametrize(("share", "hit"), [(-0.5, False), (1.5, True)])
+def test_a_share_outside_0_to_1_hits_none_or_all(wire: Wire, up: Upstream, share: float, hit: bool) -> None:
+    api = wire.serve_api()
+    ask(api, "POST", "/proxies", {"name": "p", "listen": "127.0.0.1:0", "upstream": up.address})
+    ask(api, "POST", "/proxies/p/toxics", {"type": "limit_data", "toxicity": share})
+    for _ in range(10):
+        client, server = up.pair(wire.edges["p"])
+        server.sendall(b"x")
+        assert client.recv(1) == (b"" if hit else b"x")
+
+
+def test_slices_with_a_delay_of_microseconds_are_segments_of_their_own(pair: tuple[Api, Api], up: Upstream) -> None:
+    """Some are merged by the kernel, where it is slower than the writer."""
+    for api in pair:
+        api.clear()
+        made = ask(api.port, "POST", "/proxies", {"name": "p", "listen": "127.0.0.1:0", "upstream": up.address})
+        with socket.create_connection(("127.0.0.1", int(made["listen"].rpartition(":")[2])), PATIENCE) as client:
+            server = up.accept()
+            attributes = {"average_size": 80, "size_variation": 10, "delay": 100}
+            ask(api.port, "POST", "/proxies/p/toxics", {"type": "slicer", "attributes": attributes})
+            seconds(client, b"x" * 20_000, server)
+            info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 200)
+            assert struct.unpack_from("I", info, SEGMENTS_IN)[0] > 100
