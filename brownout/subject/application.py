@@ -28,7 +28,8 @@ class Application:
     become Redis URLs and {files} a directory of the trial. `ready` is a path that answers 200 when the API can work,
     `status` one that tells a task's state, with {task} in it. `state`, `result` and `task` name fields of the JSON
     answers. `effects` makes, for the trial's directory, the reader of what was really done; None when nothing outside
-    Celery tells. `recovery` is how long (seconds) a job may be in no queue and on no worker before the application
+    Celery tells. `queues` are those that workers read (`-Q`); none are those that the configuration names for a worker
+    without `-Q`. `recovery` is how long (seconds) a job may be in no queue and on no worker before the application
     itself brings it back, 0 for one that never does: what has been nowhere for longer is lost. A worker that ends with
     an exit code of `steps_down` asks to be started again, and has not failed.
     """
@@ -37,7 +38,7 @@ class Application:
     api: str | None = None
     relay: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
-    queues: tuple[str, ...] = ("celery",)
+    queues: tuple[str, ...] = ()
     ready: str = "/"
     status: str | None = None
     task: str = "task_id"
@@ -62,10 +63,11 @@ def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Surface:
-    """What an application offers, for misspelt names to be found before anything runs."""
+    """What an application offers, for misspelt names to be found before anything runs; `layout` is for Layout.of."""
 
     tasks: tuple[str, ...]
     routes: tuple[str, ...]
+    layout: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @cache
@@ -78,4 +80,4 @@ def surface(application: Application, root: Path) -> Surface:
     if done.returncode:
         raise ValueError(f"the application can't be imported:\n{done.stderr[-2_000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]))
+    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), answer["layout"])
