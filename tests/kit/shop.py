@@ -13,10 +13,10 @@ from kombu.transport.redis import Channel, Transport
 
 
 class OwnChannel(Channel):
-    """Its lists are named in its own way."""
+    """It may name its lists in its own way: only it knows that it does not."""
 
     def _q_for_pri(self, queue: str, pri: int) -> str:
-        return f"own/{queue}/{self.priority(pri)}"
+        return str(super()._q_for_pri(queue, pri))
 
 
 class OwnTransport(Transport):
