@@ -79,12 +79,13 @@ class Direct:
 
     async def messages(self) -> tuple[Message, ...]:
         """Every task's message that lies in any list, or is unacknowledged; read in one transaction."""
-        layout, found, cursor = self.layout, list[bytes](), b"0"
-        while True:
-            ((cursor, page),) = await self.ask(("SCAN", cursor, "COUNT", PAGE, "TYPE", "list"))  # type: ignore[misc, assignment]  # so it answers
-            found += _listed(page)
-            if cursor == b"0":
-                break
+        layout, found, cursor = self.layout, list[bytes](), b""
+        while cursor != b"0":
+            (page,) = await self.ask(("SCAN", cursor or b"0", "COUNT", PAGE, "TYPE", "list"))
+            if not isinstance(page, list) or not isinstance(page[0], bytes):
+                raise OSError(f"Redis answers {page!r} to SCAN")
+            cursor = page[0]
+            found += _listed(page[1])
         lists = layout.lists(found)
         reads = [("LRANGE", key.encode("utf-8", "surrogateescape"), 0, -1) for key in lists]
         *_, told = await self.ask(("MULTI",), *reads, ("HVALS", layout.unacked_keys[0]), ("EXEC",))

@@ -119,7 +119,8 @@ class Layout:
         @lru_cache(maxsize=4096)
         def plain(key: bytes) -> bytes:
             name = key.decode("utf-8", "surrogateescape").removeprefix(self.prefix)
-            return special.get(name, self._bare(name)).encode("utf-8", "surrogateescape")
+            found: str = special.get(name, self._bare(name))
+            return found.encode("utf-8", "surrogateescape")
 
         return plain
 

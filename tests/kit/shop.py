@@ -16,7 +16,7 @@ class OwnChannel(Channel):
     """It may name its lists in its own way: only it knows that it does not."""
 
     def _q_for_pri(self, queue: str, pri: int) -> str:
-        return str(super()._q_for_pri(queue, pri))
+        return str(Channel._q_for_pri(self, queue, pri))  # type: ignore[attr-defined]  # the stubs lack it
 
 
 class OwnTransport(Transport):

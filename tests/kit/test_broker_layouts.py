@@ -39,7 +39,7 @@ class Shop:
     def app(self, server: RedisServer) -> Celery:
         made = Celery("shop", broker=f"redis://127.0.0.1:{server.port}/0", set_as_current=False)
         made.conf.update(self.conf)
-        made.amqp.queues.select(self.reads)
+        made.amqp.queues.select(list(self.reads))
         return made
 
 
@@ -96,7 +96,8 @@ class Trial:
     def work(self) -> list[str]:
         """Take all that the worker's queues have, do it, acknowledge it; a look between the two finds it unacked."""
         done = []
-        with self.app.connection_for_read() as connection, connection.channel() as channel:
+        with self.app.connection_for_read() as connection:
+            channel: Any = connection.channel()
             for queue in self.layout.queues:
                 while message := channel.basic_get(queue):
                     key = str(message.properties["correlation_id"])
@@ -139,8 +140,9 @@ def removed(client: redis.Redis, task: str) -> bytes:
     for key in client.scan_iter(_type="list"):
         for raw in client.lrange(key, 0, -1):
             if json.loads(raw)["properties"]["correlation_id"] == task:
-                client.lrem(key, 1, raw)
-                return bytes(raw)
+                client.lrem(key, 1, raw)  # type: ignore[arg-type]  # bytes are as good
+                assert isinstance(raw, bytes)
+                return raw
     raise LookupError(f"no list has a message of {task}")
 
 
