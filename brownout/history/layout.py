@@ -129,16 +129,24 @@ def task_id(message: Any, *, strict: bool = False) -> str | None:
     """The id of the task whose message this is; None for another message, and for what is none.
 
     Task protocol 1 has no id in its headers. kombu notes it as the correlation id, which a result of the RPC backend
-    bears as well; with `strict` the body must name the task.
+    bears as well; with `strict` a body that can be read must name the task.
     """
     try:
         headers, properties = message["headers"], message["properties"]
         found = headers.get("id") or properties.get("correlation_id")
-        if not headers.get("id") and strict:
-            found = found if "task" in json.loads(base64.b64decode(message["body"])) else None
+        if strict and not headers.get("id") and "task" not in _body(message):
+            return None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return str(found) if found else None
+
+
+def _body(message: Any) -> Any:
+    """The names in a message's body; of one that is pickled or compressed it may be a task's."""
+    try:
+        return json.loads(base64.b64decode(message["body"]))
+    except ValueError:
+        return ("task",)
 
 
 def _loaded(raw: Any) -> Any:

@@ -196,16 +196,17 @@ def test_what_lies_in_a_queue_that_no_worker_reads_is_called_so(
 
 
 def test_a_task_s_own_options_hold_as_for_apply_async(redis_server: RedisServer, tmp_path: Path) -> None:
-    with running(Shop({}, ("celery", "fast")), redis_server, tmp_path) as trial:
+    with running(Shop({}), redis_server, tmp_path) as trial:
 
-        @trial.app.task(name="shop.fast", queue="fast", priority=6)
+        @trial.app.task(name="shop.fast", serializer="pickle")
         def _fast(key: str) -> str:
             return key
 
         (key,) = trial.submit("shop.fast")
         with redis_server.client() as client:
-            assert client.llen(trial.layout.key("fast", 6)) == 1
-        assert trial.look().data["by_task"] == {key: "fast"}
+            (sent,) = client.lrange(trial.layout.key("celery"), 0, -1)
+        assert json.loads(sent)["content-type"] == "application/x-python-serialize"
+        assert trial.look().data["by_task"] == {key: "celery"}
 
 
 def test_lists_that_hold_no_tasks_are_nobody_s_backlog(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def body(**content: Any) -> str:
         (envelope("a", headers={"id": "a", "task": "work"}), "a", "a"),
         (envelope("a", body=body(task="work", id="a", args=[])), "a", "a"),  # task protocol 1
         (envelope("a", body=body(status="SUCCESS", task_id="a")), "a", None),  # a result of the RPC backend
+        (envelope("a", body="gAR9"), "a", "a"),  # pickled or compressed: it may be a task's
         (envelope(None, headers={"ticket": "x"}), None, None),  # an answer of remote control
         ([1, "a", "SUCCESS", None], None, None),  # a part of a chord, in a result backend of the same database
         ("rubbish", None, None),
