@@ -209,7 +209,7 @@ def _application(given: argparse.Namespace) -> Application:
     if wrong := [each for each in given.env if not each.partition("=")[1]]:
         raise Usage(f"--env is NAME=VALUE: {wrong[0]!r}")
     env = CELERY_ENV | {key: value for key, _, value in (each.partition("=") for each in given.env)}
-    return Application(celery=given.app, env=env, queues=tuple(given.queue or ("celery",)))
+    return Application(celery=given.app, env=env, queues=tuple(given.queue or ()))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def parser() -> Parser:
     env = " ".join(f"{name}={value}" for name, value in CELERY_ENV.items())
     add("--env", metavar="NAME=VALUE", **many, default=[], help=f"environment of --app, {{files}} is a directory of the"
         f" trial (default: {env})")  # fmt: skip
-    add("--queue", metavar="NAME", **many, help="queues of --app (default: celery)")
+    add("--queue", metavar="NAME", **many, help="queues that --app's workers read (default: its configuration's)")
     add("--workload", metavar="NAME", help="what is sent: --list workloads (default: task)")
     add("--mission", metavar="MODULE:NAME", help="a brownout.explore.mission.Mission instead of these (default: none)")
     add("--config", metavar="NAME", help="Celery's settings: --list configs (default: defaults, or --mission's)")

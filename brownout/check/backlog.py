@@ -18,7 +18,8 @@ def backlog_within(history: History, promise: Promise) -> Verdict:
     over_at = next((n for n, length in enumerate(lengths) if length > most), None)
     if over_at is None:
         why = f"at most {max(lengths, default=0)} waited"
-        return judged(promise, doubt="" if samples else "nobody looked into the broker", why=why)
+        doubt = "" if samples else history.blind or "nobody looked into the broker"
+        return judged(promise, doubt=doubt, why=why)
     sentence = f"{lengths[over_at]} messages waited in the queues; the limit is {most}."
     invoke = [event for event in history.kind("invoke") if event.at <= samples[over_at].at][-1:]
     proved = witness(*samples[max(0, over_at - 1) : over_at + 1], *invoke, history=history)

@@ -35,12 +35,15 @@ def drained(history: History, promise: Promise) -> Verdict:
     """
     end, sample = history.drained, history.sample
     if end is None or sample is None:
-        return judged(promise, doubt="no drain was run" if end is None else "nobody looked into the broker")
+        blind = history.blind or "nobody looked into the broker"
+        return judged(promise, doubt="no drain was run" if end is None else blind)
     left = _left(sample)
     if not left and end.data.get("ok"):
         return judged(promise, why=f"unacked_index holds {sample.data.get('unacked_index', 0)}")
-    what = ", ".join(f"{n} in {name}" for name, n in left.items()) or str(end.data.get("left") or "something")
-    proved = witness(*history.kind("sample")[-2:], end, history=history)
+    places = ", ".join(f"{n} in {history.place(name)}" for name, n in left.items())
+    what = places or str(end.data.get("left") or "something")
+    readers = history.readers[-1:] if any(map(history.unread, left)) else ()
+    proved = witness(*readers, *history.kind("sample")[-2:], end, history=history)
     found = Findings()
     lasted = f" after {text(round(end.data['seconds'], 3))}" if "seconds" in end.data else ""
     sentence = f"Work was left over when the drain ended{lasted}: {what}."
@@ -75,7 +78,7 @@ def nothing_stuck(history: History, promise: Promise) -> Verdict:
     if unread:
         doubt = f"the API did not answer when it was asked for the last status of {unread} operations that are done"
     if not end.data.get("ok") and not found.sure and not found.doubts:
-        doubt = "the drain did not end, and nothing shows where the rest is"
+        doubt = history.blind or "the drain did not end, and nothing shows where the rest is"
     return found.verdict(promise, doubt=doubt)
 
 
@@ -95,7 +98,7 @@ def _hangs(
         return None
     where = next((places[task] for task in op.tasks if task in places), None)
     if where:
-        return "stuck", f"was still in {where}", ()
+        return "stuck", f"was still in {history.place(where)}", ()
     starts = op.of("started")
     if starts and not (last and RANK.get(state_of(last), 0) == 2):
         if not end.data.get("ok"):

@@ -46,10 +46,11 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     What the application's own store has accepted counts as acknowledged, whether or not its client got an answer.
 
     A task that failed, was revoked or had expired, and no client read so, is an anomaly of its own. Where nothing
-    took effect at all, nothing is shown. A queue obeys this only when the history includes its draining: what is
-    neither done nor drained is unknown. With `accounting`, a task that is in no queue, unacked nowhere and running on
-    no worker is lost at once. An `info` operation obliges to nothing. `within` counts from the acknowledgement, or
-    from the end of the last fault; with `during`, from the acknowledgement whatever is wrong at that time.
+    took effect at all, nothing is shown. A message that lies in a queue which no worker reads is "misrouted", not lost.
+    A queue obeys this only when the history includes its draining: what is neither done nor drained is unknown. With
+    `accounting`, a task that is in no queue, unacked nowhere and running on no worker is lost at once. An `info`
+    operation obliges to nothing. `within` counts from the acknowledgement, or from the end of the last fault; with
+    `during`, from the acknowledgement whatever is wrong at that time.
     """
     proof, or_failure = promise.args.get("proof", "effect"), promise.args.get("or_failure", True)
     within = promise.args.get("within")
@@ -66,6 +67,9 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
         healed = history.kind("fault-stop")[-1:] if begin > ok.at else []
         if done is None and complete and or_failure and (failure := _failure(op)):
             found.add(_failed(op, failure, witness(failure, end, about=op, history=history)))
+        elif done is None and end is not None and (queue := _unread(history, op)):
+            proved = witness(*history.readers[-1:], *samples[-1:], end, about=op, history=history)
+            found.add(_misrouted(op, history.place(queue), proved))
         elif done is None and complete:
             proved = witness(*samples[-1:], end, about=op, history=history)
             found.add(_lost(op, "everything was drained and it was never done", proved))
@@ -93,6 +97,7 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
         doubt = "nothing took effect in this trial, so it shows nothing"
     if open_:
         doubt = f"{open_} acknowledged operations were not done, and the drain did not end"
+        doubt += f": {history.blind}" if history.blind else ""
     anomalies = [*found.sure, *(each.anomaly for each in found.doubts)]
     if accepted and proof == "effect" and len(anomalies) == len(accepted) and misplaced(history, accepted):
         return judged(promise, doubt=MISPLACED)
@@ -118,6 +123,17 @@ def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:
 def _taken(op: Operation) -> str:
     told = op.accepted is None or op.accepted.kind == "ok"
     return "acknowledged" if told else "accepted by the application's own store, without an answer,"
+
+
+def _unread(history: History, op: Operation) -> str | None:
+    """The queue in which one of its messages lies at the end, and which no worker reads."""
+    places = history.sample.data.get("by_task", {}) if history.sample else {}
+    return next((places[task] for task in op.tasks if task in places and history.unread(places[task])), None)
+
+
+def _misrouted(op: Operation, where: str, proved: tuple[Event, ...]) -> Anomaly:
+    task = op.tasks[0] if op.tasks else None
+    return Anomaly("misrouted", f"Operation {op.key} was {_taken(op)} and lies in {where}.", op.key, task, proved)
 
 
 def misplaced(history: History, accepted: list[Operation]) -> bool:

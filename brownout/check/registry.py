@@ -73,7 +73,7 @@ def finder_of(kind: str) -> str:
     return finders[known("anomaly", kind, finders)]
 
 
-_UNDONE = ("lost", "late", "failed", "revoked")
+_UNDONE = ("lost", "misrouted", "late", "failed", "revoked")
 
 CHECKERS: dict[str, Entry] = {
     "at_least_once": Entry(loss.at_least_once, _UNDONE, timed=("late",)),

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -22,6 +23,7 @@ from brownout.explore.launcher import Launcher
 from brownout.explore.mission import HISTORY, Mission
 from brownout.explore.spawned import Spawned
 from brownout.explore.together import together, unbroken
+from brownout.history.layout import Layout, Unreadable
 from brownout.subject import custody, ladder
 from brownout.subject.ports import free_port
 from brownout.subject.waiting import NeverHappened, eventually
@@ -104,9 +106,10 @@ class Bench:
     async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._callers.put_nowait(TaskClient(self.mission, reader, writer))
 
-    async def set_up(self, conductor: Conductor, launcher: Launcher, tasks: asyncio.TaskGroup) -> None:
+    async def set_up(self, conductor: Conductor, launcher: Launcher, tasks: asyncio.TaskGroup, layout: Layout) -> None:
         """Empty the server and start the processes; raises Unclean when a connection that is not ours exists."""
         self._launcher, self._tasks = launcher, tasks
+        self.direct.use(layout)
         self._trials += 1
         self.files = self.folder / str(self._trials)
         self.files.mkdir()
@@ -114,7 +117,7 @@ class Bench:
         self.killed.clear()
         await self._alone()
         for edge in self.edges.values():
-            edge.direct(conductor)
+            edge.direct(conductor, layout.plain)
         await together(self._start(role) for role in self.mission.roles)
 
     async def _alone(self) -> None:
@@ -141,16 +144,24 @@ class Bench:
         """A client that submits by starting beat."""
         return BeatClient(lambda: self._do(self._start("beat")), other)
 
-    async def bounds(self, launcher: Launcher) -> Bounds:
-        """From the configuration as a process of the application has it."""
+    async def ask(self, launcher: Launcher) -> tuple[Bounds, Layout]:
+        """From the configuration as a process of the application has it.
+
+        Raises Unreadable where nobody knows in which keys its messages lie.
+        """
         self._launcher = launcher
         self.files = self.folder / "bounds"
         self.files.mkdir()
         caller = await FairTime(lambda: self.pids).within(READY, self._caller(), "the client process is ready")
-        bounds = Bounds.of(caller.conf.result(), self.mission.application.recovery)
+        told = caller.told.result()
         await caller.close()
         await self.clear()
-        return bounds
+        layout = Layout.of(told["layout"])
+        named = self.mission.application.queues
+        layout = replace(layout, queues=named) if named else layout
+        if not layout.queues:
+            raise Unreadable("its workers read no queue")
+        return Bounds.of(told["conf"], self.mission.application.recovery), layout
 
     async def _caller(self) -> TaskClient:
         await self._start("client", "brownout.explore.caller", (self._control,))
@@ -164,7 +175,7 @@ class Bench:
             ended.cancel()
             get.cancel()
         caller = get.result()
-        await asyncio.shield(caller.conf)
+        await asyncio.shield(caller.told)
         return caller
 
     async def _start(self, role: str, module: str = "", args: tuple[str, ...] = ()) -> None:
@@ -193,9 +204,9 @@ class Bench:
             return "celery", ("-A", self.mission.celery, "beat", "-l", "WARNING", "-s", str(self.files / "schedule"))
         if role == "relay":
             return app.relay[0], app.relay[1:]
-        queues = ",".join(app.queues)
+        queues = ("-Q", ",".join(app.queues)) if app.queues else ()
         tap = ("-I", "brownout.history.celery_tap")
-        return "celery", ("-A", self.mission.celery, "worker", *tap, *WORKER, "-Q", queues, "-n", f"{role}@brownout")
+        return "celery", ("-A", self.mission.celery, "worker", *tap, *WORKER, *queues, "-n", f"{role}@brownout")
 
     async def _supervise(self, role: str, process: Spawned) -> None:
         """Start it again a little after it has ended, as whatever supervises it in production does."""

@@ -18,6 +18,7 @@ from celery import chain, chord, group
 from celery.result import AsyncResult
 
 from brownout.explore.hosted import app
+from brownout.history.layout import describe
 
 Say = Callable[..., None]
 
@@ -69,7 +70,7 @@ def main(name: str) -> None:
                 )
 
         app.finalize()
-        say("ready", conf={key: app.conf.get(key) for key in CONF})
+        say("ready", conf={key: app.conf.get(key) for key in CONF}, layout=describe(app))
         for line in control.makefile("rb"):
             call(json.loads(line), say)
 

@@ -25,6 +25,7 @@ from brownout.explore.mission import STOCK, Mission
 from brownout.explore.selection import select
 from brownout.explore.together import together
 from brownout.explore.trial import Trial
+from brownout.history.layout import Layout, Unreadable
 from brownout.run.store import versions
 from brownout.subject import ladder
 from brownout.subject.load import Load, load
@@ -79,7 +80,7 @@ class Campaign:
         self.cold: dict[Cell, list[str]] = {}
         self.repeats = 0  # trials that were run again because the machine was busy
         self.discovery: Discovery | None = None
-        self.bounds = Bounds.of({})
+        self.bounds, self.layout = Bounds.of({}), Layout()
         self.planned: tuple[Cell, ...] = ()
         self._began = time.monotonic()
         self._benches: asyncio.Queue[Bench | Exception] = asyncio.Queue()
@@ -160,9 +161,15 @@ class Campaign:
             self._benches.put_nowait(got)
 
     async def discover(self, known: Discovery | None = None) -> None:
-        """Learn the bounds, and the points unless `known`. Raises NoMap when it does not even work without a fault."""
+        """Learn the bounds and the layout, and the points unless `known`.
+
+        Raises NoMap when it does not even work without a fault, or nobody knows in which keys the messages lie.
+        """
         async with self._bench() as bench:
-            self.bounds = await bench.bounds(self.forked)
+            try:
+                self.bounds, self.layout = await bench.ask(self.forked)
+            except Unreadable as reason:
+                raise NoMap(str(reason)) from reason
         self.discovery = known or await self._discover()
         if not known:
             self.discovery = await self._confirmed(self.discovery)
@@ -254,7 +261,8 @@ class Campaign:
         """One trial, as soon as a bench is free."""
         async with self._bench() as bench:
             order = self.discovery.order if self.discovery else ()
-            return await self._judged(Trial(bench, launcher, schedule, bounds=self.bounds, order=order))
+            trial = Trial(bench, launcher, schedule, bounds=self.bounds, order=order, layout=self.layout)
+            return await self._judged(trial)
 
     async def _judged(self, trial: Trial) -> Found:
         """Run it. A callback of the loop that failed meanwhile may have been the trial's, so there is no verdict."""

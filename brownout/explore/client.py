@@ -89,7 +89,8 @@ class TaskClient:
     """Tells the process `brownout.explore.caller` what to do, over its unix socket."""
 
     def __init__(self, mission: Mission, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.conf: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        #: What the process says of itself: `conf` and `layout`.
+        self.told: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._mission, self._writer = mission, writer
         self._about = Knowledge()
         self._task = asyncio.get_running_loop().create_task(self._listen(reader))
@@ -133,14 +134,14 @@ class TaskClient:
                 said = json.loads(line)
                 at, event = said.pop("at"), said.pop("event")
                 if event == "ready":
-                    self.conf.set_result(said["conf"])
+                    self.told.set_result(said)
                 else:
                     self._about.learn(event, at, tasks=said.get("tasks", ()), error=said.get("error", ""))
         except ConnectionError:
             pass
         except Exception as error:
-            if not self.conf.done():
-                self.conf.set_exception(error)
+            if not self.told.done():
+                self.told.set_exception(error)
             raise
         finally:
             self._about.died()
@@ -149,7 +150,7 @@ class TaskClient:
         """See Client."""
         self._task.cancel()
         self._writer.transport.abort()
-        self.conf.cancel()
+        self.told.cancel()
         await asyncio.gather(self._task, return_exceptions=True)  # `stored` has raised its error
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from brownout.history.layout import Layout
 from brownout.subject.redis_server import CLIENT_NAME
 from brownout.wire.resp import Replies, encode
 from brownout.wire.resp_value import Failure, Value
 
-PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")  # kombu.transport.redis.PRIORITY_STEPS
+PAGE = 1_000  # keys that SCAN looks at in one go
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,21 @@ class Message:
 
 
 class Direct:
-    """One connection of our own. Every method raises OSError when the server does not answer, or with an error."""
+    """One connection of our own. Every method raises OSError when the server does not answer, or with an error.
+
+    `layout` says where the application's messages lie; `use` gives it one, until then it is kombu's.
+    """
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self._port, self.layout = port, Layout()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._replies = Replies()
+
+    def use(self, layout: Layout) -> None:
+        """Look there from now on; another layout may be in another database, so the next call connects anew."""
+        if layout != self.layout:
+            self.close()
+            self.layout = layout
 
     async def ask(self, *commands: tuple[str | bytes | int, ...], within: float = 2.0) -> list[Value]:
         """Send commands together; their replies. After an error the next call connects anew."""
@@ -40,8 +50,8 @@ class Direct:
                 if self._streams is None:
                     self._streams = await asyncio.open_connection("127.0.0.1", self._port)
                     self._replies = Replies()
-                    commands = (("CLIENT", "SETNAME", CLIENT_NAME), *commands)
-                    return (await self._talk(commands))[1:]
+                    first = ("CLIENT", "SETNAME", CLIENT_NAME), ("SELECT", self.layout.database)
+                    return (await self._talk((*first, *commands)))[len(first) :]
                 return await self._talk(commands)
         except BaseException:
             self.close()
@@ -67,21 +77,31 @@ class Direct:
             self._streams[1].transport.abort()
             self._streams = None
 
-    async def messages(self, queues: Iterable[str]) -> tuple[Message, ...]:
-        """Everything that waits in these queues, or is unacknowledged."""
-        keys = [(queue, queue + step) for queue in queues for step in PRIORITIES]
-        *lists, unacked = await self.ask(*(("LRANGE", key, 0, -1) for _, key in keys), ("HVALS", "unacked"))
-        found = [
-            (queue, json.loads(raw))
-            for (queue, _), items in zip(keys, lists, strict=True)
-            for raw in _listed(items)
-        ]  # fmt: skip
-        found += [("unacked", json.loads(raw)[0]) for raw in _listed(unacked)]
-        return tuple(Message(str(raw.get("headers", {}).get("id")), place, raw) for place, raw in found)
+    async def messages(self) -> tuple[Message, ...]:
+        """Every task's message that lies in any list, or is unacknowledged; read in one transaction."""
+        layout, found, cursor = self.layout, list[bytes](), b""
+        while cursor != b"0":
+            (page,) = await self.ask(("SCAN", cursor or b"0", "COUNT", PAGE, "TYPE", "list"))
+            if not isinstance(page, list) or not isinstance(page[0], bytes):
+                raise OSError(f"Redis answers {page!r} to SCAN")
+            cursor = page[0]
+            found += _listed(page[1])
+        lists = layout.lists(found)
+        reads = [("LRANGE", key.encode("utf-8", "surrogateescape"), 0, -1) for key in lists]
+        *_, told = await self.ask(("MULTI",), *reads, ("HVALS", layout.unacked_keys[0]), ("EXEC",))
+        if not isinstance(told, list):
+            raise OSError(f"Redis answers {told!r} to EXEC")
+        for key, answer in zip((*lists, layout.unacked_keys[0]), told, strict=True):
+            if isinstance(answer, Failure) and (key in layout.own or key in layout.unacked_keys):
+                raise OSError(f"Redis answers {answer}")
+        *entries, unacked = map(_listed, told)
+        located = layout.located(lists, entries, unacked)
+        return tuple(Message(each.task, each.place, each.message) for each in located if each.task)
 
     async def stored(self, task: str) -> str | None:
         """The state that the result backend has for a task."""
-        _, raw, _ = await self.ask(("SELECT", 1), ("GET", f"celery-task-meta-{task}"), ("SELECT", 0))
+        key, back = f"{self.layout.results}{task}", ("SELECT", self.layout.database)
+        _, raw, _ = await self.ask(("SELECT", 1), ("GET", key), back)
         return str(json.loads(raw)["status"]) if isinstance(raw, bytes) else None
 
     async def clients(self) -> list[str]:

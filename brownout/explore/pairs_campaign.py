@@ -70,7 +70,7 @@ class PairCampaign(Campaign):
         """See Campaign; what the trial met is kept."""
         async with self._bench() as bench:
             order = self.discovery.order if self.discovery else ()
-            trial = PairTrial(bench, launcher, schedule, bounds=self.bounds, order=order)
+            trial = PairTrial(bench, launcher, schedule, bounds=self.bounds, order=order, layout=self.layout)
             found = await self._judged(trial)
         steps = tuple(trial.tracer.steps())
         if not schedule:

@@ -24,6 +24,7 @@ from brownout.explore.launcher import Launcher
 from brownout.explore.outcome import Observation, judge
 from brownout.explore.strike import Striker
 from brownout.explore.witnesses import Witnesses, any_lives
+from brownout.history.layout import Layout
 
 SURE = 0.08  # s; a message between two places is nowhere for a moment
 LOOK = 0.04  # s between two looks at the server and the files
@@ -49,7 +50,9 @@ class Trial:
         *,
         bounds: Bounds,
         order: Sequence[Point] = (),
+        layout: Layout | None = None,
     ) -> None:
+        self.layout = layout or Layout()
         self.bench, self.launcher, self.schedule = bench, launcher, tuple(schedule)
         self.mission, self.workload, self.bounds, self.held = bench.mission, bench.mission.workload, bounds, bounds.held
         self.striker = Striker(self)
@@ -67,7 +70,6 @@ class Trial:
         self._clients: list[Client] = []
         self._accepted = 0.0  # s of fair time
         self._facts = ""
-        self._queues = self.mission.application.queues
         self._workers = [role for role in self.mission.roles if role.startswith("worker")]
         self._witnesses: Witnesses | None = None
 
@@ -84,7 +86,7 @@ class Trial:
         try:
             async with asyncio.timeout(LONGEST) as longest:
                 self.fair.look()
-                await self.bench.set_up(self.conductor, self.launcher, tasks)
+                await self.bench.set_up(self.conductor, self.launcher, tasks, self.layout)
                 self.saw = self._witnesses = Witnesses(self.bench, self.keys)
                 client = await self._warm_up()
                 self.conductor.arm(self.schedule)
@@ -138,7 +140,7 @@ class Trial:
     # --- before
 
     async def _warm_up(self) -> Client:
-        queue = self._queues[0]
+        queue = self.layout.queues[0]
 
         def consume() -> bool:
             return all(self.conductor.consumes(f"{role}->broker", queue) for role in self._workers)
@@ -173,7 +175,7 @@ class Trial:
 
     async def _until_drained(self) -> None:
         give_up = self.fair.look() + READY
-        while await self.bench.direct.messages(self._queues):
+        while await self.bench.direct.messages():
             if await self.fair.nap(0.005) > give_up:
                 raise TimeoutError(f"not within {READY:g} s: the message of the warm-up task is acknowledged")
 
@@ -268,7 +270,7 @@ class Trial:
 
     async def _left(self) -> tuple[str, ...]:
         """Where messages of the trial lie."""
-        messages = await self.bench.direct.messages(self._queues)
+        messages = await self.bench.direct.messages()
         return tuple(sorted(each.place for each in messages if each.id not in self.saw.others))
 
     def _good(self, state: State) -> bool:

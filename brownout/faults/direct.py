@@ -12,7 +12,7 @@ from brownout.faults.lasting import PATIENT, QUICK
 from brownout.subject.redis_server import RedisServer
 
 # What our own witnesses send (history/broker_probe.py, RedisServer.wait_ready): refused, it is no evidence.
-OURS = frozenset({"lrange", "hvals", "zcard", "exec", "ping", "client|list", "info"})
+OURS = frozenset({"scan", "lrange", "hvals", "zcard", "exec", "ping", "client|list", "info"})
 
 
 class Direct:

@@ -1,71 +1,57 @@
-"""What lies in Redis now, read on a connection of its own that no fault touches.
-
-The layout is kombu's (kombu/transport/redis.py): a list for each queue and, behind the separator `\\x06\\x16`, one for
-each priority step above 0; the hash `unacked` and the sorted set `unacked_index` for what was delivered and not acked.
-"""
+"""What lies in Redis now, read on a connection of its own that no fault touches."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from brownout.history.event import Event
+from brownout.history.layout import UNACKED, Layout
 from brownout.history.recorder import Recorder
 
-SEPARATOR = "\x06\x16"
-PRIORITY_STEPS = (0, 3, 6, 9)
 #: More ids than this are counted but not listed, to keep a line small.
 LISTED = 500
 
 
-def probe(
-    redis: Any, recorder: Recorder, queues: Iterable[str] = ("celery",), *, steps: Iterable[int] = PRIORITY_STEPS
-) -> Event:
+def probe(redis: Any, recorder: Recorder, layout: Layout) -> Event:
     """Record one `sample`, or `sample-failed` when the broker does not answer, and return it.
 
-    `redis` is a `redis.Redis` (bytes or text). In the event's data `queues` holds lengths by queue with all its
-    priorities, `unacked` and `unacked_index` sizes, `clients` the number of connections, `commands` how many of
-    them last sent which command ("brpop": a consumer), and `by_task` where each task's message is: the queue's
-    name or "unacked". A list is read in one transaction with the hash, so no message is seen twice or not at all.
+    `redis` is a `redis.Redis` (bytes or text) in the broker's database. In the event's data `queues` holds lengths by
+    queue with all its priorities, those of the layout and every other list that has a task's message in it; `unacked`
+    and `unacked_index` are sizes, `clients` the number of connections, `commands` how many of them last sent which
+    command ("brpop": a consumer), and `by_task` where each task's message is: the queue's name or "unacked". All lists
+    are read in one transaction with the hash, so no message is seen twice. One that moves into a list that is new and
+    that no worker reads may be missed once, never twice in a row.
     """
-    steps, queues = tuple(steps), tuple(queues)
-    names = [(queue, f"{queue}{SEPARATOR}{step}" if step else queue) for queue in queues for step in steps]
     try:
+        lists = layout.lists(redis.scan_iter(count=1_000, _type="list"))
+        hash_, index_ = layout.unacked_keys
         with redis.pipeline(transaction=True) as pipe:
-            for _, name in names:
-                pipe.lrange(name, 0, -1)
-            pipe.hvals("unacked")
-            pipe.zcard("unacked_index")
-            *lists, unacked, index = pipe.execute()
+            for key in lists:
+                pipe.lrange(key.encode("utf-8", "surrogateescape"), 0, -1)
+            pipe.hvals(hash_)
+            pipe.zcard(index_)
+            *entries, unacked, index = pipe.execute(raise_on_error=False)
+        for key, found in zip((*lists, hash_, index_), (*entries, unacked, index), strict=True):
+            if isinstance(found, ResponseError) and (key in layout.own or key in layout.unacked_keys):
+                raise found
+        # A list of somebody else's may have become another type meanwhile.
+        located = list(layout.located(lists, ([] if isinstance(e, ResponseError) else e for e in entries), unacked))
         clients = redis.client_list()
     except Exception as error:
         return recorder.record("sample-failed", error=f"{type(error).__name__}: {error}"[:300])
-    lengths: Counter[str] = Counter(dict.fromkeys(queues, 0))
-    by_task: dict[str, str] = {}
-    for (queue, _), messages in zip(names, lists, strict=True):
-        lengths[queue] += len(messages)
-        by_task |= dict.fromkeys(filter(None, map(_task_id, messages)), queue)
-    by_task |= dict.fromkeys(filter(None, map(_task_id, unacked)), "unacked")
+    lengths = Counter(dict.fromkeys(layout.queues, 0))
+    lengths.update(each.place for each in located if each.place != UNACKED)
     data: dict[str, Any] = {
         "queues": dict(lengths),
-        "unacked": len(unacked),
+        "unacked": sum(each.place == UNACKED for each in located),
         "unacked_index": index,
         "clients": len(clients),
         "commands": dict(Counter(str(client.get("cmd")) for client in clients)),
     }
+    by_task = {each.task: each.place for each in located if each.task}
     if len(by_task) <= LISTED:
         data["by_task"] = by_task
     return recorder.record("sample", **data)
-
-
-def _task_id(raw: bytes | str) -> str | None:
-    """The task id of a message, or of an entry of `unacked`, which is [message, exchange, routing key]."""
-    try:
-        message = json.loads(raw)
-        headers = (message[0] if isinstance(message, list) else message)["headers"]
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None
-    task = headers.get("id")
-    return str(task) if task else None

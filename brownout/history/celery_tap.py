@@ -14,6 +14,7 @@ from typing import Any
 
 from celery import signals
 
+from brownout.history.layout import describe
 from brownout.history.recorder import Recorder
 
 KEY_HEADER = "idempotency_key"
@@ -68,12 +69,17 @@ def _unknown(name: Any = None, id: Any = None, **_: Any) -> dict[str, Any]:
     return {"task": id, "name": name}
 
 
+def _ready(sender: Any = None, **_: Any) -> dict[str, Any]:
+    # The consumer tells which queues it reads, whatever its command line and its configuration say.
+    return {"layout": describe(sender.app)}
+
+
 def _nothing(**_: Any) -> dict[str, Any]:
     return {}
 
 
 _TAPS: tuple[tuple[Any, str, Callable[..., dict[str, Any]]], ...] = (
-    (signals.worker_ready, "ready", _nothing),
+    (signals.worker_ready, "ready", _ready),
     (signals.task_received, "received", _received),
     (signals.task_prerun, "started", _started),
     (signals.task_postrun, "ended", _ended),
@@ -92,15 +98,15 @@ _TAPS: tuple[tuple[Any, str, Callable[..., dict[str, Any]]], ...] = (
 def connect(recorder: Recorder) -> None:
     """Record every signal of this process and of the children that it forks."""
 
-    def connected(kind: str, describe: Callable[..., dict[str, Any]]) -> Callable[..., None]:
+    def connected(kind: str, details_of: Callable[..., dict[str, Any]]) -> Callable[..., None]:
         def tell(**details: Any) -> None:
             with contextlib.suppress(Exception):
-                recorder.record(kind, **describe(**details))
+                recorder.record(kind, **details_of(**details))
 
         return tell
 
-    for signal, kind, describe in _TAPS:
-        signal.connect(connected(kind, describe), weak=False)
+    for signal, kind, details_of in _TAPS:
+        signal.connect(connected(kind, details_of), weak=False)
 
 
 if os.environ.get("BROWNOUT_HISTORY"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from brownout.history.event import Event
+from brownout.history.layout import UNACKED
 from brownout.history.operation import Operation
 from brownout.history.tail import parse
 
@@ -196,6 +197,34 @@ class History:
         """What the run said at the end of its drain."""
         ends = self.kind("drained")
         return ends[-1] if ends else None
+
+    @cached_property
+    def readers(self) -> tuple[Event, ...]:
+        """The last time that each worker told which queues it reads, when it became ready."""
+        told = [event for event in self.kind("ready") if "queues" in event.data.get("layout", ())]
+        return tuple({event.source: event for event in told}.values())
+
+    @cached_property
+    def queues_read(self) -> frozenset[str] | None:
+        """The queues that workers read; None where none has told."""
+        told = [event.data["layout"]["queues"] for event in self.readers]
+        return frozenset().union(*told) if told else None
+
+    def place(self, name: str) -> str:
+        """A place of a sample's `by_task`, as a sentence has it: a queue that no worker reads is called so."""
+        return f"queue {name}, which no worker of the scenario reads" if self.unread(name) else name
+
+    def unread(self, queue: str) -> bool:
+        """Whether this place is a queue that no worker of the scenario reads."""
+        return queue != UNACKED and self.queues_read is not None and queue not in self.queues_read
+
+    @cached_property
+    def blind(self) -> str:
+        """Why nobody knows what lies in the broker; empty when a look into it ever succeeded, or none was tried."""
+        failed = self.kind("sample-failed")
+        if self.kind("sample") or not failed:
+            return ""
+        return f"nobody could look into the broker: {failed[-1].data.get('error')}"
 
     @cached_property
     def sample(self) -> Event | None:

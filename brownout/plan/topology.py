@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class Workers:
     """`count` workers, named worker-1, worker-2, ..., of one command line.
 
-    No `queues` are the application's own. `restarts` is how often a supervisor starts one that ended again.
+    `queues` are given to them with `-Q`; without any they read what the application's configuration says. `restarts`
+    is how often a supervisor starts one that ended again.
     """
 
     count: int = 1

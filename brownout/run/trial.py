@@ -14,9 +14,11 @@ from brownout.check.registry import judge_all
 from brownout.check.verdict import Verdict
 from brownout.history.broker_probe import probe
 from brownout.history.event import Event
+from brownout.history.layout import Unreadable
 from brownout.history.recorder import Recorder
 from brownout.history.tail import Tail
 from brownout.history.view import History
+from brownout.plan.operation import Submit
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
 from brownout.plan.seed import stream
@@ -146,6 +148,7 @@ class Trial:
             files=self.folder / "files",
             history=self._path,
             services={name: str(service) for name, service in self.services.items()},
+            submits=any(isinstance(load.operation, Submit) for load in plan.load),
         )
         stack.callback(subject.stop)
         self._ends.append(subject.stop)
@@ -303,8 +306,10 @@ class Trial:
         )
 
     def _probe(self, subject: Subject) -> Event:
-        with subject.broker.client(timeout=1.0) as redis:
-            return probe(redis, self._recorder("broker"), self.setting.application.queues)
+        if isinstance(layout := subject.layout, Unreadable):
+            return self._recorder("broker").record("sample-failed", error=str(layout))
+        with subject.broker.client(layout.database, timeout=1.0) as redis:
+            return probe(redis, self._recorder("broker"), layout)
 
     # --- telling
 

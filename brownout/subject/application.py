@@ -29,17 +29,18 @@ class Application:
     `status` one that tells a task's state, with {task} in it. `state`, `result` and `task` name fields of the JSON
     answers. `effects` makes, for the trial's directory, the reader of what was really done; None when nothing outside
     Celery tells. `accepted` makes such a reader of the jobs that the application's own store has accepted: one of them
-    that is never done is a loss, also when its client never got an answer. `recovery` is how long (seconds) a job may
-    be in no queue and on no worker before the application itself brings it back, 0 for one that never does: what has
-    been nowhere for longer is lost. A worker that ends with an exit code of `steps_down` asks to be started again, and
-    has not failed.
+    that is never done is a loss, also when its client never got an answer. `queues` are those that workers read (`-Q`);
+    none are those that the configuration names for a worker without `-Q`. `recovery` is how long (seconds) a job may be
+    in no queue and on no worker before the application itself brings it back, 0 for one that never does: what has been
+    nowhere for longer is lost. A worker that ends with an exit code of `steps_down` asks to be started again, and has
+    not failed.
     """
 
     celery: str | None = None
     api: str | None = None
     relay: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
-    queues: tuple[str, ...] = ("celery",)
+    queues: tuple[str, ...] = ()
     ready: str = "/"
     status: str | None = None
     task: str = "task_id"
@@ -67,12 +68,13 @@ def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
 class Surface:
     """What an application offers, for misspelt names to be found before anything runs.
 
-    `takes` has the names of each task's parameters, None for a task that takes any keyword.
+    `takes` has the names of each task's parameters, None for a task that takes any keyword. `layout` is for Layout.of.
     """
 
     tasks: tuple[str, ...]
     routes: tuple[str, ...]
     takes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict, hash=False)
+    layout: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @cache
@@ -86,4 +88,4 @@ def surface(application: Application, root: Path) -> Surface:
         raise ValueError(f"the application can't be imported:\n{done.stderr[-2_000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     takes = {task: None if names is None else tuple(names) for task, names in answer["tasks"].items()}
-    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes=takes)
+    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes, answer["layout"])

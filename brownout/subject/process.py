@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import psutil
 
@@ -39,23 +39,32 @@ class Process:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        talks: bool = False,
     ) -> Self:
         """Start `argv` in a session of its own; stdout and stderr are appended to `log`.
 
-        `env` is laid over this process's environment. Raises OSError when the command cannot be executed.
+        `env` is laid over this process's environment. With `talks`, `pipes` lead to its stdin and from its stdout.
+        Raises OSError when the command cannot be executed.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
             popen = subprocess.Popen(
                 list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else out,
+                stderr=out,
                 cwd=cwd,
                 env={**os.environ, **(env or {}), custody.RUN_VARIABLE: custody.RUN},
                 start_new_session=True,
             )
         return cls(name, popen, log)
+
+    @property
+    def pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Its stdin and stdout, where it was launched to talk."""
+        assert self._popen.stdin
+        assert self._popen.stdout
+        return self._popen.stdin, self._popen.stdout
 
     @property
     def returncode(self) -> int | None:

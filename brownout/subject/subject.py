@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from brownout.history.layout import Layout, Unreadable
 from brownout.history.recorder import Recorder
 from brownout.history.tail import Tail
 from brownout.plan.topology import Topology
 from brownout.subject import ladder
-from brownout.subject.application import Application, filled
+from brownout.subject.application import Application, filled, surface
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.run_delay import family
 from brownout.subject.scratch import scratch
+from brownout.subject.sender import Sender
 from brownout.subject.supervisor import Supervisor, supervise
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
@@ -33,7 +38,10 @@ class NotLaunched(RuntimeError):
 
 
 class Subject:
-    """Start it, break it, stop it. `files` is the directory that is the application's own."""
+    """Start it, break it, stop it. `files` is the directory that is the application's own.
+
+    `submits`: clients send tasks by name, so a process of the application is started that does it for them.
+    """
 
     def __init__(
         self,
@@ -45,6 +53,7 @@ class Subject:
         files: Path,
         history: Path,
         services: Mapping[str, str] | None = None,
+        submits: bool = False,
     ) -> None:
         self._services = dict(services or {})
         self.application, self.topology, self.wire = application, topology, wire
@@ -53,6 +62,9 @@ class Subject:
         self.api_port = 0
         self.edges: dict[str, AnyEdge] = {}
         self.supervisors: dict[str, Supervisor] = {}
+        self.sender: Sender | None = None
+        self._submits = submits
+        self._layouts: list[Mapping[str, Any]] = []  # as workers told them
         self._told: dict[str, int] = {}
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
@@ -70,6 +82,8 @@ class Subject:
             self.api_port = free_port()
             self._edge("client->api", self.api_port)
         self._edge("client->broker", self.broker.port)
+        if self._submits:
+            self._launch_sender(log / "client.log")
         for name in self.topology.processes:
             self._launch(name, log / f"{name}.log")
         self.wait_ready(READY_WITHIN, clock)
@@ -79,21 +93,28 @@ class Subject:
         self.edges[name] = edge
         return edge
 
+    def _environment(self, broker: str, backend: str) -> dict[str, str]:
+        """Of a process that finds broker and backend at these addresses."""
+        places = {"broker": f"redis://{broker}/0", "backend": f"redis://{backend}/1", "files": self.files}
+        own = self.application.environment(**places, **self._services)
+        return {"TMPDIR": str(self._scratch), **own, **filled(self.topology.env, self._services)}
+
+    def _launch_sender(self, log: Path) -> None:
+        # No edge leads to the backend: what a client sends must not depend on it.
+        env = self._environment(self.edges["client->broker"].address, f"127.0.0.1:{self.broker.port}")
+        argv = [sys.executable, "-m", "brownout.subject.sender_process", str(self.application.celery)]
+        self.sender = Sender(argv, log=log, env=env, cwd=self.root)
+        self._stack.callback(self.sender.stop)
+
     def _launch(self, name: str, log: Path) -> None:
         broker, backend = (self._edge(f"{name}->{end}", self.broker.port) for end in ("broker", "backend"))
-        own = self.application.environment(
-            broker=f"redis://{broker.address}/0",
-            backend=f"redis://{backend.address}/1",
-            files=self.files,
-            **self._services,
-        )
         tap = {
             "BROWNOUT_HISTORY": str(self.history),
             "BROWNOUT_SOURCE": name,
             "BROWNOUT_APP": self.application.api or "",
             "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
         }
-        env = {"TMPDIR": str(self._scratch), **own, **filled(self.topology.env, self._services), **tap}
+        env = {**self._environment(broker.address, backend.address), **tap}
         workers = name.startswith("worker-")
         self.supervisors[name] = supervise(
             name,
@@ -116,9 +137,11 @@ class Subject:
         if role == "beat":
             return [*celery, "beat", "--loglevel", "INFO", "--schedule", str(self.files / "schedule")]
         workers = self.topology.workers
-        options = ["-P", workers.pool, "-c", str(workers.concurrency), "-n", f"{name}@%h", *workers.options]
-        queues = ["-Q", ",".join(workers.queues or self.application.queues)]
-        return [*celery, "worker", "-I", "brownout.history.celery_tap", "--loglevel", "INFO", *queues, *options]
+        named = workers.queues or self.application.queues
+        queues = ["-Q", ",".join(named)] if named else []
+        pool = ["-P", workers.pool, "-c", str(workers.concurrency)]
+        options = [*queues, *pool, "-n", f"{name}@%h", *workers.options]
+        return [*celery, "worker", "-I", "brownout.history.celery_tap", "--loglevel", "INFO", *options]
 
     # --- what the nemesis takes hold of
 
@@ -153,11 +176,15 @@ class Subject:
         def works() -> bool:
             self.check()
             ended = self._ended()
-            ready.update(event.source for event in tail.poll() if event.kind == "ready")
+            for event in tail.poll():
+                if event.kind == "ready":
+                    ready.add(event.source)
+                    self._layouts += [event.data["layout"]] * ("layout" in event.data)
             for name in sorted((ended.keys() & able) - ready):  # whoever was never ready would only end again
                 why = self.supervisors[name].current.last_line()
                 raise NotLaunched(f"{name} ended with {ended[name]} before it was ready: {why}")
-            return workers <= ready and self._consumers() >= len(workers) and self.api_ready()
+            sends = self.sender is None or self.sender.ready
+            return sends and workers <= ready and self._consumers() >= len(workers) and self.api_ready()
 
         eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
 
@@ -169,6 +196,19 @@ class Subject:
                 if end.code not in self.application.steps_down:
                     found.setdefault(name, end.code)
         return found
+
+    @cached_property
+    def layout(self) -> Layout | Unreadable:
+        """Where the messages lie, as a worker told it, else the application's configuration; or why nobody knows."""
+        if not self.application.celery:
+            return Layout(queues=())  # nobody consumes; messages in any list are seen
+        try:
+            told = self._layouts[0] if self._layouts else surface(self.application, self.root).layout
+            return Layout.of(told)
+        except Unreadable as reason:
+            return reason
+        except (ValueError, subprocess.SubprocessError) as error:
+            return Unreadable(str(error))
 
     def _consumers(self) -> int:
         with self.broker.client() as client:
@@ -188,7 +228,8 @@ class Subject:
         """The pids of each process of the subject and of its wire, as far as they are known, with all they started."""
         found = {name: family(each.current.pid) for name, each in list(self.supervisors.items())}
         broker = getattr(self, "broker", None)
-        others = {"broker": broker.pid if broker else None, "wire": self.wire.pid}
+        sender = self.sender.process.pid if self.sender else None
+        others = {"broker": broker.pid if broker else None, "wire": self.wire.pid, "client": sender}
         return found | {name: [pid] for name, pid in others.items() if pid}
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m brownout.subject.surface CELERY [API]`: an application's tasks and routes, as one line of JSON."""
+"""`python -m brownout.subject.surface CELERY [API]`: an application's tasks, routes and keys, as one line of JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from celery.app.utils import find_app
 from celery.signals import import_modules
+
+from brownout.history.layout import describe
 
 
 def parameters(run: Callable[..., object]) -> list[str] | None:
@@ -23,13 +25,15 @@ def parameters(run: Callable[..., object]) -> list[str] | None:
 
 
 def main(celery: str, api: str) -> None:
-    """Print the tasks that a worker would know, each with its parameters, and the paths that the API serves."""
+    """Print a worker's tasks, each with its parameters, the paths that the API serves, and the layout."""
     tasks: dict[str, list[str] | None] = {}
+    layout: dict[str, object] = {}
     if celery:
         app = find_app(celery)
         import_modules.send(sender=app)
         app.loader.import_default_modules()
         tasks = {name: parameters(task.run) for name, task in sorted(app.tasks.items()) if name[:7] != "celery."}
+        layout = describe(app)
     routes: list[str] = []
     if api:
         from brownout.history.api_tap import load
@@ -38,7 +42,7 @@ def main(celery: str, api: str) -> None:
         # FastAPI nests included routers, so its own description is asked; any other ASGI application has its routes.
         paths = served.openapi()["paths"] if hasattr(served, "openapi") else ()
         routes = sorted({*paths, *(each.path for each in getattr(served, "routes", ()) if hasattr(each, "path"))})
-    print(json.dumps({"tasks": tasks, "routes": routes}))  # noqa: T201 - its answer
+    print(json.dumps({"tasks": tasks, "routes": routes, "layout": layout}))  # noqa: T201 - its answer
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -114,9 +115,13 @@ class Answer(NamedTuple):
 
 
 class Conversation:
-    """Frames both streams of a connection and matches replies to requests, in order."""
+    """Frames both streams of a connection and matches replies to requests, in order.
 
-    def __init__(self) -> None:
+    `plain` makes of a key the one by which requests are named: without an application's prefix, for instance.
+    """
+
+    def __init__(self, plain: Callable[[bytes], bytes] | None = None) -> None:
+        self._key = plain
         self.pending: deque[Request] = deque()
         self._up, self._down = Requests(), Replies()
         self._atom: list[Command] | None = None
@@ -127,23 +132,34 @@ class Conversation:
         done: list[Request] = []
         for command in self._up.feed(data):
             argv, raw = command
-            if self._atom is None and len(argv) > 1 and len(argv[1]) < SHORT and (label := _plain(argv[0], argv[1])):
+            told = self._told(argv) if self._key else argv
+            if self._atom is None and len(told) > 1 and len(told[1]) < SHORT and (label := _plain(told[0], told[1])):
                 done.append(Request([command], label, 1, raw))  # most often
             elif self._atom is None and (verb := argv[0].upper()) not in _MULTIPLE:
-                done.append(Request([command], name(argv), 1, raw))
+                done.append(Request([command], name(told), 1, raw))
             elif self._atom is not None:
                 self._atom.append(command)
                 if argv[0].upper() in (b"EXEC", b"DISCARD"):
                     atom, self._atom = self._atom, None
-                    inner = ";".join(name(each.argv) for each in atom[1:-1])
+                    inner = ";".join(name(self._told(each.argv)) for each in atom[1:-1])
                     done.append(
                         _several(Request(atom, inner or "MULTI", len(atom), b"".join(each.raw for each in atom)))
                     )
             elif verb == b"MULTI":
                 self._atom = [command]
             else:
-                done.append(_several(Request([command], name(argv), max(1, len(argv) - 1), raw)))
+                done.append(_several(Request([command], name(told), max(1, len(argv) - 1), raw)))
         return done
+
+    def _told(self, argv: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """The command with its keys as they are named."""
+        if self._key is None or len(argv) < 2:
+            return argv
+        verb = argv[0].decode("latin-1").upper()
+        if verb in KEYLESS or verb in SUBCOMMANDS:
+            return argv
+        last = len(argv) if verb in BLOCKING else 2
+        return (argv[0], *map(self._key, argv[1:last]), *argv[last:])
 
     def sent(self, request: Request) -> None:
         """The request goes to the server, or (with `canned`) is answered in its turn by us."""
@@ -167,7 +183,8 @@ class Conversation:
             if kind in CONFIRMED:
                 self._subscribed = not reply.push and parts[-1] != 0
             if kind in MESSAGES and isinstance(parts[1], bytes):
-                done.append(Answer(reply.raw, None, f"PUSH {pattern(parts[1])}"))
+                channel = self._key(parts[1]) if self._key else parts[1]
+                done.append(Answer(reply.raw, None, f"PUSH {pattern(channel)}"))
             elif not self.pending or ((reply.push or kind in CONFIRMED) and kind != expected):
                 done.append(Answer(reply.raw, None, "PUSH"))  # an UNSUBSCRIBE from all is confirmed by many
             else:

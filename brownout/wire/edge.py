@@ -47,6 +47,7 @@ class Edge:
         self.armed: dict[str, Armed] = {}
         self.observer: Observer | None = None
         self.director: Director | None = None
+        self.plain: Callable[[bytes], bytes] | None = None
         self.enabled = False
         self._wire = wire
         self._links: set[Link] = set()
@@ -138,9 +139,12 @@ class Edge:
 
         self._wire.run(change)
 
-    def direct(self, director: Director | None) -> None:
-        """Show it each request and answer of connections to come, which must speak RESP; it decides what passes."""
-        self.director = director
+    def direct(self, director: Director | None, plain: Callable[[bytes], bytes] | None = None) -> None:
+        """Show it each request and answer of connections to come, which must speak RESP; it decides what passes.
+
+        `plain` makes of each key the one that names it, see Conversation.
+        """
+        self.director, self.plain = director, plain
 
     def close(self) -> None:
         """Give the port back; live connections are closed."""

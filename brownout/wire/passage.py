@@ -36,7 +36,7 @@ class Passage:
         self.edge = link.edge.name.rpartition(".")[2]  # without a bench's number
         self.asleep = False  # its client may leave: the server's side stays for what is kept
         self.left = False  # it has, meanwhile; the server has not been told
-        self._conversation = Conversation()
+        self._conversation = Conversation(link.edge.plain)
         self._pending = self._conversation.pending
         self._asked: deque[Request] = deque()
         self._said: deque[Answer] = deque()

@@ -11,6 +11,7 @@ from brownout.history.event import now
 from brownout.history.recorder import Recorder
 from brownout.plan.operation import Http, Submit
 from brownout.subject.application import Application
+from brownout.subject.sender import Sender
 
 #: Longer than every bound that a scenario may promise; an answer that takes longer is none.
 TIMEOUT = 15.0
@@ -85,32 +86,22 @@ class HttpClient:
 
 
 class CeleryClient:
-    """Submits tasks by name over the edge client->broker, as any program with Celery would."""
+    """Submits tasks by name over the edge client->broker, through the application (see subject/sender_process.py)."""
 
-    def __init__(self, address: str, recorder: Recorder) -> None:
-        from celery import Celery  # the application decides which
-
-        self._recorder = recorder
-        self._app = Celery("brownout-client", broker=f"redis://{address}/0", set_as_current=False)
-        timeouts = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
-        self._app.conf.update(broker_transport_options=timeouts)
+    def __init__(self, sender: Sender, recorder: Recorder) -> None:
+        self._recorder, self._sender = recorder, sender
 
     def call(self, operation: Submit, key: str, n: int, intended: int) -> None:
-        """Send one task under an id that is its key, and record `invoke` and outcome."""
+        """Send one task under an id that is its key, and record `invoke` and outcome. Raises SenderEnded."""
         asked: dict[str, Any] = {"op": "submit", "name": operation.task, "intended": intended}
         self._recorder.record("invoke", key=key, task=key, **asked)
         args, kwargs = filled(list(operation.args), key, n), filled(dict(operation.kwargs), key, n)
-        options = {"headers": {"idempotency_key": key}, **operation.options}
-        try:
-            self._app.send_task(operation.task, args, kwargs, task_id=key, **options)
-        except Exception as error:  # whatever kombu raises: the message may be there or not
-            self._recorder.record("info", key=key, task=key, **asked, error=_name(error))
+        options = {"headers": {"idempotency_key": key}, **operation.options, "task_id": key}
+        # Whatever kombu raises: the message may be there or not.
+        if error := self._sender.send(operation.task, args, kwargs, options):
+            self._recorder.record("info", key=key, task=key, **asked, error=error)
         else:
             self._recorder.record("ok", key=key, task=key, **asked)
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._app.close()
 
 
 def _name(error: Exception) -> str:

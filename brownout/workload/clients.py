@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from brownout.history.operation import SAFE
@@ -14,14 +13,12 @@ from brownout.workload.client import CeleryClient, HttpClient
 
 
 class Clients:
-    """The clients that the plan's operations need, made on first use."""
+    """The clients that the plan's operations need."""
 
     def __init__(self, subject: Subject, recorder: Recorder) -> None:
-        self._recorder, self._subject = recorder, subject
         edge = subject.edges.get("client->api")
         self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
-        self._celery: CeleryClient | None = None
-        self._making = threading.Lock()
+        self._celery = CeleryClient(subject.sender, recorder) if subject.sender else None
 
     def call(self, operation: Http | Submit, key: str, n: int, intended: int) -> None:
         """Carry one operation out; from several threads at once."""
@@ -29,13 +26,8 @@ class Clients:
             assert self._http
             self._http.call(operation, key, n, intended)
         else:
-            self._submitter().call(operation, key, n, intended)
-
-    def _submitter(self) -> CeleryClient:
-        with self._making:
-            if self._celery is None:
-                self._celery = CeleryClient(self._subject.edges["client->broker"].address, self._recorder)
-            return self._celery
+            assert self._celery
+            self._celery.call(operation, key, n, intended)
 
     def read(self, key: str, task: str) -> bool:
         """Read a task's status, where there is an API that tells it; False when the API did not answer."""
@@ -50,6 +42,5 @@ class Clients:
 
     def close(self) -> None:
         """Close their connections."""
-        for client in (self._http, self._celery):
-            if client:
-                client.close()
+        if self._http:
+            self._http.close()

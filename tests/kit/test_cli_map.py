@@ -92,6 +92,17 @@ def test_one_cell_is_proved_and_its_command_shows_it_again(brownout: Map, folder
     assert clean(folder)
 
 
+def test_the_keys_of_the_application_change_no_name_and_no_word(brownout: Map) -> None:
+    """A prefix, other steps and another default queue: the same points, and the same to say of them."""
+    options = '{"global_keyprefix": "shop:", "sep": ":", "priority_steps": [0, 1, 2, 3]}'
+    found = brownout(LOST, GOOD, "--set", f"broker_transport_options={options}", "task_default_queue=shop")
+    assert found.returncode == 1, found.stderr
+    assert re.search(rf"^✗ {LOST}  invalid · lost ×1", found.stdout, re.MULTILINE), found.stdout
+    assert re.search(rf"^✓ {GOOD}  valid · (once|recovered)", found.stdout, re.MULTILINE)
+    assert "client->broker  LPUSH shop" in found.stdout
+    assert "worker->broker  ZADD unacked_index;HSET unacked: cut, before it" in found.stdout
+
+
 def test_a_good_cell_is_green(brownout: Map) -> None:
     found = brownout(GOOD)
     assert found.returncode == 0, found.stdout + found.stderr

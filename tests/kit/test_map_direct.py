@@ -11,6 +11,7 @@ import pytest
 
 from brownout.explore.direct import Direct, Message, arguments
 from brownout.faults.broker import FILL, FILLER_DB, LOAD_DELAY
+from brownout.history.layout import Layout
 from brownout.subject.redis_server import RedisServer
 
 Work = Callable[[Direct], Coroutine[Any, Any, None]]
@@ -48,16 +49,34 @@ def test_messages_are_found_wherever_they_lie(redis_server: RedisServer) -> None
         client.hset("unacked", "tag", json.dumps([message("f", "x", 2), "", "celery"]))
 
     async def work(direct: Direct) -> None:
-        found = await direct.messages(("celery", "mail"))
+        direct.use(Layout(queues=("celery", "mail")))
+        found = await direct.messages()
         assert [(each.id, each.place) for each in found] == [
             ("b", "celery"),
             ("a", "celery"),
             ("c", "celery"),
             ("d", "mail"),
+            ("e", "other"),  # which no worker reads
             ("f", "unacked"),
         ]
-        assert (arguments(found[1]), arguments(found[4])) == ([1], ["x", 2])
-        assert await direct.messages(()) == found[4:]
+        assert (arguments(found[1]), arguments(found[5])) == ([1], ["x", 2])
+
+    through(redis_server, work)
+
+
+def test_messages_are_found_under_the_application_s_own_keys(redis_server: RedisServer) -> None:
+    with redis_server.client(2) as client:
+        client.lpush("shop:celery:1", json.dumps(message("a")))
+        client.hset("shop:open", "tag", json.dumps([message("b"), "", "celery"]))
+    with redis_server.client(1) as backend:
+        backend.set("shop-celery-task-meta-a", json.dumps({"status": "SUCCESS"}))
+
+    async def work(direct: Direct) -> None:
+        assert await direct.messages() == ()
+        direct.use(Layout("shop:", ":", (0, 1), "open", results="shop-celery-task-meta-", database=2))
+        for _ in range(2):
+            assert [(each.id, each.place) for each in await direct.messages()] == [("a", "celery"), ("b", "unacked")]
+            assert await direct.stored("a") == "SUCCESS"  # and back in the broker's database
 
     through(redis_server, work)
 
@@ -97,7 +116,7 @@ def test_a_probe_is_a_copy_with_ids_of_its_own(redis_server: RedisServer) -> Non
 
     async def work(direct: Direct) -> None:
         await direct.push(Message(original["headers"]["id"], "celery", original), "probe", "celery")
-        (found,) = await direct.messages(["celery"])
+        (found,) = await direct.messages()
         assert (found.id, arguments(found)) == ("probe", ["warm"])
         assert found.raw["headers"] == {"id": "probe", "task": "work", "root_id": "probe"}
         assert found.raw["properties"]["correlation_id"] == "probe"
@@ -112,7 +131,7 @@ def test_a_server_that_does_not_answer_is_an_error_and_one_that_is_back_is_not(l
         local_redis.kill()
         for _ in range(2):
             with pytest.raises(OSError, match=r"closed|refused|reset|Connect call failed"):
-                await direct.messages(["celery"])
+                await direct.messages()
         local_redis.restart()
         assert await direct.ask(("PING",)) == [b"PONG"]
         local_redis.pause()
@@ -135,7 +154,7 @@ def test_a_server_that_loads_its_data_is_not_one_without_messages(local_redis: R
         found: list[str] = []
         for _ in range(1000):
             try:
-                await direct.messages(["celery"])
+                await direct.messages()
             except OSError as error:
                 if "LOADING" in str(error):
                     found.append(str(error))

@@ -111,7 +111,7 @@ class Ground:
 
     async def _free(self, stack: AsyncExitStack, known: Configuration) -> None:
         bench = await self._bench(stack, known)
-        self.bounds[known.name] = await bench.bounds(self.forked)
+        self.bounds[known.name], _ = await bench.ask(self.forked)
         found = await Trial(bench, self.forked, bounds=self.bounds[known.name]).run()
         self.order[known.name] = found.points
         self.results.free[known.name] = Outcome(found, await stays(bench))

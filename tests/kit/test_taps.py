@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from brownout.history.broker_probe import SEPARATOR, probe
+from brownout.history.broker_probe import probe
 from brownout.history.event import Event
+from brownout.history.layout import Layout
 from brownout.history.recorder import Recorder
 from brownout.history.view import History
 from brownout.subject.ports import free_port
@@ -427,14 +428,14 @@ def test_the_probe_finds_every_task_where_it_is(tmp_path: Path, redis_server: Re
         plain = app.send_task("x", queue="celery").id
         urgent = app.send_task("x", queue="celery", priority=6).id
         other = app.send_task("x", queue="other").id
-        assert client.llen(f"celery{SEPARATOR}6") == 1
+        assert client.llen("celery\x06\x166") == 1
         # As a worker does: take the message, then note it as unacked.
         taken = app.send_task("x", queue="celery").id
         message = client.lpop("celery")
         client.hset("unacked", "tag", json.dumps([json.loads(message), "", "celery"]))
         client.zadd("unacked_index", {"tag": 1})
         client.rpush("celery", "rubbish")
-        sample = probe(client, recorder, ["celery", "other", "empty"])
+        sample = probe(client, recorder, Layout(queues=("celery", "empty")))
     app.close()
     assert sample.data["queues"] == {"celery": 3, "other": 1, "empty": 0}
     assert (sample.data["unacked"], sample.data["unacked_index"]) == (1, 1)
@@ -447,6 +448,6 @@ def test_the_probe_finds_every_task_where_it_is(tmp_path: Path, redis_server: Re
 def test_a_broker_that_is_down_is_a_sample_that_failed(tmp_path: Path, own_redis: RedisServer) -> None:
     with own_redis.client() as client:
         own_redis.kill()
-        event = probe(client, Recorder(tmp_path / "h", "broker"))
+        event = probe(client, Recorder(tmp_path / "h", "broker"), Layout())
     assert event.kind == "sample-failed"
     assert "Error" in event.data["error"]

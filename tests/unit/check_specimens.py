@@ -194,6 +194,16 @@ def _stuck(history: History) -> History:
     return story.history
 
 
+def _misrouted(history: History) -> History:
+    """The worker reads `celery`, and the message lies in `mail`."""
+    story = Story()
+    story.events = [e for e in without(history, *WORK, of=3) if e.kind not in ("sample", "drained")]
+    story.say(1500, "worker-1", "ready", layout={"queues": ["celery"]})
+    story.sample(3400, **{task(3): "mail"})
+    story.say(3500, "run", "drained", ok=False, left=key(3))
+    return story.history
+
+
 def _abandoned(history: History) -> History:
     kept = without(history, "ok", "effect", "ended", "read", of=3)
     story = Story()
@@ -300,6 +310,8 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
     ),
     (PROMISED["at_least_once"], "lost", _recorded),
     (PROMISED["effectively_once"], "lost", _recorded),
+    (PROMISED["at_least_once"], "misrouted", _misrouted),
+    (PROMISED["effectively_once"], "misrouted", _misrouted),
     (PROMISED["at_least_once"], "failed", _failed),
     (PROMISED["at_least_once"], "revoked", _expired),
     (PROMISED["effectively_once"], "failed", _failed),

@@ -14,6 +14,7 @@ from brownout.explore.cell import Cell, Point
 from brownout.explore.discovery import discovered
 from brownout.explore.found import Found
 from brownout.explore.mission import STOCK
+from brownout.history.layout import Layout
 
 PUBLISH = Point("client->broker", "LPUSH celery")
 DELIVER = Point("worker->broker", "BRPOP celery")
@@ -54,8 +55,8 @@ def confirmed(*points: Point, word: str) -> Sequence[Point]:
     async def trial(_launcher: object, _schedule: Sequence[Cell] = ()) -> Found:
         return next(lives)
 
-    async def bounds(_launcher: object) -> Bounds:
-        return Bounds.of({})
+    async def ask(_launcher: object) -> tuple[Bounds, Layout]:
+        return Bounds.of({}), Layout()
 
     mission = SimpleNamespace(application=STOCK, configuration=SimpleNamespace(settings={}))
     campaign = Campaign(cast("Any", mission), Options(), cast("Any", None))
@@ -63,7 +64,7 @@ def confirmed(*points: Point, word: str) -> Sequence[Point]:
     campaign.forked = cast("Any", None)
 
     async def discover() -> None:
-        campaign._benches.put_nowait(cast("Any", SimpleNamespace(bounds=bounds)))
+        campaign._benches.put_nowait(cast("Any", SimpleNamespace(ask=ask)))
         await campaign.discover()
 
     asyncio.run(discover())

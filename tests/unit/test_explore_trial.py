@@ -195,7 +195,7 @@ class Broken:
         self.history = self.files = Path("nothing")
         self.done: list[str] = []
 
-    async def set_up(self, _conductor: object, _launcher: object, tasks: asyncio.TaskGroup) -> None:
+    async def set_up(self, _conductor: object, _launcher: object, tasks: asyncio.TaskGroup, _layout: object) -> None:
         async def background() -> None:
             if self.breaks:
                 raise self.breaks

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brownout.history.layout import Layout
 from brownout.wire.conversation import Answer, Conversation, Request, name, pattern
 from brownout.wire.resp import ProtocolError, encode, error
 
@@ -85,6 +86,16 @@ def test_a_key_that_is_not_text_has_a_name_too() -> None:
 @given(st.permutations([b"celery", b"celery\x06\x163", b"mail", b"mail\x06\x169", b"fast", b"slow"]))
 def test_kombu_rotates_the_queues_of_a_brpop_and_not_its_name(queues: list[bytes]) -> None:
     assert name((b"BRPOP", *queues, b"1")) == "BRPOP celery,fast,mail,slow"
+
+
+def test_an_application_s_own_keys_have_the_names_of_kombu_s() -> None:
+    layout = Layout("shop:", ":", (0, 1, 2, 3), unacked="open")
+    lines = ["LPUSH shop:celery:2 x", "BRPOP shop:mail:3 shop:celery shop:celery:1 1", "HELLO shop:celery"]
+    lines += ["MULTI", "ZADD shop:unacked_index 1 t", "HSET shop:open t m", "EXEC", "SUBSCRIBE shop:a.reply"]
+    assert [request.label for request in ask(Conversation(layout.plain), *lines)] == [
+        *("LPUSH celery", "BRPOP celery,mail", "HELLO SHOP:CELERY"),
+        *("ZADD unacked_index;HSET unacked", "SUBSCRIBE a.reply"),
+    ]
 
 
 def test_a_transaction_is_one_request() -> None:
