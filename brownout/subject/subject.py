@@ -171,7 +171,7 @@ class Subject:
             for event in tail.poll():
                 if event.kind == "ready":
                     ready.add(event.source)
-                    self._layouts += [event.data["layout"]] * ("layout" in event.data)
+                    self._layouts += filter(None, [event.data.get("layout")])  # an API tells none
             sends = self.sender is None or self.sender.ready
             return sends and workers <= ready and self._consumers() >= len(workers) and self.api_ready()
 
