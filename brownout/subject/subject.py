@@ -179,7 +179,7 @@ class Subject:
             for event in tail.poll():
                 if event.kind == "ready":
                     ready.add(event.source)
-                    self._layouts += [event.data["layout"]] * ("layout" in event.data)
+                    self._layouts += filter(None, [event.data.get("layout")])  # an API tells none
             for name in sorted((ended.keys() & able) - ready):  # whoever was never ready would only end again
                 why = self.supervisors[name].current.last_line()
                 raise NotLaunched(f"{name} ended with {ended[name]} before it was ready: {why}")
