@@ -58,6 +58,14 @@ def test_a_refused_change_of_a_toxic_changes_nothing(pair: tuple[Api, Api], up: 
     assert after == [77, 0]
 
 
+def test_a_key_given_twice_with_null(pair: tuple[Api, Api], up: Upstream) -> None:
+    """`twice`."""
+    body = b'{"type":"latency","name":"u","attributes":null,"attributes":{"latency":5}}'
+    for api, status in zip(pair, (400, 200), strict=True):
+        Proxy(api, up, "noop")
+        assert api.ask("POST", TOXICS, body).status == status
+
+
 def test_a_change_to_the_same_values_does_nothing(pair: tuple[Api, Api], up: Upstream) -> None:
     """`same`: on the server the toxic starts anew, and lets go of what it holds."""
     for api in pair:

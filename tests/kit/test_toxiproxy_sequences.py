@@ -42,11 +42,13 @@ CASES: dict[str, list[Step]] = {
     ],
     "a failed enable": [
         proxy(enabled=False),
+        toxic(),
         OTHER,
         ("PATCH", P, {"enabled": True}, 500),
         SHOW,
         ("PATCH", P, {"enabled": True}, 500),
         ("POST", "/reset", None, 500),
+        SHOW,
         ("DELETE", "/proxies/r", None, 204),
         ENABLE,
         ("POST", "/reset", None, 204),
