@@ -80,7 +80,7 @@ def _port(text: str) -> int:
     """A number, or the name of a service."""
     match = PORT.fullmatch(text)
     try:
-        number = int((match[1] + (match[2] or "0"))[:10]) if match else socket.getservbyname(text, "tcp")
+        number = int(match[1] + (match[2] or "0")) if match else socket.getservbyname(text, "tcp")
     except (OSError, ValueError):
         raise WireError(f"lookup tcp/{text}: unknown port") from None
     if not 0 <= number <= 65535:

@@ -20,7 +20,6 @@ from brownout.wire.shapes import SHAPES, Shape
 if TYPE_CHECKING:
     from brownout.wire.link import Link, Side
 
-LONGEST_TIMER = 3600.0  # s; a toxic may ask for more than a loop's timer can hold, and is then timed again
 End = Literal["eof", "close", "reset"]  # half-close, both ways, RST
 
 
@@ -123,8 +122,7 @@ class Stage:
             self.expire()
         elif due < inf:
             # Whole milliseconds, up: uvloop rounds to the nearest, and its clock has no finer ones.
-            wait = min(max(0, ceil((due - monotonic()) * 1000)) / 1000, LONGEST_TIMER)
-            self.timer = self.loop.call_later(wait, self.wake)
+            self.timer = self.loop.call_later(max(0, ceil((due - monotonic()) * 1000)) / 1000, self.wake)
 
     def wake(self) -> None:
         """Something is due."""

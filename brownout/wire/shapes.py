@@ -14,6 +14,7 @@ from math import inf
 from random import Random
 from typing import ClassVar, Literal
 
+FINEST = 1000  # µs
 Pieces = list[tuple[float, bytes]]
 Leaving = Literal["flush", "close", "reset"]
 
@@ -108,17 +109,22 @@ class ResetPeer(Shape):
 
 
 class Slicer(Shape):
-    """slicer.go: halves until a piece is small enough, the middle moved at random."""
+    """slicer.go: halves until a piece is small enough, the middle moved at random.
+
+    A delay of less than a millisecond is one: a timer is no finer, in Toxiproxy neither, and slices that follow each
+    other at once would be read as one.
+    """
 
     apart = True
     free = 0.0
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
         self.free, pieces = max(self.free, now), []
+        gap = max(self.values["delay"], FINEST) / 1e6 if self.values["delay"] else 0
         cuts = self.cuts(0, len(data))
         for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True):
             pieces.append((self.free, data[start:stop]))
-            self.free += self.values["delay"] / 1e6
+            self.free += gap
         return pieces
 
     def cuts(self, start: int, end: int) -> list[int]:

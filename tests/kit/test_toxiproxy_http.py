@@ -142,6 +142,7 @@ def test_http_1_0_is_closed_after_one_answer(pair: tuple[Api, Api], version: str
     ("path", "named"), [("/version", True), ("/proxies/none", True), ("/nothing", False), ("//version", False)]
 )
 def test_answers_carry_the_headers_of_the_server(pair: tuple[Api, Api], path: str, named: bool) -> None:
+    """`server`: the built-in wire tells who it is."""
     said = []
     for api in pair:
         link = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)

@@ -46,8 +46,10 @@ def objects(draw: st.DrawFn, fields: Mapping[str, st.SearchStrategy[object]], gi
     """A JSON object: `given` fields nearly always, others at times; some of a wrong type, some twice, some unknown."""
     pairs = []
     for key, values in fields.items():
-        for _ in range(draw(st.sampled_from([1] * 9 + [0, 2] if key in given else [0] * 6 + [1] * 4))):
+        count = draw(st.sampled_from([1] * 9 + [0, 2] if key in given else [0] * 6 + [1] * 4))
+        for _ in range(count):
             value = draw(ANYTHING if draw(st.integers(0, 29)) == 29 else values)
+            value = value if value is not None or count < 2 else 0  # `twice`
             text = value if isinstance(value, Text) else json.dumps(value, ensure_ascii=draw(st.booleans()))
             pairs.append(f"{json.dumps(draw(cased(key)))}:{text}")
     if draw(st.integers(0, 9)) == 9:
