@@ -73,7 +73,7 @@ class Mutant:
     @property
     def edit(self) -> tuple[str, str]:
         """What goes and what comes instead, without what stays."""
-        lines = list(difflib.ndiff(*(_code(text) for text in (self.old, self.new))))
+        lines = list(difflib.ndiff(_code(self.old), _code(self.new)))
         gone, come = (" ".join(line[2:] for line in lines if line[0] == sign).replace("|", "\\|") for sign in "-+")
         return gone, come
 
