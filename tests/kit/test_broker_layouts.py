@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 from celery import Celery
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from brownout import at_least_once, drained
@@ -147,7 +147,11 @@ def removed(client: redis.Redis, task: str) -> bytes:
 
 
 lots = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

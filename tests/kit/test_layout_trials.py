@@ -12,12 +12,16 @@ import pytest
 from brownout import (
     Application,
     Lab,
+    after,
     at_least_once,
     backlog_within,
     drained,
     effectively_once,
+    event,
     kill,
     ledger,
+    recovers,
+    refuse,
     started,
     submit,
     terminate,
@@ -132,6 +136,16 @@ def test_where_the_keys_are_not_known_the_answer_is_unknown_with_the_reason(lab:
         **{"effectively_once": "valid", "drained": "unknown", "backlog_within": "unknown"},
     }
     assert all("names its lists in its own way" in each.why for each in found.verdicts if each.validity == "unknown")
+
+
+@on(shop({}))
+def test_a_client_whose_broker_refuses_for_a_while_sends_on(lab: Lab) -> None:
+    """kombu publishes again; the process that sends has outlived the fault, and nothing was sent twice."""
+    lab.workers(1, pool="solo")
+    lab.load(submit("shop.work", "{key}", every="100ms", count=8))
+    lab.inject(refuse(), on="client->broker", when=event("ok", "client", nth=2), heal=after("500ms"))
+    lab.promise(effectively_once(), drained(), recovers(within="10s"))
+    lab.run().must_hold()
 
 
 def sender(folder: Path, **env: str) -> Sender:

@@ -137,7 +137,8 @@ def test_lists_of_others_hold_only_what_is_a_task_s() -> None:
     layout = Layout()
     lists = layout.lists([b"cart", b"mail"])
     task = json.dumps(envelope("a", headers={"id": "a", "task": "work"}))
-    entries = [["rubbish"], [], [], [], ["apple", "pear"], [task, "core"]]
+    result = json.dumps(envelope("c", body=body(status="SUCCESS", task_id="c")))  # of the RPC backend
+    entries = [["rubbish"], [], [], [], ["apple", result], [task, "core"]]
     unacked = [json.dumps([envelope("b", headers={"id": "b", "task": "work"}), "", "celery"]), "rubbish"]
     found = [(each.place, each.task) for each in layout.located(lists, entries, unacked)]
     assert found == [("celery", None), ("mail", "a"), (UNACKED, "b"), (UNACKED, None)]
