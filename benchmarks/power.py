@@ -2,7 +2,7 @@
 
     python -m benchmarks.power [--only NAME ...] [--list]
 
-Run it with the Python of the environment `integration`. The mechanisms are the table `benchmarks/mutants.toml`. Each is
+`tox -e power` does so with all that the commands need. The mechanisms are the table `benchmarks/mutants.toml`. Each is
 taken out in a copy of the tree, in a folder of its own. When every row that was run is red with its words, the table is
 written to `docs/power.md`. Exit code 1 when a row is not.
 """
@@ -35,8 +35,9 @@ SHOWN = 25  # lines of a command's output, when it is not red as it should be
 HEAD = """# What goes red without each mechanism
 
 Each row takes one mechanism of `system/` out by an edit of one place, and names the shortest command that turns red
-then, and the words that it says. `python -m benchmarks.power` tries all rows and writes this page from
-`benchmarks/mutants.toml`; `--only NAME` tries some. A command that begins with `brownout map` tries one cell of a map.
+then, and the words that it says. `tox -e power` tries all rows, which takes half an hour, and writes this page from
+`benchmarks/mutants.toml`; `tox -e power -- --only late-acks poison` tries some, and `--list` names them. A command that
+begins with `brownout map` tries one cell of a map.
 
 """
 

@@ -29,7 +29,7 @@ def test_a_job_that_was_started_comes_back(lab: Lab) -> None:
     """Its worker is killed in the middle of it, and its message is gone with the broker's data."""
     lab.topology(env={"SYSTEM_PACE": "0.2"})  # a second each, to be killed in the middle of one
     lab.load(post("/process-data", json={"n": "{n}"}, every="80ms", count=4))
-    forget(lab, started(nth=2))
+    forget(lab, started(nth=2, delay="300ms"))  # its start is in the store by then
     lab.promise(*jobs_end_once())
     outcome = lab.run()
     outcome.must_hold()

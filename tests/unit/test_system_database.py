@@ -1,6 +1,7 @@
 """What SQLite itself is told, and what its tables refuse, whatever the code above them does."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -38,6 +39,20 @@ def test_a_transaction_that_writes_has_the_lock_from_its_begin(database: Databas
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("DELETE FROM seen")
         assert other.execute("SELECT 1 FROM seen").fetchall() == [], "and who reads does not wait"
+
+
+def test_a_process_that_comes_second_waits_for_its_turn_to_switch_to_wal(config: Settings) -> None:
+    """SQLite says BUSY at once, whatever its time-out, as long as somebody writes to a file that is not in WAL yet."""
+    file = config.database
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as first:
+        first.execute("CREATE TABLE other (x)")
+        first.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as threads:
+            second = threads.submit(Database(file).create)
+            with pytest.raises(TimeoutError):
+                second.result(0.3)
+            first.execute("ROLLBACK")
+            second.result(BUSY_MILLISECONDS / 1_000)
 
 
 JOB = {"fingerprint": "f", "task": "t", "args": [], "state": State.PENDING, "accepted_at": 0.0}
