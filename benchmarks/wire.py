@@ -14,6 +14,7 @@ round. Needs redis-server and redis-benchmark on PATH, toxiproxy-server to compa
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import shutil
 import socket
@@ -70,15 +71,16 @@ class Way:
         return time.clock_gettime(~self.pid << 3 | 2) * 1e6  # its CPU-time clock: clock_getcpuclockid(3), to the ns
 
 
-def throughput(path: Way, requests: int, pipeline: int = 1) -> tuple[float, float]:
-    """Requests a second, and the proxy's CPU µs for each."""
+def throughput(path: Way, requests: int, pipeline: int = 1) -> tuple[float, float, float]:
+    """Requests a second, the 99th percentile of their latency (ms), and the proxy's CPU µs for each."""
     argv = ["redis-benchmark", "-p", str(path.port), "-t", "set", "-c", "50"]
     argv += ["-n", str(requests), "-P", str(pipeline), "--csv"]
     path.renew()
     before = path.cpu()
     out = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300).stdout
     used = path.cpu() - before
-    return float(out.splitlines()[-1].split(",")[1].strip('"')), used / requests
+    (row,) = csv.DictReader(out[out.index('"test"') :].splitlines())
+    return float(row["rps"]), float(row["p99_latency_ms"]), used / requests
 
 
 def latency(path: Way, requests: int) -> float:
@@ -143,6 +145,7 @@ def main() -> None:
     chosen = parser.parse_args()
     rate: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
+    slowest: dict[str, list[float]] = {}
     wait: dict[str, list[float]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -152,19 +155,21 @@ def main() -> None:
         for turn in range(chosen.rounds):
             order = ways[turn % len(ways) :] + ways[: turn % len(ways)]
             for way in order:
-                per_second, used = throughput(way, chosen.requests, chosen.pipeline)
-                rate.setdefault(way.name, []).append(per_second)
+                per_second, p99, used = throughput(way, chosen.requests, chosen.pipeline)
+                rate.setdefault(way.name, []).append(per_second / 1000)
+                slowest.setdefault(way.name, []).append(p99)
                 cpu.setdefault(way.name, []).append(used)
             for way in order:
                 wait.setdefault(way.name, []).append(latency(way, chosen.latency))
     added = {name: [w - d for w, d in zip(each, wait["direct"], strict=True)] for name, each in wait.items()}
     what = f"{chosen.rounds} rounds, SET P={chosen.pipeline} c=50 n={chosen.requests}"
     print(f"{what}; the wire on {chosen.loop}; load {os.getloadavg()[0]:.1f}")
-    print(f"{'path':10} {'CPU µs/request':22} {'req/s of direct':22} {'median PING µs':24} added µs")
+    titles = ("path", "CPU µs/request", "thousand req/s", "of direct", "p99 ms", "median PING µs", "added µs")
+    print("{:10} {:18} {:20} {:18} {:18} {:18} {}".format(*titles))
     for name in rate:
         share = [one / d for one, d in zip(rate[name], rate["direct"], strict=True)]
-        columns = f"{spread(cpu[name], 1):22} {spread(share):22} {spread(wait[name], 0):24} {spread(added[name], 0)}"
-        print(f"{name:10} {columns}")
+        busy = f"{spread(cpu[name], 1):18} {spread(rate[name], 1):20} {spread(share):18} {spread(slowest[name], 1):18}"
+        print(f"{name:10} {busy} {spread(wait[name], 0):18} {spread(added[name], 0)}")
     for name, aim in (("wire", 0.8), ("codec", 1.0)) if "toxiproxy" in rate else ():
         ours = [w / t for w, t in zip(cpu[name], cpu["toxiproxy"], strict=True)]
         slower = [w / t for w, t in zip(added[name], added["toxiproxy"], strict=True)]

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address, ip_address
 
 from brownout.wire.errors import BadRequest, WireError
 
+DIGITS = re.compile("[0-9]{1,5}")
 PORT = re.compile("([+-]?)([0-9]*)")
 
 
@@ -21,7 +22,7 @@ def edge_name(text: str) -> str:
 def address(text: str) -> tuple[str, int]:
     """`host:port`, taken apart. Raises BadRequest."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not DIGITS.fullmatch(port) or int(port) > 65535:
         raise BadRequest(f"an address is host:port, not {text!r}")
     return host.strip("[]"), int(port)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from brownout.wire.address import address
 from brownout.wire.armed import Acted, Armed, Counters
-from brownout.wire.errors import AlreadyExists, BadRequest
+from brownout.wire.errors import AlreadyExists
 from brownout.wire.link import NO_LINGER, Link
 from brownout.wire.passage import Director
 from brownout.wire.port import bound, listening, where
@@ -34,14 +34,7 @@ class Edge:
     """
 
     def __init__(
-        self,
-        wire: Wire,
-        name: str,
-        upstream: str,
-        listen: str = "127.0.0.1:0",
-        *,
-        keeps_port: bool = True,
-        resets_refused: bool = True,
+        self, wire: Wire, name: str, upstream: str, listen: str, *, keeps_port: bool = True, resets_refused: bool = True
     ) -> None:
         self.name, self.seed, self.loop, self.upstream = name, wire.seed, wire.loop, upstream
         self.armed: dict[str, Armed] = {}
@@ -57,8 +50,7 @@ class Edge:
         self._number = 0
         self._resets_refused = resets_refused
         self._keeper = bound(listen) if keeps_port else None
-        #: `host:port` for the subject.
-        self.address = where(self._keeper) if self._keeper else listen
+        self.address = where(self._keeper) if self._keeper else listen  # `host:port` for the subject
         self._listener: socket.socket | None = None
 
     @property
@@ -297,7 +289,7 @@ class Edge:
             self._links.add(link)
             self.note("connected", connection=number)
             link.open()
-        except (OSError, BadRequest) as wrong:
+        except (OSError, ValueError) as wrong:  # nobody listens there, or it is no address
             if client.fileno() >= 0 and self._resets_refused:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self.note("refused", connection=number, error=str(wrong))

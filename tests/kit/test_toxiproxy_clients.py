@@ -27,13 +27,22 @@ def run(argv: list[str], folder: Path, **environment: str) -> subprocess.Complet
     )
 
 
+def brief(text: str) -> str:
+    """Its begin, in one line."""
+    return " ".join(text.split())[:200]
+
+
 @pytest.fixture(scope="module")
 def official_suite() -> str:
     """The test file of the module that has the Go client, from its first test on."""
-    go = needed("go", "no go on PATH (1.23 or later), for Toxiproxy's Go client")
+    wanted = "go 1.23 or later on PATH, for Toxiproxy's Go client"
+    go = needed("go", f"no {wanted}")
+    have = run([go, "env", "GOVERSION"], Path("/"), GOTOOLCHAIN="local").stdout.strip()
+    if (number := re.match(r"go1\.(\d+)", have)) is None or int(number[1]) < 23:
+        missing("go", f"no {wanted}: there is {have}")
     fetched = run([go, "mod", "download", "-json", f"{MODULE}@{RELEASE}"], Path("/"), GOTOOLCHAIN="local")
     if fetched.returncode:
-        missing("go", f"the module {MODULE} could not be fetched: {fetched.stdout[-300:]}{fetched.stderr[-300:]}")
+        missing("go", f"{MODULE} could not be fetched: {brief(fetched.stdout + fetched.stderr)}")
     text = (Path(json.loads(fetched.stdout)["Dir"]) / "api_test.go").read_text()
     return text[text.index("func TestRequestId") :]
 
@@ -81,7 +90,7 @@ def test_the_node_client_sees_no_difference(pair: tuple[Api, Api], tmp_path: Pat
     needed("node", "no node on PATH, for Toxiproxy's Node client")
     fetched = run([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_CLIENT], tmp_path)
     if fetched.returncode:
-        missing("npm", f"{NODE_CLIENT} could not be fetched: {fetched.stderr[-300:]}")
+        missing("npm", f"{NODE_CLIENT} could not be fetched: {brief(fetched.stderr)}")
     theirs, ours = (node_says(api, tmp_path) for api in pair)
     assert ours == theirs
     assert len(ours) == 19

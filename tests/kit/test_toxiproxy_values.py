@@ -62,6 +62,25 @@ def test_no_value_breaks_the_data_path(wire: Wire, up: Upstream, kind: str, valu
         seconds(server, b"both ways", client)
 
 
+@pytest.mark.parametrize("upstream", ["junk", ":", "h:²", "h:" + "1" * 5000, "a\0b:1", "x" * 70 + ":1"])
+def test_no_upstream_breaks_an_edge(wire: Wire, up: Upstream, upstream: str) -> None:
+    ask(wire.serve_api(), "POST", "/proxies", {"name": "p", "listen": "127.0.0.1:0", "upstream": upstream})
+    assert ending(up.connect(wire.edges["p"])) == (b"", "FIN")
+
+
+def test_ipv6_on_both_sides(wire: Wire, up: Upstream) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        target = f"[::1]:{listener.getsockname()[1]}"
+        made = ask(wire.serve_api(), "POST", "/proxies", {"name": "p", "listen": "[::1]:0", "upstream": target})
+        with (
+            socket.create_connection(("::1", wire.edges["p"].port), PATIENCE) as client,
+            listener.accept()[0] as server,
+        ):
+            assert made["listen"] == f"[::1]:{client.getpeername()[1]}"
+            seconds(client, b"there", server)
+            seconds(server, b"and back", client)
+
+
 @pytest.mark.parametrize(("share", "hit"), [(-0.5, False), (1.5, True)])
 def test_a_share_outside_0_to_1_hits_none_or_all(wire: Wire, up: Upstream, share: float, hit: bool) -> None:
     api = wire.serve_api()
