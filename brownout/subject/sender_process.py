@@ -7,6 +7,7 @@ there, then {"id": n} for each order, with "error" when it failed. Many orders a
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -60,7 +61,9 @@ def carry_out(app: Any, order: dict[str, Any], say: Say) -> None:
 def main(name: str) -> None:
     """Serve orders until stdin closes; what is under way is given up then."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what the application prints goes to the log
+    os.dup2(2, 1)  # what the application prints goes to the log, line by line: it may be killed
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     lock = threading.Lock()
 
     def say(**told: Any) -> None:
