@@ -43,7 +43,8 @@ def _failure(op: Operation) -> Event | None:
 def at_least_once(history: History, promise: Promise) -> Verdict:
     """For each acknowledged operation there is an effect, or a failure that its client can read.
 
-    What the application's own store has accepted counts as acknowledged, whether or not its client got an answer.
+    What the application's own store has accepted counts as acknowledged, whether or not its client got an answer,
+    unless it is gone from the store when everything is over.
 
     A task that failed, was revoked or had expired, and no client read so, is an anomaly of its own. Where nothing
     took effect at all, nothing is shown. A message that lies in a queue which no worker reads is "misrouted", not lost.
@@ -57,7 +58,7 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     accepted = [op for op in history.ops.values() if op.accepted]
     samples, end = looks(history), history.drained
     complete = end is not None and bool(end.data.get("ok"))
-    found, open_, longest = Findings(), 0, 0
+    found, open_, longest, unsure = Findings(), 0, 0, list[str]()
     for op in accepted:
         done, ok = finished(op, proof, or_failure), op.accepted
         assert ok is not None
@@ -65,7 +66,9 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
         until = done.at if done else history.end
         busy = None if within is None else over(history, begin, until, within * NS)
         healed = history.kind("fault-stop")[-1:] if begin > ok.at else []
-        if done is None and complete and or_failure and (failure := _failure(op)):
+        if done is None and end is not None and (why := _unsure(history, op, ok, end)):
+            unsure.append(why)
+        elif done is None and complete and or_failure and (failure := _failure(op)):
             found.add(_failed(op, failure, witness(failure, end, about=op, history=history)))
         elif done is None and end is not None and (queue := _unread(history, op)):
             proved = witness(*history.readers[-1:], *samples[-1:], end, about=op, history=history)
@@ -98,6 +101,8 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     if open_:
         doubt = f"{open_} acknowledged operations were not done, and the drain did not end"
         doubt += f": {history.blind}" if history.blind else ""
+    elif unsure:
+        doubt = f"nobody knows of {len(unsure)} operations whether they are lost: {unsure[0]}"
     anomalies = [*found.sure, *(each.anomaly for each in found.doubts)]
     if accepted and proof == "effect" and len(anomalies) == len(accepted) and misplaced(history, accepted):
         return judged(promise, doubt=MISPLACED)
@@ -105,6 +110,17 @@ def at_least_once(history: History, promise: Promise) -> Verdict:
     if open_ and not found.sure and (lacked := cut_short(history)):
         return judged(promise, doubt=f"{doubt}: the machine was busy", busy_ms=lacked / NS_PER_MS)
     return found.verdict(promise, doubt=doubt, why=why)
+
+
+def _unsure(history: History, op: Operation, ok: Event, end: Event) -> str:
+    """Why nothing is known of an operation that was not done, whatever the drain says; empty when something is."""
+    if ok.at > end.at:
+        return "they were accepted after the drain"
+    if ok.kind == "accepted" and history.kind("unreadable"):
+        return "the application's own store could not be read again after the drain"
+    if op.of("unread") and _failure(op):
+        return "the API did not tell the last status of a task that failed"
+    return ""
 
 
 def _failed(op: Operation, failure: Event, proved: tuple[Event, ...]) -> Anomaly:
@@ -122,7 +138,7 @@ def _lost(op: Operation, how: str, proved: tuple[Event, ...]) -> Anomaly:
 
 def _taken(op: Operation) -> str:
     told = op.accepted is None or op.accepted.kind == "ok"
-    return "acknowledged" if told else "accepted by the application's own store, without an answer,"
+    return "acknowledged" if told else "accepted by the application's own store"
 
 
 def _unread(history: History, op: Operation) -> str | None:

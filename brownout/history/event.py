@@ -22,7 +22,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
     "broker": ("sample", "sample-failed", "exit"),
     "effects": ("effect",),
-    "store": ("accepted",),
+    "store": ("accepted", "withdrawn", "unreadable"),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
     "run": ("phase", "machine-late", "waited", "drained", "unread", "note"),
 }

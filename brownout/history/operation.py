@@ -73,12 +73,13 @@ class Operation:
     def accepted(self) -> Event | None:
         """What obliges the subject: the first `ok` that is no error, else that its own store has accepted the job.
 
-        An `info` obliges to nothing.
+        An `info` obliges to nothing, nor does a record that the application took back.
         """
         if not self.works:
             return None
         answered = (e for e in self.events if e.kind == "ok" and (e.data.get("status") or 200) < 400)
-        return next(answered, next(iter(self.of("accepted")), None))
+        recorded = () if self.of("withdrawn") else self.of("accepted")
+        return next(answered, next(iter(recorded), None))
 
     @property
     def refused(self) -> bool:
@@ -86,7 +87,7 @@ class Operation:
         ends = self.outcomes
         return (
             len(ends) >= len(self.of("invoke"))
-            and not self.of("accepted")
+            and not (self.of("accepted") and not self.of("withdrawn"))
             and all(end.kind == "fail" and (end.data.get("status") or 400) < 500 for end in ends)
         )
 

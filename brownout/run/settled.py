@@ -26,7 +26,8 @@ class Settled:
         for event in events:
             if event.kind in ("ok", "accepted") and event.task and event.key:
                 self._accepted[event.task] = event.key
-            elif event.kind == "ok" and event.key and event.data.get("method") not in SAFE:
+                self._nameless.pop(event.key, None)
+            elif event.key and (event.kind == "accepted" or (event.kind == "ok" and _works(event))):
                 self._nameless[event.key] = None
             if event.kind == "started" and event.task:
                 self._running[event.task] = event.source
@@ -50,7 +51,7 @@ class Settled:
     @property
     def open(self) -> dict[str, str]:
         """Accepted with a task id, and not settled: task -> key."""
-        return {t: k for t, k in self._accepted.items() if t not in self._done and k not in self._done}
+        return {t: k for t, k in list(self._accepted.items()) if t not in self._done and k not in self._done}
 
     @property
     def waiting(self) -> set[str]:
@@ -66,3 +67,7 @@ class Settled:
     def running(self) -> int:
         """Tasks whose body runs now, as far as the workers' signals tell."""
         return len(self._running)
+
+
+def _works(event: Event) -> bool:
+    return event.data.get("method") not in SAFE

@@ -24,6 +24,7 @@ from brownout.plan.promise import Promise
 from brownout.plan.seed import stream
 from brownout.run import store
 from brownout.run.nemesis import Nemesis
+from brownout.run.records import Records
 from brownout.run.result import Result
 from brownout.run.settled import Settled
 from brownout.run.turns import Turns, measures_soon
@@ -86,7 +87,7 @@ class Trial:
         self._listener: Callable[[Iterable[Event]], None] = lambda _: None
         self._act: Callable[[], None] = lambda: None
         self._missed: list[str] = []
-        self._store_at = 0.0  # when the application's own store is read again
+        self._records = Records(setting.application.accepted, self.folder / "files", self._recorder("store"))
         self._pids: Callable[[], Mapping[str, Iterable[int]]] = dict
         self._busy = BusyWatch(self._recorder("run"), lambda: self._pids())
         self.services: dict[str, object] = {}
@@ -161,9 +162,8 @@ class Trial:
 
         clients = Clients(subject, self._recorder("client"))
         stack.callback(clients.close)
-        effects, accepted = setting.application.effects, setting.application.accepted
+        effects = setting.application.effects
         self._read_effects = effects(self.folder / "files") if effects else lambda: ()
-        self._read_accepted = accepted(self.folder / "files") if accepted else lambda: ()
         watches = self._watches(subject, clients)
         for watch in watches:
             watch.start()
@@ -216,11 +216,7 @@ class Trial:
     def _poll(self, subject: Subject) -> None:
         for event in self._read_effects():
             self._recorder("effects").write(event)
-        if time.monotonic() >= self._store_at:
-            self._store_at = time.monotonic() + SAMPLE
-            for event in self._read_accepted():
-                if event.key is not None:  # else no client knows of it
-                    self._recorder("store").write(event)
+        self._records.look()
         subject.exits(_Recorders(self._recorder))
         events = self._tail.poll()
         self._settled.see(events)
@@ -280,6 +276,7 @@ class Trial:
         self._recorder("run").record("drained", ok=ended, left=left, recovery=recovery, **spent)
         self._read_all(clients)
         self._look()
+        self._records.compare()
 
     def _read_all(self, clients: Clients) -> None:
         """Read the status of each accepted task: what is read from here on is the last word.
@@ -290,9 +287,10 @@ class Trial:
 
         def read() -> bool:
             for task, key in list(left.items()):
-                if not clients.read(key, task):
-                    return False
                 del left[task]
+                if not clients.read(key, task):
+                    left[task] = key  # the others come first: it may be this one alone that is not answered
+                    return False
             return True
 
         self._pump(read, within=AGAIN_WITHIN)

@@ -64,7 +64,10 @@ class HttpClient:
             self._recorder.record(kind, key=key, task=task, **asked, intended=intended, status=status, body=told)
 
     def read(self, key: str, task: str) -> bool:
-        """Read and record a task's status, where the application tells one; whether the API has answered."""
+        """Read and record a task's status, where the application tells one; whether the API has answered.
+
+        An error of the API (5xx), a 429 and what is no JSON object are no answers; a 404 is one.
+        """
         if self._application.status is None:
             return True
         invoked = now()
@@ -72,9 +75,9 @@ class HttpClient:
             answer = self._http.get(self._application.status.replace("{task}", task), timeout=5.0)
         except httpx.HTTPError:
             return False
-        content = _json(answer)
-        if answer.status_code >= 400 or not isinstance(content, dict):
-            return True
+        content, status = _json(answer), answer.status_code
+        if status >= 400 or not isinstance(content, dict):
+            return 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS
         state = str(content.get(self._application.state))
         result = json.dumps(content.get(self._application.result))[:BODY]
         self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked)

@@ -251,11 +251,58 @@ def test_a_record_without_a_message_is_a_loss_although_no_client_was_answered() 
     for promise in (p.at_least_once(), p.effectively_once()):
         (anomaly,) = judge(story.history, promise).anomalies
         assert (anomaly.kind, anomaly.key, anomaly.task) == ("lost", "op-2", "t2")
-        assert "was accepted by the application's own store, without an answer, and is lost" in anomaly.sentence
+        assert "was accepted by the application's own store and is lost" in anomaly.sentence
     unrecorded = History(event for event in story.history if event.kind != "accepted")
     assert judge(unrecorded, p.at_least_once()).validity == "valid"  # nobody knows more than the client
     story.run(500, "t2", key="op-2")
     assert judge(story.history, p.at_least_once()).validity == "valid"
+
+
+def test_a_job_that_the_application_took_back_obliges_to_nothing() -> None:
+    """The route committed the row, could not publish, deleted the row and answered 503."""
+    story = recorded("fail", 503)
+    assert judge(story.history, p.at_least_once()).validity == "invalid"
+    story.say(1100, "store", "withdrawn", "op-2", "t2")
+    assert judge(story.history, p.at_least_once()).validity == "valid"
+    told = recorded("ok", 202)
+    told.say(1100, "store", "withdrawn", "op-2", "t2")
+    assert judge(told.history, p.at_least_once()).validity == "invalid", "its client was told that it is accepted"
+
+
+def test_a_store_that_could_not_be_read_again_proves_no_loss() -> None:
+    story = recorded("info", None)
+    story.say(1100, "store", "unreadable")
+    verdict = judge(story.history, p.at_least_once())
+    assert (verdict.validity, verdict.anomalies) == ("unknown", ())
+    assert "could not be read again" in verdict.why
+
+
+def test_a_job_that_was_accepted_after_the_drain_is_not_lost() -> None:
+    """The API stood still until the drain was over, and did then what its client had given up."""
+    story = Story()
+    story.post(10, "op-1", "t1")
+    story.run(20, "t1", key="op-1")
+    story.post(30, "op-2", "t2", "info", None)
+    story.sample(900)
+    story.say(1000, "run", "drained", ok=True, left="")
+    story.say(1400, "store", "accepted", "op-2", "t2")
+    story.deliver(1450, "t2")
+    verdict = judge(story.history, p.at_least_once())
+    assert (verdict.validity, verdict.anomalies) == ("unknown", ())
+
+
+def test_a_failure_whose_status_the_api_did_not_tell_is_unknown() -> None:
+    """Perhaps its client can read it very well."""
+    story = Story()
+    story.post(10, "op-1", "t1")
+    story.run(20, "t1", key="op-1")
+    story.post(30, "op-2", "t2")
+    story.say(50, "worker-1", "failed", task="t2", error="OSError")
+    story.say(1000, "run", "drained", ok=True, left="")
+    assert [each.kind for each in judge(story.history, p.at_least_once()).anomalies] == ["failed"]
+    story.say(1100, "run", "unread", "op-2", "t2")
+    verdict = judge(story.history, p.at_least_once())
+    assert (verdict.validity, verdict.anomalies) == ("unknown", ())
 
 
 def test_an_answer_is_worth_more_than_a_record() -> None:

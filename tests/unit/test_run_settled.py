@@ -35,3 +35,12 @@ def test_what_only_the_applications_own_store_has_accepted_is_waited_for_and_its
     assert settled.accepted == {"t": "a"}
     settled.see([Event(2, "effects", "effect", task="t")])
     assert settled.waiting == set()
+
+
+def test_a_record_whose_task_comes_later_is_waited_for() -> None:
+    """An outbox: the relay fills in the task's id when it publishes."""
+    settled = Settled(by_effect=True)
+    settled.see([Event(1, "client", "info", "a"), Event(1, "store", "accepted", "a")])
+    assert settled.waiting == {"a"}
+    settled.see([Event(2, "store", "accepted", "a", "t"), Event(3, "effects", "effect", task="t")])
+    assert settled.waiting == set()

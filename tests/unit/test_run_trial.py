@@ -21,7 +21,7 @@ BUSY: dict[str, Any] = {"queues": {"celery": 0}, "unacked": 1}
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Iterator[Trial]:
-    application = SimpleNamespace(effects=None, recovery=0.0, queues=("celery",))
+    application = SimpleNamespace(effects=None, accepted=None, recovery=0.0, queues=("celery",))
     setting = SimpleNamespace(scenario="s", application=application, store=SimpleNamespace(place=lambda _: tmp_path))
     made = Trial(cast("Any", SimpleNamespace(drain=2.0)), cast("Any", setting))
     yield made
@@ -107,6 +107,22 @@ def test_a_drain_ends_however_busy_the_machine_is_and_then_nothing_is_sure(
     assert judge(History(sure), drained()).validity == "invalid"
 
 
+def test_a_status_that_is_never_told_does_not_keep_the_others_from_being_read(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brownout.run.trial.AGAIN_WITHIN", 0.1)
+    trial._settled.see(Event(1, "client", "ok", f"op-{n}", f"t{n}", data={"method": "POST"}) for n in (1, 2, 3))
+
+    def read(key: str, task: str) -> bool:
+        return task != "t1" and bool(trial._recorder("client").record("read", key=key, task=task))
+
+    trial._look = lambda: None  # type: ignore[assignment]
+    trial._read_all(cast("Any", SimpleNamespace(read=read)))
+    history = History.load(tmp_path / "history.ndjson")
+    told = {kind: sorted(str(event.task) for event in history.kind(kind)) for kind in ("read", "unread")}
+    assert told == {"read": ["t2", "t3"], "unread": ["t1"]}
+
+
 @pytest.mark.parametrize("answers_after", [0, 3, 10**9], ids=["at once", "later", "never"])
 def test_every_accepted_job_is_asked_for_its_last_status(
     trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers_after: int
@@ -124,6 +140,6 @@ def test_every_accepted_job_is_asked_for_its_last_status(
     trial._look = lambda: None  # type: ignore[assignment]
     trial._read_all(cast("Any", SimpleNamespace(read=read)))
     history = History.load(tmp_path / "history.ndjson")
-    told = {kind: [event.task for event in history.kind(kind)] for kind in ("read", "unread")}
+    told = {kind: sorted(str(event.task) for event in history.kind(kind)) for kind in ("read", "unread")}
     never = answers_after > 3
     assert told == {"read": [] if never else ["t1", "t2", "t3", "t4"], "unread": ["t1", "t2", "t3", "t4"] * never}
