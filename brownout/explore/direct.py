@@ -99,9 +99,11 @@ class Direct:
         return tuple(Message(each.task, each.place, each.message) for each in located if each.task)
 
     async def stored(self, task: str) -> str | None:
-        """The state that the result backend has for a task."""
+        """The state that the result backend has for a task; None where it has none, or is no Redis database."""
+        if self.layout.backend is None:
+            return None
         key, back = f"{self.layout.results}{task}", ("SELECT", self.layout.database)
-        _, raw, _ = await self.ask(("SELECT", 1), ("GET", key), back)
+        _, raw, _ = await self.ask(("SELECT", self.layout.backend), ("GET", key), back)
         return str(json.loads(raw)["status"]) if isinstance(raw, bytes) else None
 
     async def clients(self) -> list[str]:

@@ -36,7 +36,7 @@ class Witnesses:
         # A task that is sent by its name goes past the application's store.
         records = bench.mission.application.accepted if bench.mission.workload.http else None
         self._records = records(bench.files) if records else None
-        self._jobs: set[str] = set()  # tasks that the application's own store knows of
+        self._jobs: set[str | None] = set()  # tasks that the application's own store knows of; None: a row without one
 
     def read(self) -> None:
         """Look at what is new."""
@@ -52,7 +52,7 @@ class Witnesses:
         for event in self._ledger() if self._ledger else ():
             self._events.append(event)
             self._effects.append(event)
-        self._jobs.update(event.task for event in (self._records() if self._records else ()) if event.task)
+        self._jobs.update(event.task or None for event in (self._records() if self._records else ()))
 
     def _mine(self) -> Iterator[tuple[str, int]]:
         """Key and time (ns) of each effect of the trial's own."""
@@ -69,12 +69,18 @@ class Witnesses:
 
     @property
     def recorded(self) -> bool | None:
-        """Whether the application has recorded the trial's job, and each that took effect; None: it can't be asked."""
+        """Whether the application has a row of the trial's job; None where nobody can tell.
+
+        It has none only when every row is another task's. The row of a chain may have the root's id while a child takes
+        effect; a row may have no task, an effect only a key.
+        """
         if self._records is None:
             return None
         jobs = self._jobs - self.others
-        took_effect = {event.task for event in self._effects} - self.others
-        return bool(jobs) and took_effect <= jobs
+        if not jobs:
+            return False
+        took_effect = {event.task for event in self._effects if event.task} - self.others
+        return True if jobs & took_effect or (not took_effect and None not in jobs) else None
 
     def done(self, task: str | None) -> bool:
         """Whether another task, such as the probe, took effect."""

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from brownout.faults.direct import Direct, refusals
 from brownout.faults.lasting import PATIENT, lasting
 from brownout.faults.strike import Strike, Striker, enlist
+from brownout.history.layout import Layout
 from brownout.plan.fault import Fault, FaultKind
 from brownout.subject.redis_server import CLIENT_NAME, RedisServer
 from brownout.subject.subject import Subject
@@ -180,10 +181,15 @@ def _disconnected(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def _flushed(subject: Subject, target: str, fault: Fault) -> Strike:
-    with subject.broker.client(0 if target == "broker" else 1, decode=True) as client:
-        keys: Any = client.dbsize()
-        client.flushdb()
-    seen = f"{keys} keys deleted" if keys else ""
+    layout, seen = subject.layout, ""
+    database = None
+    if isinstance(layout, Layout):
+        database = layout.database if target == "broker" else layout.backend
+    if database is not None:  # else nobody knows which one to empty, and nothing acts
+        with subject.broker.client(database, decode=True) as client:
+            keys: Any = client.dbsize()
+            client.flushdb()
+        seen = f"{keys} keys deleted" if keys else ""
     return Strike(lambda: None, lambda: seen)
 
 

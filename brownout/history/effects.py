@@ -38,7 +38,9 @@ def sqlite_effects(name: str, query: str) -> Reader:
     `query` selects, in the order of a growing row id above `?`: that row id, the task's id, a name, and the time in
     seconds since the epoch. The file is opened read-only and may not be there yet. A query that fails (no such table
     yet, a locked file) is asked again later. The file is opened only when it may have changed: a trial looks 200 times
-    a second.
+    a second. A row with the newest id is told again when its task or name is another one: SQLite gives the id of a
+    newest row that was deleted once more. A row id or a time that is no number is a ValueError of the read, which names
+    file, row and column.
     """
 
     def event(at: int, row: tuple[Any, ...]) -> Event:
@@ -68,24 +70,35 @@ def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event
     """Rows as events: `event` is given the time (ns of `now()`) and what a row has between its id and its time."""
 
     def reader(files: Path) -> Callable[[], Iterator[Event]]:
-        newest = 0
+        newest, told = 0, set[tuple[Any, ...]]()  # the newest row id, and what was told of the rows that had it
         path = files / name
         changes = _Changes(path)
         epoch = time.time_ns() - now()
 
         def read() -> Iterator[Event]:
-            nonlocal newest
+            nonlocal newest, told
             if not changes.possible():
                 return
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0)) as connection:
                 try:
-                    rows = connection.execute(query, (newest,)).fetchall()
+                    # SQLite gives the newest row id again when its row was deleted, so that one is asked for once more.
+                    found = connection.execute(query, (max(newest - 1, 0),))
+                    rows = found.fetchall()
                 except sqlite3.OperationalError:  # the table is not there yet, or a writer holds the file
                     changes.again()
                     return
+            columns = [column for column, *_ in found.description]
             for row, *more, at in rows:
-                newest = max(newest, row)
-                yield event(int(at * 1e9) - epoch, tuple(more))
+                for value, column in ((row, columns[0]), (at, columns[-1])):
+                    if not isinstance(value, int | float):
+                        raise ValueError(f"{path}: row {row} has {value!r} in column {column}, which must be a number")
+                rest = tuple(more)  # without the time: a row that is written again with a new one is no new row
+                if row > newest:
+                    newest, told = row, set()
+                elif rest in told:
+                    continue
+                told.add(rest)
+                yield event(int(at * 1e9) - epoch, rest)
 
         return read
 

@@ -36,7 +36,7 @@ class Layout:
     """The keys of one application; the defaults are kombu's.
 
     `queues` are those that a worker reads, `results` is what stands before a task's id in the result backend,
-    `database` the number of the broker's.
+    `database` the number of the broker's, `backend` that of the result backend, None where it is no Redis database.
     """
 
     prefix: str = ""
@@ -48,6 +48,7 @@ class Layout:
     queues: tuple[str, ...] = ("celery",)
     results: str = "celery-task-meta-"
     database: int = 0
+    backend: int | None = None
 
     @classmethod
     def of(cls, told: Mapping[str, Any] | None) -> Layout:
@@ -129,7 +130,7 @@ def task_id(message: Any, *, strict: bool = False) -> str | None:
     """The id of the task whose message this is; None for another message, and for what is none.
 
     Task protocol 1 has no id in its headers. kombu notes it as the correlation id, which a result of the RPC backend
-    bears as well; with `strict` a body that can be read must name the task.
+    bears as well; with `strict` the headers or a body of JSON must name the task.
     """
     try:
         headers, properties = message["headers"], message["properties"]
@@ -142,11 +143,11 @@ def task_id(message: Any, *, strict: bool = False) -> str | None:
 
 
 def _body(message: Any) -> Any:
-    """The names in a message's body; of one that is pickled or compressed it may be a task's."""
+    """The names in a message's body, or in its headers when the body is pickled or compressed."""
     try:
         return json.loads(base64.b64decode(message["body"]))
     except ValueError:
-        return ("task",)
+        return message["headers"]
 
 
 def _loaded(raw: Any) -> Any:
@@ -182,20 +183,22 @@ def _read(app: Any) -> Layout:
             called = f"{transport.__module__}.{transport.__qualname__}"
             raise Unreadable(f"its transport {called} names its lists in its own way")
 
-    def option(name: str) -> Any:
+    def option(name: str, default: Any) -> Any:
         known = name in given and name in channel.from_transport_options
-        return given[name] if known else getattr(channel, name)
+        return given[name] if known else getattr(channel, name, default)
 
+    results, backend = _backend(app)
     return Layout(
-        prefix=str(option("global_keyprefix") or ""),
-        separator=str(option("sep")),
-        steps=tuple(int(step) for step in option("priority_steps")),
-        unacked=str(option("unacked_key")),
-        unacked_index=str(option("unacked_index_key")),
-        unacked_mutex=str(option("unacked_mutex_key")),
+        prefix=str(option("global_keyprefix", Layout.prefix) or ""),  # from kombu 5.2 on
+        separator=str(option("sep", Layout.separator)),
+        steps=tuple(int(step) for step in option("priority_steps", Layout.steps)),
+        unacked=str(option("unacked_key", Layout.unacked)),
+        unacked_index=str(option("unacked_index_key", Layout.unacked_index)),
+        unacked_mutex=str(option("unacked_mutex_key", Layout.unacked_mutex)),
         queues=tuple(queue.name for queue in app.amqp.queues.consume_from.values() if not _fanout(queue)),
-        results=_results(app),
+        results=results,
         database=int(str(connection.virtual_host or "0").strip("/") or 0),
+        backend=backend,
     )
 
 
@@ -204,9 +207,13 @@ def _fanout(queue: Any) -> bool:
     return getattr(queue.exchange, "type", "") == "fanout"
 
 
-def _results(app: Any) -> str:
-    key = getattr(app.backend, "get_key_for_task", None)
-    if key is None:
-        return Layout.results
-    found = key("?")
-    return (found.decode() if isinstance(found, bytes) else str(found)).removesuffix("?")
+def _backend(app: Any) -> tuple[str, int | None]:
+    """What stands before a task's id, and the database. A backend that fails says nothing of where messages lie."""
+    try:
+        backend = app.backend
+        found = backend.get_key_for_task("?")
+        results = (found.decode() if isinstance(found, bytes) else str(found)).removesuffix("?")
+        number = getattr(backend, "connparams", {}).get("db")
+        return results, None if number is None else int(number)
+    except Exception:
+        return Layout.results, Layout.backend

@@ -216,7 +216,30 @@ class History:
 
     def unread(self, queue: str) -> bool:
         """Whether this place is a queue that no worker of the scenario reads."""
-        return queue != UNACKED and self.queues_read is not None and queue not in self.queues_read
+        if queue == UNACKED or self.queues_read is None or queue in self.queues_read:
+            return False
+        return queue not in self._taken_from
+
+    @cached_property
+    def _taken_from(self) -> frozenset[str]:
+        """Queues that no worker told and that somebody reads all the same: a task left one and was then worked on.
+
+        A worker may begin to read a queue after it became ready (`add_consumer`), and another process may read it. A
+        task that stays in the queue while a copy of its message is done proves nothing.
+        """
+        told, samples = self.queues_read or frozenset(), self.kind("sample")
+        places = [each.data.get("by_task") for each in samples]
+        found: set[str] = set()
+        for sample, now, then in zip(samples, places, places[1:], strict=False):
+            if now is None or then is None:  # too many to list
+                continue
+            for task, queue in now.items():
+                if queue in told or queue in found or queue == UNACKED or then.get(task) == queue:
+                    continue
+                events = self.by_task.get(task, ())
+                if any(e.at >= sample.at and e.kind in ("received", "started", "effect") for e in events):
+                    found.add(queue)
+        return frozenset(found)
 
     @cached_property
     def blind(self) -> str:

@@ -31,6 +31,7 @@ from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
 
 READY_WITHIN = 30.0
+BACKEND = 1  # the number of the database that an application is told for its results
 
 
 class NotLaunched(RuntimeError):
@@ -95,7 +96,7 @@ class Subject:
 
     def _environment(self, broker: str, backend: str) -> dict[str, str]:
         """Of a process that finds broker and backend at these addresses."""
-        places = {"broker": f"redis://{broker}/0", "backend": f"redis://{backend}/1", "files": self.files}
+        places = {"broker": f"redis://{broker}/0", "backend": f"redis://{backend}/{BACKEND}", "files": self.files}
         own = self.application.environment(**places, **self._services)
         return {"TMPDIR": str(self._scratch), **own, **filled(self.topology.env, self._services)}
 
@@ -201,7 +202,7 @@ class Subject:
     def layout(self) -> Layout | Unreadable:
         """Where the messages lie, as a worker told it, else the application's configuration; or why nobody knows."""
         if not self.application.celery:
-            return Layout(queues=())  # nobody consumes; messages in any list are seen
+            return Layout(queues=(), backend=BACKEND)  # nobody consumes; messages in any list are seen
         try:
             told = self._layouts[0] if self._layouts else surface(self.application, self.root).layout
             return Layout.of(told)

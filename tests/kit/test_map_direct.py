@@ -73,7 +73,7 @@ def test_messages_are_found_under_the_application_s_own_keys(redis_server: Redis
 
     async def work(direct: Direct) -> None:
         assert await direct.messages() == ()
-        direct.use(Layout("shop:", ":", (0, 1), "open", results="shop-celery-task-meta-", database=2))
+        direct.use(Layout("shop:", ":", (0, 1), "open", results="shop-celery-task-meta-", database=2, backend=1))
         for _ in range(2):
             assert [(each.id, each.place) for each in await direct.messages()] == [("a", "celery"), ("b", "unacked")]
             assert await direct.stored("a") == "SUCCESS"  # and back in the broker's database
@@ -86,6 +86,8 @@ def test_the_stored_state_is_read_from_the_backend_s_database(redis_server: Redi
         backend.set("celery-task-meta-a", json.dumps({"status": "FAILURE", "result": None}))
 
     async def work(direct: Direct) -> None:
+        assert await direct.stored("a") is None, "no result backend"
+        direct.use(Layout(backend=1))
         assert [await direct.stored("a"), await direct.stored("b")] == ["FAILURE", None]
         assert await direct.ask(("SET", "here", 1)) == [b"OK"]
 
@@ -172,6 +174,7 @@ def test_an_error_does_not_leave_it_in_another_database(redis_server: RedisServe
         backend.lpush("celery-task-meta-a", "no string")
 
     async def work(direct: Direct) -> None:
+        direct.use(Layout(backend=1))
         with pytest.raises(OSError, match="WRONGTYPE"):
             await direct.stored("a")
         await direct.ask(("SET", "here", 1))

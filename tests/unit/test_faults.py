@@ -2,17 +2,22 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 
 from brownout import faults
 from brownout.faults.lasting import lasting
 from brownout.faults.network import toxics
-from brownout.faults.strike import STRIKERS
+from brownout.faults.strike import STRIKERS, strike
 from brownout.faults.table import markdown
+from brownout.history.layout import Layout, Unreadable
 from brownout.plan.codec import decode, encode
 from brownout.plan.fault import FAULTS, Fault, FaultKind, register
 from brownout.plan.near import UnknownName
+from brownout.subject.subject import Subject
 
 EXAMPLES = (
     faults.kill(), faults.kill_child(2), faults.terminate("3s"), faults.cold_shutdown(), faults.stop(),
@@ -158,3 +163,23 @@ def test_two_faults_cannot_have_one_name() -> None:
 def test_the_table_in_the_docs_is_current() -> None:
     docs = Path(__file__).parents[2] / "docs" / "faults.md"
     assert markdown() in docs.read_text(), "write it again: python -m brownout.faults.table docs/faults.md"
+
+
+@pytest.mark.parametrize(
+    ("target", "layout", "database"),
+    [
+        ("broker", Layout(database=2, backend=3), 2),
+        ("backend", Layout(database=2, backend=3), 3),
+        ("backend", Layout(database=2), None),  # an application without a result backend, or with one elsewhere
+        ("broker", Unreadable("its broker is memory"), None),
+        ("backend", Unreadable("its broker is memory"), None),
+    ],
+)
+def test_a_flush_empties_the_application_s_database_and_none_when_nobody_knows_it(
+    target: str, layout: Any, database: int | None
+) -> None:
+    broker = MagicMock()
+    broker.client.return_value.__enter__.return_value.dbsize.return_value = 7
+    hit = strike(cast("Subject", SimpleNamespace(broker=broker, layout=layout)), target, faults.flush())
+    assert hit.acted() == ("" if database is None else "7 keys deleted")
+    assert [call.args for call in broker.client.call_args_list] == ([] if database is None else [(database,)])

@@ -60,3 +60,35 @@ def test_rows_of_accepted_jobs_name_their_operation(tmp_path: Path, database: sq
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert list(EFFECTS(tmp_path)()) == list(ACCEPTED(tmp_path)()) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_id_that_comes_again_is_another_row(tmp_path: Path, database: sqlite3.Connection) -> None:
+    """With a key of text SQLite gives the highest row id again after its row was deleted."""
+    read = ACCEPTED(tmp_path)
+    database.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, key, at)")
+    seen = []
+    for task in ("t1", "t2", "t3"):
+        database.execute("INSERT INTO jobs VALUES (?, 'op', 1.0)", (task,))
+        seen += [event.task for event in read()]
+        database.execute("UPDATE jobs SET at = 2.0")
+        seen += [event.task for event in read()]
+        if task != "t2":
+            database.execute("DELETE FROM jobs WHERE id = ?", (task,))
+    assert seen == ["t1", "t2", "t3"]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"), [("(1, 't', 'charged', NULL)", "at"), ("(1, 't', 'charged', '12:30')", "at")]
+)
+def test_a_time_that_is_no_number_is_named(tmp_path: Path, database: sqlite3.Connection, row: str, column: str) -> None:
+    database.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY, task, name, at)")
+    database.execute(f"INSERT INTO effects VALUES {row}")
+    with pytest.raises(ValueError, match=rf"app\.db: row 1 has .* in column {column}, which must be a number"):
+        list(EFFECTS(tmp_path)())
+
+
+def test_a_row_id_that_is_no_number_is_named(tmp_path: Path, database: sqlite3.Connection) -> None:
+    database.execute("CREATE TABLE effects (id TEXT, task, name, at)")
+    database.execute("INSERT INTO effects VALUES ('e1', 't', 'charged', 1.0)")
+    with pytest.raises(ValueError, match=r"app\.db: row e1 has 'e1' in column id"):
+        list(EFFECTS(tmp_path)())

@@ -43,8 +43,32 @@ def test_everything_is_read_from_the_application() -> None:
         )
     )
     assert Layout.of(json.loads(json.dumps(found))) == Layout(
-        *("shop:", ":", (0, 1, 2), "open", "open_index", "open_mutex", ("mail", "fast"), "shop_celery-task-meta-", 3)
+        *("shop:", ":", (0, 1, 2), "open", "open_index", "open_mutex", ("mail", "fast"), "shop_celery-task-meta-", 3, 1)
     )
+
+
+@pytest.mark.parametrize(
+    ("backend", "number"),
+    [
+        ("redis://127.0.0.1:1", 0),
+        ("redis://127.0.0.1:1/4", 4),
+        ("sentinel://127.0.0.1:1/4", 4),
+        ("rpc://", None),
+        ("cache+memory://", None),
+        ("nothing.such:Backend", None),
+    ],
+)
+def test_the_result_backend_s_database_is_read_and_one_that_cannot_be_made_hides_no_queue(
+    backend: str, number: int | None
+) -> None:
+    found = Layout.of(describe(app(result_backend=backend)))
+    assert (found.backend, found.database) == (number, 3)
+
+
+def test_a_kombu_that_knows_no_prefix_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for holder in (cls for cls in Channel.__mro__ if "global_keyprefix" in vars(cls)):
+        monkeypatch.delattr(holder, "global_keyprefix")
+    assert Layout.of(describe(app("redis://127.0.0.1:1/0"))) == Layout()
 
 
 def test_a_worker_s_own_choice_of_queues_is_read() -> None:
@@ -122,7 +146,8 @@ def body(**content: Any) -> str:
         (envelope("a", headers={"id": "a", "task": "work"}), "a", "a"),
         (envelope("a", body=body(task="work", id="a", args=[])), "a", "a"),  # task protocol 1
         (envelope("a", body=body(status="SUCCESS", task_id="a")), "a", None),  # a result of the RPC backend
-        (envelope("a", body="gAR9"), "a", "a"),  # pickled or compressed: it may be a task's
+        (envelope("a", body="gAR9"), "a", None),  # pickled: a result of the RPC backend, as far as anybody can see
+        (envelope("a", body="gAR9", headers={"task": "work"}), "a", "a"),
         (envelope(None, headers={"ticket": "x"}), None, None),  # an answer of remote control
         ([1, "a", "SUCCESS", None], None, None),  # a part of a chord, in a result backend of the same database
         ("rubbish", None, None),

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brownout.check.promises import at_least_once
+from brownout.check.registry import judge
 from brownout.history.event import Event
 from brownout.history.view import History
 from tests.unit.check_specimens import MS, Story, healthy, key, task
@@ -102,3 +104,51 @@ def test_faults_are_windows() -> None:
 def test_a_file_that_is_missing_is_empty(tmp_path: Path) -> None:
     history = History.load(tmp_path / "none")
     assert (len(history), history.end, history.torn) == (0, 0, 0)
+
+
+def reader_of_celery() -> Story:
+    """A worker says that it reads `celery`; the message of `a` lies in `tenant` at 10 ms."""
+    story = Story()
+    story.say(1, "worker-1", "ready", layout={"queues": ["celery"]})
+    story.sample(10, a="tenant")
+    return story
+
+
+@pytest.mark.parametrize("kind", ["received", "started", "effect"])
+def test_a_queue_is_read_when_a_task_left_it_and_was_then_worked_on(kind: str) -> None:
+    story = reader_of_celery()
+    story.say(15, "worker-1", kind, task="a")
+    story.sample(20, b="tenant")
+    assert not story.history.unread("tenant")
+    assert story.history.unread("mail")
+
+
+@pytest.mark.parametrize(
+    ("at", "kind", "places"),
+    [
+        (15, "received", {"a": "tenant"}),  # another copy was taken, from a queue that is read
+        (5, "received", {}),  # before it was put there
+        (15, "revoked", {}),
+    ],
+)
+def test_a_queue_from_which_nobody_took_a_task_is_not_read(at: int, kind: str, places: dict[str, str]) -> None:
+    story = reader_of_celery()
+    story.say(at, "worker-1", kind, task="a")
+    story.sample(20, **places)
+    assert story.history.unread("tenant")
+
+
+@pytest.mark.parametrize(("taken", "validity"), [(True, "unknown"), (False, "invalid")])
+def test_a_backlog_in_a_queue_that_a_worker_began_to_read_later_is_not_misrouted(taken: bool, validity: str) -> None:
+    """As after `add_consumer`: of two messages one is done, and the drain ends before the other is."""
+    story = reader_of_celery()
+    for n, name in enumerate("ab"):
+        story.post(2 + n, name, name, took=1)
+    story.run(15, "a", key="a")
+    story.sample(90, b="tenant", **({} if taken else {"a": "tenant"}))
+    story.say(100, "run", "drained", ok=False, left="b")
+    verdict = judge(story.history, at_least_once())
+    assert (verdict.validity, [each.kind for each in verdict.anomalies]) == (
+        validity,
+        [] if taken else ["misrouted"],
+    )
