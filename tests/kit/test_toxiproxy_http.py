@@ -117,9 +117,11 @@ def test_deep_json_is_refused(pair: tuple[Api, Api]) -> None:
 
 
 def test_a_body_that_ends_too_early_is_an_error(pair: tuple[Api, Api]) -> None:
-    """`short`: another one on each side."""
+    """`short`: the server takes this for a client that has gone, unless it has read the end of the body first."""
     data = b"POST /proxies HTTP/1.1\r\n" + HOST + b'Content-Length: 50\r\n\r\n{"name"'
-    assert [[answer.status for answer in api.raw(data, half_close=True)] for api in pair] == [[503], [400]]
+    theirs, ours = ([answer.status for answer in api.raw(data, half_close=True)] for api in pair)
+    assert ours == [400]
+    assert theirs in ([503], [400])
 
 
 def test_a_client_that_has_closed_its_side_is_answered(pair: tuple[Api, Api]) -> None:
