@@ -57,8 +57,8 @@ class Edge:
     def port(self) -> int:
         """The port the subject connects to.
 
-        While the edge is down no program can bind this port, but by its number and with SO_REUSEADDR; then `up`
-        fails. With `keeps_port=False` anyone may take it.
+        While the edge is down, a program can bind this port only by its number and with SO_REUSEADDR. `up` fails only
+        if that program also listens. With `keeps_port=False` every program may take the port.
         """
         return address(self.address)[1]
 
@@ -209,7 +209,8 @@ class Edge:
                 self._ended(toxic, closed)
             return
         old = self.armed.get(toxic.name)
-        if old and old.toxic == toxic:
+        # Compared as data: AnyToxic, which the API makes, is never equal to a Toxic.
+        if old and Toxic.to_json(old.toxic) == Toxic.to_json(toxic):
             return
         if old and (old.toxic.type, old.toxic.stream) != (toxic.type, toxic.stream):
             raise AlreadyExists("toxic already exists")

@@ -16,7 +16,8 @@ import h11
 
 MAX_HEAD = 1 << 20  # bytes of request line and headers: net/http, DefaultMaxHeaderBytes
 MAX_BODY = 1 << 20  # bytes
-READ_WITHIN = 15.0  # s, for a request that has begun: api.go, read_timeout
+READ_WITHIN = 15.0  # s, for a whole request from its first byte on: api.go, ReadTimeout
+SEND_WITHIN = 30.0  # s, for a client to read: api.go, WriteTimeout
 IDLE = 60.0  # s between requests
 LINGER = 0.5  # s, for a refused client to read the answer: closing with unread bytes would reset it (net/http's time)
 ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
@@ -113,20 +114,31 @@ class Connection:
         return event  # type: ignore[return-value]  # never NEED_DATA
 
     async def _request(self) -> Request | None:
-        """The next one, body and all; None when the client has closed."""
-        async with asyncio.timeout(IDLE):
-            event = await self._event()
+        """The next request, with its body; None when the client has closed."""
+        self._asked = ""
+        if not self._http.trailing_data[0]:
+            async with asyncio.timeout(IDLE):
+                self._http.receive_data(await self._reader.read(1 << 16))
+        try:
+            async with asyncio.timeout(READ_WITHIN):
+                return await self._whole()
+        except TimeoutError:
+            if not self._asked:
+                raise
+            raise Refused(503, "") from None
+
+    async def _whole(self) -> Request | None:
+        event = await self._event()
         if not isinstance(event, h11.Request):
             return None
         self._asked = event.method.decode()
         request, body = request_of(event), bytearray()
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
-        async with asyncio.timeout(READ_WITHIN):
-            while isinstance(data := await self._event(), h11.Data):
-                body += data.data
-                if len(body) > MAX_BODY:
-                    raise Refused(413, f"a body of more than {MAX_BODY} bytes")
+        while isinstance(data := await self._event(), h11.Data):
+            body += data.data
+            if len(body) > MAX_BODY:
+                raise Refused(413, f"a body of more than {MAX_BODY} bytes")
         return replace(request, body=bytes(body))
 
     async def _refuse(self, status: int, text: str) -> None:
@@ -152,7 +164,12 @@ class Connection:
 
     async def _send(self, *events: h11.Event) -> None:
         self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
-        await self._writer.drain()
+        try:
+            async with asyncio.timeout(SEND_WITHIN):
+                await self._writer.drain()
+        except TimeoutError:
+            self._writer.transport.abort()  # close() would wait for the client to read
+            raise
 
 
 async def listen(
@@ -161,8 +178,10 @@ async def listen(
     """Serve on 127.0.0.1; `before` is awaited before each request is handled."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.CancelledError):
-            await Connection(reader, writer).serve(handler, before)
-        writer.close()
+        try:
+            with suppress(OSError, TimeoutError, asyncio.CancelledError):
+                await Connection(reader, writer).serve(handler, before)
+        finally:
+            writer.close()
 
     return await asyncio.start_server(talk, "127.0.0.1", port)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from brownout.subject.waiting import eventually
-from brownout.wire import KINDS, Wire
+from brownout.wire import KINDS, Wire, latency
 from tests.kit.toxiproxy_servers import Api
 from tests.kit.wire_peers import PATIENCE, Upstream, ending, exactly, seconds, upstream
 
@@ -91,6 +91,23 @@ def test_a_share_outside_0_to_1_hits_none_or_all(wire: Wire, up: Upstream, share
         client, server = up.pair(wire.edges["p"])
         server.sendall(b"x")
         assert client.recv(1) == (b"" if hit else b"x")
+
+
+@pytest.mark.parametrize("written", ["downstream", "DownStream"])
+def test_a_toxic_is_the_same_from_python_and_from_the_api(written: str) -> None:
+    """To arm it again would let go of what it holds."""
+    armed: list[str] = []
+    with Wire(on_event=lambda kind, data: armed.append(data["toxic"]) if kind == "toxic-added" else None) as wire:
+        api, edge = wire.serve_api(), wire.edge("p", "127.0.0.1:1")
+        edge.add(latency(60_000, toxicity=0.1, name="python's"))
+        ask(api, "PATCH", "/proxies/p/toxics/python's", {"toxicity": 0.1})
+        values = {"type": "latency", "stream": written, "name": "api's", "attributes": {"latency": 60_000}}
+        ask(api, "POST", "/proxies/p/toxics", values)
+        edge.add(latency(60_000, name="api's"))
+        assert armed == ["python's", "api's"]
+        edge.add(latency(60_001, name="api's"))
+        ask(api, "PATCH", "/proxies/p/toxics/python's", {"toxicity": 0.2})
+        assert armed == ["python's", "api's", "api's", "python's"]
 
 
 def test_slices_with_a_delay_of_microseconds_are_read_one_by_one(pair: tuple[Api, Api], up: Upstream) -> None:

@@ -104,7 +104,8 @@ class Api:
                 status, headers = int(line.split()[1]), http.client.parse_headers(reader)
                 # Without a length, an answer ends with the connection.
                 size = int(headers.get("Content-Length", "-1"))
-                body = b"" if data.startswith(b"HEAD") or status < 200 else reader.read(size)
+                head = not answers and data.startswith(b"HEAD")
+                body = b"" if head or status < 200 else reader.read(size)
                 answers.append(Answer(status, headers.get("Content-Type", ""), self._data(body)))
             return answers
 
