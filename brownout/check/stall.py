@@ -29,8 +29,8 @@ def whole(history: History) -> list[Event]:
 def loop_never_stalls(history: History, promise: Promise) -> Verdict:
     """No stall of the API's event loop lasts `ms` milliseconds.
 
-    Its lower end is without the time in which the loop's thread waited for a CPU. What a process does before it says
-    that it is ready does not count: it serves nobody yet.
+    Its lower end is without the time in which threads of the process waited for a CPU: the loop's own, or one for which
+    it may have waited. What a process does before it says that it is ready does not count: it serves nobody yet.
     """
     limit = promise.args.get("ms", 100)
     watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
@@ -43,8 +43,8 @@ def loop_never_stalls(history: History, promise: Promise) -> Verdict:
         longest = max(longest, lasted)
         if lasted >= limit:
             begin = int(stall.at - lasted * 1e6)
-            machine = busy(history, begin, stall.at, ("machine",)) / 1e6  # late as a whole: no thread was ready to run
-            waited = min(lasted, max(stall.data.get("starved_ms", 0), machine))
+            others = busy(history, begin, stall.at, (stall.source,)) / 1e6
+            waited = min(lasted, max(stall.data.get("starved_ms", 0), others))
             on = stall.data.get("own") or (stall.data.get("stack") or ["an unknown place"])[-1]
             sentence = f"The event loop of {stall.source} stood still for {lasted:g} ms, in {on}."
             meanwhile = [e for e in history.kind("invoke") if stall.at - lasted * 1e6 <= e.at <= stall.at][:1]

@@ -282,6 +282,9 @@ def test_a_stall_is_an_interval() -> None:
         assert judge(stall, p.loop_never_stalls(limit)).validity == validity
     starved = plus(healthy(), 400, "api", "starved", ms=150.0, starved_ms=149.0)
     assert judge(starved, p.loop_never_stalls("100ms")).validity == "unknown"
+    behind = plus(stall, 410, "run", "waited", since=310 * MS, ms={"api": 80.0, "worker-1": 900.0}, longest=80.0)
+    assert judge(behind, p.loop_never_stalls("90ms")).validity == "unknown", "it waited for a thread without a CPU"
+    assert judge(behind, p.loop_never_stalls("65ms")).validity == "invalid"
     asleep = plus(stall, 400, "run", "machine-late", ms=120)  # the whole machine stood still
     assert judge(asleep, p.loop_never_stalls("90ms")).validity == "unknown"
 
