@@ -11,8 +11,8 @@ from tests.kit.toxiproxy_exceptions import FOREIGN, Asked
 NAMES = st.sampled_from(["a"] * 5 + ["b"] * 3 + ["A", "ü", "x y"])
 TOXICS = st.sampled_from(["t"] * 5 + ["u", "T", "down", "ü", "latency_downstream", "noop_UPSTREAM"])
 # Neither server may listen beyond the loopback or ask a name server: no wildcard, and of names `localhost` alone.
-GOOD_LISTENS = """127.0.0.1:0 127.0.0.1:@0 127.0.0.1:@1 localhost:@0 LOCALHOST:0 [::1]:0 [::1]:@0 127.0.0.2:@0 127.0.0.1:
-    127.0.0.1:+0 [127.0.0.1]:0 [::ffff:127.0.0.1]:@0"""
+GOOD_LISTENS = """127.0.0.1:0 127.0.0.1:@0 127.0.0.1:@1 localhost:@0 LOCALHOST:0 [::1]:0 [::1]:@0 127.0.0.2:@0
+    127.0.0.1: 127.0.0.1:+0 [127.0.0.1]:0 [::ffff:127.0.0.1]:@0"""
 BAD_LISTENS = """127.0.0.1:-1 127.0.0.1:99999 junk a:b:c [::1 [::1] [::1]x:0 ]:0 1[:0 1]:0 127.0.0.1:nope"""
 LISTENS = st.sampled_from(["no name:0", "127.0.0.1:@0 ", *GOOD_LISTENS.split(), *BAD_LISTENS.split(), *FOREIGN])
 UPSTREAMS = st.sampled_from(["127.0.0.1:1", "127.0.0.1:2", "h:1", "nonsense", ""])
