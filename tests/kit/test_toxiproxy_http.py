@@ -115,7 +115,7 @@ def test_documented_differences_of_http(pair: tuple[Api, Api], case: str) -> Non
 
 
 def test_deep_json_is_refused(pair: tuple[Api, Api]) -> None:
-    """`deep`: by both, but not for the same reason, because Python's decoder stops earlier than Go's."""
+    """`deep`: by both, but not for the same reason, because the built-in wire takes fewer levels."""
     says = [api.raw(DIFFERENT["deep"][0])[0].data["error"] for api in pair]
     assert says == ["missing required field: name", "bad request body: nested too deeply"]
 

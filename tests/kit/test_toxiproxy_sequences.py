@@ -126,6 +126,11 @@ CASES: dict[str, list[Step]] = {
         ("POST", TOXICS, b'\xef\xbb\xbf{"type":"latency","name":"3"}', 400),
         ("PATCH", f"{TOXICS}/1", {"toxicity": 0.1}, 200),
         ("PATCH", f"{TOXICS}/2", {"attributes": {"jitter": -1}}, 200),
+        ("PATCH", f"{TOXICS}/1", {"toxicity": 3.4028234e38}, 200),
+        ("PATCH", f"{TOXICS}/1", {"toxicity": -3.4028235e38}, 200),
+        ("PATCH", f"{TOXICS}/1", {"toxicity": 3.4028236e38}, 400),
+        ("PATCH", f"{TOXICS}/1", {"toxicity": 1.17549435e-38}, 200),
+        ("PATCH", f"{TOXICS}/1", {"toxicity": 1e-45}, 200),
         ("GET", TOXICS, None, 200),
     ],
     "the order of errors": [
