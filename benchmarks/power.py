@@ -143,6 +143,9 @@ def _run(argv: list[str], folder: Path, environment: dict[str, str]) -> tuple[in
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
             return None, f"{output}\nnot over after {LONGEST:g} s"
+        except BaseException:  # Ctrl-C reaches this process alone: the child has a session of its own
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     return process.returncode, output
 
 

@@ -10,6 +10,7 @@ import json
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from math import isinf
 from typing import Any
 
@@ -17,6 +18,8 @@ from brownout.wire.errors import BadRequest
 
 GO_NAMES = {list: "array", str: "string", bool: "bool"}
 SPACE = " \t\r\n"
+MAX_DEPTH = 500  # levels of arrays and objects: less than what CPython's decoder can do at any recursion limit in use
+BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)  # and strings, in which brackets do not count
 WHOLE = re.compile("-?[0-9]+")
 INT64 = range(-(1 << 63), 1 << 63)
 LONE = re.compile("[\ud800-\udfff]")
@@ -48,12 +51,24 @@ def parsed(body: bytes) -> Any:
     text = body.decode("utf-8", "surrogateescape").lstrip(SPACE)
     if not text:
         raise BadRequest("bad request body: EOF")
+    if _too_deep(text):
+        raise BadRequest("bad request body: nested too deeply")
     try:
         return _DECODER.raw_decode(text)[0]
-    except RecursionError:
-        raise BadRequest("bad request body: nested too deeply") from None
     except ValueError as wrong:
         raise BadRequest(f"bad request body: {wrong}") from None
+
+
+def _too_deep(text: str) -> bool:
+    """Whether the first value of `text` has more than MAX_DEPTH levels."""
+    if text[0] not in "[{" or text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for token in BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth == 0 or depth > MAX_DEPTH:
+            return depth > 0
+    return False
 
 
 def decoded(data: Any, fields: Fields) -> dict[str, Any]:
@@ -96,11 +111,13 @@ def float32(value: float) -> float:
     if isinf(value):
         raise OverflowError
     packed = struct.pack("<f", value)
+    held = struct.unpack("<f", packed)[0]
     for digits in range(1, 9):
-        short = float(f"{value:.{digits}g}")
-        if abs(short) < 3.4e38 and struct.pack("<f", short) == packed:
-            return short
-    return float(f"{struct.unpack('f', packed)[0]:.9g}")
+        short = float(f"{held:.{digits}g}")
+        with suppress(OverflowError):  # rounded up, it may be more than the largest number of 32 bits
+            if struct.pack("<f", short) == packed:
+                return short
+    return float(f"{held:.9g}")
 
 
 def mismatch(value: Any, field: str = "") -> BadRequest:

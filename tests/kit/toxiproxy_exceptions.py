@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.kit.toxiproxy_servers import Answer
 
-LOOKUP = re.compile(r"(lookup [^:]*?)(?: on [^ ]*)?: (?:no such host|server misbehaving|.*i/o timeout.*)")
+FOREIGN = ("192.0.2.1:0", "[2001:db8::1]:0")  # for documentation (RFC 5737, RFC 3849): no machine has them
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Asked:
 
 
 def alike(answer: Answer) -> Answer:
-    """The answer without differences that every answer of its kind has: `logger`, `words`, `any`, `names`."""
+    """The answer without differences that every answer of its kind has: `logger`, `words`."""
     return replace(answer, data=_plain(answer.data))
 
 
@@ -30,17 +30,16 @@ def _plain(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _plain(value) for key, value in data.items() if key != "Logger"}
     if isinstance(data, str):
-        data = re.sub(r"(?s)^(bad request body: ).*", r"\1…", data)
-        data = re.sub(r"^\[::\](:[@0-9a-z]+)$", r"127.0.0.1\1", data)
-        data = re.sub(r"^(listen tcp )(:[@0-9]+: )", r"\g<1>127.0.0.1\2", data)
-        data = LOOKUP.sub(r"\1: no such host", data)
+        return re.sub(r"(?s)^(bad request body: ).*", r"\1…", data)
     return data
 
 
 def foreign(asked: Asked, official: Answer, ours: Answer) -> bool:
-    """`loopback`: the built-in wire listens on the loopback alone."""
+    """`loopback`: the built-in wire listens on the loopback alone; the server tries each address, and fails."""
     error = ours.data.get("error", "") if isinstance(ours.data, dict) else ""
-    return ours.status == 400 and error.startswith("the built-in wire listens on the loopback alone")
+    refused = ours.status == 400 and error.startswith("the built-in wire listens on the loopback alone")
+    tried = official.status == 500 and any(f"listen tcp {address}: bind" in str(official.data) for address in FOREIGN)
+    return refused and tried
 
 
 def half_done(asked: Asked, official: Answer, ours: Answer) -> bool:

@@ -6,15 +6,15 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from tests.kit.toxiproxy_exceptions import Asked
+from tests.kit.toxiproxy_exceptions import FOREIGN, Asked
 
 NAMES = st.sampled_from(["a"] * 5 + ["b"] * 3 + ["A", "ü", "x y"])
 TOXICS = st.sampled_from(["t"] * 5 + ["u", "T", "down", "ü", "latency_downstream", "noop_UPSTREAM"])
-GOOD_LISTENS = """127.0.0.1:0 127.0.0.1:@0 127.0.0.1:@1 localhost:@0 LOCALHOST:0 :@1 :0 [::1]:0 [::1]:@0 127.0.0.2:@0
+# Neither server may listen beyond the loopback or ask a name server: no wildcard, and of names `localhost` alone.
+GOOD_LISTENS = """127.0.0.1:0 127.0.0.1:@0 127.0.0.1:@1 localhost:@0 LOCALHOST:0 [::1]:0 [::1]:@0 127.0.0.2:@0
     127.0.0.1: 127.0.0.1:+0 [127.0.0.1]:0 [::ffff:127.0.0.1]:@0"""
-BAD_LISTENS = """127.0.0.1:-1 127.0.0.1:99999 junk a:b:c [::1 [::1] [::1]x:0 ]:0 1[:0 1]:0 127.0.0.1:nope 127.0.0.01:0
-    127.1:0 192.0.2.1:0 [2001:db8::1]:0 0.0.0.0:0"""
-LISTENS = st.sampled_from(["", "127.0.0.1:@0 ", *GOOD_LISTENS.split(), *BAD_LISTENS.split()])
+BAD_LISTENS = """127.0.0.1:-1 127.0.0.1:99999 junk a:b:c [::1 [::1] [::1]x:0 ]:0 1[:0 1]:0 127.0.0.1:nope"""
+LISTENS = st.sampled_from(["no name:0", "127.0.0.1:@0 ", *GOOD_LISTENS.split(), *BAD_LISTENS.split(), *FOREIGN])
 UPSTREAMS = st.sampled_from(["127.0.0.1:1", "127.0.0.1:2", "h:1", "nonsense", ""])
 LARGE = [2**31, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**30]
 NUMBERS = st.one_of(st.integers(-10, 2000), st.sampled_from([*LARGE, 1.5, 1e3, -0.0]))
@@ -28,6 +28,7 @@ ANYTHING = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
     max_leaves=4,
 )
+NO_TEXT = ANYTHING.filter(lambda value: not isinstance(value, str))
 
 
 def cased(key: str) -> st.SearchStrategy[str]:
@@ -42,31 +43,41 @@ class Text(str):
 
 
 @st.composite
-def objects(draw: st.DrawFn, fields: Mapping[str, st.SearchStrategy[object]], given: tuple[str, ...] = ()) -> Text:
-    """A JSON object: `given` fields nearly always, others at times; some of a wrong type, some twice, some unknown."""
+def objects(
+    draw: st.DrawFn,
+    fields: Mapping[str, st.SearchStrategy[object]],
+    given: tuple[str, ...] = (),
+    first: tuple[str, ...] = (),
+) -> Text:
+    """A JSON object: `given` fields nearly always, others at times; some of a wrong type, some twice, some unknown.
+
+    The pairs `first` stand before all others: of two equal keys the last one counts.
+    """
     pairs = []
     for key, values in fields.items():
         count = draw(st.sampled_from([1] * 9 + [0, 2] if key in given else [0] * 6 + [1] * 4))
         for _ in range(count):
-            value = draw(ANYTHING if draw(st.integers(0, 29)) == 29 else values)
+            wrong = NO_TEXT if key == "listen" else ANYTHING
+            value = draw(wrong if draw(st.integers(0, 29)) == 29 else values)
             value = value if value is not None or count < 2 else 0  # `twice`
             text = value if isinstance(value, Text) else json.dumps(value, ensure_ascii=draw(st.booleans()))
             pairs.append(f"{json.dumps(draw(cased(key)))}:{text}")
     if draw(st.integers(0, 9)) == 9:
         pairs.append(f"{json.dumps(draw(st.text(max_size=4)))}:{json.dumps(draw(ANYTHING))}")
-    return Text("{" + ",".join(draw(st.permutations(pairs))) + "}")
+    return Text("{" + ",".join((*first, *draw(st.permutations(pairs)))) + "}")
 
 
 FIELDS = {"name": NAMES, "upstream": UPSTREAMS, "listen": LISTENS, "enabled": st.booleans()}
-PROXY, CHANGE = objects(FIELDS, ("name", "upstream")), objects(FIELDS, ("enabled",))
+PROXY = objects(FIELDS, ("name", "upstream", "listen"), first=('"listen":"127.0.0.1:0"',))
+CHANGE = objects(FIELDS, ("enabled",))
 VALUES = {"attributes": objects(dict.fromkeys(ATTRIBUTES, NUMBERS)), "toxicity": SHARES}
 TOXIC = objects({"type": TYPES, "name": TOXICS, "stream": STREAMS, **VALUES}, ("type", "attributes"))
 POPULATE = st.lists(PROXY, max_size=3).map(lambda proxies: "[" + ",".join(proxies) + "]")
 NO_JSON = [b"", b" ", b"{", b"}", b"tru", b"NaN", b'{"name":NaN}', b"\xef\xbb\xbf{}", b"\xff", b"{'a':1}", b"\x0c{}"]
 ODD_JSON = [b"null", b"nullx", b"[]", b"[null]", b"[1]", b'"x"', b"5", b"{}{}", b"{} x", b" \t\r\n{}", b"[" * 500]
 ODD_PROXIES = [
-    b'{"name":"\xff","upstream":"u"}',
-    b'{"name":"\\ud800","upstream":"u"}',
+    b'{"name":"\xff","upstream":"u","listen":"127.0.0.1:0"}',
+    b'{"name":"\\ud800","upstream":"u","listen":"127.0.0.1:0"}',
     b'{"name":"a\tb","upstream":"u"}',
     b'{"name":"a","upstream":"u",}',
     b'{"name":"a","x":01}',

@@ -1,11 +1,14 @@
 """The table of what goes red without each mechanism: it names what is there, and leaves no setting of Celery's out."""
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.power import PAGE, ROOT, Mutant, mutants, page
+from benchmarks.power import PAGE, ROOT, Mutant, _run, mutants, page
 from system.celery_app import configuration
 from system.settings import Settings
 
@@ -53,3 +56,19 @@ def test_an_edit_is_one_place(tmp_path: Path) -> None:
 
 def test_the_page_is_that_of_the_table() -> None:
     assert PAGE.read_text() == page(ROWS)
+
+
+def test_an_interrupted_run_leaves_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun: list[subprocess.Popen[str]] = []
+
+    def interrupted(process: subprocess.Popen[str], **_: float) -> None:
+        begun.append(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _run([sys.executable, "-c", "import signal; signal.pause()"], tmp_path, {})
+        assert begun[0].wait(10) == -signal.SIGKILL
+    finally:
+        begun[0].kill()

@@ -1,7 +1,9 @@
 """Bodies as Go decodes them, and addresses as Go resolves them. What Go says was asked of toxiproxy-server 2.12."""
 
+import inspect
 import json
 import struct
+import sys
 
 import pytest
 from hypothesis import given
@@ -65,6 +67,21 @@ def test_what_go_refuses(body: str, says: str) -> None:
     with pytest.raises(BadRequest) as refused:
         read(body)
     assert str(refused.value).startswith(f"bad request body: {says}")
+
+
+@pytest.mark.parametrize("limit", [600, 100_000])
+def test_how_deep_json_may_be_does_not_depend_on_the_recursion_limit(limit: int) -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + len(inspect.stack()))
+    try:
+        assert parsed(b"[" * 500 + b"]" * 500)
+        for deep in (b"[" * 501 + b"]" * 501, b'{"[{":' * 501):
+            with pytest.raises(BadRequest, match="nested too deeply"):
+                parsed(deep)
+        for flat in (b'["' + b"[" * 900 + b'\\"]"]', b"[" + b"[]," * 900 + b"[]]", b"[]" + b"[" * 900):
+            assert isinstance(parsed(flat), list)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
