@@ -130,24 +130,28 @@ def task_id(message: Any, *, strict: bool = False) -> str | None:
     """The id of the task whose message this is; None for another message, and for what is none.
 
     Task protocol 1 has no id in its headers. kombu notes it as the correlation id, which a result of the RPC backend
-    bears as well; with `strict` the headers or a body of JSON must name the task.
+    bears as well; with `strict` the message must be a task's by more than that.
     """
     try:
         headers, properties = message["headers"], message["properties"]
         found = headers.get("id") or properties.get("correlation_id")
-        if strict and not headers.get("id") and "task" not in _body(message):
+        if strict and not headers.get("id") and not _of_task(message):
             return None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return str(found) if found else None
 
 
-def _body(message: Any) -> Any:
-    """The names in a message's body, or in its headers when the body is pickled or compressed."""
+def _of_task(message: Any) -> bool:
+    """Whether a message without an id in its headers is a task's.
+
+    Its body names the task. Of one that is pickled or compressed the headers do, or `reply_to` is there, "" when nobody
+    waits: a task has it in either protocol (celery/app/amqp.py), a result of the RPC backend never (backends/rpc.py).
+    """
     try:
-        return json.loads(base64.b64decode(message["body"]))
+        return "task" in json.loads(base64.b64decode(message["body"]))
     except ValueError:
-        return message["headers"]
+        return "task" in message["headers"] or "reply_to" in message["properties"]
 
 
 def _loaded(raw: Any) -> Any:

@@ -169,34 +169,40 @@ class Subject:
     # --- what the trial asks
 
     def wait_ready(self, within: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Wait until every worker consumes and the API says that it is ready. Raises NotLaunched, NeverHappened."""
+        """Wait until every worker consumes and the API says that it is ready. Raises NotLaunched, NeverHappened.
+
+        A process that ends once before it is ready is started again: two that create the same tables, or the same
+        port, may get in each other's way. One that ends twice, or that is not started again, is not launched.
+        """
         tail, ready = Tail(self.history), set[str]()
         workers = {name for name in self.topology.processes if name.startswith("worker-")}
         able = workers | {"api"}  # to say so
 
         def works() -> bool:
-            self.check()
             ended = self._ended()
             for event in tail.poll():
                 if event.kind == "ready":
                     ready.add(event.source)
                     self._layouts += filter(None, [event.data.get("layout")])  # an API tells none
-            for name in sorted((ended.keys() & able) - ready):  # whoever was never ready would only end again
-                why = self.supervisors[name].current.last_line()
-                raise NotLaunched(f"{name} ended with {ended[name]} before it was ready: {why}")
+            for name in sorted((ended.keys() & able) - ready):
+                supervisor, codes = self.supervisors[name], ended[name]
+                if len(codes) > 1 or supervisor.gave_up:
+                    why = supervisor.current.last_line()
+                    raise NotLaunched(f"{name} ended with {codes[-1]} before it was ready: {why}")
+            self.check()
             sends = self.sender is None or self.sender.ready
             return sends and workers <= ready and self._consumers() >= len(workers) and self.api_ready()
 
         eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
 
-    def _ended(self) -> dict[str, int]:
-        """The exit code of each process that has ended since the launch, other than to be started again."""
-        found: dict[str, int] = {}
-        for name, each in self.supervisors.items():
-            for end in each.exits:
-                if end.code not in self.application.steps_down:
-                    found.setdefault(name, end.code)
-        return found
+    def _ended(self) -> dict[str, list[int]]:
+        """The exit codes of each process that has ended since the launch, other than to be started again."""
+        steps_down = self.application.steps_down
+        ends = {
+            name: [end.code for end in list(each.exits) if end.code not in steps_down]
+            for name, each in self.supervisors.items()
+        }
+        return {name: codes for name, codes in ends.items() if codes}
 
     @cached_property
     def layout(self) -> Layout | Unreadable:

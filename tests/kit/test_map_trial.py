@@ -111,14 +111,15 @@ class Ground:
 
     async def _free(self, stack: AsyncExitStack, known: Configuration) -> None:
         bench = await self._bench(stack, known)
-        self.bounds[known.name], _ = await bench.ask(self.forked)
-        found = await Trial(bench, self.forked, bounds=self.bounds[known.name]).run()
+        self.bounds[known.name], self.layout = await bench.ask(self.forked)
+        found = await Trial(bench, self.forked, bounds=self.bounds[known.name], layout=self.layout).run()
         self.order[known.name] = found.points
         self.results.free[known.name] = Outcome(found, await stays(bench))
 
     async def _try(self, bench: Bench, cell: str) -> Outcome:
         known = bench.mission.configuration.name
-        trial = Trial(bench, self.forked, [Cell.parse(cell)], bounds=self.bounds[known], order=self.order[known])
+        bounds, order = self.bounds[known], self.order[known]
+        trial = Trial(bench, self.forked, [Cell.parse(cell)], bounds=bounds, order=order, layout=self.layout)
         return Outcome(await trial.run(), await stays(bench))
 
     async def _cell(self, stack: AsyncExitStack, name: str, known: Configuration, cell: str) -> None:
@@ -137,7 +138,8 @@ class Ground:
     async def _unclean(self, stack: AsyncExitStack) -> None:
         bench = await self._bench(stack, DEFAULTS)
         with socket.create_connection((HOST, bench.server.port)):
-            self.results.unclean = Outcome(await Trial(bench, self.forked, bounds=self.bounds["defaults"]).run())
+            trial = Trial(bench, self.forked, bounds=self.bounds["defaults"], layout=self.layout)
+            self.results.unclean = Outcome(await trial.run())
 
 
 def mission(known: Configuration) -> Mission:

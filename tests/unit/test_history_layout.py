@@ -146,7 +146,12 @@ def body(**content: Any) -> str:
         (envelope("a", headers={"id": "a", "task": "work"}), "a", "a"),
         (envelope("a", body=body(task="work", id="a", args=[])), "a", "a"),  # task protocol 1
         (envelope("a", body=body(status="SUCCESS", task_id="a")), "a", None),  # a result of the RPC backend
-        (envelope("a", body="gAR9"), "a", None),  # pickled: a result of the RPC backend, as far as anybody can see
+        (envelope("a", body="gAR9"), "a", None),  # a result of the RPC backend, pickled
+        (
+            envelope("a", body="gAR9", properties={"correlation_id": "a", "reply_to": ""}),
+            "a",
+            "a",
+        ),  # protocol 1, pickled
         (envelope("a", body="gAR9", headers={"task": "work"}), "a", "a"),
         (envelope(None, headers={"ticket": "x"}), None, None),  # an answer of remote control
         ([1, "a", "SUCCESS", None], None, None),  # a part of a chord, in a result backend of the same database
