@@ -99,7 +99,7 @@ class Api:
             if half_close:
                 sock.shutdown(socket.SHUT_WR)
             reader = sock.makefile("rb")
-            answers = []
+            answers: list[Answer] = []
             while line := reader.readline():
                 status, headers = int(line.split()[1]), http.client.parse_headers(reader)
                 # Without a length, an answer ends with the connection.
