@@ -102,7 +102,7 @@ def test_the_node_client_sees_no_difference(pair: tuple[Api, Api], tmp_path: Pat
     theirs, ours = (node_says(api, tmp_path) for api in pair)
     assert ours == theirs
     assert len(ours) == 19
-    assert ["get none", "ToxiproxyError: 404: proxy not found"] in ours or "404" in str(dict(ours)["get none"])
+    assert "404" in str(dict(ours)["get none"])
 
 
 # As Toxiproxy.Net for .NET writes them: PascalCase keys, an enumeration for the stream, and RestSharp's headers. The

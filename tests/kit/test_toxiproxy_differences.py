@@ -1,7 +1,9 @@
 """The documented differences that no other test shows. docs/toxiproxy.md lists all of them."""
 
+import ast
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,10 +43,65 @@ class Proxy:
 def test_every_difference_is_documented_and_shown() -> None:
     documented = set(re.findall(r"^\| `([\w-]+)` \|", DOCUMENT.read_text(), re.MULTILINE))
     shown: set[str] = set()
-    for path in TESTS.glob("*toxiproxy*.py"):
-        shown.update(re.findall(r"`([\w-]+)`", path.read_text()))
+    for path in TESTS.glob("test_toxiproxy_*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                shown.update(re.findall(r"`([\w-]+)`", ast.get_docstring(node) or ""))
     assert not documented - shown - DIFFERENT.keys()
     assert EXCEPTIONS.keys() | DIFFERENT.keys() <= documented
+
+
+def test_a_proxy_without_a_logger(pair: tuple[Api, Api], up: Upstream) -> None:
+    """`logger`."""
+    for api, has in zip(pair, (True, False), strict=True):
+        Proxy(api, up, "noop")
+        assert ("Logger" in api.ask("GET", "/proxies/p").data) is has
+
+
+def test_a_body_that_cannot_be_decoded(pair: tuple[Api, Api]) -> None:
+    """`words`: the first ones are the server's."""
+    theirs, ours = (api.ask("POST", "/proxies", b'{"name":1}') for api in pair)
+    says = "bad request body: json: cannot unmarshal number into "
+    assert theirs.status == ours.status == 400
+    assert theirs.data["error"] == f"{says}Go struct field Proxy.name of type string"
+    assert ours.data["error"] == f"{says}field name"
+
+
+@pytest.mark.parametrize("listen", ["", ":0", ":"])
+def test_no_host_is_the_loopback(pair: tuple[Api, Api], listen: str) -> None:
+    """`any`: the server is not asked, since it would listen beyond the loopback."""
+    pair[1].clear()
+    made = pair[1].ask("POST", "/proxies", json.dumps({"name": "p", "upstream": "u:1", "listen": listen}).encode())
+    assert (made.status, made.data["listen"]) == (201, "127.0.0.1:@any")
+    pair[1].clear()
+
+
+def test_no_name_server_is_asked(pair: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`names`: the server is not asked, since it would ask one."""
+    pair[1].clear()
+    looked_up: list[object] = []
+    for function in ("getaddrinfo", "gethostbyname"):
+        monkeypatch.setattr(socket, function, lambda *asked, **_: looked_up.append(asked))
+    answer = pair[1].ask("POST", "/proxies", b'{"name":"p","upstream":"u:1","listen":"name.invalid:0"}')
+    assert (answer.status, answer.data["error"]) == (500, "listen tcp: lookup name.invalid: no such host")
+    assert not looked_up
+
+
+def test_a_reset_goes_in_the_order_of_creation(pair: tuple[Api, Api]) -> None:
+    """`order`: on the server the second proxy fails too, and which of the others are reset is chance."""
+    for api in pair:
+        api.clear()
+        for name, port in (("z", "@1"), ("p", "@0"), ("a", "0")):
+            body = {"name": name, "upstream": "u:1", "listen": f"127.0.0.1:{port}", "enabled": False}
+            assert api.ask("POST", "/proxies", json.dumps(body).encode()).status == 201
+            assert api.ask("POST", f"/proxies/{name}/toxics", b'{"type":"noop"}').status == 200
+        with socket.create_server(("127.0.0.1", api.ports[0])):
+            assert api.ask("POST", "/reset").status == 500
+        after = {
+            name: (proxy["enabled"], len(proxy["toxics"])) for name, proxy in api.ask("GET", "/proxies").data.items()
+        }
+        assert after["p"] == (False, 1)
+    assert after == {"z": (True, 0), "p": (False, 1), "a": (False, 1)}
 
 
 def test_a_refused_change_of_a_toxic_changes_nothing(pair: tuple[Api, Api], up: Upstream) -> None:
