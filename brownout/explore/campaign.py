@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +42,7 @@ BESIDE = 2  # repeated trials at once
 BENCHES = 8  # for each core
 VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
 Try = Callable[[], Coroutine[Any, Any, None]]
+_NUMBERS = count()  # of the benches of this process: several maps may share its wire
 
 
 class NoMap(RuntimeError):
@@ -104,7 +106,7 @@ class Campaign:
         self.options.tell("discover", None)
         jobs = self.options.jobs or await self._suitable()
         asyncio.get_running_loop().set_exception_handler(self._heard)
-        self._opened = [Bench(self.mission, number, self.wire, rung) for number in range(jobs)]
+        self._opened = [Bench(self.mission, number, self.wire, rung) for number in islice(_NUMBERS, jobs)]
         self._opening = [asyncio.ensure_future(self._open(bench)) for bench in self._opened]
         try:
             self.forked = await Forked.start(scout=scouted(self.mission))

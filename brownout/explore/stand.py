@@ -95,7 +95,7 @@ class Stand:
         facts = [
             environment(**versions(*VERSIONS)),
             [of.configuration.name, sorted(of.configuration.settings.items()), str(of.workload), of.task, of.args],
-            [str(replace(app, effects=None)), sorted(app.env.items()), sorted(of.kwargs.items())],
+            [str(replace(app, effects=None, accepted=None)), sorted(app.env.items()), sorted(of.kwargs.items())],
         ]
         return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()
 

@@ -216,3 +216,10 @@ def test_without_a_redis_it_is_skipped_in_one_line_or_an_error(
     result = project("--chaos-provider=local")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*BROWNOUT_REQUIRE names 'local'*"])
+
+
+def test_two_maps_share_a_process(pytester: pytest.Pytester, project: Project) -> None:
+    """The benches of the first stay open while those of the second are opened."""
+    module(pytester, f"points=[{GOOD!r}], actions=['cut']", name="test_one")
+    module(pytester, f"config='late', points=[{GOOD!r}], actions=['cut']", name="test_two")
+    project().assert_outcomes(passed=2)
