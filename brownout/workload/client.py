@@ -16,6 +16,8 @@ from brownout.subject.sender import Sender
 #: Longer than every bound that a scenario may promise; an answer that takes longer is none.
 TIMEOUT = 15.0
 BODY = 1_000  # characters of an answer that are kept
+#: HTTP statuses of an API that may answer later: too many requests, bad gateway, unavailable, gateway time-out.
+AWAY = (429, 502, 503, 504)
 KEY_HEADER = "Idempotency-Key"
 
 
@@ -66,7 +68,7 @@ class HttpClient:
     def read(self, key: str, task: str) -> bool:
         """Read and record a task's status, where the application tells one; whether the API has answered.
 
-        An error of the API (5xx), a 429 and what is no JSON object are no answers; a 404 is one.
+        One that is away for a while (AWAY) has not. Any other error is its answer, and tells no status.
         """
         if self._application.status is None:
             return True
@@ -77,7 +79,7 @@ class HttpClient:
             return False
         content, status = _json(answer), answer.status_code
         if status >= 400 or not isinstance(content, dict):
-            return 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS
+            return status not in AWAY
         state = str(content.get(self._application.state))
         result = json.dumps(content.get(self._application.result))[:BODY]
         self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked)

@@ -17,10 +17,11 @@ from brownout.workload.client import HttpClient
         (200, {"task_status": "SUCCESS"}, True, "SUCCESS"),
         (404, {"detail": "unknown"}, True, None),
         (429, {"detail": "later"}, False, None),
-        (500, "broken", False, None),
+        (500, "broken", True, None),
         (503, {"task_status": "STARTED"}, False, None),
-        (200, "<html>", False, None),
-        (200, ["SUCCESS"], False, None),
+        (200, "<html>", True, None),
+        (200, ["SUCCESS"], True, None),
+        (502, "<html>", False, None),
     ],
 )
 def test_an_error_is_no_status(tmp_path: Path, status: int, body: object, answered: bool, state: str | None) -> None:
