@@ -98,7 +98,7 @@ def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
 @taken_out(celery="tests.chaos.without.final_state")
 def test_without_a_look_at_the_state_a_job_that_is_done_says_started_for_ever(lab: Lab) -> None:
     """Its worker dies between the effect and the ack. The way to the API is slow, is healed, and the status is read."""
-    lab.load(replace(JOBS, count=12))
+    lab.load(replace(JOBS, count=8))
     lab.inject(kill(), on="worker-1", when=effect(nth=4))
     lab.inject(latency("300ms"), on="client->api", when=effect())
     lab.promise(must_show("stuck", under=nothing_stuck()))

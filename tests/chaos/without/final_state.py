@@ -1,5 +1,12 @@
-"""A redelivery of a job that has ended runs again: nobody looks at the job's state. Its key still guards its effect."""
+"""A redelivery of a job that has ended runs again: nobody looks at the job's state. Its key still guards its effect.
 
+Between the effect and the ack lies a while, so that the worker can be killed in it.
+"""
+
+import time
+from typing import Any
+
+from celery.signals import task_postrun
 from sqlalchemy import update
 
 from system import store
@@ -20,3 +27,8 @@ def without_look(self: store.Store, job_id: str, attempt: int) -> Start:
 
 
 store.Store.start = without_look  # type: ignore[method-assign]
+
+
+@task_postrun.connect
+def linger(**_: Any) -> None:
+    time.sleep(0.2)
