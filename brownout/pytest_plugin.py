@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
@@ -19,18 +19,22 @@ if TYPE_CHECKING:
     from brownout.run.trial import MakeWire
     from brownout.subject.application import Application
     from brownout.subject.ladder import Rung
+    from brownout.subject.launcher import Launcher
+    from brownout.subject.launchers import Launch, Launchers
     from brownout.subject.redis_server import RedisServer
     from brownout.wire.interface import AnyWire
     from brownout.wire.wire import OnEvent
 
 PROVIDERS = ("auto", "container", "local", "embedded")
 WIRES = ("builtin", "toxiproxy")
+LAUNCHES = ("auto", "forked", "cold")
 VERSIONS = ("celery", "kombu", "redis", "fastapi", "uvicorn", "uvloop")
 _servers: pytest.StashKey[dict[str, tuple[RedisServer, str]]] = pytest.StashKey()
 _rungs: pytest.StashKey[dict[str, Rung]] = pytest.StashKey()
 _store: pytest.StashKey[Store] = pytest.StashKey()
 _lab: pytest.StashKey[Lab] = pytest.StashKey()
 _rows: pytest.StashKey[list[Row]] = pytest.StashKey()
+_launchers: pytest.StashKey[Launchers] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     option("chaos-provider", "where Redis comes from", "auto", choices=PROVIDERS)
     option("chaos-wire", "what carries network faults out", "builtin", choices=WIRES)
+    option("chaos-launch", "how processes of the subject are started", "auto", choices=LAUNCHES)
     option("chaos-seed", "seed of every chance in a trial; a new one each time when there is none", metavar="N")
     option("chaos-store", "where trials leave their traces, from the root directory", "store", metavar="DIR")
     option("chaos-keep", "of how many runs the store keeps the traces", "20", metavar="N")
@@ -66,6 +71,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "wire(kind): the wire of this scenario, builtin or toxiproxy, whatever the option"
     )
+    config.addinivalue_line(
+        "markers", "launch(kind): how the processes of this scenario are started, cold or forked, whatever the option"
+    )
     config.addinivalue_line("markers", "alone: measures short times; its trials run alone, and after the other tests")
     config.stash[_servers], config.stash[_rungs] = {}, {}
     from brownout.report.desk import Desk
@@ -78,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None:  # its controller has looked already, and will tell
         return
     config.pluginmanager.register(Desk(config, store), "brownout-desk")
-    for name, values in (("chaos_provider", PROVIDERS), ("chaos_wire", WIRES)):
+    for name, values in (("chaos_provider", PROVIDERS), ("chaos_wire", WIRES), ("chaos_launch", LAUNCHES)):
         if chosen(config, name) not in values:
             raise pytest.UsageError(f"{name} is one of {', '.join(values)}, not {chosen(config, name)!r}")
     _seed(config)
@@ -146,9 +154,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the servers that tests shared."""
+    """End the servers and the launchers that tests shared."""
     for server, _ in config.stash.get(_servers, {}).values():
         server.stop()
+    if launchers := config.stash.get(_launchers, None):
+        launchers.close()
 
 
 def _rung(request: pytest.FixtureRequest) -> Rung:
@@ -228,6 +238,8 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Iterator[La
     wire = str(marker.args[0]) if marker else chosen(config, "chaos_wire")
     if wire == "toxiproxy" and (why := _no_toxiproxy()):
         pytest.skip(f"the wire is to be toxiproxy: {why}")
+    launch = node.get_closest_marker("launch")
+    launcher = _launcher(config, application, str(launch.args[0]) if launch else chosen(config, "chaos_launch"))
     file, line, _ = node.location
     rows = node.stash[_rows] = []
 
@@ -246,6 +258,7 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Iterator[La
             store=config.stash[_store],
             rung=rung,
             make_wire=_wire_maker(wire),
+            launcher=launcher,
             phase=progress.phase,
             alone=node.get_closest_marker("alone") is not None,
         )
@@ -253,13 +266,24 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Iterator[La
         yield node.stash[_lab]
 
 
+def _launcher(config: pytest.Config, application: Application, launch: str) -> Launcher:
+    from brownout.subject.forks import NotForkable
+    from brownout.subject.launchers import Launchers
+
+    launchers = config.stash.setdefault(_launchers, Launchers())
+    try:
+        return launchers.of(application, config.rootpath, cast("Launch", launch))
+    except NotForkable as error:
+        pytest.fail(f"the processes are to be forked, and cannot be: {error}", pytrace=False)
+
+
 def _again(config: pytest.Config, nodeid: str, seed: int) -> str:
     """The command that runs a trial again from where pytest was started."""
-    more = [f"--{name.replace('_', '-')}={given}" for name in ("chaos_wire", "chaos_provider", "chaos_store")
-            if (given := config.getoption(name)) is not None]  # fmt: skip
-    path, *names = nodeid.split("::")
+    names = ("chaos_wire", "chaos_provider", "chaos_launch", "chaos_store")
+    more = [f"--{name.replace('_', '-')}={given}" for name in names if (given := config.getoption(name)) is not None]
+    path, *inside = nodeid.split("::")
     here = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
-    return shlex.join(["pytest", "::".join([here, *names]), f"--chaos-seed={seed}", *more])
+    return shlex.join(["pytest", "::".join([here, *inside]), f"--chaos-seed={seed}", *more])
 
 
 @pytest.hookimpl(wrapper=True)

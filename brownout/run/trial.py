@@ -31,6 +31,7 @@ from brownout.run.turns import Turns, measures_soon
 from brownout.run.watch import BusyWatch, Repeated
 from brownout.subject.application import Application
 from brownout.subject.ladder import Rung
+from brownout.subject.launcher import Cold, Launcher
 from brownout.subject.subject import Subject
 from brownout.wire.interface import AnyWire
 from brownout.workload.clients import Clients
@@ -56,6 +57,7 @@ class Setting:
     store: store.Store
     rung: Rung
     make_wire: MakeWire
+    launcher: Launcher = field(default_factory=Cold)
     phase: Callable[[str], None] = lambda _: None  # told of each phase as it begins
     alone: bool = False  # also the first attempt runs without another trial beside it
     #: What runs beside the subject, made and started anew for each attempt.
@@ -150,6 +152,7 @@ class Trial:
             history=self._path,
             services={name: str(service) for name, service in self.services.items()},
             submits=any(isinstance(load.operation, Submit) for load in plan.load),
+            launcher=setting.launcher,
         )
         stack.callback(subject.stop)
         self._ends.append(subject.stop)
@@ -157,7 +160,11 @@ class Trial:
         self._busy.thread.start()
         stack.callback(self._busy.thread.stop)
         subject.start(setting.rung, self._busy.clock)
-        parts = {"redis": f"{subject.broker.rung} {subject.broker.version}", "wire": wire.kind}
+        parts = {
+            "redis": f"{subject.broker.rung} {subject.broker.version}",
+            "wire": wire.kind,
+            "launch": setting.launcher.kind,
+        }
         store.write(self.folder / "env.json", store.environment(**parts))
 
         clients = Clients(subject, self._recorder("client"))

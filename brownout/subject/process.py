@@ -7,28 +7,26 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import psutil
 
 from brownout.subject import custody, table
+from brownout.subject.handle import Child, Handle
 from brownout.subject.waiting import NeverHappened
 
 
 class Process:
     """A running command and everything that it started. Ended with its whole group, at the latest by the reaper."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, handle: Handle, log: Path) -> None:
         self.name = name
-        self.pid = popen.pid
+        self.handle = handle
+        self.pid = handle.pid
         self.log = log
         self.escalation = ""  # what stop() had to do beyond its signal; empty when nothing
-        self._popen = popen
-        entry = table.entry(popen.pid)  # still there: nobody has waited for it
-        assert entry is not None
-        self._token = entry.started
+        self._token = handle.started
         custody.hold_process(self.pid, self._token)
-        self.started = psutil.Process(self.pid).create_time()  # seconds since the epoch
 
     @classmethod
     def launch(
@@ -39,37 +37,30 @@ class Process:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        talks: bool = False,
+        pass_fds: Sequence[int] = (),
     ) -> Self:
         """Start `argv` in a session of its own; stdout and stderr are appended to `log`.
 
-        `env` is laid over this process's environment. With `talks`, `pipes` lead to its stdin and from its stdout.
-        Raises OSError when the command cannot be executed.
+        `env` is laid over this process's environment. Raises OSError when the command cannot be executed.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
             popen = subprocess.Popen(
                 list(argv),
-                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if talks else out,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
                 stderr=out,
                 cwd=cwd,
                 env={**os.environ, **(env or {}), custody.RUN_VARIABLE: custody.RUN},
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
-        return cls(name, popen, log)
-
-    @property
-    def pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        """Its stdin and stdout, where it was launched to talk."""
-        assert self._popen.stdin
-        assert self._popen.stdout
-        return self._popen.stdin, self._popen.stdout
+        return cls(name, Child(popen), log)
 
     @property
     def returncode(self) -> int | None:
         """Exit code of the main process, negative for a signal, None while it lives."""
-        return self._popen.poll()
+        return self.handle.poll()
 
     @property
     def alive(self) -> bool:
@@ -78,7 +69,7 @@ class Process:
 
     def signal(self, sig: int) -> None:
         """Send a signal to the main process only; nothing happens when it has ended."""
-        self._popen.send_signal(sig)
+        self.handle.signal(sig)
 
     def signal_group(self, sig: int) -> None:
         """Send a signal to the main process and all in its group, also when the main process is dead."""
@@ -98,10 +89,11 @@ class Process:
 
     def wait(self, within: float) -> int:
         """Wait for the main process to end; returns its exit code, raises NeverHappened after `within` seconds."""
-        try:
-            return self._popen.wait(within)
-        except subprocess.TimeoutExpired:
-            raise NeverHappened(f"not within {within:g} s: {self} ends\n{self.tail()}") from None
+        if not self.handle.ended(within):
+            raise NeverHappened(f"not within {within:g} s: {self} ends\n{self.tail()}")
+        code = self.handle.poll()
+        assert code is not None
+        return code
 
     def stop(self, sig: int = SIGTERM, within: float = 10.0) -> int:
         """Ask the main process to end and return its exit code (see returncode).
@@ -113,9 +105,7 @@ class Process:
         if self.alive:
             self.signal(sig)
             self.signal_group(SIGCONT)
-            try:
-                self._popen.wait(within)
-            except subprocess.TimeoutExpired:
+            if not self.handle.ended(within):
                 name = Signals(sig).name
                 self._say(f"{self} did not end within {within:g} s of {name}: killed, with {self.members()}")
         if self.returncode is not None and (left := self.members()):
@@ -125,12 +115,14 @@ class Process:
     def kill(self) -> int:
         """SIGKILL the whole group, wait until it is empty, and return the main process's exit code."""
         if self.alive:
+            # The main process first: a fork that does not lead its group yet never will.
+            self.handle.signal(SIGKILL)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, SIGKILL)
-            self.wait(10.0)
+        code = self.wait(10.0)
         table.end_group(self.pid, self._token)
         custody.release_process(self.pid)
-        return self._popen.wait()
+        return code
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of the log, under its path, for error messages."""

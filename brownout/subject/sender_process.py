@@ -1,8 +1,9 @@
-"""`python -m brownout.subject.sender_process CELERY`: sends tasks as any process of the application would.
+"""`python -m brownout.subject.sender_process CELERY SOCKET`: sends tasks as any process of the application would.
 
 The application is imported, so its routes, default queue, serializer, compression, transport options and its tasks'
-own options hold. An order is one line of JSON on stdin, its outcome one on stdout: {"ready": 1} when the application is
-there, then {"id": n} for each order, with "error" when it failed. Many orders are carried out at once.
+own options hold. The process connects to the unix socket (`@name` is an abstract one) and reads orders, one line of
+JSON each. It answers {"ready": 1} when the application is there, then {"id": n} for each order, with "error" when the
+order failed. Many orders are carried out at once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -58,25 +60,25 @@ def carry_out(app: Any, order: dict[str, Any], say: Say) -> None:
         say(id=order["id"])
 
 
-def main(name: str) -> None:
-    """Serve orders until stdin closes; what is under way is given up then."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what the application prints goes to the log, line by line: it may be killed
+def main(name: str, address: str) -> None:
+    """Serve orders until the harness closes the socket; what is under way is given up then."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+        sys.stdout.reconfigure(line_buffering=True)  # the process may be killed
+    control = socket.socket(socket.AF_UNIX)
+    control.connect("\0" + address[1:] if address.startswith("@") else address)
     lock = threading.Lock()
 
     def say(**told: Any) -> None:
         with lock:
-            answers.write(json.dumps(told) + "\n")
+            control.sendall(json.dumps(told).encode() + b"\n")
 
     app = application(name)
     say(ready=1)
     pool = ThreadPoolExecutor(THREADS)
-    for line in sys.stdin:
+    for line in control.makefile("rb"):
         pool.submit(carry_out, app, json.loads(line), say)
     os._exit(0)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,21 @@ from brownout.history.tail import Tail
 from brownout.plan.topology import Topology
 from brownout.subject import ladder
 from brownout.subject.application import Application, filled, surface
+from brownout.subject.launcher import Cold, Launcher
+from brownout.subject.part import Part
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.run_delay import family
 from brownout.subject.scratch import scratch
 from brownout.subject.sender import Sender
-from brownout.subject.supervisor import Supervisor, supervise
+from brownout.subject.supervisor import Supervisor
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
 
 READY_WITHIN = 30.0
+RESTARTS = 20  # of each process that is no worker
+RESTART_AFTER = 0.1  # s; systemd's default (RestartSec)
 BACKEND = 1  # the number of the database that an application is told for its results
 
 
@@ -42,6 +45,7 @@ class Subject:
     """Start it, break it, stop it. `files` is the directory that is the application's own.
 
     `submits`: clients send tasks by name, so a process of the application is started that does it for them.
+    `launcher` starts the processes; without one, their command lines do.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Subject:
         history: Path,
         services: Mapping[str, str] | None = None,
         submits: bool = False,
+        launcher: Launcher | None = None,
     ) -> None:
         self._services = dict(services or {})
         self.application, self.topology, self.wire = application, topology, wire
@@ -64,7 +69,7 @@ class Subject:
         self.edges: dict[str, AnyEdge] = {}
         self.supervisors: dict[str, Supervisor] = {}
         self.sender: Sender | None = None
-        self._submits = submits
+        self._submits, self._launcher = submits, launcher or Cold()
         self._layouts: list[Mapping[str, Any]] = []  # as workers told them
         self._told: dict[str, int] = {}
         self._stack = ExitStack()
@@ -103,8 +108,12 @@ class Subject:
     def _launch_sender(self, log: Path) -> None:
         # No edge leads to the backend: what a client sends must not depend on it.
         env = self._environment(self.edges["client->broker"].address, f"127.0.0.1:{self.broker.port}")
-        argv = [sys.executable, "-m", "brownout.subject.sender_process", str(self.application.celery)]
-        self.sender = Sender(argv, log=log, env=env, cwd=self.root)
+        celery = str(self.application.celery)
+
+        def part(address: str) -> Part:
+            return Part("client", "brownout.subject.sender_process", (celery, address), self.root, env)
+
+        self.sender = Sender(self._launcher, part, log)
         self._stack.callback(self.sender.stop)
 
     def _launch(self, name: str, log: Path) -> None:
@@ -116,15 +125,11 @@ class Subject:
             "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
         }
         env = {**self._environment(broker.address, backend.address), **tap}
-        workers = name.startswith("worker-")
-        self.supervisors[name] = supervise(
-            name,
-            [sys.executable, "-m", *self._command(name)],
-            log=log,
-            env=env,
-            cwd=self.root,
-            budget=self.topology.workers.restarts if workers else 20,
-        )
+        module, *args = self._command(name)
+        part = Part(name, module, tuple(args), self.root, env)
+        budget = self.topology.workers.restarts if name.startswith("worker-") else RESTARTS
+        launch = partial(self._launcher.launch, part, log)
+        self.supervisors[name] = Supervisor(name, launch, budget=budget, delay=RESTART_AFTER)
         self._stack.callback(self.supervisors[name].stop, signal.SIGKILL)
 
     def _command(self, name: str) -> list[str]:

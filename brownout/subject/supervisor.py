@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from brownout.subject.process import Process
+
+LOOK = 1.0  # s between two looks at whether the supervisor itself is to stop; a stop ends the process anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +27,12 @@ class Exit:
 class Supervisor:
     """Keeps one command running. `current` is the latest process; `exits` are the ends that were not asked for."""
 
-    def __init__(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        log: Path,
-        env: Mapping[str, str] | None,
-        cwd: Path | None,
-        budget: int,
-        delay: float,
-    ) -> None:
+    def __init__(self, name: str, launch: Callable[[], Process], *, budget: int, delay: float) -> None:
         self.name = name
         self.exits: list[Exit] = []
         self.restarts = 0
         self.gave_up = ""  # why it is not started any more; empty while it is
-        self._launch = partial(Process.launch, name, argv, log=log, env=env, cwd=cwd)
-        self._budget, self._delay = budget, delay
+        self._launch, self._budget, self._delay = launch, budget, delay
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # held while a process is started, so that stop() sees the one that runs
         self.current = self._launch()
@@ -58,8 +49,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._stopping.is_set():
-            if self.current.alive:
-                self._stopping.wait(0.02)  # not waitpid: it would hold Popen's lock against stop()
+            if not self.current.handle.ended(LOOK):
                 continue
             if self._stopping.is_set():
                 return
@@ -74,7 +64,7 @@ class Supervisor:
                     return
                 try:
                     self.current = self._launch()
-                except OSError as error:
+                except (OSError, RuntimeError) as error:
                     self.gave_up = f"{self.name} cannot be started again: {error}"
                     return
                 self.restarts += 1
@@ -103,4 +93,5 @@ def supervise(
     At most `budget` times, `delay` seconds after the end (systemd's default RestartSec is 100 ms). Whatever is left of
     the old group is killed first, as with systemd's default KillMode.
     """
-    return Supervisor(name, argv, log=log, env=env, cwd=cwd, budget=budget, delay=delay)
+    launch = partial(Process.launch, name, argv, log=log, env=env, cwd=cwd)
+    return Supervisor(name, launch, budget=budget, delay=delay)

@@ -69,6 +69,12 @@ def living_group(group: int, started: str) -> list[Entry]:
     leader = entry(group)
     if leader and leader.started != started:
         return []
+    try:
+        os.killpg(group, 0)  # to look at every process of the machine takes milliseconds
+    except ProcessLookupError:
+        return []
+    except PermissionError:
+        pass  # another user's process is in it
     return [each for each in entries() if each.group == group and each.living]
 
 

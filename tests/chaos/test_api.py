@@ -39,6 +39,7 @@ def test_the_api_keeps_breathing(lab: Lab, outage: Fault) -> None:
     lab.run().must_hold()
 
 
+@pytest.mark.launch("cold")
 def test_the_api_dies_between_the_commit_and_the_answer(lab: Lab) -> None:
     """The job is recorded, its client never learns it; it is done all the same, once."""
     lab.load(post("/process-data", json={"n": "{n}"}, every="150ms", count=10))

@@ -11,7 +11,11 @@ pytestmark = pytest.mark.chaos
 ENV = {"SYSTEM_TICK_SECONDS": "0.5"}
 
 
-@pytest.mark.parametrize(("fault", "target"), [(kill(), "beat"), (refuse(), "beat->broker")], ids=["killed", "refused"])
+@pytest.mark.parametrize(
+    ("fault", "target"),
+    [pytest.param(kill(), "beat", marks=pytest.mark.launch("cold")), (refuse(), "beat->broker")],
+    ids=["killed", "refused"],
+)
 def test_each_period_is_worked_off_at_most_once(lab: Lab, fault: Fault, target: str) -> None:
     """Whatever happens to beat, no period's work is done twice, and jobs are not disturbed."""
     lab.topology(beat=True, env=ENV)

@@ -87,6 +87,7 @@ def test_a_dead_workers_connections_linger(lab: Lab, wire: str) -> None:
     lab.run().must_hold()
 
 
+@pytest.mark.launch("cold")
 def test_one_worker_is_cut_off(lab: Lab) -> None:
     """One worker's way to its broker is silent; the other one works on."""
     lab.workers(2)

@@ -25,6 +25,7 @@ def in_hand(outcome: Outcome, kind: str) -> list[str | None]:
     return [task for task, told in last.items() if told == kind]
 
 
+@pytest.mark.launch("cold")
 def test_a_job_that_was_started_comes_back(lab: Lab) -> None:
     """Its worker is killed in the middle of it, and its message is gone with the broker's data."""
     lab.topology(env={"SYSTEM_PACE": "0.2"})  # a second each, to be killed in the middle of one

@@ -15,11 +15,10 @@ from tests.chaos.service import Service
 pytestmark = pytest.mark.chaos
 
 
-#: Those whose scene measures the loop's stalls run alone.
-MISTAKES = [
-    pytest.param(mistake, id=name, marks=[pytest.mark.alone] if "stalled" in SCENES[name].promises else [])
-    for name, mistake in CATALOGUE.items()
-]
+#: Those whose scene measures the loop's stalls run alone; one is started by its command lines.
+MARKS = {name: [pytest.mark.alone] for name, scene in SCENES.items() if "stalled" in scene.promises}
+MARKS["acks_early"] = [pytest.mark.launch("cold")]
+MISTAKES = [pytest.param(mistake, id=name, marks=MARKS.get(name, [])) for name, mistake in CATALOGUE.items()]
 
 
 def module(mistake: Mistake, variant: str) -> str:

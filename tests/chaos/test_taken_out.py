@@ -83,6 +83,7 @@ def test_without_the_relay_a_refused_publish_loses_the_job(lab: Lab, wire: str) 
     lab.run().must_hold()
 
 
+@pytest.mark.launch("cold")
 @taken_out(celery="tests.chaos.without.key")
 def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
     lab.topology(env={"SYSTEM_PACE": "0.2"})  # a second each, so that it stands still in the middle of one

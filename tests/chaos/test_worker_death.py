@@ -76,6 +76,7 @@ def test_a_warm_shutdown_under_load_finishes_what_runs(lab: Lab) -> None:
     lab.run().must_hold()
 
 
+@pytest.mark.launch("cold")
 def test_a_cold_shutdown_under_load_loses_nothing(lab: Lab) -> None:
     """SIGQUIT drops what runs; late acks and the relay bring it back."""
     lab.load(JOBS)
@@ -93,6 +94,7 @@ def test_a_task_that_was_sent_past_the_store_survives_its_worker(lab: Lab) -> No
     lab.run().must_hold()
 
 
+@pytest.mark.launch("cold")
 def test_the_relay_is_killed(lab: Lab) -> None:
     """Nobody notices: the API publishes by itself, and the relay's supervisor starts it again."""
     lab.load(JOBS)

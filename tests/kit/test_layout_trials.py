@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,13 @@ from brownout import (
     submit,
     terminate,
 )
+from brownout.subject.launcher import Cold
+from brownout.subject.part import Part
 from brownout.subject.sender import Sender, SenderEnded
 from brownout.subject.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-SENDER = (sys.executable, "-m", "brownout.subject.sender_process")
+SENDER = "brownout.subject.sender_process"
 PREFIXED = {"broker_transport_options": {
     **{"global_keyprefix": "shop:", "visibility_timeout": 1},
     **{"unacked_restore_interval": 0.5, "unacked_restore_throttle": 1},
@@ -149,8 +150,10 @@ def test_a_client_whose_broker_refuses_for_a_while_sends_on(lab: Lab) -> None:
 
 
 def sender(folder: Path, **env: str) -> Sender:
-    argv = [*SENDER, "tests.kit.shop:app"]
-    return Sender(argv, log=folder / "client.log", env=env, cwd=ROOT)
+    def part(address: str) -> Part:
+        return Part("client", SENDER, ("tests.kit.shop:app", address), ROOT, env)
+
+    return Sender(Cold(), part, folder / "client.log")
 
 
 def test_an_application_that_cannot_send_is_told_and_one_that_ends_too(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""A part of an application, as data: what is started, where, and with which environment and Python."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of an application: `python -m module args` in `folder`.
+
+    `env` is laid over this process's environment. `name` is what witnesses and logs call the process.
+    """
+
+    name: str
+    module: str
+    args: tuple[str, ...] = ()
+    folder: Path = Path()
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    python: str = sys.executable
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command line."""
+        return (self.python, "-m", self.module, *self.args)
