@@ -30,17 +30,17 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from brownout.subject import toxiproxy_server
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.waiting import eventually
-from brownout.wire.toxiproxy import ToxiproxyWire
-from brownout.wire.wire import LoopName, default_loop
+from brownout.wire.tcp.wire import LoopName, default_loop
 
 # The callback writes as the recorder does: one O_APPEND line an event. With the codec every request is framed, named
 # and counted, as in a trial of a fault map; each slice has a conductor of its own, as each trial has.
 SERVE = """
 import os, sys, time
-from brownout.explore.conductor import Conductor
+from brownout.wire.redis.conductor import Conductor
 from brownout.wire import Wire
 redis, history, name, loop = sys.argv[1:]
 log = os.open(history, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
@@ -129,7 +129,7 @@ def paths(stack: ExitStack, folder: Path, loop: str) -> list[Way]:
         assert wire.stdout
         found.append(Way(name, int(wire.stdout.readline()), wire.pid, partial(renewed, wire)))
     if shutil.which("toxiproxy-server"):
-        toxiproxy = stack.enter_context(ToxiproxyWire.start(folder / "toxiproxy.log"))
+        toxiproxy = stack.enter_context(toxiproxy_server.started(folder / "toxiproxy.log"))
         found.append(Way("toxiproxy", toxiproxy.edge("benchmark", f"127.0.0.1:{port}").port, toxiproxy.pid))
     return found
 

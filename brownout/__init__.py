@@ -3,7 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from brownout.authoring import *  # noqa: F403 - for type checkers only
+    # For type checkers only, which cannot follow the lists of promises and faults through `authoring`.
+    from brownout.authoring import *  # noqa: F403
+    from brownout.check.promises import *  # noqa: F403
+    from brownout.faults import *  # noqa: F403
 else:  # hidden from type checkers, to which it would make every name good
 
     def __getattr__(name: str) -> Any:

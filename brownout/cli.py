@@ -20,9 +20,12 @@ from brownout.explore.diff import reproduced
 from brownout.explore.faultmap import EXIT, FaultMap
 from brownout.explore.mission import Mission
 from brownout.explore.selection import select
-from brownout.explore.session import Progress, called, configured, explore, mission, setting
-from brownout.options import CELERY_ENV, LISTS, SIGNAL, STORE, USAGE, Usage, parser
+from brownout.explore.session import called, configured, explore, mission, setting
+from brownout.options import CELERY_ENV, LISTS, SIGNAL, USAGE, Usage, parser
 from brownout.plan.near import UnknownName, known
+from brownout.report.progress import to_stream
+from brownout.report.stored import STORE, Stored
+from brownout.run.events import Stream
 from brownout.run.store import folder_of
 from brownout.subject.application import Application
 from brownout.subject.ladder import NoRedis
@@ -74,7 +77,7 @@ def _run(given: argparse.Namespace) -> int:
     asked = _mission(given)
     if given.pairs:
         return _pairs(given, asked)
-    accepted = maps.accepted_cells(given, f"{asked.configuration.name}/{asked.workload.name}")
+    accepted = maps.accepted_cells(given, asked.title)
     place = given.save or STORE / f"{folder_of(f'{asked.configuration.name}-{asked.workload.name}')}.json"
     wanted = list(dict.fromkeys(given.cells))
     stored: FaultMap | None = None
@@ -93,6 +96,15 @@ def _run(given: argparse.Namespace) -> int:
             return select(campaign.possible(given.actions or ["standard"]), given.points)
         return tuple(_cell(name, called(campaign.discovery.points, campaign.possible())) for name in wanted)
 
+    words = _words(given, asked)
+
+    def keep(found: object) -> FaultMap | None:
+        """The map, when it is to be stored."""
+        if not isinstance(found, FaultMap) or given.list:
+            return None
+        whole = not (wanted or given.points) and found.complete and set(given.actions) <= {"standard", "all"}
+        return replace(found, options=words) if whole or (given.save and not given.again) else None
+
     few = bool(wanted or given.list)  # no map: a bench for each trial, and no comparison with cold processes
     options = Options(
         jobs=given.jobs,
@@ -100,15 +112,13 @@ def _run(given: argparse.Namespace) -> int:
         repeat=given.repeat,
         cold=0 if few else COLD,
         provider=None if given.provider == "auto" else given.provider,
+        emit=Stream(to_stream(sys.stderr), Stored(place, keep)),
     )
-    found = explore(asked, options, plan, Progress(sys.stderr))
-    drawn = replace(found.map, options=_words(given, asked))
+    found = explore(asked, options, plan)
+    drawn = replace(found.map, options=words)
     if given.list and not found.stopped:
         sys.stdout.writelines(f"{point.short:<32} {point.label}\n" for point in drawn.trace)
         return EXIT["valid"]
-    whole = not (wanted or given.points or found.stopped) and set(given.actions) <= {"standard", "all"}
-    if (given.save and not given.again) or whole:
-        maps.store(drawn, place)
     names = [name for short, cell in found.possible.items() for name in (short, cell.full)]
     validity, remarks = maps.judged(drawn, accepted, names or None)
     if stored:
@@ -120,23 +130,22 @@ def _run(given: argparse.Namespace) -> int:
 
 def _pairs(given: argparse.Namespace, asked: Mission) -> int:
     from brownout.explore.pairs_campaign import run_pairs
-    from brownout.explore.pairs_map import report
+    from brownout.explore.pairs_map import PairMap
+    from brownout.report.pairs import report
 
     if given.cells or given.baseline:
         raise Usage("--pairs takes its cells from --point and --actions, and no --baseline")
+    place = given.save or STORE / f"{folder_of(f'pairs-{asked.configuration.name}-{asked.workload.name}')}.json"
+    stored = Stored(place, lambda found: found if isinstance(found, PairMap) else None)
     options = Options(
         actions=given.actions or ["standard"],
         points=given.points,
         jobs=given.jobs,
         provider=None if given.provider == "auto" else given.provider,
+        emit=Stream(to_stream(sys.stderr), stored),
     )
-    progress = Progress(sys.stderr)
-    found = run_pairs(asked, options, sample=given.sample, seed=given.seed, progress=progress)
+    found = run_pairs(asked, options, sample=given.sample, seed=given.seed)
     sys.stdout.write(report(found) + "\n")
-    place = given.save or STORE / f"{folder_of(f'pairs-{asked.configuration.name}-{asked.workload.name}')}.json"
-    maps.make(place.parent)
-    found.save(place)
-    sys.stderr.write(f"stored in {place}\n")
     return EXIT[found.validity] if found.complete else SIGNAL + 2
 
 

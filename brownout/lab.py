@@ -15,11 +15,12 @@ from brownout.plan.promise import Promise
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import Trigger
 from brownout.run.result import Result
-from brownout.run.trial import Setting, run
+from brownout.run.setting import Setting
+from brownout.run.trial import run
 from brownout.subject.application import Surface, surface
 from brownout.subject.subject import NotLaunched
 
-#: Is told of each result, and says what a person should read of it.
+#: What a person reads of a result.
 Report = Callable[[Result], str]
 
 
@@ -71,9 +72,16 @@ class Lab:
         routes = self._surface.routes if isinstance(operation, Http) else None
         load.check(tasks, routes, self._surface.takes)
 
-    def inject(self, fault: Fault, *, on: str, when: Trigger, heal: Trigger | None = None) -> None:
-        """A fault on a target: `when` it strikes, and when it heals (default: when the load has ended)."""
-        injection = Injection(fault, on, when, heal)
+    def inject(self, fault: Fault, *, on: str | None = None, when: Trigger, heal: Trigger | None = None) -> None:
+        """A fault on a target: `when` it strikes, and when it heals (default: when the load has ended).
+
+        Without `on` a fault strikes the message at the point that it waits for, and that connection alone.
+        """
+        if on is None and not (when.place and fault.kind.moments):
+            raise ValueError(
+                f"{fault} needs a target, on={' or '.join(sorted(fault.kind.targets))}: no point is its own"
+            )
+        injection = Injection(fault, on or when.data["edge"], when, heal)
         injection.check(self.plan.topology)
         self.plan = replace(self.plan, injections=(*self.plan.injections, injection))
 

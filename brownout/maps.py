@@ -15,9 +15,10 @@ from brownout.explore import baseline, diff
 from brownout.explore.action import Action, chosen
 from brownout.explore.faultmap import EXIT, FaultMap
 from brownout.explore.mission import CONFIGURATIONS, WORKLOADS
-from brownout.options import LISTS, STORE, Usage
+from brownout.options import LISTS, Usage
 from brownout.report.clean import clean
 from brownout.report.grid import Line, Span, columns, detail, grid, markdown, write
+from brownout.report.stored import STORE
 from brownout.report.terminal import SIGNS
 
 
@@ -57,15 +58,6 @@ def make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Usage(error) from error
-
-
-def store(map_: FaultMap, place: Path) -> None:
-    """Write it, and say where."""
-    make(place.parent)
-    if place.parent == STORE and not (ignore := STORE.parent / ".gitignore").exists():
-        ignore.write_text("*\n")  # as the traces of trials beside it
-    map_.save(place)
-    sys.stderr.write(f"stored in {place}\n")
 
 
 def accepted_cells(given: argparse.Namespace, title: str) -> tuple[baseline.Accepted, ...]:

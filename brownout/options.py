@@ -12,12 +12,12 @@ from typing import Any, Final, NoReturn, get_args
 
 from brownout.explore.action import ACTIONS, Action
 from brownout.explore.mission import CONFIGURATIONS, WORKLOADS, Configuration, Workload
+from brownout.report.stored import STORE
 from brownout.run.store import versions
 from brownout.subject.redis_server import RungName
 
 USAGE: Final = 64  # sysexits.h: EX_USAGE; argparse's own 2 would be taken for "unknown"
 SIGNAL: Final = 128  # and the number of the signal
-STORE: Final = Path("store", "maps")
 LISTS: Final[Mapping[str, Mapping[str, Action | Workload | Configuration]]] = {
     "points": {},  # they are looked for
     "actions": ACTIONS,

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from brownout.lab import Lab
     from brownout.report.row import Row
     from brownout.run.result import Result
+    from brownout.run.setting import MakeWire
     from brownout.run.store import Store
-    from brownout.run.trial import MakeWire
     from brownout.subject.application import Application
     from brownout.subject.ladder import Rung
     from brownout.subject.launcher import Launcher
     from brownout.subject.launchers import Launch, Launchers
     from brownout.subject.redis_server import RedisServer
     from brownout.wire.interface import AnyWire
-    from brownout.wire.wire import OnEvent
+    from brownout.wire.tcp.wire import OnEvent
 
 PROVIDERS = ("auto", "container", "local", "embedded")
 WIRES = ("builtin", "toxiproxy")
@@ -224,14 +224,16 @@ def application() -> Application:
 
 
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, application: Application) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     """A bench for one scenario: describe it, `run()` it, and let its promises hold."""
     from brownout.lab import Lab
     from brownout.plan.seed import fresh_seed
     from brownout.report.progress import of_pytest
-    from brownout.report.row import row
+    from brownout.report.results import results
+    from brownout.report.row import Rows
     from brownout.report.terminal import failure
-    from brownout.run.trial import Setting
+    from brownout.run.events import Stream
+    from brownout.run.setting import Setting
 
     config, node = request.config, request.node
     seed, rung, marker = _seed(config), _rung(request), node.get_closest_marker("wire")
@@ -241,29 +243,26 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Iterator[La
     launch = node.get_closest_marker("launch")
     launcher = _launcher(config, application, str(launch.args[0]) if launch else chosen(config, "chaos_launch"))
     file, line, _ = node.location
-    rows = node.stash[_rows] = []
+    rows = Rows(node.user_properties, config.rootpath, file, (line or 0) + 1)
+    node.stash[_rows] = rows.kept
+    setting = Setting(
+        scenario=node.nodeid,
+        application=application,
+        root=config.rootpath,
+        store=config.stash[_store],
+        rung=rung,
+        make_wire=_wire_maker(wire),
+        launcher=launcher,
+        emit=Stream(of_pytest(config), results, rows),
+        alone=node.get_closest_marker("alone") is not None,
+    )
 
-    with of_pytest(config) as progress:
+    def text(result: Result) -> str:
+        return failure(result, _again(config, node.nodeid, result.plan.seed), config.rootpath)
 
-        def keep(result: Result) -> str:
-            progress.close()  # before the text of a failure is printed
-            rows.append(row(result, config.rootpath, file, (line or 0) + 1))
-            node.user_properties.extend(rows[-1].properties)
-            return failure(result, _again(config, node.nodeid, result.plan.seed), config.rootpath)
-
-        setting = Setting(
-            scenario=node.nodeid,
-            application=application,
-            root=config.rootpath,
-            store=config.stash[_store],
-            rung=rung,
-            make_wire=_wire_maker(wire),
-            launcher=launcher,
-            phase=progress.phase,
-            alone=node.get_closest_marker("alone") is not None,
-        )
-        node.stash[_lab] = Lab(setting, fresh_seed() if seed is None else seed, keep)
-        yield node.stash[_lab]
+    bench = Lab(setting, fresh_seed() if seed is None else seed, text)
+    node.stash[_lab] = bench
+    return bench
 
 
 def _launcher(config: pytest.Config, application: Application, launch: str) -> Launcher:
@@ -304,13 +303,9 @@ def pytest_runtest_makereport(
     report = yield
     rows = item.stash.get(_rows, [])
     if call.when == "call" and rows:
-        from brownout.report.desk import FAILED, TRIALS
+        from brownout.report.desk import attach
 
-        setattr(report, TRIALS, [each.to_json() for each in rows])
-        for n, (each, outcome) in enumerate(zip(rows, item.stash[_lab].outcomes, strict=False)):
-            if call.excinfo and str(call.excinfo.value) == outcome.text:
-                report.longrepr.reprcrash.message = each.sentence  # type: ignore[union-attr] # a failed call has one
-                setattr(report, FAILED, n)
+        attach(report, call, rows, [outcome.text for outcome in item.stash[_lab].outcomes])
     return report
 
 
@@ -320,8 +315,8 @@ def _wire_maker(kind: str) -> MakeWire:
             from brownout.wire import Wire
 
             return Wire(seed=seed, on_event=on_event).start()
-        from brownout.wire.toxiproxy import ToxiproxyWire
+        from brownout.subject import toxiproxy_server
 
-        return ToxiproxyWire.start(log, seed=seed, on_event=on_event)
+        return toxiproxy_server.started(log, seed=seed, on_event=on_event)
 
     return make

@@ -1,1 +1,3 @@
-"""Judges of a history: pure functions from a history and a promise to a verdict."""
+"""Judges histories. Importing this fills the registry: brownout.check.registry.CHECKERS."""
+
+import brownout.check.promises  # noqa: F401 - fills the registry

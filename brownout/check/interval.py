@@ -12,9 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from brownout.check.verdict import Anomaly, Verdict, judged
+from brownout.check.verdict import Anomaly, Ruling
 from brownout.history.view import History
-from brownout.plan.promise import Promise
 
 NS_PER_MS = 1_000_000
 MOMENT = 500_000_000  # ns
@@ -78,11 +77,11 @@ class Findings:
         else:
             self.sure.append(anomaly)
 
-    def verdict(self, promise: Promise, *, doubt: str = "", why: str = "") -> Verdict:
-        """Invalid for what is sure; else unknown for another `doubt`, or for what a busy machine may have made."""
+    def ruling(self, *, doubt: str = "", why: str = "") -> Ruling:
+        """What is sure; else another `doubt`, or what a busy machine may have made."""
         if not self.doubts or self.sure or doubt:
-            return judged(promise, self.sure, doubt=doubt, why=why)
+            return Ruling(self.sure, doubt, why)
         longest = max(doubt.busy for doubt in self.doubts) / NS_PER_MS
         sentence = self.doubts[0].anomaly.sentence
         reason = f"{sentence} The machine was busy for up to {longest:.3g} ms of that time, so nobody knows."
-        return judged(promise, doubt=reason, busy_ms=longest)
+        return Ruling(doubt=reason, busy_ms=longest)

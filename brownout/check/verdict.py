@@ -49,15 +49,29 @@ class Verdict:
     busy_ms: float = 0.0
 
 
-def judged(
-    promise: Promise, anomalies: Sequence[Anomaly] = (), *, doubt: str = "", why: str = "", busy_ms: float = 0.0
-) -> Verdict:
-    """Invalid when there is an anomaly, else unknown when there is a doubt, else valid.
+@dataclass(frozen=True)
+class Ruling:
+    """What a checker finds: anomalies, else a doubt, else nothing that is wrong; `why` says what was measured.
 
-    `busy_ms` says that the doubt is there only because the machine was busy for so long.
+    `busy_ms` says that the doubt is there only because the machine was busy for so long. `expected` are anomalies that
+    were promised to appear.
     """
-    validity: Validity = "invalid" if anomalies else "unknown" if doubt else "valid"
-    return Verdict(validity, str(promise), tuple(anomalies), doubt or why, busy_ms if validity == "unknown" else 0.0)
+
+    anomalies: Sequence[Anomaly] = ()
+    doubt: str = ""
+    why: str = ""
+    busy_ms: float = 0.0
+    expected: Sequence[Anomaly] = ()
+
+    @property
+    def validity(self) -> Validity:
+        """Invalid when there is an anomaly, else unknown when there is a doubt, else valid."""
+        return "invalid" if self.anomalies else "unknown" if self.doubt else "valid"
+
+    def on(self, promise: Promise) -> Verdict:
+        """The verdict on the promise."""
+        busy = self.busy_ms if self.validity == "unknown" else 0.0
+        return Verdict(self.validity, str(promise), (*self.anomalies, *self.expected), self.doubt or self.why, busy)
 
 
 def witness(*core: Event | None, about: Operation | None = None, history: History | None = None) -> tuple[Event, ...]:

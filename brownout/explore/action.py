@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from brownout.explore.cell import IDLE, Cell, Moment, Point
-from brownout.explore.refusals import STATES, refusal
+from brownout.explore.cell import Cell
 from brownout.plan.near import known
+from brownout.plan.point import IDLE, Moment, Point
+from brownout.wire.redis.refusals import STATES, refusal
 
 Commands = Sequence[tuple[bytes, ...]]
 

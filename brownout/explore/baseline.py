@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from brownout.check.verdict import Validity, merge
-from brownout.explore.cell import Cell, parts, validity_of, word
+from brownout.check.words import parts, validity_of, word
+from brownout.explore.cell import Cell
 from brownout.explore.faultmap import CellResult, FaultMap
 from brownout.plan.near import UnknownName, known
 

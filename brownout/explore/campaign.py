@@ -1,37 +1,34 @@
-"""A whole map: points from fault-free trials, then every cell, on several benches at once."""
+"""A whole map: points from fault-free trials, then every cell, several trials at once."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-import os
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count, islice
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from brownout.explore.action import cells, chosen
-from brownout.explore.bench import Bench
 from brownout.explore.bounds import Bounds
 from brownout.explore.cell import Cell
 from brownout.explore.discovery import Discovery, discovered
 from brownout.explore.faultmap import CellResult, Comparison, Controls, FaultMap
 from brownout.explore.found import Found
-from brownout.explore.launcher import Cold, Forked, Launcher
 from brownout.explore.mission import STOCK, Mission
+from brownout.explore.plans import plan_of, topology_of
 from brownout.explore.selection import select
-from brownout.explore.together import together
-from brownout.explore.trial import Trial
+from brownout.explore.trials import Trials
 from brownout.history.layout import Layout, Unreadable
+from brownout.run.events import Handler, Phase, Purpose, Remark, TrialEnded, nobody, trying
 from brownout.run.store import versions
 from brownout.subject import ladder
+from brownout.subject.application import surface
+from brownout.subject.launcher import Launcher
 from brownout.subject.load import Load, load
 from brownout.subject.redis_server import RungName
-from brownout.wire.wire import Wire
 
 DISCOVERIES = 3  # fault-free trials that the points must agree in
 CONTROL_EVERY = 20  # cells to one fault-free control
@@ -39,10 +36,10 @@ COLD = 2  # cells that are tried with the cold command line, too
 RECONCILE = 4  # times that both are tried again where they differ
 ATTEMPTS = 3  # trials of a cell at most, while the machine is too busy for a verdict
 BESIDE = 2  # repeated trials at once
-BENCHES = 8  # for each core
+AT_ONCE = 8  # trials for each core; half of that with an API, whose trials have twice the processes
 VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
-Try = Callable[[], Coroutine[Any, Any, None]]
-_NUMBERS = count()  # of the benches of this process: several maps may share its wire
+WHOLE = ("once", "recovered")  # the words of a trial without a fault
+Try = Callable[[], None]
 
 
 class NoMap(RuntimeError):
@@ -51,32 +48,34 @@ class NoMap(RuntimeError):
 
 @dataclass
 class Options:
-    """How a map is made. `tell` is called with each result, in the order of their ends, `say` with a sentence."""
+    """How a map is made. `emit` is called from the threads of the trials."""
 
     actions: Collection[str] = ("standard",)
     points: Collection[str] = ()
-    jobs: int = 0  # benches; 0: as many as suit the machine
-    most: int = 0  # benches that are of use; 0: any number
+    jobs: int = 0  # trials at once; 0: as many as suit the machine
+    most: int = 0  # trials at once that are of use; 0: any number
     repeat: int = 1
     cold: int = COLD
     provider: RungName | None = None
-    tell: Callable[[str, CellResult | None], None] = lambda _what, _result: None
-    say: Callable[[str], None] = lambda _sentence: None
+    emit: Handler = nobody
 
 
-def jobs_for(found: Load) -> int:
-    """Benches that suit the machine, beside what others do there: trials wait more than they work."""
-    return max(2, math.ceil(BENCHES * found.share))
+def jobs_for(found: Load, *, api: bool = False) -> int:
+    """Trials at once that suit the machine, beside what others do there: trials wait more than they work."""
+    return max(2, math.ceil(AT_ONCE / (2 if api else 1) * found.share))
 
 
 class Campaign:
-    """Use it once, on the wire's loop: `await run()`. When that is cancelled, `map(complete=False)` has what there is.
+    """Use it once: `run()`. When `stop` is called meanwhile, `map(complete=False)` has what there is.
 
-    Its parts, for who wants something between them: `async with campaign`, then `discover`, set `planned`, `attempt`.
+    Its parts, for who wants something between them: `with campaign`, then `discover`, set `planned`, `attempt`.
+    `met` is called with the cells of each trial with forked processes, and with what it found, by the trial's thread.
     """
 
-    def __init__(self, mission: Mission, options: Options, wire: Wire) -> None:
-        self.mission, self.options, self.wire = mission, options, wire
+    def __init__(
+        self, mission: Mission, options: Options, met: Callable[[Sequence[Cell], Found], None] = lambda *_: None
+    ) -> None:
+        self.mission, self.options, self._met = mission, options, met
         self.found: dict[Cell, CellResult] = {}
         self.controls: list[Found] = []
         self.cold: dict[Cell, list[str]] = {}
@@ -84,111 +83,81 @@ class Campaign:
         self.discovery: Discovery | None = None
         self.bounds, self.layout = Bounds.of({}), Layout()
         self.planned: tuple[Cell, ...] = ()
+        self.trials: Trials
         self._began = time.monotonic()
-        self._benches: asyncio.Queue[Bench | Exception] = asyncio.Queue()
-        self._opened: list[Bench] = []
-        self._opening: list[asyncio.Future[None]] = []
-        self._failed: list[str] = []  # why benches did not open
         self._doubtful: list[Try] = []  # to be tried again
-        self._wrong: list[Exception] = []  # raised in callbacks of the loop
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._stack = ExitStack()
 
-    async def run(self) -> FaultMap:
+    def run(self) -> FaultMap:
         """Discover, try every cell, control, compare. Raises NoMap, NoRedis, UnknownName for a filter without fit."""
-        async with self:
-            await self.discover()
+        with self:
+            self.discover()
             self.planned = select(self.possible(self.options.actions), self.options.points)
-            await self.attempt()
+            self.attempt()
         return self.map(complete=True)
 
-    async def __aenter__(self) -> Self:
-        """Start the benches, which go on to open in the background. Raises NoRedis."""
+    def __enter__(self) -> Self:
+        """Start what all trials share. Raises NoRedis, NotForkable for an application that cannot be imported."""
         rung = ladder.choose("local", self.options.provider)
-        self.options.tell("discover", None)
-        jobs = self.options.jobs or await self._suitable()
-        asyncio.get_running_loop().set_exception_handler(self._heard)
-        self._opened = [Bench(self.mission, number, self.wire, rung) for number in islice(_NUMBERS, jobs)]
-        self._opening = [asyncio.ensure_future(self._open(bench)) for bench in self._opened]
-        try:
-            self.forked = await Forked.start(scout=scouted(self.mission))
-        except BaseException:
-            await self._close()
-            raise
+        self.options.emit(Phase("looking for the points of a task's life"))
+        jobs = self.options.jobs or self._suitable()
+        self.trials = self._stack.enter_context(Trials(self.mission, rung, jobs))
+        if self._stopped:
+            self.trials.stop()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._close()
-        finally:
-            await self.forked.close()
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
-    async def _suitable(self) -> int:
-        """How many benches, by the load that is there before anything is started."""
-        found = await asyncio.to_thread(load)
-        usual, jobs = jobs_for(Load(found.cores)), jobs_for(found)
+    def stop(self) -> None:
+        """End all trials at once; from any thread."""
+        self._stopped = True
+        if hasattr(self, "trials"):
+            self.trials.stop()
+
+    def _suitable(self) -> int:
+        """How many trials at once, by the load that is there before anything is started."""
+        found = load()
+        api = self.mission.workload.http is not None
+        usual, jobs = jobs_for(Load(found.cores), api=api), jobs_for(found, api=api)
         if self.options.most:
             usual, jobs = min(usual, self.options.most), min(jobs, self.options.most)
         if jobs < usual:
-            self.options.say(f"{jobs} trials at once instead of {usual}: {found}")
+            self.options.emit(Remark(f"{jobs} trials at once instead of {usual}: {found}"))
         return jobs
 
-    async def _close(self) -> None:
-        await asyncio.gather(*self._opening)  # `_open` reads their errors
-        closed = await asyncio.gather(*(bench.close() for bench in self._opened), return_exceptions=True)
-        for bench, wrong in zip(self._opened, closed, strict=True):
-            if isinstance(wrong, BaseException):
-                self.options.say(f"bench {bench.number} was not closed as it should be: {_short(wrong)}")
-
-    async def _open(self, bench: Bench) -> None:
-        """A bench that does not open is left out. When none opens, whoever waits for a bench is told."""
-        try:
-            await bench.open()
-        except Exception as wrong:
-            self._failed.append(_short(wrong))
-            self.options.say(f"bench {bench.number} did not open and is left out: {_short(wrong)}")
-            if len(self._failed) == len(self._opened):
-                none = NoMap(f"no bench could be opened: {_short(wrong)}")
-                none.__cause__ = wrong
-                self._benches.put_nowait(none)
-        else:
-            self._benches.put_nowait(bench)
-
-    @asynccontextmanager
-    async def _bench(self) -> AsyncIterator[Bench]:
-        got = await self._benches.get()
-        try:
-            if isinstance(got, Exception):
-                raise got
-            yield got
-        finally:
-            self._benches.put_nowait(got)
-
-    async def discover(self, known: Discovery | None = None) -> None:
+    def discover(self, known: Discovery | None = None) -> None:
         """Learn the bounds and the layout, and the points unless `known`.
 
         Raises NoMap when it does not even work without a fault, or nobody knows in which keys the messages lie.
         """
-        async with self._bench() as bench:
-            try:
-                self.bounds, self.layout = await bench.ask(self.forked)
-            except Unreadable as reason:
-                raise NoMap(str(reason)) from reason
-        self.discovery = known or await self._discover()
+        application, root = self.mission.application, self.mission.root
+        told = surface(application, root, topology_of(self.mission).settings_json)
+        self.bounds = Bounds.of(told.conf, application.recovery)
+        try:
+            self.layout = Layout.of(told.layout)
+        except Unreadable as reason:
+            raise NoMap(str(reason)) from reason
+        self.discovery = known or self._discover()
         if not known:
-            self.discovery = await self._confirmed(self.discovery)
+            self.discovery = self._confirmed(self.discovery)
 
-    async def _confirmed(self, found: Discovery) -> Discovery:
+    def _confirmed(self, found: Discovery) -> Discovery:
         """Once more, in the order that was found: whoever polls may ask less often then."""
-        there = await self.lasting()
-        if there.word not in ("once", "recovered"):
+        there = self.lasting()
+        if there.word not in WHOLE:
             raise NoMap(f"without any fault, in the order of {len(found.points)} points: {there.told}")
         return found.within(there.points)
 
-    async def _discover(self) -> Discovery:
-        first = await together(self.lasting() for _ in range(DISCOVERIES))
-        for each in first:
-            if each.word not in ("once", "recovered"):
-                raise NoMap(f"without any fault: {each.told}")
-            self._in_force(each)
+    def _discover(self) -> Discovery:
+        first: list[Found] = []
+        self.trials.together([lambda: first.append(self.lasting()) for _ in range(DISCOVERIES)])
+        for found in first:
+            if found.word not in WHOLE:
+                raise NoMap(f"without any fault: {found.told}")
+            self._in_force(found)
         return discovered(first)
 
     def _in_force(self, found: Found) -> None:
@@ -204,118 +173,107 @@ class Campaign:
         assert self.discovery
         return cells(self.discovery.points, self.discovery.samples, chosen(actions))
 
-    async def attempt(self) -> None:
+    def attempt(self) -> None:
         """Try all that is planned, with the controls and the comparisons that belong to it."""
         todo = sorted(self.planned * self.options.repeat, key=self._place)
         sample = set(_spread(self.planned, self.options.cold))
-        tries = self._controlled([partial(self._cell, cell) for cell in todo])
+        tries = self.controlled([partial(self._cell, cell) for cell in todo])
         tries[1:1] = [partial(self._cold, cell) for cell in sample]
-        await together(each() for each in tries)
-        await self._try_again()
-        await together(map(self._reconcile, self.cold))
-        await self._try_again()
+        self.trials.together(tries)
+        self.try_again()
+        self.trials.together([partial(self._reconcile, cell) for cell in self.cold])
+        self.try_again()
 
     def _place(self, cell: Cell) -> int:
-        """The long trials first, so that no bench ends alone. What is not acked may be given back, in time."""
+        """The long trials first, so that no thread ends alone. What is not acked may be given back, in time."""
         if self.bounds.recover and cell.moment == "before" and cell.point.label.startswith("ZREM unacked_index"):
             return 0
         return {"never": 0, "held": 1, "late": 1, "restart-broker": 2}.get(cell.action, 3)
 
-    async def _reconcile(self, cell: Cell) -> None:
+    def _reconcile(self, cell: Cell) -> None:
         """What differs between forked and cold processes may be a race: then both show each other's words in time."""
         for _ in range(RECONCILE):
             if not self._compared(cell).differs:
                 return
-            await together((self._cell(cell), self._cold(cell)))
+            self._cell(cell)
+            self._cold(cell)
 
     def _compared(self, cell: Cell) -> Comparison:
         return Comparison(cell.full, self.found[cell].words, tuple(dict.fromkeys(self.cold[cell])))
 
-    def _doubted(self, found: Found, attempt: int, again: Try) -> bool:
+    def doubted(self, found: Found, attempt: int, again: Try) -> bool:
         """Whether the trial will be run again, because the machine was too busy for a verdict."""
         if not found.busy or attempt >= ATTEMPTS:
             return False
-        self.repeats += 1
-        self._doubtful.append(again)
-        self.options.tell("again", None)
+        with self._lock:
+            self.repeats += 1
+            self._doubtful.append(again)
         return True
 
-    async def _try_again(self) -> None:
+    def try_again(self) -> None:
         """What was in doubt, with few trials at once, when all others are over."""
         while self._doubtful:
             todo, self._doubtful = self._doubtful, []
-            few = asyncio.Semaphore(BESIDE)
+            self.trials.together(todo, BESIDE)
 
-            async def calmly(one: Try, few: asyncio.Semaphore = few) -> None:
-                async with few:
-                    await one()
-
-            await together(map(calmly, todo))
-
-    def _controlled(self, tries: Sequence[Try]) -> list[Try]:
+    def controlled(self, tries: Sequence[Try]) -> list[Try]:
         """With fault-free trials in between."""
         mixed: list[Try] = []
         for n, each in enumerate(tries):
             mixed += [each] if n % CONTROL_EVERY else [self._control, each]
         return mixed
 
-    async def trial(self, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Found:
-        """One trial, as soon as a bench is free."""
-        async with self._bench() as bench:
-            order = self.discovery.order if self.discovery else ()
-            trial = Trial(bench, launcher, schedule, bounds=self.bounds, order=order, layout=self.layout)
-            return await self._judged(trial)
+    def trial(self, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Found:
+        """One trial."""
+        order = self.discovery.order if self.discovery else ()
+        with trying(self.options.emit, trial_name(*schedule)):
+            found = self.trials.trial(plan_of(self.mission, self.bounds, schedule, order), launcher, schedule)
+        if launcher is self.trials.forked:
+            self._met(schedule, found)
+        return found
 
-    async def _judged(self, trial: Trial) -> Found:
-        """Run it. A callback of the loop that failed meanwhile may have been the trial's, so there is no verdict."""
-        known = len(self._wrong)
-        found = await trial.run()
-        return found.void(self._wrong[known]) if self._wrong[known:] else found
-
-    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop tells of an error that nobody caught. That of a task is read by whoever waits for the task."""
-        wrong = context.get("exception")
-        if isinstance(wrong, Exception) and not isinstance(wrong, OSError) and not context.keys() & {"task", "future"}:
-            self._wrong.append(wrong)
-        loop.default_exception_handler(context)
-
-    async def lasting(self, schedule: Sequence[Cell] = ()) -> Found:
+    def lasting(self, schedule: Sequence[Cell] = ()) -> Found:
         """One trial, which is run again at once while the machine is too busy for a verdict. `repeats` counts them."""
-        for _ in range(ATTEMPTS - 1):
-            found = await self.trial(self.forked, schedule)
-            if not found.busy:
+        purpose = Purpose.PLANNED if schedule else Purpose.DISCOVERY
+        attempt = 0
+        while True:
+            attempt += 1
+            found = self.trial(self.trials.forked, schedule)
+            again = found.busy and attempt < ATTEMPTS
+            self.options.emit(TrialEnded(trial_name(*schedule), found, attempt, again, purpose))
+            if not again:
                 return found
-            self.repeats += 1
-        return await self.trial(self.forked, schedule)
+            with self._lock:
+                self.repeats += 1
 
-    async def _control(self, attempt: int = 1) -> None:
-        found = await self.trial(self.forked)
-        if not self._doubted(found, attempt, partial(self._control, attempt + 1)):
+    def _control(self, attempt: int = 1) -> None:
+        found = self.trial(self.trials.forked)
+        again = self.doubted(found, attempt, partial(self._control, attempt + 1))
+        if not again:
             self.controls.append(found)
-            self.options.tell("control", None)
+        self.options.emit(TrialEnded(trial_name(), found, attempt, again, Purpose.CONTROL))
 
-    async def _cell(self, cell: Cell, attempt: int = 1) -> None:
-        found = await self.trial(self.forked, [cell])
-        if self._doubted(found, attempt, partial(self._cell, cell, attempt + 1)):
-            return
+    def _cell(self, cell: Cell, attempt: int = 1) -> None:
+        found = self.trial(self.trials.forked, [cell])
+        again = self.doubted(found, attempt, partial(self._cell, cell, attempt + 1))
         result = replace(CellResult.of(cell, found), repeats=attempt - 1)
-        self.found[cell] = self.found[cell].merged(result) if cell in self.found else result
-        self.options.tell("cell", result)
+        if not again:
+            with self._lock:
+                self.found[cell] = self.found[cell].merged(result) if cell in self.found else result
+        self.options.emit(TrialEnded(trial_name(cell), result, attempt, again))
 
-    async def _cold(self, cell: Cell, attempt: int = 1) -> None:
-        cold = Cold()
-        try:
-            found = await self.trial(cold, [cell])
-        finally:
-            await cold.close()
-        if self._doubted(found, attempt, partial(self._cold, cell, attempt + 1)):
-            return
-        self.cold.setdefault(cell, []).append(found.seen)
+    def _cold(self, cell: Cell, attempt: int = 1) -> None:
+        found = self.trial(self.trials.cold, [cell])
+        again = self.doubted(found, attempt, partial(self._cold, cell, attempt + 1))
+        if not again:
+            with self._lock:
+                self.cold.setdefault(cell, []).append(found.seen)
+        self.options.emit(TrialEnded(trial_name(cell), found, attempt, again, Purpose.COMPARISON))
 
     def map(self, *, complete: bool) -> FaultMap:
         """What was found so far."""
         known = self.discovery
-        bad = tuple(each.reason for each in self.controls if each.word not in ("once", "recovered"))
+        bad = tuple(each.reason for each in self.controls if each.word not in WHOLE)
         return FaultMap(
             name=self.mission.configuration.name,
             workload=self.mission.workload.name,
@@ -332,6 +290,11 @@ class Campaign:
         )
 
 
+def trial_name(*schedule: Cell) -> str:
+    """The name of a trial."""
+    return " and ".join(cell.full for cell in schedule) or "without a fault"
+
+
 def _short(wrong: BaseException) -> str:
     """Its kind and the first line of its message."""
     return f"{type(wrong).__name__}: {str(wrong).partition(chr(10))[0]}"
@@ -345,15 +308,6 @@ def _bounds(bounds: Bounds) -> dict[str, float]:
         "recover": bounds.recover,
         "republished": bounds.republished,
     } | {f"longer: {name}": value for name, value in bounds.beyond.items()}
-
-
-def scouted(mission: Mission) -> tuple[tuple[str, ...], Mapping[str, str], Path]:
-    """What the forking process has to find the libraries by: the application's modules and environment."""
-    app, nowhere = mission.application, "127.0.0.1:1"
-    modules = [str(app.celery).partition(":")[0], "brownout.explore.caller", *app.relay[:1]]
-    if app.api:
-        modules += [app.api.partition(":")[0], "brownout.history.api_tap"]
-    return tuple(modules), mission.environment("scout", nowhere, nowhere, Path(os.devnull)), mission.root
 
 
 def _spread(planned: Sequence[Cell], count: int) -> Sequence[Cell]:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from brownout.explore.cell import Cell, Point, names, severity, validity_of
+from brownout.check.words import severity, validity_of
+from brownout.explore.cell import Cell, names
 from brownout.explore.faultmap import CellResult, FaultMap
+from brownout.plan.point import Point
 
 
 @dataclass(frozen=True)

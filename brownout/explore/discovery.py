@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from brownout.explore.cell import IDLE, Point
 from brownout.explore.found import Found
+from brownout.plan.point import IDLE, Point
 
 TOGETHER = 0.05  # s; what is nearer than this may come in either order
 

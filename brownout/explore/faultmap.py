@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 from brownout.check.verdict import Validity, merge
+from brownout.check.words import FLAGS, SEVERITY, UNKNOWN, parts, severity, validity_of
 from brownout.explore.action import ACTIONS
-from brownout.explore.cell import FLAGS, MOMENTS, SEVERITY, UNKNOWN, Cell, Point, names, parts, severity, validity_of
+from brownout.explore.cell import Cell, names
 from brownout.explore.found import Found, ends
 from brownout.explore.kept import Kept
 from brownout.explore.selection import select
 from brownout.plan.near import known
+from brownout.plan.point import MOMENTS, Point
 
 #: What a command that made or read a map exits with.
 EXIT: Final[Mapping[Validity, int]] = {"valid": 0, "invalid": 1, "unknown": 2}

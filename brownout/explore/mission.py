@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,32 +56,9 @@ class Mission:
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
-    def roles(self) -> tuple[str, ...]:
-        """The processes that are started for a trial, beside the client."""
-        workers = (
-            tuple(f"worker-{n + 1}" for n in range(self.workload.workers)) if self.workload.workers > 1 else ("worker",)
-        )
-        api = ("api",) if self.workload.http else ()
-        relay = ("relay",) if self.application.relay else ()
-        return (*workers, *relay, *api)
-
-    def environment(self, role: str, broker: str, backend: str, files: Path) -> dict[str, str]:
-        """What a process is given; `broker` and `backend` are `host:port`, `files` a directory of the trial."""
-        app = self.application
-        return app.environment(broker=f"redis://{broker}/0", backend=f"redis://{backend}/1", files=files) | {
-            "BROWNOUT_CELERY": app.celery or "",
-            "BROWNOUT_CONF": json.dumps(dict(self.configuration.settings)),
-            "BROWNOUT_HISTORY": str(files / HISTORY),
-            "BROWNOUT_SOURCE": role,
-            "BROWNOUT_APP": app.api or "",
-            "TMPDIR": str(files),  # multiprocessing leaves a directory behind for each process that is killed
-            "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
-        }
-
-    @property
-    def celery(self) -> str:
-        """What `celery -A` is given: the application, or what lays the configuration over it."""
-        return "brownout.explore.hosted" if self.configuration.settings else str(self.application.celery)
+    def title(self) -> str:
+        """As its map is called."""
+        return f"{self.configuration.name}/{self.workload.name}"
 
 
 STOCK = Application(

@@ -12,26 +12,14 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 
 from brownout.explore.action import Commands, cells, chosen
-from brownout.explore.cell import Cell, Point
+from brownout.explore.cell import Cell
 from brownout.explore.faultmap import column
+from brownout.plan.point import Point, Step
 
 #: Second faults, as columns of a map are called.
 SECONDS = ("before-cut", "after-cut", "after-never", "before-loading", "after-restart-broker",
            "before-kill", "after-kill")  # fmt: skip
 CHECKS = 5  # pairs of a further member of a class that are tried to check the merging, at most
-
-
-@dataclass(frozen=True)
-class Step:
-    """A point that was met. `purpose` is what its connection is for when it belongs to a handshake, else empty."""
-
-    point: Point
-    purpose: str = ""
-
-    @property
-    def spot(self) -> str:
-        """Where it is; the handshakes of all connections for one purpose are one: "worker->broker/connect: PING"."""
-        return f"{self.point.edge}/connect: {self.purpose}" if self.purpose else self.point.full
 
 
 @dataclass(frozen=True)

@@ -1,62 +1,68 @@
-"""Pairs of faults: every single one for its recovery, then a second one in each recovery, on several benches."""
+"""Pairs of faults: every single one for its recovery, then a second one in each recovery, several trials at once."""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from brownout.explore.campaign import Campaign, Options
-from brownout.explore.cell import UNKNOWN, Cell
-from brownout.explore.faultmap import CellResult
+from brownout.check.words import UNKNOWN
+from brownout.explore.campaign import Campaign, Options, trial_name
+from brownout.explore.cell import Cell
 from brownout.explore.found import Found
-from brownout.explore.launcher import Launcher
 from brownout.explore.mission import Mission
 from brownout.explore.pairs import CHECKS, First, Pair, Plan, later, plan
 from brownout.explore.pairs_map import PairMap, PairResult
-from brownout.explore.pairs_trial import PairTrial
 from brownout.explore.selection import select
-from brownout.explore.session import Progress, heeding
-from brownout.explore.together import together
-from brownout.wire.wire import Wire
+from brownout.explore.session import heeding
+from brownout.run.events import CampaignEnded, Planned, TrialEnded, campaigning
+from brownout.run.trial import Stopped
 
 CHECKED = 4  # of a sample, one check to so many pairs at most
-LONG = ("never", "held", "late", "restart-broker")  # the longest first, so that no bench ends alone
+LONG = ("never", "held", "late", "restart-broker")  # the longest first, so that no thread ends alone
 Key = tuple[Cell, Cell]
 
 
-class PairCampaign(Campaign):
-    """Use it once, on the wire's loop: `await explore()`. When that is cancelled, `pairs(complete=False)` has the rest.
+class PairCampaign:
+    """Use it once: `run()`. When `stop` is called meanwhile, `pairs(complete=False)` has what there is.
 
     Its `options` choose the first faults. `sample` is how many pairs to try (0: all that the plan has), evenly from all
     classes; `seed` chooses them, and the members that the merging is checked with; at most `check` pairs of each.
+    Its parts, for who wants something between them: `with campaign.singles`, then `explore_singles`, `choose`,
+    `explore_pairs`.
     """
 
     def __init__(
-        self, mission: Mission, options: Options, wire: Wire, *, sample: int = 0, seed: int = 0, check: int = CHECKS
+        self, mission: Mission, options: Options, *, sample: int = 0, seed: int = 0, check: int = CHECKS
     ) -> None:
-        super().__init__(mission, options, wire)
-        self.sample, self.seed, self.check = sample, seed, check
+        self.singles = Campaign(mission, options, self._learn)
+        self.options, self.sample, self.seed, self.check = options, sample, seed, check
         self.firsts: dict[Cell, First] = {}
         self.ordinary: set[str] = set()  # spots of lives without a fault
         self.plan = Plan({}, ())
         self.chosen: Mapping[Pair, Pair | None] = {}  # and what stands for it, where it is a check
         self.rows: dict[Key, PairResult] = {}
+        self._lock = threading.Lock()
 
-    async def explore(self) -> PairMap:
-        """Single faults, the plan, its pairs, the checks. Raises what `Campaign.run` raises."""
-        async with self:
-            await self.discover()
-            self.planned = select(self.possible(self.options.actions), self.options.points)
-            self.options.tell("single faults", None)
-            await self.attempt()
+    def run(self) -> PairMap:
+        """Single faults, the plan, its pairs, the checks. Raises what `Campaign.run` raises, and Stopped."""
+        with self.singles:
+            self.explore_singles()
             self.choose()
-            self.options.tell("pairs", None)
-            await self._all(self.chosen)
-            await self._all(self._disagreeing())  # once more
+            self.explore_pairs()
         return self.pairs(complete=True)
+
+    def stop(self) -> None:
+        """End all trials at once; from any thread."""
+        self.singles.stop()
+
+    def explore_singles(self, *cells: Cell) -> None:
+        """Try these first faults, or else all that the options choose."""
+        self.singles.discover()
+        self.singles.planned = cells or select(self.singles.possible(self.options.actions), self.options.points)
+        self.options.emit(Planned(len(self.singles.planned)))
+        self.singles.attempt()
 
     def choose(self) -> None:
         """Make the plan from the single faults that have a verdict."""
@@ -66,33 +72,33 @@ class PairCampaign(Campaign):
         checks = self.plan.checks(set(pairs), self.seed, self.check, most) if self.check else {}
         self.chosen = dict.fromkeys(pairs) | checks
 
-    async def trial(self, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Found:
-        """See Campaign; what the trial met is kept."""
-        async with self._bench() as bench:
-            order = self.discovery.order if self.discovery else ()
-            trial = PairTrial(bench, launcher, schedule, bounds=self.bounds, order=order, layout=self.layout)
-            found = await self._judged(trial)
-        steps = tuple(trial.tracer.steps())
-        if not schedule:
-            self.ordinary |= {step.spot for step in (*steps, *trial.tracer.opened())}
-        elif len(schedule) == 1 and launcher is self.forked:
-            cell = schedule[0]
-            self.firsts[cell] = First(cell, found.word, later(cell, steps), found.samples)
-        return found
+    def explore_pairs(self) -> None:
+        """Try all that is chosen; once more where a check disagrees."""
+        self.options.emit(Planned(len(self.chosen)))
+        self._all(self.chosen)
+        self._all(self._disagreeing())
 
-    async def _all(self, pairs: Mapping[Pair, Pair | None] | Sequence[Pair]) -> None:
+    def _learn(self, schedule: Sequence[Cell], found: Found) -> None:
+        """See Campaign: what a trial met, without a fault and with one."""
+        with self._lock:
+            if not schedule:
+                self.ordinary |= {step.spot for step in (*found.steps, *found.opened)}
+            elif len(schedule) == 1:
+                cell = schedule[0]
+                self.firsts[cell] = First(cell, found.word, later(cell, found.steps), found.samples)
+
+    def _all(self, pairs: Mapping[Pair, Pair | None] | Sequence[Pair]) -> None:
         def rank(pair: Pair) -> int:
             actions = (pair.first.action, pair.second.action)
             return min(LONG.index(each) if each in LONG else len(LONG) for each in actions)
 
         todo = sorted(dict.fromkeys(pairs), key=rank)
-        await together(each() for each in self._controlled([partial(self._pair, pair) for pair in todo]))
-        await self._try_again()
+        self.singles.trials.together(self.singles.controlled([partial(self._pair, pair) for pair in todo]))
+        self.singles.try_again()
 
-    async def _pair(self, pair: Pair, attempt: int = 1) -> None:
-        found = await self.trial(self.forked, [pair.first, pair.second])
-        if self._doubted(found, attempt, partial(self._pair, pair, attempt + 1)):
-            return
+    def _pair(self, pair: Pair, attempt: int = 1) -> None:
+        found = self.singles.trial(self.singles.trials.forked, [pair.first, pair.second])
+        again = self.singles.doubted(found, attempt, partial(self._pair, pair, attempt + 1))
         both = found.word == UNKNOWN or found.reached > 1
         stands = self.chosen.get(pair)
         result = PairResult(
@@ -106,8 +112,10 @@ class PairCampaign(Campaign):
         if result.verdict != "valid":
             result = replace(result, witness=found.witness)
         key = (pair.first, pair.second)
-        self.rows[key] = self.rows[key].merged(result) if key in self.rows else result
-        self.options.tell("pair", CellResult(pair.second, {found.seen: 1}))
+        if not again:
+            with self._lock:
+                self.rows[key] = self.rows[key].merged(result) if key in self.rows else result
+        self.options.emit(TrialEnded(trial_name(pair.first, pair.second), result, attempt, again))
 
     def _disagreeing(self) -> list[Pair]:
         checks = [each for each in self.pairs(complete=True).checks if each.word == "disagrees"]
@@ -115,7 +123,7 @@ class PairCampaign(Campaign):
 
     def pairs(self, *, complete: bool) -> PairMap:
         """What was found so far."""
-        singles = self.map(complete=complete)
+        singles = self.singles.map(complete=complete)
         rows = [self.rows[key] for pair in self.chosen if (key := (pair.first, pair.second)) in self.rows]
         return PairMap(
             name=singles.name,
@@ -145,35 +153,16 @@ def run_pairs(
     sample: int = 0,
     seed: int = 0,
     check: int = CHECKS,
-    progress: Progress | None = None,
 ) -> PairMap:
-    """Carry a PairCampaign out from a thread that waits; the rest when SIGINT or SIGTERM ends it early, not complete.
+    """Carry a PairCampaign out; when SIGINT or SIGTERM ends it early, its map is what there is, and not complete.
 
-    `options.tell` hears of "single faults" and "pairs" when they begin, and of each "cell" and "pair"; `progress` is
-    drawn. Raises what Campaign.run raises.
+    Raises what Campaign.run raises.
     """
-    progress = progress or Progress()
-    with Wire() as wire:
-
-        def tell(what: str, result: CellResult | None) -> None:
-            if what == "single faults":
-                progress.total = len(campaign.planned)
-            elif what == "pairs":
-                progress.total += len(campaign.chosen)
-            progress.tell("cell" if what == "pair" else what, result)
-            options.tell(what, result)
-
-        said = replace(options, tell=tell, say=progress.say)
-        campaign = PairCampaign(mission, said, wire, sample=sample, seed=seed, check=check)
-        task = wire.run(lambda: wire.loop.create_task(campaign.explore()))
-        over = asyncio.run_coroutine_threadsafe(asyncio.wait([task]), wire.loop)
-
-        def stop(_: int) -> None:
-            wire.loop.call_soon_threadsafe(task.cancel)
-
-        with heeding(stop):
-            while not over.done():
-                progress.draw()
-                concurrent.futures.wait([over], timeout=progress.every)
-        progress.wipe()
-        return campaign.pairs(complete=False) if task.cancelled() else task.result()
+    campaign = PairCampaign(mission, options, sample=sample, seed=seed, check=check)
+    with campaigning(options.emit, mission.title), heeding(lambda _: campaign.stop()):
+        try:
+            found = campaign.run()
+        except Stopped:
+            found = campaign.pairs(complete=False)
+    options.emit(CampaignEnded(mission.title, found))
+    return found

@@ -1,18 +1,17 @@
-"""What became of the task after two faults, as data: outcomes, whether the merging holds, text and JSON."""
+"""What became of the task after two faults, as data: outcomes, whether the merging holds, JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from brownout.check.verdict import Validity, merge
-from brownout.explore.cell import SEVERITY, UNKNOWN, Cell, parts, severity, validity_of
-from brownout.explore.faultmap import EXIT
+from brownout.check.words import SEVERITY, parts, severity, validity_of
+from brownout.explore.cell import Cell
 from brownout.explore.kept import Kept
 from brownout.explore.pairs import Pair
-from brownout.report.terminal import SIGNS
 
 UNREACHED = "second not reached"
 
@@ -164,64 +163,6 @@ class PairMap(Kept):
     @classmethod
     def _made(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"rows": tuple(map(_result, given["rows"])), "void": tuple(given["void"])}
-
-
-def report(pair_map: PairMap) -> str:
-    """All of it as plain text; what is worse than the first fault alone in full, with its witness."""
-    return "\n".join(_lines(pair_map)) + "\n"
-
-
-def _lines(map_: PairMap) -> Iterator[str]:
-    yield f"{map_.name}/{map_.workload}: pairs of faults"
-    yield ", ".join(f"{name} {version}" for name, version in map_.versions.items())
-    yield ""
-    yield f"{map_.firsts} first faults, {map_.unknown} of them without a verdict and left out; pairs:"
-    yield from (f"{n:>8}  {what}" for what, n in map_.counts.items())
-    left = next(reversed([*map_.counts.values()]), 0)
-    sampled = f", a sample of {left} (seed {map_.seed})" if map_.planned < left else ""
-    yield ""
-    yield f"{len(map_.tried)} of {map_.planned} pairs tried{sampled}; {map_.classes} classes of first faults"
-    yield from (f"{n:>8}  {what}" for what, n in map_.outcomes().items())
-    yield from _merging(map_)
-    worse = [each for each in map_.bad if each.worse]
-    yield ""
-    yield f"bad: {len(map_.bad)}, of which {len(worse)} are worse than the first fault alone"
-    for each in worse:
-        yield from _shown(each)
-    for each in map_.rows:
-        if each.verdict == "unknown":
-            yield from _shown(each)
-    yield ""
-    rate = map_.trials * 60 / map_.seconds if map_.seconds else 0.0
-    yield f"{map_.controls} trials without a fault; {map_.trials} trials in {map_.seconds:.0f} s, {rate:.0f} a minute"
-    yield from (f"void: {each}" for each in map_.void)
-    yield from (f"doubt: {each}" for each in map_.doubts)
-    yield f"{SIGNS[map_.validity]} {map_.validity}: exit code {EXIT[map_.validity]}"
-
-
-def _merging(map_: PairMap) -> Iterator[str]:
-    words = Counter(check.word for check in map_.checks)
-    compared = sum(words.values()) - words["no verdict"]
-    if not words:
-        return
-    share = f"{words['agrees'] / compared:.0%}" if compared else "nothing"
-    yield f"merging: {share} of {compared} pairs of other members agree with those that stand for them"
-    for check in map_.checks:
-        if check.word != "agrees":
-            yield f"  {check.word}: {check.member.pair}: {_words(check.member.said)}"
-            yield f"    stands for it: {check.stands.pair}: {_words(check.stands.said)}"
-
-
-def _words(said: Collection[str]) -> str:
-    return " or ".join(sorted(said)) or UNKNOWN
-
-
-def _shown(result: PairResult) -> Iterator[str]:
-    words = " or ".join(f"{word} ({n} times)" if n > 1 else word for word, n in result.seen.items())
-    yield ""
-    yield f"{result.pair}"
-    yield f"  {words}; the first alone: {result.pair.alone}"
-    yield from (f"  {line}" for line in (*result.witness, *([result.note] if result.note else ())))
 
 
 def _record(result: PairResult) -> dict[str, Any]:

@@ -1,33 +1,28 @@
-"""A campaign run from a thread that waits for it: on a wire's own loop, with progress, and ended early by a signal."""
+"""A campaign run from a thread that waits for it: on a wire's own loop, and ended early by a signal."""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import json
 import re
 import signal
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from brownout.explore.campaign import Campaign, Options
-from brownout.explore.cell import BAD, FLAGS, SEVERITY, UNKNOWN, Cell, Point, names, parts, validity_of
-from brownout.explore.faultmap import CellResult, FaultMap
+from brownout.explore.cell import Cell, names
+from brownout.explore.faultmap import FaultMap
 from brownout.explore.mission import CONFIGURATIONS, STOCK, WORKLOADS, Configuration, Mission, Workload
 from brownout.plan.near import known
-from brownout.report.grid import columns
+from brownout.plan.point import Point
+from brownout.run.events import CampaignEnded, Planned, campaigning
+from brownout.run.trial import Stopped
 from brownout.subject.application import Application, surface
-from brownout.wire.wire import Wire
 
 STOCK_TASK = "brownout.explore.stock.work"
-LINE_EVERY = 5.0  # s between two lines where the output is no terminal
-DRAW_EVERY = 0.2  # s between two looks on a terminal
 Plan = Callable[[Campaign], Sequence[Cell]]
 
 
@@ -121,123 +116,35 @@ class Explored:
     stopped: int = 0
 
 
-class Progress:
-    """How far a map is: `43 of 109 · 12 lost · 38 good · 0 unknown`, one line that is redrawn on a terminal.
-
-    Elsewhere a line each five seconds; nothing without a stream. `tell` is for Options.
-    """
-
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream, self._clock = stream, clock
-        self._tty = stream is not None and stream.isatty()
-        self._began = self._said = clock()
-        self._seen: Counter[str] = Counter()
-        self._again = 0
-        self._sentences: list[str] = []
-        self.total = 0
-
-    @property
-    def every(self) -> float:
-        """How often (s) `draw` is to be called."""
-        return DRAW_EVERY if self._tty else LINE_EVERY
-
-    def tell(self, what: str, result: CellResult | None) -> None:
-        """Count a trial of a cell."""
-        if what == "cell" and result is not None:
-            for word, times in result.seen.items():
-                self._seen[_counted(word)] += times
-        elif what == "again":
-            self._again += 1
-
-    def say(self, sentence: str) -> None:
-        """Show a sentence on a line of its own at the next `draw` or `wipe`; from any thread."""
-        self._sentences.append(sentence)
-
-    @property
-    def text(self) -> str:
-        """The line."""
-        if not self.total:
-            return f"looking for the points of a task's life · {self._clock() - self._began:.0f} s"
-        bad = [name for name in reversed(SEVERITY) if self._seen[name] and name != UNKNOWN]
-        counts = (f"{self._seen[name]} {name}" for name in (*bad, "good", UNKNOWN))
-        again = [f"{self._again} run again: the machine is busy"] if self._again else []
-        return " · ".join([f"{self._seen.total()} of {self.total}", *counts, *again])
-
-    def draw(self) -> None:
-        """Show the line, when it is time."""
-        if self._stream is None:
-            return
-        self._utter(self._stream)
-        if self._tty:
-            self._stream.write(f"\r{self.text[: columns() - 1]}\x1b[K")
-            self._stream.flush()
-        elif self._clock() - self._said >= LINE_EVERY:
-            self._said = self._clock()
-            self._stream.write(f"{self.text}\n")
-            self._stream.flush()
-
-    def wipe(self) -> None:
-        """Remove what is transient."""
-        if self._stream is not None and self._tty:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-        if self._stream is not None:
-            self._utter(self._stream)
-
-    def _utter(self, stream: TextIO) -> None:
-        while self._sentences:
-            stream.write(f"{chr(13) + chr(27) + '[K' if self._tty else ''}{self._sentences.pop(0)}\n")
-            stream.flush()
-
-
-def _counted(word: str) -> str:
-    """A bad word is counted by its outcome, or by its first flag when the outcome alone is good."""
-    validity = validity_of(word)
-    if validity != "invalid":
-        return UNKNOWN if validity == "unknown" else "good"
-    return next(part for part in parts(word) if part in BAD or part in FLAGS)
-
-
-def explore(mission: Mission, options: Options, plan: Plan, progress: Progress | None = None) -> Explored:
+def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
     """Discover, try what `plan` chooses of `Campaign.possible()`, and clean up: also when SIGINT or SIGTERM comes.
 
     Then the map is not complete. Raises NoMap, NoRedis, ValueError for an application that cannot be imported, and
     what `plan` raises. The signals are heeded in the main thread only.
     """
-    progress = progress or Progress()
     stopped = 0
-    task: asyncio.Task[None] | None = None
+    campaign = Campaign(mission, options)
 
     def stop(number: int) -> None:
         nonlocal stopped
         if not stopped:  # a second one must not end the clean-up
             stopped = number
-            if task:
-                wire.loop.call_soon_threadsafe(task.cancel)
+            campaign.stop()
 
-    with heeding(stop), Wire() as wire:
-        campaign = Campaign(mission, replace(options, tell=progress.tell, say=progress.say), wire)
-
-        async def work() -> None:
-            async with campaign:
-                await campaign.discover()
+    with campaigning(options.emit, mission.title), heeding(stop):
+        try:
+            with campaign:
+                campaign.discover()
                 campaign.planned = tuple(plan(campaign))
-                progress.total = len(campaign.planned) * options.repeat
-                await campaign.attempt()
-
-        task = wire.run(lambda: wire.loop.create_task(work()))
-        if stopped:
-            wire.loop.call_soon_threadsafe(task.cancel)
-        over = asyncio.run_coroutine_threadsafe(asyncio.wait([task]), wire.loop)
-        while not over.done():
-            progress.draw()
-            concurrent.futures.wait([over], timeout=progress.every)
-        progress.wipe()
-        if not task.cancelled():
-            task.result()
+                options.emit(Planned(len(campaign.planned) * options.repeat))
+                campaign.attempt()
             stopped = 0  # it came too late
+        except Stopped:
+            pass
         possible = called(campaign.discovery.points, campaign.possible()) if campaign.discovery else {}
-        return Explored(campaign.map(complete=not stopped), possible, stopped)
+        map_ = campaign.map(complete=not stopped)
+    options.emit(CampaignEnded(mission.title, map_))
+    return Explored(map_, possible, stopped)
 
 
 @contextmanager

@@ -18,9 +18,11 @@ from brownout.faults.network import (
     vanish,
 )
 from brownout.faults.process import cold_shutdown, kill, kill_child, stop, terminate
+from brownout.faults.replies import error_reply, hold, lose_reply, tear_reply
 
 __all__ = [
-    "bandwidth", "blackhole", "cold_shutdown", "cut", "disconnect", "flap", "flush", "freeze", "half_open", "kill",
-    "kill_child", "latency", "limit_data", "loading", "out_of_clients", "out_of_memory", "read_only", "refuse",
-    "reset", "reset_peer", "slicer", "slow_close", "spike", "stop", "terminate", "vanish",
+    "bandwidth", "blackhole", "cold_shutdown", "cut", "disconnect", "error_reply", "flap", "flush", "freeze",
+    "half_open", "hold", "kill", "kill_child", "latency", "limit_data", "loading", "lose_reply", "out_of_clients",
+    "out_of_memory", "read_only", "refuse", "reset", "reset_peer", "slicer", "slow_close", "spike", "stop",
+    "tear_reply", "terminate", "vanish",
 ]  # fmt: skip

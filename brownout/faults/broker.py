@@ -13,9 +13,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from brownout.faults.direct import Direct, refusals
 from brownout.faults.lasting import PATIENT, lasting
-from brownout.faults.strike import Strike, Striker, enlist
+from brownout.faults.strike import Strike, Striker, strikes
 from brownout.history.layout import Layout
-from brownout.plan.fault import Fault, FaultKind
+from brownout.plan.fault import Fault, fault
 from brownout.subject.redis_server import CLIENT_NAME, RedisServer
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
@@ -33,36 +33,43 @@ WAITING = frozenset({"brpop", "blpop", "bzpopmin", "bzpopmax", "blmove", "brpopl
 _changed: WeakKeyDictionary[RedisServer, dict[str, tuple[str, Direct]]] = WeakKeyDictionary()
 
 
+@fault(targets=TARGETS, heal="maxmemory as before")
 def out_of_memory() -> Fault:
     """Redis is full (maxmemory, noeviction) and refuses every write with OOM."""
     return Fault("out_of_memory")
 
 
+@fault(targets=TARGETS, heal="REPLICAOF NO ONE")
 def read_only() -> Fault:
     """Redis is a replica whose master is gone, and refuses every write."""
     return Fault("read_only")
 
 
+@fault(targets=TARGETS, heal="maxclients as before")
 def out_of_clients() -> Fault:
     """Redis takes no more connections (maxclients); those it has stay."""
     return Fault("out_of_clients")
 
 
+@fault(targets=TARGETS, heal="CLIENT UNPAUSE")
 def freeze() -> Fault:
     """Writes wait at Redis, reads are answered (CLIENT PAUSE WRITE)."""
     return Fault("freeze")
 
 
+@fault(targets=TARGETS, heal="the rest is loaded at full speed")
 def loading() -> Fault:
     """Redis is killed, and answers LOADING after its restart."""
     return Fault("loading")
 
 
+@fault(targets=TARGETS, heal="nothing to undo")
 def disconnect() -> Fault:
     """Redis closes every connection of the subject, once (CLIENT KILL)."""
     return Fault("disconnect")
 
 
+@fault(targets=TARGETS | {"backend"}, heal="not: what was deleted stays so")
 def flush() -> Fault:
     """An operator empties the database (FLUSHDB); nothing brings it back."""
     return Fault("flush")
@@ -93,6 +100,9 @@ def _configured(values: dict[str, str], evidence: Callable[[Direct], Callable[[f
     return striker
 
 
+strikes(out_of_memory)(_configured({"maxmemory-policy": "noeviction", "maxmemory": "1"}, refusals("OOM")))
+
+
 def _rejected(direct: Direct) -> Callable[[float], str]:
     before = direct.info("stats", PATIENT)["rejected_connections"]
 
@@ -103,6 +113,10 @@ def _rejected(direct: Direct) -> Callable[[float], str]:
     return look
 
 
+strikes(out_of_clients)(_configured({"maxclients": "1"}, _rejected))
+
+
+@strikes(read_only)
 def _read_only(subject: Subject, target: str, fault: Fault) -> Strike:
     direct = Direct(subject.broker)
     look = refusals("READONLY")(direct)
@@ -117,6 +131,7 @@ def _read_only(subject: Subject, target: str, fault: Fault) -> Strike:
     return lasting(look, heal)
 
 
+@strikes(freeze)
 def _frozen(subject: Subject, target: str, fault: Fault) -> Strike:
     direct = Direct(subject.broker)
     direct.patient.execute_command("CLIENT", "PAUSE", str(LONGEST_PAUSE), "WRITE")
@@ -134,6 +149,7 @@ def _frozen(subject: Subject, target: str, fault: Fault) -> Strike:
     return lasting(look, heal)
 
 
+@strikes(loading)
 def _loading(subject: Subject, target: str, fault: Fault) -> Strike:
     broker, direct = subject.broker, Direct(subject.broker)
     on = direct.info("persistence", PATIENT).get("loading") == 1
@@ -169,6 +185,7 @@ def _fill(broker: RedisServer) -> None:
             client.eval(FILL, 0)
 
 
+@strikes(disconnect)
 def _disconnected(subject: Subject, target: str, fault: Fault) -> Strike:
     closed = 0
     with subject.broker.client(decode=True) as client:
@@ -180,6 +197,7 @@ def _disconnected(subject: Subject, target: str, fault: Fault) -> Strike:
     return Strike(lambda: None, lambda: seen)
 
 
+@strikes(flush)
 def _flushed(subject: Subject, target: str, fault: Fault) -> Strike:
     layout, seen = subject.layout, ""
     database = None
@@ -191,16 +209,3 @@ def _flushed(subject: Subject, target: str, fault: Fault) -> Strike:
             client.flushdb()
         seen = f"{keys} keys deleted" if keys else ""
     return Strike(lambda: None, lambda: seen)
-
-
-_FULL = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
-enlist(FaultKind("out_of_memory", out_of_memory, TARGETS, "maxmemory as before"), _configured(_FULL, refusals("OOM")))
-enlist(FaultKind("read_only", read_only, TARGETS, "REPLICAOF NO ONE"), _read_only)
-enlist(
-    FaultKind("out_of_clients", out_of_clients, TARGETS, "maxclients as before"),
-    _configured({"maxclients": "1"}, _rejected),
-)
-enlist(FaultKind("freeze", freeze, TARGETS, "CLIENT UNPAUSE"), _frozen)
-enlist(FaultKind("loading", loading, TARGETS, "the rest is loaded at full speed"), _loading)
-enlist(FaultKind("disconnect", disconnect, TARGETS, "nothing to undo"), _disconnected)
-enlist(FaultKind("flush", flush, TARGETS | {"backend"}, "not: what was deleted stays so"), _flushed)

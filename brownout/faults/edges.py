@@ -12,9 +12,9 @@ from brownout.faults.traffic import lives, watch
 from brownout.plan.fault import Fault
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened, eventually
-from brownout.wire.edge import Edge
 from brownout.wire.interface import AnyEdge
-from brownout.wire.toxics import Toxic
+from brownout.wire.tcp.edge import Edge
+from brownout.wire.tcp.toxics import Toxic
 
 SERVICES = frozenset({"broker", "backend"})
 TARGETS = frozenset({"edge", "worker", "api", "relay", "beat"}) | SERVICES

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from signal import SIGCONT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, Signals
 
 import psutil
 
 from brownout.faults.lasting import lasting
 from brownout.faults.server import end_broker, pause_broker
-from brownout.faults.strike import Strike, Striker, enlist
+from brownout.faults.strike import Strike, Striker, strikes
 from brownout.plan.duration import Duration, seconds
-from brownout.plan.fault import Fault, FaultKind
+from brownout.plan.fault import Fault, fault
 from brownout.subject import table
 from brownout.subject.process import Process
+from brownout.subject.run_delay import family
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened, eventually
 
-TARGETS = frozenset({"worker", "api", "relay", "beat", "broker"})
+TARGETS = frozenset({"worker", "api", "relay", "beat", "client", "broker"})
+BY_SUPERVISOR = "its supervisor starts it again; the broker starts again with its data"
 AGAIN_WITHIN = 20.0  # seconds for a supervisor, or a pool (whose own timer is 5 s), to start the next one
 
 
-def kill() -> Fault:
-    """The main process is killed (SIGKILL); a broker's server is."""
-    return Fault("kill")
+def _asked_or_stopped(strong: Fault) -> tuple[Fault, ...]:
+    return (*((kill(),) if strong.args.get("children") else ()), terminate(), stop())
 
 
+def _main_alone(strong: Fault) -> tuple[Fault, ...]:
+    return () if strong.args.get("main_only") else (stop(main_only=True),)
+
+
+@fault(targets=TARGETS, heal=BY_SUPERVISOR, weaker=_asked_or_stopped)
+def kill(children: bool = False) -> Fault:
+    """The main process is killed (SIGKILL); a broker's server is.
+
+    With `children` all that it has started is killed with it, such as a worker's pool.
+    """
+    return Fault("kill", {"children": True} if children else {})
+
+
+@fault(targets=TARGETS, heal=BY_SUPERVISOR)
 def terminate(grace: Duration = "10s") -> Fault:
     """The main process is asked to end (SIGTERM), for a worker a warm shutdown.
 
@@ -35,11 +51,13 @@ def terminate(grace: Duration = "10s") -> Fault:
     return Fault("terminate", {"grace": seconds(grace)})
 
 
+@fault(targets={"worker"}, heal="its supervisor starts it again", weaker=lambda strong: (terminate(**strong.args),))
 def cold_shutdown(grace: Duration = "10s") -> Fault:
     """A worker is told to drop what it does and end (SIGQUIT)."""
     return Fault("cold_shutdown", {"grace": seconds(grace)})
 
 
+@fault(targets=TARGETS, heal="SIGCONT", weaker=_main_alone)
 def stop(main_only: bool = False) -> Fault:
     """All of its processes stand still (SIGSTOP), connections stay; then they go on.
 
@@ -48,11 +66,18 @@ def stop(main_only: bool = False) -> Fault:
     return Fault("stop", {"main_only": True} if main_only else {})
 
 
+@fault(targets={"worker"}, heal="the pool starts another one")
 def kill_child(n: int = 1) -> Fault:
     """A worker's nth pool process is killed (SIGKILL), the oldest being the first."""
     if n < 1:
         raise ValueError(f"pool processes are counted from 1: n={n}")
     return Fault("kill_child", {"n": n} if n > 1 else {})
+
+
+def _group(process: Process) -> list[int]:
+    """The process and what it has started in its own group: the supervisor ends whatever is left of that."""
+    found = [table.entry(pid) for pid in family(process.pid)]
+    return [entry.pid for entry in found if entry and entry.group == process.pid]
 
 
 def _ended_by(sig: Signals) -> Striker:
@@ -61,7 +86,9 @@ def _ended_by(sig: Signals) -> Striker:
             return end_broker(subject, graceful=sig is not SIGKILL)
         process, deadline = subject.process(target), time.monotonic() + fault.args.get("grace", 0)
         met = process.alive
-        process.signal(sig)
+        killed = frozenset(_group(process) if met and sig is SIGKILL else ())  # the supervisor ends the rest
+        subject.strike(target)
+        (process.signal_group if fault.args.get("children") else process.signal)(sig)
         survived = False
 
         def look(patience: float) -> str:
@@ -85,13 +112,23 @@ def _ended_by(sig: Signals) -> Striker:
                     process.wait(AGAIN_WITHIN)
             _again(subject, target, process)
 
-        return lasting(look, heal)
+        return replace(lasting(look, heal), killed=killed)
 
     return striker
 
 
+strikes(kill)(_ended_by(SIGKILL))
+strikes(terminate)(_ended_by(SIGTERM))
+strikes(cold_shutdown)(_ended_by(SIGQUIT))
+
+
 def _again(subject: Subject, target: str, old: Process) -> None:
-    """Wait until the supervisor has started the next one. RuntimeError when it gave up, unless that was planned."""
+    """Wait until the supervisor has started the next one. RuntimeError when it gave up, unless that was planned.
+
+    Nobody starts a client's process again.
+    """
+    if target not in subject.supervisors:
+        return
     keeper = subject.supervisors[target]
 
     def again() -> bool:
@@ -101,6 +138,7 @@ def _again(subject: Subject, target: str, old: Process) -> None:
     subject.check()
 
 
+@strikes(stop)
 def _stopped(subject: Subject, target: str, fault: Fault) -> Strike:
     if target == "broker":
         return pause_broker(subject)
@@ -133,6 +171,7 @@ def pool(process: Process) -> list[psutil.Process]:
     return [child for _, _, child in sorted(found, key=lambda each: each[:2])]
 
 
+@strikes(kill_child)
 def _child_killed(subject: Subject, target: str, fault: Fault) -> Strike:
     process, n = subject.process(target), fault.args.get("n", 1)
     children = pool(process)
@@ -159,36 +198,4 @@ def _child_killed(subject: Subject, target: str, fault: Fault) -> Strike:
 
         eventually(again, within=AGAIN_WITHIN, every=0.05, what=f"{process} has its pool again", evidence=process.tail)
 
-    return lasting(look, heal)
-
-
-_BY_SUPERVISOR = "its supervisor starts it again; the broker starts again with its data"
-enlist(
-    FaultKind("kill", kill, TARGETS, _BY_SUPERVISOR, weaker=lambda _: (terminate(), stop())),
-    _ended_by(SIGKILL),
-)
-enlist(FaultKind("terminate", terminate, TARGETS, _BY_SUPERVISOR), _ended_by(SIGTERM))
-enlist(
-    FaultKind(
-        "cold_shutdown",
-        cold_shutdown,
-        frozenset({"worker"}),
-        "its supervisor starts it again",
-        weaker=lambda fault: (terminate(**fault.args),),
-    ),
-    _ended_by(SIGQUIT),
-)
-enlist(
-    FaultKind(
-        "stop",
-        stop,
-        TARGETS,
-        "SIGCONT",
-        weaker=lambda fault: () if fault.args.get("main_only") else (stop(main_only=True),),
-    ),
-    _stopped,
-)
-enlist(
-    FaultKind("kill_child", kill_child, frozenset({"worker"}), "the pool starts another one"),
-    _child_killed,
-)
+    return replace(lasting(look, heal), killed=frozenset({child.pid} if child else ()))

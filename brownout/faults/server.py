@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from brownout.faults.lasting import lasting
 from brownout.faults.strike import Strike
 from brownout.subject.subject import Subject
@@ -10,7 +12,7 @@ from brownout.subject.subject import Subject
 def end_broker(subject: Subject, *, graceful: bool) -> Strike:
     """SIGKILL, or SIGTERM when `graceful` (Redis then flushes its files and ends); data return if they are kept."""
     broker, run = subject.broker, subject.broker.run_id
-    met = broker.state() == "running"
+    met, pid = broker.state() == "running", broker.pid
     broker.end(graceful=graceful)
 
     def look(_: float) -> str:
@@ -22,7 +24,7 @@ def end_broker(subject: Subject, *, graceful: bool) -> Strike:
             broker.restart()
             subject.broker_moved()
 
-    return lasting(look, heal)
+    return replace(lasting(look, heal), killed=frozenset({pid} if met and pid and not graceful else ()))
 
 
 def pause_broker(subject: Subject) -> Strike:

@@ -1,14 +1,8 @@
-"""The table of all faults: `python -m brownout.faults.table docs/faults.md` puts it into that file."""
+"""The table of all faults, in Markdown."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import brownout.faults  # noqa: F401 - fills the registry
 from brownout.plan.fault import FAULTS, Fault, FaultKind
-
-BEGIN, END = "<!-- faults -->", "<!-- end of faults -->"
 
 
 def markdown() -> str:
@@ -21,17 +15,14 @@ def markdown() -> str:
 def _row(kind: FaultKind) -> str:
     wires = " ".join(sorted(kind.wires)) or "none needed"
     weaker = " ".join(dict.fromkeys(f"`{each.name}`" for each in kind.weaker(_example(kind)))) or "none"
-    return f"| `{kind.name}` | {kind.row} | {' '.join(sorted(kind.targets))} | {wires} | {kind.heal} | {weaker} |"
+    targets = "" if kind.needs_point else " ".join(sorted(kind.targets))
+    moments = f"a point ({' or '.join(kind.moments)})" if kind.moments else ""
+    where = ", or ".join(filter(None, (targets, moments)))
+    return f"| `{kind.name}` | {kind.row} | {where} | {wires} | {kind.heal} | {weaker} |"
 
 
 def _example(kind: FaultKind) -> Fault:
     """A fault of this kind with something to weaken in what must be given."""
     taken = kind.make.__annotations__
-    given = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2}
+    given = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom"}
     return kind.make(**{name: value for name, value in given.items() if name in taken})
-
-
-if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    before, _, rest = path.read_text().partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{markdown()}\n{END}{rest.partition(END)[2]}")

@@ -11,9 +11,9 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from brownout.wire.armed import Acted
-from brownout.wire.edge import Edge
 from brownout.wire.interface import AnyEdge
+from brownout.wire.tcp.armed import Acted
+from brownout.wire.tcp.edge import Edge
 
 _DUMP, _DONE, _ERROR, _FOUND = 0x301, 3, 2, 20  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH; message types
 _SOCK_DIAG, _INFO, _ESTABLISHED = 4, 2, 1

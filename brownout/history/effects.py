@@ -14,8 +14,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from brownout.history.event import Event, now
+from brownout.history.event import Event
 from brownout.history.tail import Tail
+from brownout.probes.line import now
 
 Reader = Callable[[Path], Callable[[], Iterator[Event]]]
 

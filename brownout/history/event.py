@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from brownout.probes.line import line
+
 #: Who may say what. A trigger or a promise that names a kind outside this table is a misspelling.
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "client": ("invoke", "ok", "fail", "info", "read"),
+    "client": ("invoke", "ok", "fail", "info", "read", "unread", "left"),
     "worker": (
         *("ready", "received", "started", "ended", "failed", "retry", "rejected", "revoked", "unknown"),
         *("child-start", "child-exit", "shutting-down", "shutdown", "exit"),
@@ -18,30 +19,26 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "api": ("ready", "stall", "starved", "paused", "raised", "shutdown", "exit"),
     "wire": (
         *("connected", "closed", "reset", "refused"),
-        *("toxic-added", "toxic-removed", "toxic-acted"),
+        *("toxic-added", "toxic-removed", "toxic-acted", "point"),
     ),
     "broker": ("sample", "sample-failed", "exit"),
     "effects": ("effect",),
-    "store": ("accepted", "withdrawn", "unreadable"),
+    "backend": ("stored",),
+    "store": ("accepted", "withdrawn", "unreadable", "store-read"),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
-    "run": ("phase", "machine-late", "waited", "drained", "unread", "note"),
+    "run": ("phase", "machine-late", "waited", "drained", "unread", "consumes", "settled", "note"),
 }
 ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})
-
-
-def now() -> int:
-    """Nanoseconds of CLOCK_MONOTONIC: on Linux one clock for all processes of a host."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened, as one witness saw it.
 
-    `at` is in nanoseconds of `now()`. `source` is who saw it ("client", "api", "worker-1", "wire", ...), `key`
-    the operation's name as the client chose it before it sent anything, `task` the Celery task id, `data` what
-    is special about this kind; it holds JSON values only.
+    `at` is in nanoseconds of `now()` (probes/line.py). `source` is who saw it ("client", "api", "worker-1", "wire",
+    ...), `key` the operation's name as the client chose it before it sent anything, `task` the Celery task id, `data`
+    what is special about this kind; it holds JSON values only.
     """
 
     at: int
@@ -54,16 +51,7 @@ class Event:
 
     def to_json(self) -> str:
         """One line of NDJSON without its newline; it always begins with `{"at":`, which marks torn lines."""
-        record: dict[str, Any] = {"at": self.at, "source": self.source, "kind": self.kind}
-        if self.key is not None:
-            record["key"] = self.key
-        if self.task is not None:
-            record["task"] = self.task
-        if self.pid:
-            record["pid"] = self.pid
-        if self.data:
-            record["data"] = dict(self.data)
-        return json.dumps(record, separators=(",", ":"), default=str)
+        return line(self.at, self.source, self.kind, self.key, self.task, self.pid, self.data)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Event:

@@ -2,7 +2,7 @@
 
 kombu/transport/redis.py is the source: a list for each queue and, behind a separator, one more for each priority step
 that is not 0; a hash and a sorted set for what was delivered and not acknowledged; a prefix before all of them.
-`describe` runs in a process of the application, everything else in the harness.
+The application tells it from one of its own processes (probes/layout.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -52,7 +52,7 @@ class Layout:
 
     @classmethod
     def of(cls, told: Mapping[str, Any] | None) -> Layout:
-        """From what `describe` told. Raises Unreadable with the reason that it gave."""
+        """From what the application told (`probes.layout.describe`). Raises Unreadable with the reason that it gave."""
         if not told:
             raise Unreadable("no process of the application has told where its messages lie")
         if reason := told.get("unreadable"):
@@ -159,65 +159,3 @@ def _loaded(raw: Any) -> Any:
         return json.loads(raw)
     except ValueError:
         return None
-
-
-# --- in a process of the application
-
-
-def describe(app: Any) -> dict[str, Any]:
-    """The layout of a Celery application as JSON, for `Layout.of`; {"unreadable": reason} where it can't be told."""
-    try:
-        return asdict(_read(app))
-    except Exception as error:
-        why = str(error) if isinstance(error, Unreadable) else f"{type(error).__name__}: {error}"
-        return {"unreadable": why[:300]}
-
-
-def _read(app: Any) -> Layout:
-    """kombu sets a channel's attributes from the transport options that `from_transport_options` names."""
-    connection = app.connection_for_write()
-    transport = connection.get_transport_cls()
-    if transport.driver_type != "redis":
-        raise Unreadable(f"its broker is {transport.driver_type}, not Redis")
-    from kombu.transport.redis import Channel
-
-    channel, given = transport.Channel, connection.transport_options or {}
-    for method in ("_q_for_pri", "_put", "_brpop_start"):
-        if getattr(channel, method) is not getattr(Channel, method):
-            called = f"{transport.__module__}.{transport.__qualname__}"
-            raise Unreadable(f"its transport {called} names its lists in its own way")
-
-    def option(name: str, default: Any) -> Any:
-        known = name in given and name in channel.from_transport_options
-        return given[name] if known else getattr(channel, name, default)
-
-    results, backend = _backend(app)
-    return Layout(
-        prefix=str(option("global_keyprefix", Layout.prefix) or ""),  # from kombu 5.2 on
-        separator=str(option("sep", Layout.separator)),
-        steps=tuple(int(step) for step in option("priority_steps", Layout.steps)),
-        unacked=str(option("unacked_key", Layout.unacked)),
-        unacked_index=str(option("unacked_index_key", Layout.unacked_index)),
-        unacked_mutex=str(option("unacked_mutex_key", Layout.unacked_mutex)),
-        queues=tuple(queue.name for queue in app.amqp.queues.consume_from.values() if not _fanout(queue)),
-        results=results,
-        database=int(str(connection.virtual_host or "0").strip("/") or 0),
-        backend=backend,
-    )
-
-
-def _fanout(queue: Any) -> bool:
-    """Whether a queue is a broadcast: those are published and never lie in a list."""
-    return getattr(queue.exchange, "type", "") == "fanout"
-
-
-def _backend(app: Any) -> tuple[str, int | None]:
-    """What stands before a task's id, and the database. A backend that fails says nothing of where messages lie."""
-    try:
-        backend = app.backend
-        found = backend.get_key_for_task("?")
-        results = (found.decode() if isinstance(found, bytes) else str(found)).removesuffix("?")
-        number = getattr(backend, "connparams", {}).get("db")
-        return results, None if number is None else int(number)
-    except Exception:
-        return Layout.results, Layout.backend

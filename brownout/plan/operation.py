@@ -35,6 +35,35 @@ class Submit:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Call a task as a process of the application does: `apply_async`, then `get()` on its result.
+
+    `canvas` is "task", "chain", "group" or "chord", which has `effects` tasks with an effect each; the last task of a
+    chord is `body`. Each task is given the name of its effect, or `args` where there are any. An exception of
+    `apply_async` tells the caller that nothing was sent.
+    """
+
+    task: str
+    args: Sequence[Any] | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    canvas: str = "task"
+    effects: int = 1
+    body: str = ""
+
+    def __str__(self) -> str:
+        return f"call {self.task if self.canvas == 'task' else f'a {self.canvas} of {self.task}'}"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Start beat, whose schedule has one tick that is due: the tick is the operation, and nobody reads its result."""
+
+    def __str__(self) -> str:
+        return "a tick of beat"
+
+
+@dataclass(frozen=True)
 class Http:
     """Send a request. `path` and `json` may contain "{key}" and "{n}": the operation's key and its number."""
 
@@ -47,6 +76,9 @@ class Http:
         return f"{self.method} {self.path}"
 
 
+Operation = Submit | Call | Http | Tick
+
+
 @dataclass(frozen=True)
 class Load:
     """An operation at intended times: open-loop, so a slow subject does not slow its clients down.
@@ -56,7 +88,7 @@ class Load:
     `spread` "even" keeps the distance, "poisson" draws it with `every` as its mean.
     """
 
-    operation: Submit | Http
+    operation: Operation
     every: float
     count: int | None = None
     lasting: float | None = None
@@ -120,7 +152,7 @@ class Load:
                 if parameters is not None and name not in parameters:
                     hint = f"as an option of apply_async it is submit(...).with_options({name}=...)"
                     raise ValueError(f"{self.operation}: the task has no parameter {name!r}; {hint}")
-        elif routes is not None:
+        elif isinstance(self.operation, Http) and routes is not None:
             bare = self.operation.path.partition("?")[0]
             # "/jobs/{id}" takes every name in the place of its parameter.
             if not any(re.fullmatch(re.sub(r"\{[^/]+\}", "[^/]+", route), bare) for route in routes):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+CLIENT = ("client->broker", "client->backend")  # edges of the process that calls for the clients
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Workers:
     queues: tuple[str, ...] = ()
     restarts: int = 20
     options: tuple[str, ...] = ("--without-mingle", "--without-gossip", "--without-heartbeat")
+    log_level: str = "INFO"
 
     def __post_init__(self) -> None:
         if self.count < 0 or self.concurrency < 1:
@@ -33,7 +38,7 @@ class Topology:
     `servers` is 1 when there is an API, else 0: clients reach it at one port, and witnesses know it by one name. An API
     of several processes is its server's affair. `edges` are written "api->broker"; the default has those of the
     processes that are there. `persistent` keeps the broker's data on disk over a restart. `env` is given to every
-    process. Raises ValueError.
+    process. `settings` of Celery are laid over the application's own. Raises ValueError.
     """
 
     workers: Workers = field(default_factory=Workers)
@@ -43,6 +48,7 @@ class Topology:
     persistent: bool = True
     edges: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.servers not in (0, 1):
@@ -59,6 +65,11 @@ class Topology:
         )
 
     @property
+    def settings_json(self) -> str:
+        """The settings that are laid over, as JSON; equal settings have equal texts."""
+        return json.dumps(dict(self.settings), sort_keys=True)
+
+    @property
     def links(self) -> tuple[str, ...]:
         """Names of the edges, those of the processes unless `edges` says otherwise."""
         roles = dict.fromkeys(name.partition("-")[0] for name in self.processes)
@@ -67,7 +78,12 @@ class Topology:
         return self.edges or ("client->api",) * bool(self.servers) + usual
 
     @property
+    def redis_edges(self) -> tuple[str, ...]:
+        """Names of the edges on which Redis is spoken, those of one process and those of a role."""
+        return tuple(name for name in self.targets if "->" in name and not name.endswith("->api"))
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Everything that a fault may be aimed at: an edge of one process, or of all that play a role."""
         own = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
-        return tuple(dict.fromkeys((*self.processes, *self.links, *own, "client->broker", "broker", "backend")))
+        return tuple(dict.fromkeys((*self.processes, *self.links, *own, "client", *CLIENT, "broker", "backend")))

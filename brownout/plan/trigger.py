@@ -1,4 +1,4 @@
-"""When something goes wrong, or heals: on an event, and by the clock as the last resort."""
+"""When something goes wrong, or heals: on an event, at a point of the wire, and by the clock as the last resort."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from brownout.history.event import ALL_KINDS, Event
 from brownout.plan.duration import Duration, seconds, text
 from brownout.plan.near import known
+from brownout.plan.point import MOMENTS, Moment, Place
+
+POINT = "point"
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Trigger:
 
     `kind` None is the clock: `delay` counts from the load's begin for an injection, from the fault's for its heal.
     `source` is one source or the common name of its members ("worker" is worker-1, worker-2, ...), `data` what the
-    event's data must contain.
+    event's data must contain. `place` is where a trigger of `point` waits.
     """
 
     kind: str | None = None
@@ -30,9 +33,16 @@ class Trigger:
     def __str__(self) -> str:
         if self.kind is None:
             return text(self.delay)
+        if self.place:
+            return str(self.place)
         more = "".join(f" {name}={value}" for name, value in self.data.items())
         later = f" +{text(self.delay)}" if self.delay else ""
         return f"{self.source or 'any'} {self.kind}{more} #{self.nth}{later}"
+
+    @property
+    def place(self) -> Place | None:
+        """Where on the wire it waits; None for a trigger that waits for something else."""
+        return Place(**self.data) if self.kind == POINT and self.data.keys() >= {"edge", "command"} else None
 
     def matches(self, event: Event) -> bool:
         """Whether this event counts."""
@@ -49,6 +59,29 @@ def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration
     if nth < 1:
         raise ValueError(f"events are counted from 1: nth={nth}")
     return Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data)
+
+
+def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -> Trigger:
+    """When the nth such request since the load began comes ("before" the server sees it), or its reply ("after").
+
+    `edge` is "worker->broker" for every worker, "worker-1->broker" for one. `command` is "ZADD", or with its key as
+    points are labelled: "ZADD unacked_index". A transaction is named by its first command, or by all of them: "ZADD
+    unacked_index;HSET unacked". A BRPOP has a moment "after" when it brings a message. The message at the point is kept
+    until the fault has struck. Raises ValueError, with near matches.
+    """
+    known("moment", moment, MOMENTS)
+    if nth < 1:
+        raise ValueError(f"points are counted from 1: nth={nth}")
+    name, space, key = command.strip().partition(" ")
+    command = f"{name.upper()}{space}{key}"
+    if "->" not in edge:
+        raise ValueError(f'an edge is written "worker->broker": {edge!r}')
+    if not name or name.upper() in ("MULTI", "EXEC"):
+        raise ValueError(f"a transaction is named by its first command, a request by its command: {command!r}")
+    if name.upper() == "PUSH" and moment == "before":
+        raise ValueError('nobody asks for a message that the server pushes: its only moment is "after"')
+    data = {"edge": edge, "command": command, "nth": nth, "moment": moment}
+    return Trigger(POINT, data=data)
 
 
 def received(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:

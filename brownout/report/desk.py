@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
+
+from brownout.run.events import CampaignEnded, CampaignStarted, Event, Stream, TrialEnded
 
 if TYPE_CHECKING:
     from brownout.report.row import Row
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 #: Attributes of a test's report, plain values that pass from an xdist worker: its trials, as `Row.to_json` writes
 #: them, and the index of the trial whose text is the text of the test's failure.
 TRIALS, FAILED = "brownout_trials", "brownout_failed"
+CAMPAIGN = "pytest"
 _OTHERS = "pytest_github_actions_annotate_failures"  # makes an annotation of each failed test itself
 
 
@@ -27,7 +30,7 @@ class Desk:
 
     def __init__(self, config: pytest.Config, store: Store) -> None:
         self._config, self._store = config, store
-        self._rows: list[str] = []
+        self._stream: Stream | None = None  # hears of all trials; none as long as there was no trial
         self._shown: set[str] = set()  # ids of the tests whose failure is on the terminal
         # A terminal of our own: pytest turns descriptor 1 into a file while a test runs.
         self.tty = os.dup(sys.stdout.fileno()) if sys.stdout.isatty() else None
@@ -37,13 +40,30 @@ class Desk:
         """Keep the trials of a test, and show its failure when pytest has written the test's letter."""
         yield
         if rows := getattr(report, TRIALS, None):
-            self._rows += rows
+            for row in map(_row, rows):
+                self._told(TrialEnded(row.scenario, row, row.attempts))
             if report.failed and not self._config.getoption("usepdb"):  # pytest shows the text before it starts pdb
                 self._failed(report)
         elif report.when == "teardown" and report.nodeid in self._shown:
             from brownout.report import live
 
             live.teardown(self._terminal, report)
+
+    def _told(self, event: Event) -> None:
+        if self._stream is None:
+            self._stream = self._handlers()
+            self._stream(CampaignStarted(CAMPAIGN))
+        self._stream(event)
+
+    def _handlers(self) -> Stream:
+        from brownout.report.github import GitHub
+        from brownout.report.summary import Summary
+
+        terminal = self._terminal
+        annotated = os.environ.get("GITHUB_ACTIONS") == "true" and not self._config.pluginmanager.has_plugin(_OTHERS)
+        annotate = terminal.write_line if terminal and annotated else lambda _: None
+        summaries = (Summary(terminal),) if terminal else ()
+        return Stream(*summaries, GitHub(self._config.rootpath, annotate))
 
     def _failed(self, report: pytest.TestReport) -> None:
         from brownout.report import live
@@ -62,47 +82,39 @@ class Desk:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Put real failures first in pytest's short summary, and last what was not judged."""
-        if self._rows and (terminal := self._terminal):
+        if self._stream and (terminal := self._terminal):
             terminal.stats.get("failed", []).sort(key=_rank)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """What has no verdict; what was not judged; one line of the whole; what GitHub wants."""
+        """Say what has no verdict; the handlers say what there is to say of the trials."""
         for folder in self._store.partial():
             terminalreporter.write_line(f"brownout: without a verdict; what was seen is in {self._folder(folder)}")
-        if not self._rows:
-            return
-        from brownout.report import github, summary
-        from brownout.report.row import NOT_JUDGED, Row
-
-        rows = [Row.from_json(each) for each in self._rows]
-        if (busy := [row for row in rows if row.busy]) and terminalreporter.verbosity >= 0:
-            terminalreporter.write_sep("=", f"{NOT_JUDGED} because the machine was busy", yellow=True)
-        for row in busy:
-            terminalreporter.write_line(row.not_judged, yellow=True)
-        title = summary.title(rows)
-        if terminalreporter.verbosity < 0:
-            terminalreporter.write_line(title)
-        else:
-            bad = any(row.validity != "valid" for row in rows)
-            terminalreporter.write_sep("=", title, **{"red" if bad else "green": True})
-        if terminalreporter.verbosity > 0:
-            for line in summary.slowest(rows):
-                terminalreporter.write_line(line)
-        github.append_summary(rows)
-        if os.environ.get("GITHUB_ACTIONS") == "true" and not self._config.pluginmanager.has_plugin(_OTHERS):
-            for line in github.annotations(rows, self._config.rootpath):
-                terminalreporter.write_line(line)
+        if self._stream:
+            self._stream(CampaignEnded(CAMPAIGN))
 
     def _folder(self, folder: os.PathLike[str]) -> str:
         return os.path.relpath(folder, self._config.invocation_params.dir)
 
 
-def _failed_trial(report: pytest.TestReport) -> Row | None:
-    """The trial whose text is the failure's; None when the test failed for another reason."""
+def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequence[Row], texts: Sequence[str]) -> None:
+    """Hang a test's trials on its report. A failure with the text of a trial has that trial's sentence as its line."""
+    setattr(report, TRIALS, [each.to_json() for each in rows])
+    for n, (each, text) in enumerate(zip(rows, texts, strict=False)):
+        if call.excinfo and str(call.excinfo.value) == text:
+            report.longrepr.reprcrash.message = each.sentence  # type: ignore[union-attr] # a failed call has one
+            setattr(report, FAILED, n)
+
+
+def _row(text: str) -> Row:
     from brownout.report.row import Row
 
+    return Row.from_json(text)
+
+
+def _failed_trial(report: pytest.TestReport) -> Row | None:
+    """The trial whose text is the failure's; None when the test failed for another reason."""
     n = getattr(report, FAILED, None)
-    return None if n is None else Row.from_json(getattr(report, TRIALS)[n])
+    return None if n is None else _row(getattr(report, TRIALS)[n])
 
 
 def _rank(report: pytest.TestReport) -> int:

@@ -2,17 +2,36 @@
 
 import html
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from brownout.report.row import NOT_JUDGED, WORST, Row
 from brownout.report.summary import counted
 from brownout.report.terminal import SIGNS
+from brownout.run.events import CampaignEnded, Event, TrialEnded
 
 #: GitHub drops a summary of more than 1 MiB whole, and other steps of the job write to it, too.
 BUDGET = 200_000
 #: It shows no more errors, and no more notices, of one step.
 ANNOTATIONS = 10
+
+
+class GitHub:
+    """When all trials have ended: appends to the job's summary, and has `annotate` write each annotation."""
+
+    def __init__(self, root: Path, annotate: Callable[[str], None]) -> None:
+        self._root, self._annotate = root, annotate
+        self._rows: list[Row] = []
+
+    def __call__(self, event: Event) -> None:
+        """See the class."""
+        match event:
+            case TrialEnded(result=Row() as row):
+                self._rows.append(row)
+            case CampaignEnded():
+                append_summary(self._rows)
+                for line in annotations(self._rows, self._root):
+                    self._annotate(line)
 
 
 def append_summary(rows: Iterable[Row]) -> None:

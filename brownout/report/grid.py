@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, TextIO
 
+from brownout.check.words import BAD, FLAGS, GOOD, SEVERITY, UNKNOWN, parts, severity
 from brownout.explore.action import ACTIONS
-from brownout.explore.cell import BAD, FLAGS, GOOD, MOMENTS, SEVERITY, UNKNOWN, Point, names, parts, severity
+from brownout.explore.cell import names
 from brownout.explore.faultmap import EXIT, CellResult, FaultMap, column
+from brownout.plan.point import MOMENTS, Point
 from brownout.report.clean import clean
 from brownout.report.terminal import SIGNS as VERDICTS
 

@@ -1,4 +1,4 @@
-"""What a trial is doing, for somebody who waits for it."""
+"""What a run is doing, for the person who waits for it."""
 
 from __future__ import annotations
 
@@ -6,76 +6,133 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TextIO
+
+from brownout.report.tally import Tally
+from brownout.run.events import CampaignEnded, CampaignStarted, Event, Phase, Remark, TrialEnded, TrialStarted
 
 if TYPE_CHECKING:
     import pytest
 
-PATIENCE = 2.0  # s without a word
-TICK = 0.5
+PATIENCE = 2.0  # s in which pytest shows nothing of a trial
+TICK = 0.5  # s between two looks of pytest
+LINE_EVERY = 5.0  # s between two lines where the output is no terminal
+DRAW_EVERY = 0.2  # s between two looks on a terminal
 Write = Callable[[str], None]
 
 
 class Progress:
-    """Tells of phases: a line each when `line` is given, else one transient text behind the terminal's cursor.
+    """Shows the phase of a trial, or how far a campaign is.
 
-    The transient one comes after two seconds, counts on, and is gone at the end. With neither it says nothing.
+    `transient` shows a text that the next text replaces; the empty text removes it. The text comes when a run has taken
+    `patience` seconds, is shown anew each `every` seconds, and is removed at the end. `line` shows a line that stays:
+    each remark, each phase of a trial and, without `transient`, the text of a campaign each `every` seconds.
     """
 
-    def __init__(self, *, line: Write | None = None, transient: Write | None = None) -> None:
-        self._line, self._transient = line, transient
-        self._phase, self._since, self._begin = "", 0.0, 0.0
+    def __init__(
+        self,
+        *,
+        line: Write | None = None,
+        transient: Write | None = None,
+        every: float = TICK,
+        patience: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._line, self._transient, self._every, self._patience = line, transient, every, patience
+        self._clock = clock
+        self._tally: Tally | None = None  # of a campaign
+        self._phase, self._since = "", 0.0
+        self._begin: float | None = None
+        self._lock = threading.Lock()  # whoever shows something holds it
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
-    def phase(self, name: str) -> None:
-        """The next phase begins."""
-        now = time.monotonic()
-        self._begin = self._begin or now
-        self._phase, self._since = name, now
-        if self._line:
-            self._line(f"  {now - self._begin:5.1f} s  {name}")
-        elif self._transient and not self._ticker:
-            self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
+    def __call__(self, event: Event) -> None:
+        """See the class."""
+        with self._lock:
+            self._see(event)
+        if isinstance(event, CampaignEnded) or (isinstance(event, TrialEnded) and not (self._tally or event.again)):
+            self._end()
+
+    def _see(self, event: Event) -> None:
+        if self._tally:
+            self._tally(event)
+        match event:
+            case CampaignStarted():
+                self._tally = Tally()
+                self._start(ticking=bool(self._transient or self._line))
+            case TrialStarted() if not self._tally:
+                self._start(ticking=bool(self._transient))
+            case Phase(name, trial) if bool(trial) != bool(self._tally):  # a campaign shows its own phases
+                self._phase, self._since = name, self._clock()
+                if self._line and trial:
+                    self._line(f"  {self._since - (self._begin or self._since):5.1f} s  {name}")
+            case Remark(sentence) if self._line:
+                self._line(sentence)
+
+    def _start(self, *, ticking: bool) -> None:
+        if self._begin is not None:
+            return  # the trial is run again
+        self._begin = self._clock()
+        if ticking:
+            self._ticker = threading.Thread(target=self._tick, args=(self._begin,), name="progress", daemon=True)
             self._ticker.start()
 
-    def _tick(self) -> None:
-        assert self._transient
-        shown = False
-        while not self._stop.wait(TICK):
-            now = time.monotonic()
-            if now - self._begin >= PATIENCE:
-                self._transient(f" {self._phase} {now - self._since:.0f} s")
-                shown = True
-        if shown:
+    @property
+    def text(self) -> str:
+        """The transient text; empty when there is nothing to show yet."""
+        if self._tally and self._tally.total:
+            return self._tally.text
+        seconds = f"{self._clock() - self._since:.0f} s"
+        return (" · " if self._tally else " ").join((self._phase, seconds)) if self._phase else ""
+
+    def _tick(self, begin: float) -> None:
+        show, shown = self._transient or self._line, False
+        assert show
+        while not self._stop.wait(self._every):
+            with self._lock:
+                if self._clock() - begin >= self._patience and (text := self.text):
+                    show(text)
+                    shown = True
+        if shown and self._transient:
             self._transient("")
 
-    def close(self) -> None:
-        """The trial is over: wipe what is transient. A further phase begins another trial."""
+    def _end(self) -> None:
+        """Remove what is transient. The next event may begin another run."""
         if self._ticker:
             self._stop.set()
             self._ticker.join()
             self._stop.clear()
-        self._ticker, self._begin = None, 0.0
+        self._ticker, self._tally, self._phase, self._begin = None, None, "", None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+def to_stream(stream: TextIO) -> Progress:
+    """One line that is redrawn where the stream is a terminal; elsewhere a line each five seconds."""
+
+    def write(text: str) -> None:
+        stream.write(text)
+        stream.flush()
+
+    if not stream.isatty():
+        return Progress(line=lambda text: write(f"{text}\n"), every=LINE_EVERY)
+    from brownout.report.grid import columns
+
+    return Progress(
+        line=lambda text: write(f"\r\x1b[K{text}\n"),
+        transient=lambda text: write(f"\r{text[: columns() - 1]}\x1b[K"),
+        every=DRAW_EVERY,
+    )
 
 
 def of_pytest(config: pytest.Config) -> Progress:
-    """A line for each phase with -v, a transient one on a terminal; else nothing, as in an xdist worker."""
+    """A line for each phase with -v, a transient text on a terminal; else nothing, as in an xdist worker."""
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
     desk: Any = config.pluginmanager.get_plugin("brownout-desk")
     if desk is None or terminal is None or terminal.verbosity < 0:
         return Progress()
     if terminal.verbosity == 0:
-        return Progress(transient=_behind_cursor(desk.tty, terminal._tw) if desk.tty is not None else None)
+        transient = _behind_cursor(desk.tty, terminal._tw) if desk.tty is not None else None
+        return Progress(transient=transient, every=TICK, patience=PATIENCE)
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
 
     def line(text: str) -> None:
@@ -89,7 +146,7 @@ def _behind_cursor(tty: int, line: Any) -> Write:
     """Write a text and step back before it, so that the next one overwrites it; `line` is pytest's terminal writer."""
 
     def transient(text: str) -> None:
-        text = text[: max(0, line.fullwidth - line.width_of_current_line - 1)]
+        text = f" {text}"[: max(0, line.fullwidth - line.width_of_current_line - 1)] if text else ""
         os.write(tty, f"{text}\x1b[K{chr(8) * len(text)}".encode())
 
     return transient

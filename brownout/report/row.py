@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from brownout.check.loss import finished
+from brownout.check.promises.loss import finished
 from brownout.history.view import History
 from brownout.report.clean import clean
-
-if TYPE_CHECKING:
-    from brownout.run.result import Result
+from brownout.run.events import Event, TrialEnded
+from brownout.run.result import Result
 
 #: Worst first.
 WORST = ("invalid", "unknown", "valid")
@@ -114,6 +112,20 @@ class Row:
         findings = tuple(Finding(**each) for each in given.pop("findings"))
         tuples = {name: tuple(given[name]) for name in ("faults", "busy_ms")}
         return cls(**given | tuples | {"findings": findings})
+
+
+class Rows:
+    """Keeps a Row of each trial of a test, and adds the Row's properties to the test's own, which JUnit shows."""
+
+    def __init__(self, properties: list[tuple[str, object]], root: Path, file: str, line: int) -> None:
+        self.kept: list[Row] = []
+        self._properties, self._root, self._file, self._line = properties, root, file, line
+
+    def __call__(self, event: Event) -> None:
+        """See the class."""
+        if isinstance(event, TrialEnded) and isinstance(event.result, Result) and not event.again:
+            self.kept.append(row(event.result, self._root, self._file, self._line))
+            self._properties.extend(self.kept[-1].properties)
 
 
 def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from brownout.history.recorder import Recorder
+from brownout.probes.recorder import Recorder
 from brownout.subject.application import EffectReader
 from brownout.subject.waiting import NeverHappened, eventually
 
@@ -16,9 +16,20 @@ WITHIN = 1.0  # s in which the store can be read once more
 
 
 class Records:
-    """Records `accepted` for each job that a client's operation has made; `reader` is `Application.accepted`."""
+    """Records `accepted` for each job that a client's operation has made; `reader` is `Application.accepted`.
 
-    def __init__(self, reader: Callable[[Path], EffectReader] | None, files: Path, recorder: Recorder) -> None:
+    A job without a client's key is recorded only with `every_row`: no client knows of it.
+    """
+
+    def __init__(
+        self,
+        reader: Callable[[Path], EffectReader] | None,
+        files: Path,
+        recorder: Recorder,
+        *,
+        every_row: bool = False,
+    ) -> None:
+        self._every_row = every_row
         self._reader, self._files, self._recorder = reader, files, recorder
         self._read = reader(files) if reader else tuple
         self._told: dict[str, str | None] = {}  # key -> task
@@ -30,9 +41,10 @@ class Records:
             return
         self._next = time.monotonic() + EVERY
         for event in self._read():
-            if event.key is not None:  # else no client knows of it
+            if event.key is not None:
                 self._told.setdefault(event.key, event.task)
-                self._recorder.write(event)
+            if event.key is not None or self._every_row:
+                self._recorder.append(event.to_json())
 
     def compare(self) -> None:
         """Read all of it again, when everything is over: a job that is gone was `withdrawn` by the application.

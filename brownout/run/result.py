@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from brownout.check.verdict import Validity, Verdict, merge
 from brownout.history.view import History
 from brownout.plan.plan import Plan
+from brownout.run.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Result:
     seconds: float
     earlier: tuple[Result, ...] = field(default=())  # attempts that a busy machine made worthless
     services: Mapping[str, object] = field(default_factory=dict)  # what ran beside the subject in this attempt
+    trace: Trace = field(default_factory=Trace)  # what the wire saw, of a trial that settles by evidence
 
     @property
     def validity(self) -> Validity:
@@ -40,26 +41,3 @@ class Result:
     def attempts(self) -> int:
         """How often it was tried."""
         return 1 + len(self.earlier)
-
-    def summary(self) -> dict[str, Any]:
-        """As `results.json` has it."""
-        return {
-            "scenario": self.scenario,
-            "seed": self.plan.seed,
-            "validity": self.validity,
-            "seconds": round(self.seconds, 3),
-            "verdicts": [
-                {
-                    "promise": verdict.promise,
-                    "validity": verdict.validity,
-                    "why": verdict.why,
-                    "busy_ms": round(verdict.busy_ms, 1),
-                    "anomalies": [
-                        {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
-                         "witness": [event.to_json() for event in each.witness]}
-                        for each in verdict.anomalies
-                    ],
-                }
-                for verdict in self.verdicts
-            ],
-        }  # fmt: skip

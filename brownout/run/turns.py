@@ -42,7 +42,7 @@ def _measures_soon(promise: Promise) -> bool:
     args = promise.args
     if under := args.get("under"):
         return _measures_soon(Promise(under["name"], under["args"]))
-    bounds = (args.get("within"), args.get("floor"), args["ms"] / 1000 if "ms" in args else None)
+    bounds = (args.get(name) for name in ("within", "floor", "limit"))
     return any(bound is not None and bound < SOON for bound in bounds)
 
 

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from brownout.history.event import now
-from brownout.history.loop_watch import only_looks
-from brownout.history.recorder import Recorder
+from brownout.probes.line import now
+from brownout.probes.loop_watch import only_looks
+from brownout.probes.recorder import Recorder
 from brownout.subject.run_delay import RunDelay
 
 TICK = 0.02  # s between two sleeps whose lateness is measured
@@ -78,7 +78,7 @@ class BusyWatch:
     def look(self) -> None:
         """Called every TICK seconds, if the machine can."""
         late = time.monotonic() - self._slept_at - TICK
-        late_at = self._recorder.record("machine-late", ms=round(late * 1000)).at if late > LATE else 0
+        late_at = self._recorder.record("machine-late", ms=round(late * 1000)) if late > LATE else 0
         begin, at = self._looked_at, now()
         if at - begin >= EVERY * NS or late > LATE:
             self._looked_at = at

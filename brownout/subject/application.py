@@ -33,7 +33,8 @@ class Application:
     none are those that the configuration names for a worker without `-Q`. `recovery` is how long (seconds) a job may be
     in no queue and on no worker before the application itself brings it back, 0 for one that never does: what has been
     nowhere for longer is lost. A worker that ends with an exit code of `steps_down` asks to be started again, and has
-    not failed.
+    not failed. `polls` are patterns of the Redis requests ("LLEN .*") that the application itself sends by a clock,
+    `monitors` the processes that open connections by a clock; a fault map counts neither as part of a task's life.
     """
 
     celery: str | None = None
@@ -50,6 +51,8 @@ class Application:
     accepted: Callable[[Path], EffectReader] | None = None
     recovery: float = 0.0
     steps_down: tuple[int, ...] = ()
+    polls: tuple[str, ...] = ()
+    monitors: tuple[str, ...] = ()
 
     def environment(self, **places: object) -> dict[str, str]:
         """`env` with its places filled in; other braces stay as they are."""
@@ -68,24 +71,30 @@ def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
 class Surface:
     """What an application offers, for misspelt names to be found before anything runs.
 
-    `takes` has the names of each task's parameters, None for a task that takes any keyword. `layout` is for Layout.of.
+    `takes` has the names of each task's parameters, None for a task that takes any keyword. `layout` is for Layout.of,
+    `conf` has the settings from which it follows how long to wait for what.
     """
 
     tasks: tuple[str, ...]
     routes: tuple[str, ...]
     takes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict, hash=False)
     layout: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    conf: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @cache
-def surface(application: Application, root: Path) -> Surface:
-    """Import the application in a process of its own and ask it. Raises ValueError with the reason when it can't be."""
+def surface(application: Application, root: Path, settings: str = "{}") -> Surface:
+    """Import the application in a process of its own and ask it. `settings` (JSON) are laid over its own.
+
+    Raises ValueError with the reason when it can't be imported.
+    """
     places = {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1", "files": os.devnull}
-    argv = [sys.executable, "-m", "brownout.subject.surface", application.celery or "", application.api or ""]
-    env = {**os.environ, **application.environment(**places)}
+    argv = [sys.executable, "-m", "brownout.probes.surface", application.celery or "", application.api or ""]
+    hosted = {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": settings}
+    env = {**os.environ, **hosted, **application.environment(**places)}
     done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         raise ValueError(f"the application can't be imported:\n{done.stderr[-2_000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     takes = {task: None if names is None else tuple(names) for task, names in answer["tasks"].items()}
-    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes, answer["layout"])
+    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes, answer["layout"], answer["conf"])

@@ -86,7 +86,7 @@ class Forked:
         ours, theirs = socket.socketpair()
         self._control = ours
         with theirs:
-            argv = [sys.executable, "-m", "brownout.explore.zygote", str(theirs.fileno())]
+            argv = [sys.executable, "-m", "brownout.probes.zygote", str(theirs.fileno())]
             package_parent = Path(__file__).parents[2]
             fds = (theirs.fileno(),)
             self.process = Process.launch("forker", argv, log=log, env=self._base, cwd=package_parent, pass_fds=fds)
@@ -127,7 +127,11 @@ class Forked:
         try:
             fork = answer.result(FORK_WITHIN)
         except TimeoutError:
+            answer.add_done_callback(_undo)
             raise NeverHappened(f"not within {FORK_WITHIN:g} s: {self.process} forks {part.name}") from None
+        except KeyboardInterrupt:
+            answer.add_done_callback(_undo)
+            raise
         return Process(part.name, fork, log)
 
     def close(self) -> None:
@@ -202,3 +206,9 @@ class Forked:
 
 def _whole(env: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **env, custody.RUN_VARIABLE: custody.RUN}
+
+
+def _undo(answer: Future[Fork]) -> None:
+    """End a fork that nobody waits for any more."""
+    if not answer.exception():
+        answer.result().signal(signal.SIGKILL)

@@ -73,7 +73,7 @@ class Process:
 
     def signal_group(self, sig: int) -> None:
         """Send a signal to the main process and all in its group, also when the main process is dead."""
-        if self.members():
+        if self.alive or self.members():
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, sig)
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from brownout.history.loop_watch import LOOKER
+from brownout.probes.loop_watch import LOOKER
 
 KEPT = 100  # threads that are remembered beyond those that are there
 
@@ -19,7 +19,7 @@ class RunDelay:
     """What processes waited for a CPU between two calls of `take`. With `threads` False it is their main threads'.
 
     Threads of the kit that only look at others do not count: they wake so often that they wait most of all. They name
-    themselves (history/loop_watch.py); of the process `first_only_looks` the first thread is one, too.
+    themselves (probes/loop_watch.py); of the process `first_only_looks` the first thread is one, too.
     """
 
     def __init__(self, *, threads: bool = True, first_only_looks: int = 0) -> None:
@@ -83,3 +83,10 @@ def family(pid: int) -> list[int]:
                 with open(f"/proc/{parent}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
                     found += map(int, file.read().split())
     return found
+
+
+def forked_by(pid: int) -> list[int]:
+    """What its main thread has forked, without a look at its other threads: this is asked many times a second."""
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:  # noqa: PTH123
+        return [int(child) for child in file.read().split()]
+    return []

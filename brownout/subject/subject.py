@@ -5,32 +5,33 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
 from brownout.history.layout import Layout, Unreadable
-from brownout.history.recorder import Recorder
 from brownout.history.tail import Tail
 from brownout.plan.topology import Topology
+from brownout.probes.recorder import Recorder
 from brownout.subject import ladder
 from brownout.subject.application import Application, filled, surface
+from brownout.subject.caller import Caller
 from brownout.subject.launcher import Cold, Launcher
-from brownout.subject.part import Part
+from brownout.subject.parts import caller_part, hosted_env, part_of
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.run_delay import family
 from brownout.subject.scratch import scratch
-from brownout.subject.sender import Sender
 from brownout.subject.supervisor import Supervisor
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
 
+Calls = Literal["", "send", "results"]
 READY_WITHIN = 30.0
 RESTARTS = 20  # of each process that is no worker
 RESTART_AFTER = 0.1  # s; systemd's default (RestartSec)
@@ -44,8 +45,10 @@ class NotLaunched(RuntimeError):
 class Subject:
     """Start it, break it, stop it. `files` is the directory that is the application's own.
 
-    `submits`: clients send tasks by name, so a process of the application is started that does it for them.
-    `launcher` starts the processes; without one, their command lines do.
+    `calls`: clients send tasks by name ("send"), or call them and read their results ("results"), so a process of the
+    application is started that does it for them. Processes of the topology that are `later` are started by `launch`.
+    `launcher` starts the processes; without one, their command lines do. `on_edge` is called with each edge that leads
+    to Redis, before anything connects to it.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class Subject:
         files: Path,
         history: Path,
         services: Mapping[str, str] | None = None,
-        submits: bool = False,
+        calls: Calls = "",
+        later: Collection[str] = (),
         launcher: Launcher | None = None,
+        on_edge: Callable[[AnyEdge], None] = lambda _: None,
     ) -> None:
         self._services = dict(services or {})
         self.application, self.topology, self.wire = application, topology, wire
@@ -68,8 +73,11 @@ class Subject:
         self.api_port = 0
         self.edges: dict[str, AnyEdge] = {}
         self.supervisors: dict[str, Supervisor] = {}
-        self.sender: Sender | None = None
-        self._submits, self._launcher = submits, launcher or Cold()
+        self.caller: Caller | None = None
+        self._on_edge = on_edge
+        self.struck: set[int] = set()  # pids that a fault has ended
+        self.killed: dict[str, float] = {}  # when (s, monotonic) a fault has last ended a process of this name
+        self._calls, self._later, self._launcher = calls, frozenset(later), launcher or Cold()
         self._layouts: list[Mapping[str, Any]] = []  # as workers told them
         self._told: dict[str, int] = {}
         self._stack = ExitStack()
@@ -88,35 +96,48 @@ class Subject:
             self.api_port = free_port()
             self._edge("client->api", self.api_port)
         self._edge("client->broker", self.broker.port)
-        if self._submits:
-            self._launch_sender(log / "client.log")
+        if self._calls:
+            if self._calls == "results":
+                self._edge("client->backend", self.broker.port)
+            self._stack.callback(self._stop_caller)
+            self._launch_caller()
         for name in self.topology.processes:
-            self._launch(name, log / f"{name}.log")
+            if name not in self._later:
+                self.launch(name)
         self.wait_ready(READY_WITHIN, clock)
 
     def _edge(self, name: str, port: int) -> AnyEdge:
         edge = self.wire.edge(name, f"127.0.0.1:{port}")
         self.edges[name] = edge
+        if not name.endswith("->api"):
+            self._on_edge(edge)
         return edge
 
     def _environment(self, broker: str, backend: str) -> dict[str, str]:
         """Of a process that finds broker and backend at these addresses."""
         places = {"broker": f"redis://{broker}/0", "backend": f"redis://{backend}/{BACKEND}", "files": self.files}
         own = self.application.environment(**places, **self._services)
-        return {"TMPDIR": str(self._scratch), **own, **filled(self.topology.env, self._services)}
+        hosted = hosted_env(self.application, self.topology)
+        return {"TMPDIR": str(self._scratch), **hosted, **own, **filled(self.topology.env, self._services)}
 
-    def _launch_sender(self, log: Path) -> None:
-        # No edge leads to the backend: what a client sends must not depend on it.
-        env = self._environment(self.edges["client->broker"].address, f"127.0.0.1:{self.broker.port}")
-        celery = str(self.application.celery)
+    def _launch_caller(self) -> None:
+        results = self._calls == "results"
+        # Without results no edge leads to the backend: what a client sends must not depend on it.
+        backend = self.edges["client->backend"].address if results else f"127.0.0.1:{self.broker.port}"
+        env = self._environment(self.edges["client->broker"].address, backend)
+        make = partial(caller_part, results=results, root=self.root, env=env)
+        self.caller = Caller(self._launcher, make, self._log("client"))
 
-        def part(address: str) -> Part:
-            return Part("client", "brownout.subject.sender_process", (celery, address), self.root, env)
+    def _log(self, name: str) -> Path:
+        return self.history.parent / "log" / f"{name}.log"
 
-        self.sender = Sender(self._launcher, part, log)
-        self._stack.callback(self.sender.stop)
+    def strike(self, name: str) -> None:
+        """A fault is about to end the process of this name: its end is not one by itself."""
+        self.struck.add(self.process(name).pid)
+        self.killed[name] = time.monotonic()
 
-    def _launch(self, name: str, log: Path) -> None:
+    def launch(self, name: str) -> None:
+        """Start a process of the topology, under a supervisor that starts it again whenever it ends."""
         broker, backend = (self._edge(f"{name}->{end}", self.broker.port) for end in ("broker", "backend"))
         tap = {
             "BROWNOUT_HISTORY": str(self.history),
@@ -125,34 +146,31 @@ class Subject:
             "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
         }
         env = {**self._environment(broker.address, backend.address), **tap}
-        module, *args = self._command(name)
-        part = Part(name, module, tuple(args), self.root, env)
+        places: dict[str, Any] = {"root": self.root, "env": env, "files": self.files, "port": self.api_port}
+        part = part_of(name, self.application, self.topology, **places)
         budget = self.topology.workers.restarts if name.startswith("worker-") else RESTARTS
-        launch = partial(self._launcher.launch, part, log)
-        self.supervisors[name] = Supervisor(name, launch, budget=budget, delay=RESTART_AFTER)
+        start = partial(self._launcher.launch, part, self._log(name))
+        self.supervisors[name] = Supervisor(name, start, budget=budget, delay=RESTART_AFTER)
         self._stack.callback(self.supervisors[name].stop, signal.SIGKILL)
 
-    def _command(self, name: str) -> list[str]:
-        celery = ["celery", "-A", str(self.application.celery)]
-        role = name.partition("-")[0]
-        if role == "api":
-            where = ["--host", "127.0.0.1", "--port", str(self.api_port)]
-            return ["uvicorn", "brownout.history.api_tap:app", *where]
-        if role == "relay":
-            return list(self.application.relay)
-        if role == "beat":
-            return [*celery, "beat", "--loglevel", "INFO", "--schedule", str(self.files / "schedule")]
-        workers = self.topology.workers
-        named = workers.queues or self.application.queues
-        queues = ["-Q", ",".join(named)] if named else []
-        pool = ["-P", workers.pool, "-c", str(workers.concurrency)]
-        options = [*queues, *pool, "-n", f"{name}@%h", *workers.options]
-        return [*celery, "worker", "-I", "brownout.history.celery_tap", "--loglevel", "INFO", *options]
+    def renew_caller(self) -> None:
+        """End the process that calls for the clients, and start another one; `caller.ready` tells when it is ready."""
+        assert self.caller
+        self.caller.stop()
+        self._launch_caller()
+
+    def _stop_caller(self) -> None:
+        if self.caller:
+            self.caller.stop()
 
     # --- what the nemesis takes hold of
 
     def process(self, name: str) -> Process:
-        """The process of this name that runs now."""
+        """The process of this name that runs now. LookupError when there is no process that calls for the clients."""
+        if name == "client":
+            if self.caller is None:
+                raise LookupError("no process calls for the clients: they speak HTTP")
+            return self.caller.process
         return self.supervisors[name].current
 
     def reach(self, target: str) -> list[AnyEdge]:
@@ -195,7 +213,7 @@ class Subject:
                     why = supervisor.current.last_line()
                     raise NotLaunched(f"{name} ended with {codes[-1]} before it was ready: {why}")
             self.check()
-            sends = self.sender is None or self.sender.ready
+            sends = self.caller is None or self.caller.ready
             return sends and workers <= ready and self._consumers() >= len(workers) and self.api_ready()
 
         eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
@@ -240,8 +258,8 @@ class Subject:
         """The pids of each process of the subject and of its wire, as far as they are known, with all they started."""
         found = {name: family(each.current.pid) for name, each in list(self.supervisors.items())}
         broker = getattr(self, "broker", None)
-        sender = self.sender.process.pid if self.sender else None
-        others = {"broker": broker.pid if broker else None, "wire": self.wire.pid, "client": sender}
+        caller = self.caller.process.pid if self.caller else None
+        others = {"broker": broker.pid if broker else None, "wire": self.wire.pid, "client": caller}
         return found | {name: [pid] for name, pid in others.items() if pid}
 
     def check(self) -> None:
@@ -255,7 +273,9 @@ class Subject:
         for name, each in self.supervisors.items():
             told = self._told.get(name, 0)
             for end in each.exits[told:]:
-                recorder[name].record("exit", at=end.at, code=end.code, ended=end.pid)
+                marks = {"struck": end.pid in self.struck, "orderly": end.code in self.application.steps_down}
+                told_of: dict[str, Any] = {mark: True for mark, holds in marks.items() if holds}
+                recorder[name].record("exit", at=end.at, code=end.code, ended=end.pid, **told_of)
             self._told[name] = len(each.exits)
 
     def tails(self) -> str:

@@ -35,6 +35,7 @@ class Supervisor:
         self._launch, self._budget, self._delay = launch, budget, delay
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # held while a process is started, so that stop() sees the one that runs
+        self.born = time.monotonic()  # s, when the current process was started
         self.current = self._launch()
         self._thread = threading.Thread(target=self._watch, name=f"supervise {name}", daemon=True)
         self._thread.start()
@@ -62,6 +63,7 @@ class Supervisor:
             with self._lock:
                 if self._stopping.is_set():
                     return
+                self.born = time.monotonic()
                 try:
                     self.current = self._launch()
                 except (OSError, RuntimeError) as error:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from brownout.probes import proc
+
 _PROC = Path("/proc")
 
 
@@ -30,11 +32,10 @@ class Entry:
 def from_proc(pid: int) -> Entry | None:
     """Read `/proc/<pid>/stat` (proc(5)); None when there is no such process."""
     try:
-        # The command name may hold spaces and brackets, so count from the last bracket.
-        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        found = proc.fields(pid)
     except OSError:
         return None
-    return Entry(pid, int(fields[1]), int(fields[2]), fields[0], fields[19])
+    return Entry(pid, int(found[1]), int(found[2]), found[0], found[proc.STARTED])
 
 
 def from_ps(*which: str) -> list[Entry]:

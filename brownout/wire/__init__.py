@@ -1,9 +1,9 @@
 """The network between the parts of a subject: edges, and what goes wrong on them."""
 
-from brownout.wire.armed import Acted, Counters
-from brownout.wire.edge import Edge
 from brownout.wire.errors import AlreadyExists, BadRequest, NotFound, Unreachable, WireError
-from brownout.wire.toxics import (
+from brownout.wire.tcp.armed import Acted, Counters
+from brownout.wire.tcp.edge import Edge
+from brownout.wire.tcp.toxics import (
     KINDS,
     Toxic,
     bandwidth,
@@ -21,7 +21,7 @@ from brownout.wire.toxics import (
     swallow,
     timeout,
 )
-from brownout.wire.wire import Wire
+from brownout.wire.tcp.wire import Wire
 
 __all__ = [
     "KINDS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from brownout.wire.toxics import Toxic
+from brownout.wire.tcp.toxics import Toxic
 
 
 class AnyEdge(Protocol):

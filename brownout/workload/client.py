@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import httpx
 
-from brownout.history.event import now
-from brownout.history.recorder import Recorder
-from brownout.plan.operation import Http, Submit
+from brownout.plan.operation import Call, Http, Submit
+from brownout.probes.line import now
+from brownout.probes.recorder import Recorder
 from brownout.subject.application import Application
-from brownout.subject.sender import Sender
+from brownout.subject.caller import Caller
 
 #: Longer than every bound that a scenario may promise; an answer that takes longer is none.
 TIMEOUT = 15.0
@@ -91,22 +92,59 @@ class HttpClient:
 
 
 class CeleryClient:
-    """Submits tasks by name over the edge client->broker, through the application (see subject/sender_process.py)."""
+    """Sends tasks by name over the edge client->broker, through the application (see probes/caller.py)."""
 
-    def __init__(self, sender: Sender, recorder: Recorder) -> None:
-        self._recorder, self._sender = recorder, sender
+    def __init__(self, caller: Caller, recorder: Recorder) -> None:
+        self._recorder, self._caller = recorder, caller
 
     def call(self, operation: Submit, key: str, n: int, intended: int) -> None:
-        """Send one task under an id that is its key, and record `invoke` and outcome. Raises SenderEnded."""
+        """Send one task under an id that is its key, and record `invoke` and outcome. Raises CallerEnded."""
         asked: dict[str, Any] = {"op": "submit", "name": operation.task, "intended": intended}
         self._recorder.record("invoke", key=key, task=key, **asked)
         args, kwargs = filled(list(operation.args), key, n), filled(dict(operation.kwargs), key, n)
         options = {"headers": {"idempotency_key": key}, **operation.options, "task_id": key}
         # Whatever kombu raises: the message may be there or not.
-        if error := self._sender.send(operation.task, args, kwargs, options):
+        if error := self._caller.send(operation.task, args, kwargs, options):
             self._recorder.record("info", key=key, task=key, **asked, error=error)
         else:
             self._recorder.record("ok", key=key, task=key, **asked)
+
+
+class CallingClient:
+    """Calls tasks over the edges client->broker and client->backend and waits for their results."""
+
+    def __init__(self, caller: Caller, recorder: Recorder, within: float) -> None:
+        self._recorder, self._caller, self._within = recorder, caller, within
+
+    def call(self, operation: Call, key: str, n: int, intended: int) -> None:
+        """Call, and record `invoke`, what came of the call (`ok`, `fail`) and of its result (`read`, `unread`).
+
+        When the process ends meanwhile, nobody knows what it has done (`info`), or will ever know the result (`left`).
+        """
+        effects = [key] if operation.effects == 1 else [f"{key}.{number + 1}" for number in range(operation.effects)]
+        asked: dict[str, Any] = {"op": "call", "name": operation.task, "effects": effects, "intended": intended}
+        args = None if operation.args is None else filled(list(operation.args), key, n)
+        task = str(uuid.uuid4()) if operation.canvas == "task" else None
+        order = {
+            **{"task": operation.task, "args": args, "kwargs": filled(dict(operation.kwargs), key, n)},
+            **{"canvas": operation.canvas, "effects": effects, "body": operation.body, "timeout": self._within},
+            "options": {**operation.options, **({"task_id": task} if task else {})},
+        }
+        self._recorder.record("invoke", key=key, task=task, **asked)
+        accepted = False
+        for answer in self._caller.ask(order):
+            event, at = answer["event"], answer["at"]
+            if event == "accepted":
+                accepted, tasks = True, answer["tasks"]
+                self._recorder.record("ok", at=at, key=key, task=tasks[0], tasks=tasks)
+            elif event == "refused":
+                self._recorder.record("fail", at=at, key=key, error=answer["error"])
+            elif event == "ended":
+                self._recorder.record("left" if accepted else "info", at=at, key=key, error="its caller ended")
+            elif event == "read":
+                self._recorder.record("read", at=at, key=key, state="SUCCESS", result=str(answer["value"])[:BODY])
+            else:
+                self._recorder.record("unread", at=at, key=key, error=answer["error"])
 
 
 def _name(error: Exception) -> str:

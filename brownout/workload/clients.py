@@ -5,29 +5,46 @@ from __future__ import annotations
 import time
 
 from brownout.history.operation import SAFE
-from brownout.history.recorder import Recorder
-from brownout.plan.operation import Http, Submit
+from brownout.plan.operation import Call, Http, Operation, Submit, Tick
 from brownout.plan.plan import Plan
-from brownout.subject.subject import Subject
-from brownout.workload.client import CeleryClient, HttpClient
+from brownout.probes.line import now
+from brownout.probes.recorder import Recorder
+from brownout.subject.subject import Calls, Subject
+from brownout.workload.client import CallingClient, CeleryClient, HttpClient
+
+RESULT_WITHIN = 90.0  # s for which a caller waits for its result; a trial that settles by evidence says sooner
+
+
+def calls_of(plan: Plan) -> Calls:
+    """What the plan's clients need of a process of the application."""
+    operations = [load.operation for load in plan.load]
+    if any(isinstance(operation, Call | Tick) for operation in operations):
+        return "results"
+    return "send" if any(isinstance(operation, Submit) for operation in operations) else ""
 
 
 class Clients:
     """The clients that the plan's operations need."""
 
     def __init__(self, subject: Subject, recorder: Recorder) -> None:
+        self._subject, self._recorder = subject, recorder
         edge = subject.edges.get("client->api")
         self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
-        self._celery = CeleryClient(subject.sender, recorder) if subject.sender else None
 
-    def call(self, operation: Http | Submit, key: str, n: int, intended: int) -> None:
+    def call(self, operation: Operation, key: str, n: int, intended: int) -> None:
         """Carry one operation out; from several threads at once."""
         if isinstance(operation, Http):
             assert self._http
             self._http.call(operation, key, n, intended)
+        elif isinstance(operation, Tick):
+            self._recorder.record("invoke", key=key, op="tick", name="beat", intended=intended)
+            self._subject.launch("beat")
         else:
-            assert self._celery
-            self._celery.call(operation, key, n, intended)
+            assert self._subject.caller
+            if isinstance(operation, Call):
+                CallingClient(self._subject.caller, self._recorder, RESULT_WITHIN).call(operation, key, n, intended)
+            else:
+                CeleryClient(self._subject.caller, self._recorder).call(operation, key, n, intended)
 
     def read(self, key: str, task: str) -> bool:
         """Read a task's status, where there is an API that tells it; False when the API did not answer."""
@@ -36,9 +53,18 @@ class Clients:
     def probe(self, plan: Plan) -> None:
         """One more operation after everything has healed: a worker that lives and does not consume is found by it."""
         for load in plan.load:
-            if isinstance(load.operation, Submit) or load.operation.method not in SAFE:
-                return self.call(load.operation, "probe", 0, time.monotonic_ns())
+            operation = load.operation
+            if isinstance(operation, Submit | Call) or (isinstance(operation, Http) and operation.method not in SAFE):
+                return self.call(operation, "probe", 0, time.monotonic_ns())
         return None
+
+    def tick(self, key: str) -> None:
+        """Beat has sent, or tried to send, what is in its schedule: that is as good as accepted."""
+        self._recorder.record("ok", key=key, at=now())
+
+    def give_up(self, key: str, why: str) -> None:
+        """A caller has waited for its result for as long as it does."""
+        self._recorder.record("unread", key=key, error=why)
 
     def close(self) -> None:
         """Close their connections."""

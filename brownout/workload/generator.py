@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from brownout.history.event import Event, now
-from brownout.plan.operation import Http, Load, Submit
+from brownout.history.event import Event
+from brownout.plan.operation import Load, Operation
 from brownout.plan.seed import stream
 from brownout.plan.trigger import Count
+from brownout.probes.line import now
 
 THREADS = 64
 TICK = 0.02  # s between two looks of a load that waits for its event
 NS = 1_000_000_000
-Call = Callable[[Submit | Http, str, int, int], None]  # operation, key, number, intended time
-Job = tuple[Submit | Http, str, int, int]
+Call = Callable[[Operation, str, int, int], None]  # operation, key, number, intended time
+Job = tuple[Operation, str, int, int]
 
 
 @dataclass

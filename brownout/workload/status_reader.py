@@ -11,15 +11,20 @@ AT_MOST = 20  # jobs in one round
 
 
 class StatusReader:
-    """Asks about each open job (`jobs` gives task -> key) when its turn has come: `round()`, called again and again."""
+    """Asks about each open job (`jobs` gives task -> key) when its turn has come: `round()`, called again and again.
+
+    `first` is the time (s) between the first two questions about a job.
+    """
 
     def __init__(
         self,
         jobs: Callable[[], Mapping[str, str]],
         read: Callable[[str, str], object],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        first: float = FIRST,
     ) -> None:
-        self._jobs, self._read, self._clock = jobs, read, clock
+        self._jobs, self._read, self._clock, self._gap = jobs, read, clock, first
         self._first: dict[str, float] = {}
         self._next: dict[str, float] = {}
 
@@ -30,5 +35,5 @@ class StatusReader:
         for when, task, key in sorted(due)[:AT_MOST]:
             if when <= at:
                 age = at - self._first.setdefault(task, at)
-                self._next[task] = at + max(FIRST, GROWTH * age)
+                self._next[task] = at + max(self._gap, GROWTH * age)
                 self._read(key, task)

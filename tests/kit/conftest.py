@@ -7,7 +7,7 @@ import pytest
 
 from brownout.subject import ladder
 from brownout.subject.redis_server import RedisServer
-from brownout.wire.wire import default_loop
+from brownout.wire.tcp.wire import default_loop
 from tests.kit.toxiproxy_servers import Api, builtin, official
 
 

@@ -72,10 +72,12 @@ LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL
 
 
 @contextmanager
-def pytest_run(folder: Path, *arguments: str, scenarios: str = SCENARIOS, **env: str) -> Iterator[Killable]:
+def pytest_run(
+    folder: Path, *arguments: str, scenarios: str = SCENARIOS, conftest: str = "", **env: str
+) -> Iterator[Killable]:
     """Start pytest on the scenarios, in a session of its own as a shell would; at the end it is killed."""
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder, scenarios)
+    write(folder, scenarios, conftest=conftest)
     scratch, log = folder / "tmp", folder / "output"
     scratch.mkdir()
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:asyncio"]

@@ -57,6 +57,7 @@ import pytest
 from brownout.check.verdict import Anomaly, Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
+from brownout.run.events import Phase, TrialEnded, trying
 from brownout.run.result import Result
 
 MS = 1_000_000
@@ -72,10 +73,17 @@ def result(plan, setting, *validities, sentence="Operation op-1 took effect twic
         return Verdict(each, f"promise_{n}()", (anomaly,) if each == "invalid" else (), "nothing was seen", ms)
     verdicts = tuple(verdict(n, each) for n, each in enumerate(validities))
     earlier = tuple(result(plan, setting, each) for each in before)
-    setting.phase("launch")
     folder = setting.store.place(setting.scenario)
     (folder / "results.json").write_text("{}")
     return Result(setting.scenario, plan, verdicts, History(witness), folder, 1.5, earlier)
+
+
+def run(plan, setting, *validities, **more):
+    with trying(setting.emit, setting.scenario):
+        setting.emit(Phase("launch", setting.scenario))
+        found = result(plan, setting, *validities, **more)
+    setting.emit(TrialEnded(setting.scenario, found, found.attempts))
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +91,7 @@ def forged(monkeypatch, request):
     """A trial's outcome is its test's marker `outcome`; nothing is started."""
     marker = request.node.get_closest_marker("outcome")
     if marker:
-        forge = lambda plan, setting: result(plan, setting, *marker.args, **marker.kwargs)
+        forge = lambda plan, setting: run(plan, setting, *marker.args, **marker.kwargs)
         monkeypatch.setattr("brownout.lab.run", forge)
         from brownout.subject.application import Surface
         monkeypatch.setattr("brownout.lab.surface", lambda *_: Surface(("small.work",), ("/slow",)))
@@ -99,10 +107,13 @@ from brownout import *
 """
 
 
-def write(folder: Path, scenarios: str, *, forged: bool = False) -> Path:
-    """Write the project; `forged` puts results in the place of trials. Answers the file of the scenarios."""
+def write(folder: Path, scenarios: str, *, forged: bool = False, conftest: str = "") -> Path:
+    """Write the project; `forged` puts results in the place of trials, `conftest` goes behind its own `conftest.py`.
+
+    Answers the file of the scenarios.
+    """
     (folder / "small.py").write_text(APPLICATION)
-    (folder / "conftest.py").write_text(CONFTEST + (FORGED if forged else ""))
+    (folder / "conftest.py").write_text(CONFTEST + (FORGED if forged else "") + conftest)
     path = folder / "test_small.py"
     path.write_text(SCENARIOS + textwrap.dedent(scenarios))
     return path

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from brownout import at_least_once, drained
 from brownout.check.registry import judge
 from brownout.check.verdict import Verdict
-from brownout.history.broker_probe import probe
-from brownout.history.layout import Layout, describe
-from brownout.history.recorder import Recorder
+from brownout.history.broker_probe import looked
+from brownout.history.layout import Layout
 from brownout.history.view import History
+from brownout.probes.caller import send
+from brownout.probes.layout import describe
+from brownout.probes.recorder import Recorder
 from brownout.subject.redis_server import RedisServer
-from brownout.subject.sender_process import send
 from tests.history_layouts import PREFIXES, QUEUES, SEPARATORS, STEPS
 
 EXAMPLES = 60
@@ -84,12 +85,14 @@ class Trial:
             recorder.record(kind, **more)
 
     def submit(self, *names: str, **options: Any) -> list[str]:
-        """Send these tasks as the harness's sender does; their ids, which are their keys."""
+        """Send these tasks as the process that calls for the clients does; their ids, which are their keys."""
         keys = [f"op-{n + 1}" for n in range(len(names))]
         for key, name in zip(keys, names, strict=True):
             self._say("client", "invoke", key=key, task=key, op="submit", name=name)
             order = {"task": name, "args": [key], "kwargs": {}, "options": {**options, "task_id": key}}
-            send(self.app, order)
+            said: list[str] = []
+            send(self.app, order, lambda event, said=said, **_: said.append(event))
+            assert said == ["sent"]
             self._say("client", "ok", key=key, task=key, op="submit", name=name)
         return keys
 
@@ -109,7 +112,8 @@ class Trial:
 
     def look(self) -> Any:
         with self.server.client() as client, closing(Recorder(self.path, "broker")) as recorder:
-            found = probe(client, recorder, self.layout)
+            found = looked(client, self.layout)
+            recorder.append(found.to_json())
         assert found.kind == "sample", found.data
         return found
 
@@ -223,8 +227,10 @@ def test_lists_that_hold_no_tasks_are_nobody_s_backlog(redis_server: RedisServer
         assert trial.look().data["queues"] == {"celery": 0}
 
 
-def test_a_broker_whose_unacked_is_no_hash_is_a_look_that_failed(redis_server: RedisServer, tmp_path: Path) -> None:
-    with redis_server.client() as client, closing(Recorder(tmp_path / "h", "broker")) as recorder:
+def test_a_broker_whose_unacked_is_no_hash_is_a_look_that_failed(redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.flushall()
         client.set("unacked", "a text")
-        found = probe(client, recorder, Layout())
+        found = looked(client, Layout())
+        client.flushall()
     assert (found.kind, "WRONGTYPE" in found.data["error"]) == ("sample-failed", True)

@@ -23,7 +23,10 @@ from tests.kit.small_project import ROOT
 AT_ONCE = 3.0  # s, or on a busy machine:
 STARTS = 3  # times as long as this very command needed to start a process. What hangs in a trial hangs for 7 s.
 MAP = (sys.executable, "-m", "brownout.cli", "map")
-TRIED = DISCOVERIES + COLD + 3  # a bench that comes to so many trials has done one of a cell, beside a control
+JOBS = 3
+# When so many trials have begun, JOBS of them may run. The rest are over, and one of those is a cell's: the others
+# discover and confirm the points, are a control, or run from cold processes.
+TRIED = DISCOVERIES + 1 + 1 + COLD + 1 + JOBS
 LOST = "worker->broker/ZADD#1/before-cut"
 GOOD = "worker->broker/ZREM#1/after-cut"
 OWN = """
@@ -78,7 +81,7 @@ def test_one_cell_is_proved_and_its_command_shows_it_again(brownout: Map, folder
     assert first.returncode == 1, first.stderr
     assert re.search(rf"^✗ {LOST}  invalid · lost ×2", first.stdout, re.MULTILINE), first.stdout
     assert re.search(rf"^✓ {GOOD}  valid · (once|recovered)", first.stdout, re.MULTILINE)
-    assert "worker->broker  ZADD unacked_index;HSET unacked: cut, before it" in first.stdout
+    assert "worker->broker  ZADD unacked_index;HSET unacked: cut(), before it" in first.stdout
     assert "stored in kept/map.json\n" in first.stderr
     kept = FaultMap.load(folder / "kept" / "map.json")
     assert (kept.title, kept.complete, kept.settings) == ("late/task", True, {"task_acks_late": True})
@@ -99,7 +102,7 @@ def test_the_keys_of_the_application_change_no_name_and_no_word(brownout: Map) -
     assert found.returncode == 1, found.stderr
     assert re.search(rf"^✗ {LOST}  invalid · lost ×1", found.stdout, re.MULTILINE), found.stdout
     assert re.search(rf"^✓ {GOOD}  valid · (once|recovered)", found.stdout, re.MULTILINE)
-    assert "worker->broker  ZADD unacked_index;HSET unacked: cut, before it" in found.stdout
+    assert "worker->broker  ZADD unacked_index;HSET unacked: cut(), before it" in found.stdout
 
 
 def test_a_good_cell_is_green(brownout: Map) -> None:
@@ -187,7 +190,7 @@ def running(folder: Path, environment: dict[str, str], *argv: str) -> Iterator[s
 
 
 def comes_to(folder: Path, popen: subprocess.Popen[str], trial: int) -> float:
-    """Wait for the so-manieth trial of any bench; answers how long (s) that took."""
+    """Wait until so many trials have begun; answers how long (s) that took."""
     began = time.monotonic()
     place = f"tmp/brownout-map-*/{trial}" if trial else "tmp/brownout-map-*"
     eventually(
@@ -207,7 +210,7 @@ def test_control_c_ends_at_once_with_the_partial_map(
     folder: Path, environment: dict[str, str], trial: int, number: int, cells: int
 ) -> None:
     save = ["--save", "part.json"] if cells else []
-    with running(folder, environment, "--actions", "cut", "--jobs", "3", *save) as popen:
+    with running(folder, environment, "--actions", "cut", "--jobs", str(JOBS), *save) as popen:
         start = comes_to(folder, popen, 0)
         if trial:
             comes_to(folder, popen, trial)
@@ -231,9 +234,11 @@ def test_control_c_ends_at_once_with_the_partial_map(
 
 
 def test_sigkill_leaves_nothing(folder: Path, environment: dict[str, str]) -> None:
-    with running(folder, environment, "--jobs", "3") as popen:
+    with running(folder, environment, "--jobs", str(JOBS)) as popen:
         comes_to(folder, popen, 2)
-        assert len(traces(folder, besides=popen.pid).processes) > 3
+        eventually(
+            lambda: len(traces(folder, besides=popen.pid).processes) > 3, within=20, what="a trial has processes"
+        )
         popen.kill()
         popen.wait()
     eventually(lambda: clean(folder), within=20, every=0.05, what="the reaper has done its work",

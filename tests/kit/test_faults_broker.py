@@ -9,7 +9,7 @@ from brownout.faults.strike import Strike, strike
 from brownout.plan.fault import FAULTS, Fault
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
-from brownout.wire.wire import Wire
+from brownout.wire.tcp.wire import Wire
 from tests.kit.faults_subject import PATIENCE, SILENCE, Line, direct, running
 
 Inject = Callable[[str, Fault], Strike]

@@ -16,18 +16,19 @@ from brownout.check.promises import faults_acted
 from brownout.check.registry import judge
 from brownout.faults.strike import strike
 from brownout.faults.traffic import carried
-from brownout.history.recorder import Recorder
 from brownout.history.view import History
 from brownout.plan.fault import FAULTS, Fault
 from brownout.plan.plan import Injection
 from brownout.plan.trigger import at
+from brownout.probes.recorder import Recorder
 from brownout.run.nemesis import Nemesis
+from brownout.subject import toxiproxy_server
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
-from brownout.wire.edge import Edge
 from brownout.wire.interface import AnyEdge
-from brownout.wire.toxiproxy import ToxiproxyWire
-from brownout.wire.wire import Wire
+from brownout.wire.tcp.edge import Edge
+from brownout.wire.tcp.wire import Wire
+from brownout.wire.toxiproxy.adapter import ToxiproxyWire
 from tests.kit.faults_subject import LATE, PATIENCE, PONG, SILENCE, Line, running
 
 EDGE, IDLE = "relay->broker", "relay->backend"
@@ -59,7 +60,7 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     elif shutil.which("toxiproxy-server") is None:
         pytest.skip("no toxiproxy-server on PATH")
     else:
-        wire = ToxiproxyWire.start(folder / "toxiproxy.log")
+        wire = toxiproxy_server.started(folder / "toxiproxy.log")
     with wire, running(folder, wire) as subject:
         yield subject
 
@@ -84,7 +85,8 @@ def hung_up(line: Line) -> float:
 
 
 def test_every_fault_that_needs_a_wire_is_tried_here() -> None:
-    assert CASES.keys() == {name for name, kind in FAULTS.items() if kind.wires}
+    """Those that strike only at a point are tried in test_faults_points.py."""
+    assert CASES.keys() == {name for name, kind in FAULTS.items() if kind.wires and not kind.needs_point}
 
 
 def test_it_acts_leaves_evidence_and_heals(subject: Subject, name: str) -> None:

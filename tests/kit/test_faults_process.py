@@ -14,7 +14,7 @@ from brownout.plan.fault import FAULTS, Fault
 from brownout.subject import table
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
-from brownout.wire.wire import Wire
+from brownout.wire.tcp.wire import Wire
 from tests.kit.faults_subject import PATIENCE, direct, running
 
 WITHIN = 30.0  # for a worker to start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,12 @@ from brownout import (
     submit,
     terminate,
 )
+from brownout.subject.caller import Caller, CallerEnded
 from brownout.subject.launcher import Cold
-from brownout.subject.part import Part
-from brownout.subject.sender import Sender, SenderEnded
+from brownout.subject.parts import caller_part
 from brownout.subject.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-SENDER = "brownout.subject.sender_process"
 PREFIXED = {"broker_transport_options": {
     **{"global_keyprefix": "shop:", "visibility_timeout": 1},
     **{"unacked_restore_interval": 0.5, "unacked_restore_throttle": 1},
@@ -149,28 +149,46 @@ def test_a_client_whose_broker_refuses_for_a_while_sends_on(lab: Lab) -> None:
     lab.run().must_hold()
 
 
-def sender(folder: Path, **env: str) -> Sender:
-    def part(address: str) -> Part:
-        return Part("client", SENDER, ("tests.kit.shop:app", address), ROOT, env)
-
-    return Sender(Cold(), part, folder / "client.log")
+def caller(folder: Path, **env: str) -> Caller:
+    hosted = {"BROWNOUT_CELERY": "tests.kit.shop:app", "BROWNOUT_CONF": "{}", **env}
+    return Caller(
+        Cold(), lambda address: caller_part(address, results=False, root=ROOT, env=hosted), folder / "client.log"
+    )
 
 
 def test_an_application_that_cannot_send_is_told_and_one_that_ends_too(tmp_path: Path) -> None:
-    made = sender(tmp_path)
+    made = caller(tmp_path)
     try:
         eventually(lambda: made.ready, within=30, what="the application is imported", evidence=made.process.tail)
         assert "SerializerNotInstalled" in made.send("shop.work", ["op-1"], {}, {"serializer": "none"})
     finally:
         made.stop()
-    with pytest.raises(SenderEnded, match="the shop is open"):
+    with pytest.raises(CallerEnded, match="the shop is open"):
         made.send("shop.work", ["op-2"], {}, {})
 
 
 def test_an_application_that_cannot_be_imported_is_told_with_its_error(tmp_path: Path) -> None:
-    made = sender(tmp_path, SHOP_CONF="no JSON")
+    made = caller(tmp_path, SHOP_CONF="no JSON")
     try:
-        with pytest.raises(SenderEnded, match="JSONDecodeError"):
+        with pytest.raises(CallerEnded, match="JSONDecodeError"):
             eventually(lambda: made.ready, within=30, what="the process ends", evidence=made.process.tail)
+    finally:
+        made.stop()
+
+
+def test_who_waits_for_an_answer_when_the_caller_ends_is_told(tmp_path: Path) -> None:
+    """A fault may kill it in the middle of an order: nobody knows then what it has done."""
+    made = caller(tmp_path)
+    try:
+        eventually(lambda: made.ready, within=30, what="the application is imported", evidence=made.process.tail)
+        made.process.signal(signal.SIGSTOP)
+        order = {"task": "shop.work", "args": ["op-1"], "kwargs": {}, "options": {}}
+        answers = made.ask(order)
+        made.process.signal(signal.SIGKILL)
+        assert [answer["event"] for answer in answers] == ["ended"]
+        with pytest.raises(CallerEnded):
+            made.ask(order)
+        with pytest.raises(CallerEnded):
+            _ = made.ready
     finally:
         made.stop()

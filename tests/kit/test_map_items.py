@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import brownout.explore.items  # noqa: F401 - pytester forgets what a run in this process imports: once is enough
+import brownout.authoring  # noqa: F401 - pytester forgets what a run in this process imports: once is enough
 from tests.kit.small_project import ROOT
 
 pytest_plugins = ["pytester"]
@@ -72,7 +72,7 @@ def test_a_cell_is_an_item_and_a_bad_one_is_red(project: Project, pytester: pyte
         f"test_it.py::test_map[[]{GOOD}[]] PASSED*",
         f"✗ {LOST}  invalid · lost ×1*",
         "  The task was accepted, took no effect, and its message is nowhere.",
-        "*worker->broker  ZADD unacked_index;HSET unacked: cut, before it",
+        "*worker->broker  ZADD unacked_index;HSET unacked: cut(), before it",
         "  Fault     the connection ends (FIN), before the server executed it",
         f"  Again     pytest 'test_it.py::test_map[[]{LOST}[]]'",
     ])  # fmt: skip

@@ -1,24 +1,24 @@
 """Pairs of faults on real servers, with real forked workers: what is planned, what is found, and a signal."""
 
-import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from brownout.explore.campaign import Options
-from brownout.explore.cell import Cell, Point
-from brownout.explore.faultmap import CellResult
+from brownout.explore.cell import Cell
 from brownout.explore.mission import DEFAULTS, STOCK, WORKLOADS, Mission
 from brownout.explore.pairs import Pair
 from brownout.explore.pairs_campaign import PairCampaign, run_pairs
-from brownout.explore.pairs_map import PairMap, PairResult, report
+from brownout.explore.pairs_map import PairMap, PairResult
+from brownout.plan.point import Point
+from brownout.report.pairs import report
+from brownout.run.events import Event, Planned
 from brownout.subject import ladder
 from brownout.subject.waiting import eventually
-from brownout.wire import Wire
 from tests.kit import leftovers
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)")
@@ -33,10 +33,6 @@ BIND = Point("worker->broker", "SADD _kombu.binding.celery;SADD _kombu.binding_p
 
 class Few(PairCampaign):
     """Two first faults that recover alike and one that loses the task, and some pairs of our choice."""
-
-    def possible(self, actions: Collection[str] = ("all",)) -> tuple[Cell, ...]:
-        """See Campaign."""
-        return tuple(cell for cell in super().possible(actions) if cell in (FIRST, ALIKE, LOST))
 
     def choose(self) -> None:
         """What is planned, but less of it."""
@@ -66,12 +62,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def campaign(folder: Path) -> PairCampaign:
-    with Wire() as wire:
-        campaign = Few(MISSION, Options(jobs=4, cold=0), wire)
-        try:
-            asyncio.run_coroutine_threadsafe(campaign.explore(), wire.loop).result(120)
-        except ladder.NoRedis as error:
-            pytest.skip(str(error))
+    campaign = Few(MISSION, Options(jobs=4, cold=0))
+    try:
+        with campaign.singles:
+            campaign.explore_singles(FIRST, ALIKE, LOST)
+            campaign.choose()
+            campaign.explore_pairs()
+    except ladder.NoRedis as error:
+        pytest.skip(str(error))
     return campaign
 
 
@@ -131,7 +129,7 @@ def test_what_two_faults_do(
 
 def test_both_strikes_are_told(found: PairMap) -> None:
     told = row(found, LOST, Cell(BIND, "after", "kill")).witness
-    struck = [line for line in told if line.endswith((": cut, before it", ": kill, after it"))]
+    struck = [line for line in told if line.endswith((": cut(), before it", ": kill(children=True), after it"))]
     assert len(struck) == 2, told
     times = [float(line.split()[0]) for line in told]
     assert times == sorted(times)
@@ -154,13 +152,18 @@ def test_the_whole_is_invalid_and_vouched_for(found: PairMap) -> None:
 @pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("when", ["single faults", "pairs"])
 def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str) -> None:
-    def tell(what: str, _: CellResult | None) -> None:
-        if what == when:
-            os.kill(os.getpid(), signal.SIGINT)
+    planned: list[Planned] = []
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Planned):
+            planned.append(event)
+            if len(planned) == (2 if when == "pairs" else 1):
+                os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
+    options = Options(points=["LPUSH"], actions=["oom"], jobs=3, cold=0, emit=interrupt)
     try:
-        found = run_pairs(MISSION, Options(points=["LPUSH"], actions=["oom"], jobs=3, cold=0, tell=tell), sample=2)
+        found = run_pairs(MISSION, options, sample=2)
     except ladder.NoRedis as error:
         pytest.skip(str(error))
     assert (found.complete, found.tried, found.validity) == (False, (), "unknown")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from brownout.explore.refusals import COMMANDS, STATES, Command, name_of, refusal
 from brownout.faults.broker import FILL, FILLER_DB, LOAD_DELAY
 from brownout.subject import ladder
 from brownout.subject.ports import HOST
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.waiting import eventually
+from brownout.wire.redis.refusals import COMMANDS, STATES, Command, name_of, refusal
 
 PING, PATIENCE = b"PING\r\n", 10.0  # seconds
 #: Single commands, and what is between MULTI and EXEC.
@@ -294,7 +294,7 @@ def test_no_flag_can_be_wrong_unseen(heard: Heard, monkeypatch: pytest.MonkeyPat
     unseen, said = [], {state: heard(state, resp3=False) for state in (*ASKABLE, "healthy")}
     for name in SENT:
         for flag in ("write", "denyoom", "loading", "allow_busy", "no_auth"):
-            monkeypatch.setattr("brownout.explore.refusals.COMMANDS", {**COMMANDS, name: COMMANDS[name] ^ {flag}})
+            monkeypatch.setattr("brownout.wire.redis.refusals.COMMANDS", {**COMMANDS, name: COMMANDS[name] ^ {flag}})
             if not any(differences(state, said[state], said["healthy"]) for state in ASKABLE):
                 unseen.append((name, flag))
     assert unseen == []

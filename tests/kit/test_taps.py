@@ -19,10 +19,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from brownout.history.broker_probe import probe
+from brownout.history.broker_probe import looked
 from brownout.history.event import Event
 from brownout.history.layout import Layout
-from brownout.history.recorder import Recorder
 from brownout.history.view import History
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
@@ -84,7 +83,7 @@ class Worker:
             "tapped",
             "worker",
             "-I",
-            "brownout.history.celery_tap",
+            "brownout.probes.celery_tap",
             "-c",
             "1",
         ]
@@ -175,10 +174,10 @@ def test_a_history_that_cannot_be_written_does_not_harm_the_worker(tmp_path: Pat
 
 def test_without_its_environment_the_worker_tap_connects_nothing() -> None:
     code = """
-        import brownout.history.celery_tap
+        import brownout.probes.celery_tap
         from celery import signals
-        taps = [s for s, _, _ in brownout.history.celery_tap._TAPS if s.receivers]
-        print(len(brownout.history.celery_tap._TAPS), len(taps))
+        taps = [s for s, _, _ in brownout.probes.celery_tap._TAPS if s.receivers]
+        print(len(brownout.probes.celery_tap._TAPS), len(taps))
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("BROWNOUT_")}
     out = _python(code, env=env)
@@ -274,7 +273,7 @@ def test_an_api_is_watched_and_answers_as_without(
         pytest.importorskip("uvloop")
     path = tmp_path / "history.ndjson"
     watched, ask = serve(
-        "brownout.history.api_tap:app", "--loop", loop, BROWNOUT_APP="served:create_app()", BROWNOUT_HISTORY=str(path)
+        "brownout.probes.api_tap:app", "--loop", loop, BROWNOUT_APP="served:create_app()", BROWNOUT_HISTORY=str(path)
     )
     plain, ask_plainly = serve("served:create_app", "--factory", "--loop", loop)
     for url in ("/fine", "/stream", "/none", "/later"):
@@ -299,15 +298,15 @@ def test_an_api_is_watched_and_answers_as_without(
 
 
 def test_without_a_history_the_application_itself_is_served(serve: Callable[..., tuple[Process, Ask]]) -> None:
-    _, ask = serve("brownout.history.api_tap:app", BROWNOUT_APP="served:create_app()", BROWNOUT_HISTORY="")
+    _, ask = serve("brownout.probes.api_tap:app", BROWNOUT_APP="served:create_app()", BROWNOUT_HISTORY="")
     assert json.loads(ask("/fine")[2]) == {"began": True}
 
 
 # Blocks its loop `argv[3]` times for `argv[4]` seconds and says when each block began; then waits until stdin ends.
 WATCH = """
     import asyncio, sys, time
-    from brownout.history.loop_watch import LoopWatch
-    from brownout.history.recorder import Recorder
+    from brownout.probes.loop_watch import LoopWatch
+    from brownout.probes.recorder import Recorder
 
     async def main():
         watch = LoopWatch(Recorder(sys.argv[1], "api"))
@@ -420,8 +419,7 @@ def test_a_stall_that_never_ends_is_told_while_it_lasts(tmp_path: Path) -> None:
     assert stalls[0].data["ms"] >= 1000
 
 
-def test_the_probe_finds_every_task_where_it_is(tmp_path: Path, redis_server: RedisServer) -> None:
-    recorder = Recorder(tmp_path / "h", "broker")
+def test_a_look_finds_every_task_where_it_is(redis_server: RedisServer) -> None:
     app = Celery("client", broker=redis_server.url(), set_as_current=False)
     app.conf.task_queue_max_priority = 9
     with redis_server.client() as client:
@@ -435,19 +433,19 @@ def test_the_probe_finds_every_task_where_it_is(tmp_path: Path, redis_server: Re
         client.hset("unacked", "tag", json.dumps([json.loads(message), "", "celery"]))
         client.zadd("unacked_index", {"tag": 1})
         client.rpush("celery", "rubbish")
-        sample = probe(client, recorder, Layout(queues=("celery", "empty")))
+        sample = looked(client, Layout(queues=("celery", "empty")))
     app.close()
     assert sample.data["queues"] == {"celery": 3, "other": 1, "empty": 0}
     assert (sample.data["unacked"], sample.data["unacked_index"]) == (1, 1)
     assert sample.data["by_task"] == {plain: "celery", urgent: "celery", other: "other", taken: "unacked"}
     assert sample.data["clients"] >= 2
     assert sum(sample.data["commands"].values()) == sample.data["clients"]
-    assert History.load(recorder.path).sample == sample
+    assert Event.from_json(sample.to_json()) == sample
 
 
-def test_a_broker_that_is_down_is_a_sample_that_failed(tmp_path: Path, own_redis: RedisServer) -> None:
+def test_a_broker_that_is_down_is_a_look_that_failed(own_redis: RedisServer) -> None:
     with own_redis.client() as client:
         own_redis.kill()
-        event = probe(client, Recorder(tmp_path / "h", "broker"), Layout())
+        event = looked(client, Layout())
     assert event.kind == "sample-failed"
     assert "Error" in event.data["error"]

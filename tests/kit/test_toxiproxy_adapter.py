@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from brownout.subject import toxiproxy_server
 from brownout.subject.process import Process
 from brownout.subject.waiting import eventually
 from brownout.wire import (
@@ -27,7 +28,7 @@ from brownout.wire import (
     timeout,
 )
 from brownout.wire.interface import AnyEdge, AnyWire
-from brownout.wire.toxiproxy import ToxiproxyWire
+from brownout.wire.toxiproxy.adapter import ToxiproxyWire
 from tests.kit.wire_peers import PATIENCE, Upstream, ending, refused, seconds, silent, upstream
 from tests.measured import measured
 
@@ -50,7 +51,7 @@ def driven(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Toxiproxy
         if "toxiproxy-server" in os.environ.get("BROWNOUT_REQUIRE", "").split(","):
             pytest.fail(missing)
         pytest.skip(missing)
-    with ToxiproxyWire.start(tmp_path / "log") as adapter:
+    with toxiproxy_server.started(tmp_path / "log") as adapter:
         yield adapter
 
 
@@ -186,7 +187,7 @@ def test_a_server_that_does_not_answer_is_given_up(up: Upstream) -> None:
 def test_no_server_on_path_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unreachable, match="no toxiproxy-server on PATH"):
-        ToxiproxyWire.start(tmp_path / "log")
+        toxiproxy_server.started(tmp_path / "log")
 
 
 def test_a_server_that_ends_at_once_is_said_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +195,7 @@ def test_a_server_that_ends_at_once_is_said_with_its_log(tmp_path: Path, monkeyp
     broken.write_text("#!/bin/sh\necho out of luck\nexec sleep 60\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("brownout.wire.toxiproxy.START_WITHIN", 0.3)
+    monkeypatch.setattr("brownout.subject.toxiproxy_server.START_WITHIN", 0.3)
     launch = Process.launch
 
     def launched(*args: Any, **options: Any) -> Process:
@@ -204,7 +205,7 @@ def test_a_server_that_ends_at_once_is_said_with_its_log(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Process, "launch", launched)
     with pytest.raises(Unreachable, match="out of luck"):
-        ToxiproxyWire.start(tmp_path / "log")
+        toxiproxy_server.started(tmp_path / "log")
 
 
 def test_an_http_proxy_in_the_environment_is_not_asked(up: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-import brownout.wire.http
+import brownout.wire.toxiproxy.http
 from tests.kit.toxiproxy_exceptions import alike
 from tests.kit.toxiproxy_servers import Api
 from tests.kit.wire_peers import PATIENCE
@@ -145,12 +145,12 @@ def test_a_request_that_stalls_is_given_up(
     pair: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch, data: bytes, answers: list[tuple[int, str, str]]
 ) -> None:
     """As by the server, which takes 15 s."""
-    monkeypatch.setattr(brownout.wire.http, "READ_WITHIN", 0.1)
+    monkeypatch.setattr(brownout.wire.toxiproxy.http, "READ_WITHIN", 0.1)
     assert [(answer.status, answer.type, answer.data) for answer in pair[1].raw(data)] == answers
 
 
 def test_a_client_that_reads_no_answer_is_given_up(pair: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brownout.wire.http, "SEND_WITHIN", 0.1)
+    monkeypatch.setattr(brownout.wire.toxiproxy.http, "SEND_WITHIN", 0.1)
     long = b'{"name":"long","listen":"127.0.0.1:0","upstream":"%s"}' % (b"u" * 100_000)
     pair[1].clear()
     assert pair[1].ask("POST", "/proxies", long).status == 201

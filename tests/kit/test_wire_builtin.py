@@ -32,7 +32,7 @@ from brownout.wire import (
     swallow,
     timeout,
 )
-from brownout.wire.link import CHUNK
+from brownout.wire.tcp.link import CHUNK
 from tests.kit.wire_peers import PATIENCE, Upstream, ending, exactly, refused, seconds, silent, upstream
 from tests.measured import measured
 

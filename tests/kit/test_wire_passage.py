@@ -13,9 +13,9 @@ import redis
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from brownout.wire import Edge, Wire
-from brownout.wire.conversation import Answer, Request
-from brownout.wire.passage import Passage
-from brownout.wire.resp import encode, error
+from brownout.wire.redis.conversation import Answer, Request
+from brownout.wire.redis.passage import Passage
+from brownout.wire.redis.resp import encode, error
 from tests.kit.wire_peers import PATIENCE, Upstream, ending, exactly, silent, upstream
 
 PING, PONG = encode("PING"), b"+PONG\r\n"

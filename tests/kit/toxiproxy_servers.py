@@ -14,10 +14,10 @@ from typing import Any, NoReturn
 
 import pytest
 
+from brownout.subject import toxiproxy_server
 from brownout.subject.ports import free_port
 from brownout.wire import Wire
-from brownout.wire.toxiproxy import ToxiproxyWire
-from brownout.wire.wire import LoopName
+from brownout.wire.tcp.wire import LoopName
 from tests.kit.wire_peers import PATIENCE
 
 
@@ -37,7 +37,7 @@ def missing(program: str, what: str) -> NoReturn:
 def official(folder: Path) -> Iterator[int]:
     """The port of a new toxiproxy-server."""
     needed("toxiproxy-server", "no toxiproxy-server on PATH (https://github.com/Shopify/toxiproxy/releases)")
-    with ToxiproxyWire.start(folder / "toxiproxy.log") as real:
+    with toxiproxy_server.started(folder / "toxiproxy.log") as real:
         yield int(real.client.where.rpartition(":")[2])
 
 

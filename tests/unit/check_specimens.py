@@ -10,6 +10,7 @@ from brownout.check import promises as p
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.promise import Promise
+from tests.unit.life_specimens import LIVES, OPERATION, OWN
 
 MS = 1_000_000
 TASK = "tasks.process"
@@ -82,6 +83,16 @@ LAST = 29
 """Number of the last POST of the healthy trial; it is invoked after the fault has healed."""
 
 
+def _mapped(story: Story) -> None:
+    """The operation on which the promises of a map are made; the application's own store has its job."""
+    story.say(4, "store", "store-read")
+    story.post(5, OPERATION, OWN)
+    story.say(6, "store", "accepted", OPERATION, OWN)
+    story.deliver(7, OWN, "worker-2")
+    story.run(8, OWN, "worker-2", key=OPERATION)
+    story.say(70, "client", "read", OPERATION, OWN, state="SUCCESS", result={"echo": OPERATION})
+
+
 def healthy(scale: int = 1) -> History:
     """Three seconds of GETs and POSTs, worker-1 killed from 1000 to 1500 ms; `scale` makes it longer."""
     story = Story()
@@ -90,8 +101,9 @@ def healthy(scale: int = 1) -> History:
     story.say(2, "worker-2", "ready")
     story.say(3, "run", "phase", name="load")
     story.fault(1000, 1500)
-    story.say(1002, "worker-1", "exit", code=-9)
+    story.say(1002, "worker-1", "exit", code=-9, struck=True)
     story.say(1499, "worker-1", "ready")
+    _mapped(story)
     for n in range(150 * scale):
         story.get(10 + 20 * n, f"get-{n:06d}")
     for n in range(30 * scale):
@@ -117,6 +129,9 @@ def healthy(scale: int = 1) -> History:
     story.sample(end + 400)
     story.sample(end + 500)
     story.say(end + 510, "run", "drained", ok=True, left={})
+    story.say(end + 520, "backend", "stored", states=["SUCCESS"])
+    story.say(end + 530, "run", "consumes", ok=True, why="")
+    story.say(end + 540, "run", "settled", again=False, left=[])
     story.say(end + 600, "client", "read", key(LAST), task(LAST), state="SUCCESS", result={"echo": key(LAST)})
     story.say(end + 700, "worker-2", "shutting-down", how="Warm", signal="SIGTERM")
     story.say(end + 800, "worker-2", "shutdown")
@@ -145,6 +160,10 @@ PROMISED: dict[str, Promise] = {
         p.conservation(),
         p.faults_acted(),
         p.backlog_within(10),
+        p.took_effect_once(),
+        p.told_truly(),
+        p.workers_survive(),
+        p.workers_consume(),
     )
 }
 # A hole that the healthy trial has: the killed body was begun again.
@@ -385,6 +404,7 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
     (PROMISED["conservation"], "orphan", lambda h: plus(h, 400, "client", "ok", 998, status=202)),
     (PROMISED["backlog_within"], "backlog", _backlog),
     (PROMISED["must_show"], "missing", _no_restart),
+    *LIVES,
 )
 
 #: Kinds whose proof is a sum: no six events can show them.

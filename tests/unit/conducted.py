@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from types import SimpleNamespace
 from typing import Any, cast
 
-from brownout.explore.cell import Cell, Moment, Point
-from brownout.explore.conductor import Conductor, Hit
+from brownout.plan.point import IDLE, Moment, Place, Point
 from brownout.subject.waiting import NeverHappened
-from brownout.wire.conversation import Answer, Conversation, Request
-from brownout.wire.passage import Passage
-from brownout.wire.resp import encode
+from brownout.wire.redis.conductor import Conductor
+from brownout.wire.redis.conversation import Answer, Conversation, Request
+from brownout.wire.redis.naming import Naming
+from brownout.wire.redis.passage import Passage
+from brownout.wire.redis.resp import encode
+from brownout.wire.redis.watch import Hit, Watch
 
 BRPOP, POPPED, NIL = "BRPOP celery celery\x06\x163 1", encode("celery", "m"), b"_\r\n"
+POLLING = Naming(["LLEN .*"], ["api"])  # of an application with a watchdog and a monitor
 OK, ONE = b"+OK\r\n", b":1\r\n"
 ID = "0b5ee9b1-7c4c-4d2b-9f0e-2f8a2f3a9a11"
 PUBLISH = Point("client->broker", "LPUSH celery")
@@ -81,21 +84,30 @@ class Line:
 
 
 class Struck(list[Hit]):
-    """A strike that keeps what it hits."""
+    """A strike that keeps the message it hits."""
 
-    def __call__(self, hit: Hit) -> None:
+    def __call__(self, hit: Hit) -> bool:
         self.append(hit)
+        return True
+
+    def several(self, count: int) -> bool:
+        """Whether so many were hit."""
+        return len(self) >= count
 
 
-def armed(*cells: Cell, **more: Any) -> tuple[Conductor, Struck]:
+def armed(*places: Place, **more: Any) -> tuple[Conductor, Struck]:
+    """A conductor that strikes at these places, one after the other."""
     struck = Struck()
-    conductor = Conductor(struck, **more)
-    conductor.arm(cells)
+    conductor = Conductor(**more)
+    conductor.arm()
+    for n, place in enumerate(places):
+        conductor.watch(Watch(place, struck, partial(struck.several, n)))
     return conductor, struck
 
 
-def cell(point: Point, moment: Moment = "before", action: str = "cut") -> Cell:
-    return Cell(point, moment, action)
+def at(point: Point, moment: Moment = "before") -> Place:
+    """The place of a point."""
+    return Place(point.edge, point.label.removesuffix(IDLE), point.ordinal, moment)
 
 
 def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

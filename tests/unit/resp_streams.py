@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from brownout.wire.resp import ProtocolError, Replies, Requests
+from brownout.wire.redis.resp import ProtocolError, Replies, Requests
 
 words = (
     st.binary(max_size=24)

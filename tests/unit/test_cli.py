@@ -17,8 +17,11 @@ from brownout.explore.cell import Cell
 from brownout.explore.discovery import Discovery
 from brownout.explore.faultmap import CellResult, Controls, FaultMap
 from brownout.explore.mission import Mission
-from brownout.explore.session import Explored, Plan, Progress, called
+from brownout.explore.pairs import Pair
+from brownout.explore.pairs_map import PairMap, PairResult
+from brownout.explore.session import Explored, Plan, called
 from brownout.options import parser
+from brownout.run.events import CampaignEnded
 
 LOST = "worker->broker/ZADD unacked_index;HSET unacked#1/before-cut"
 STUCK = "worker->broker/ZADD unacked_index;HSET unacked#1/after-cut"
@@ -271,7 +274,7 @@ class Forged:
         self.words, self.stopped = words, stopped
         self.planned: list[str] = []
 
-    def __call__(self, mission: Mission, options: Options, plan: Plan, _: Progress) -> Explored:
+    def __call__(self, mission: Mission, options: Options, plan: Plan) -> Explored:
         cells = tuple(Cell.parse(each) for each in (GOOD, LOST, STUCK, REPEATED))
         points = tuple(dict.fromkeys(each.point for each in cells))
 
@@ -283,6 +286,7 @@ class Forged:
         results = tuple(CellResult(cell, {word: 1}) for cell, word in zip(planned, self.words, strict=False))
         found = FaultMap(mission.configuration.name, mission.workload.name, trace=points, cells=results,
                          controls=Controls(1), complete=not self.stopped)  # fmt: skip
+        options.emit(CampaignEnded(mission.title, found))
         return Explored(found, called(points, cells), self.stopped)
 
 
@@ -378,23 +382,19 @@ def test_pairs_are_run_reported_and_stored(
 ) -> None:
     asked: list[tuple[Mission, Options, int, int]] = []
 
-    class Found:
-        validity = "invalid" if word == "lost" else "valid"
+    cell = Cell.parse(LOST)
+    row = PairResult(Pair(cell, cell, "spot", "once"), {word: 1})
+    found = PairMap("late", "task", controls=1, complete=complete, rows=(row,))
 
-        def __init__(self) -> None:
-            self.complete = complete
-
-        def save(self, path: Path) -> None:
-            path.write_text(word)
-
-    def run_pairs(mission: Mission, options: Options, *, sample: int, seed: int, progress: Progress) -> Found:
+    def run_pairs(mission: Mission, options: Options, *, sample: int, seed: int) -> PairMap:
         asked.append((mission, options, sample, seed))
-        return Found()
+        options.emit(CampaignEnded(mission.title, found))
+        return found
 
     monkeypatch.setattr("brownout.explore.pairs_campaign.run_pairs", run_pairs)
-    monkeypatch.setattr("brownout.explore.pairs_map.report", lambda _found: "so many pairs")
+    monkeypatch.setattr("brownout.report.pairs.report", lambda _found: "so many pairs")
     got, out, _ = run("--pairs", "--config", "late", "--point", "ZADD", "--sample", "40", "--seed", "3")
     assert (got, out) == (code, "so many pairs\n")
     assert [(each[0].configuration.name, each[1].points, *each[2:]) for each in asked] == [("late", ["ZADD"], 40, 3)]
-    assert (place / "store" / "maps" / "pairs-late-task.json").read_text() == word
+    assert PairMap.load(place / "store" / "maps" / "pairs-late-task.json") == found
     assert run("--pairs", LOST)[0] == 64

@@ -1,29 +1,33 @@
 """The documents say what the code does."""
 
-import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 import brownout
-from brownout.check import promises
+from brownout.check.registry import CHECKERS
 from brownout.faults import __all__ as faults
-from brownout.history.event import KINDS
+from brownout.plan.near import UnknownName
+from brownout.tables import TABLES, filled
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_table_of_promises_is_that_of_the_code() -> None:
-    shown = re.findall(r"^\| `(\w+)\((.*)\)` \| (.*) \|$", (ROOT / "docs/promises.md").read_text(), re.MULTILINE)
-    there = []
-    for name in promises.__all__:
-        function = getattr(promises, name)
-        if name != "recovery_bound":
-            arguments = [
-                each.name if each.default is each.empty else f"{each.name}={each.default!r}"
-                for each in inspect.signature(function).parameters.values()
-            ]
-            there.append((name, ", ".join(arguments), (inspect.getdoc(function) or "").partition("\n")[0]))
-    assert shown == there
+DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_tables_are_those_of_the_registries(path: Path) -> None:
+    assert filled(path.read_text()) == path.read_text(), f"write them again: python -m brownout.tables docs/{path.name}"
+
+
+def test_each_table_stands_in_a_document() -> None:
+    marks = [mark for path in DOCUMENTS for mark in re.findall("<!-- table: (.*) -->", path.read_text())]
+    assert sorted(marks) == sorted(TABLES)
+    assert f"| `drained()` | {CHECKERS['drained'].row} | undrained (time) |" in TABLES["promises"]()
+    with pytest.raises(UnknownName, match="did you mean 'faults'"):
+        filled("<!-- table: fautls -->\n\n<!-- end of fautls -->")
 
 
 def test_the_readme_names_what_authors_can_import() -> None:
@@ -40,10 +44,3 @@ def test_every_path_in_the_readme_exists() -> None:
     ):
         target = path[0] or path[1]
         assert target.startswith("http") or (ROOT / target).exists(), target
-
-
-def test_the_table_of_events_is_that_of_the_code() -> None:
-    text = (ROOT / "docs/promises.md").read_text().partition("## Events")[2]
-    shown = dict(re.findall(r"^\| (\w+) \| (.*) \|$", text, re.MULTILINE))
-    assert shown.pop("source") == "kinds"
-    assert shown == {source: ", ".join(kinds) for source, kinds in KINDS.items()}

@@ -1,19 +1,18 @@
 """Which actions make sense at which points, and how they are carried out there."""
 
-import asyncio
-from signal import SIGCONT, SIGSTOP
-from typing import Any, cast
+from pathlib import Path
 
 import pytest
 
-from brownout.explore.action import ACTIONS, STANDARD, cells, chosen
-from brownout.explore.cell import MOMENTS, Cell, Moment, Point
-from brownout.explore.conductor import Hit
-from brownout.explore.refusals import STATES
-from brownout.explore.strike import STRIKES, Striker
+from brownout.explore.action import ACTIONS, STANDARD, Action, cells, chosen
+from brownout.explore.bounds import Bounds
+from brownout.explore.cell import Cell
+from brownout.explore.mission import DEFAULTS, STOCK, WORKLOADS, Mission
+from brownout.explore.plans import FAULTS, injection_of
 from brownout.plan.near import UnknownName
-from brownout.wire.conversation import Request
-from brownout.wire.resp import Command
+from brownout.plan.point import MOMENTS, Place, Point
+from brownout.plan.topology import Topology
+from brownout.wire.redis.refusals import STATES
 
 SAMPLES = {
     Point("client->broker", "LPUSH celery"): ((b"LPUSH", b"celery", b"m"),),
@@ -32,6 +31,9 @@ SAMPLES = {
 }
 EVERY = {(cell.point, f"{cell.moment}-{cell.action}") for cell in cells(SAMPLES, SAMPLES, chosen(["all"]))}
 
+MISSION = Mission(STOCK, Path(), DEFAULTS, WORKLOADS["two-workers"], "brownout.explore.stock.work")
+BOUNDS = Bounds.of({})
+
 
 def columns(label: str, edge: str = "", names: str = "all") -> set[str]:
     points = [point for point in SAMPLES if point.label == label and point.edge.startswith(edge)]
@@ -48,7 +50,7 @@ def test_the_standard_ones_are_fourteen_columns() -> None:
 
 def test_each_can_be_carried_out() -> None:
     for name, action in ACTIONS.items():
-        assert (name in STRIKES) is (action.state is None)
+        assert (name in FAULTS) is (action.state is None)
         assert action.state is None or action.state in STATES
         assert (action.name, {*action.moments} <= {*MOMENTS}) == (name, True)
 
@@ -114,105 +116,15 @@ def test_a_point_that_nobody_saw_a_command_at_refuses_nothing() -> None:
 GET = Point("worker->backend", "GET meta")
 
 
-class Scene:
-    """A stage, its conductor and a passage in one: writes down what is done to it."""
-
-    held = 0.01
-
-    def __init__(self) -> None:
-        self.done: list[Any] = []
-        self.conductor = self
-        self.left = False  # the client leaves while its request is late
-        self.breaks = False
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "asleep":
-            self.done.append(("asleep", value))
-        super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **more: self.done.append((name, *args, *more))
-
-    async def restart_broker(self, _: float) -> None:
-        self.done.append("killed")
-        await asyncio.sleep(0)
-        if self.breaks:
-            raise RuntimeError("it does not start")
-        self.done.append("started")
-
-
-async def strike(scene: Scene, action: str, moment: Moment) -> Striker:
-    striker = Striker(cast("Any", scene))
-    request = Request([Command((b"GET", b"meta"), b"")], GET.label, 1, b"")
-    striker(Hit(Cell(GET, moment, action), cast("Any", scene), request))
-    return striker
-
-
-def carried_out(scene: Scene, action: str, moment: Moment = "before") -> tuple[list[Any], Striker]:
-    async def main() -> Striker:
-        striker = await strike(scene, action, moment)
-        async with asyncio.timeout(5):
-            while striker.active:
-                await asyncio.gather(*striker.tasks, return_exceptions=True)
-                await asyncio.sleep(0)
-        return striker
-
-    striker = asyncio.run(main())
-    return scene.done, striker
-
-
-LATE = [("asleep", True), ("let", "upstream")]
-
-
-@pytest.mark.parametrize(
-    ("action", "moment", "done"),
-    [
-        ("cut", "before", [("cut",)]),
-        ("reset", "after", [("reset",)]),
-        ("truncated", "after", [("tear",)]),
-        ("never", "after", []),
-        ("held", "after", [("let", "downstream")]),
-        ("late", "before", [*LATE, ("asleep", False)]),
-        ("kill", "before", [("kill", "worker"), ("cut",)]),
-        ("kill-child", "after", [("kill", "worker", "children_only"), ("let", "downstream")]),
-        ("stop", "before", [("signal", "worker", SIGSTOP), ("let", "upstream"), ("signal", "worker", SIGCONT)]),
-        ("stop", "after", [("signal", "worker", SIGSTOP), ("let", "downstream"), ("signal", "worker", SIGCONT)]),
-        ("restart-broker", "before", [("freeze",), "killed", "started", ("thaw",)]),
-        ("loading", "before", [("refuse", b"-LOADING Redis is loading the dataset in memory\r\n")]),
-        ("maxclients", "before", [("refuse", b"-ERR max number of clients reached\r\n"), ("cut",)]),
-    ],
-)
-def test_an_action_is_carried_out(action: str, moment: Moment, done: list[Any]) -> None:
-    found, striker = carried_out(Scene(), action, moment)
-    assert (found, striker.errors, striker.active) == (done, [], False)
-
-
-def test_a_connection_whose_client_has_left_is_closed_after_its_late_request() -> None:
-    scene = Scene()
-    scene.left = True
-    assert carried_out(scene, "late")[0] == [*LATE, ("asleep", False), ("cut",)]
-
-
-@pytest.mark.parametrize("left", [False, True])
-def test_a_trial_that_ends_wakes_what_is_late(left: bool) -> None:
-    scene = Scene()
-    scene.held, scene.left = 60.0, left
-
-    async def main() -> None:
-        striker = await strike(scene, "late", "before")
-        await asyncio.sleep(0)
-        assert striker.active
-        await striker.end()
-        await asyncio.gather(*striker.tasks, return_exceptions=True)
-        assert striker.errors == []
-
-    asyncio.run(main())
-    assert scene.done == [("asleep", True), ("asleep", False), *([("cut",)] if left else [])]
-
-
-def test_a_server_that_does_not_come_back_is_an_error_and_nothing_stays_frozen() -> None:
-    scene = Scene()
-    scene.breaks = True
-    found, striker = carried_out(scene, "restart-broker")
-    assert found == [("freeze",), "killed", ("thaw",)]
-    assert [str(error) for error in striker.errors] == ["it does not start"]
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+def test_an_action_is_a_fault_of_a_scenario_at_the_same_point(action: Action) -> None:
+    point = Point("worker-1->broker", "ZADD unacked_index;HSET unacked", 2)
+    for moment in action.moments:
+        made = injection_of(MISSION, Cell(point, moment, action.name), BOUNDS)
+        made.check(Topology())
+        place = made.when.place
+        assert place is not None
+        assert (place.edge, place.command, place.nth, place.moment) == (point.edge, point.label, 2, moment)
+        assert (made.heal is not None) is (action.name in ("held", "late", "stop", "restart-broker"))
+    idle = injection_of(MISSION, Cell(Point("worker-1->broker", "BRPOP celery[idle]"), "before", "cut"), BOUNDS)
+    assert idle.when.place == Place("worker-1->broker", "BRPOP celery")

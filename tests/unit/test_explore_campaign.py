@@ -1,7 +1,6 @@
 """Forked and cold processes: what differs once may be a race, and what always differs voids the map."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import cycle
 from types import SimpleNamespace
@@ -11,40 +10,63 @@ import pytest
 
 from brownout.explore import campaign as module
 from brownout.explore.bounds import Bounds
-from brownout.explore.campaign import RECONCILE, Campaign, NoMap, Options
-from brownout.explore.cell import Cell, Point
-from brownout.explore.faultmap import FaultMap
+from brownout.explore.campaign import BESIDE, RECONCILE, Campaign, NoMap, Options
+from brownout.explore.cell import Cell
+from brownout.explore.faultmap import CellResult, FaultMap
 from brownout.explore.found import Found
 from brownout.explore.mission import HARDENED
+from brownout.explore.trials import Job
+from brownout.plan.point import Point
+from brownout.run.events import Event, Purpose, Remark, TrialEnded, TrialStarted
 from brownout.subject.load import Load
 
 CELL = Cell(Point("worker->broker", "ZADD unacked_index"), "before", "cut")
+Trial = Callable[[str, Sequence[Cell]], Found]
 
 
-class Process:
-    """A launcher that is told apart and closed."""
+class Paper:
+    """Stands for Trials: one after the other. `limits` are how many were allowed at once, where it is said."""
 
-    async def close(self) -> None: ...
+    forked, cold = "forked", "cold"
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self.limits: list[int] = []
+
+    def trial(self, _plan: object, launcher: str, schedule: Sequence[Cell]) -> Found:
+        return self._trial(launcher, schedule)
+
+    def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
+        jobs = list(jobs)
+        if at_once and jobs:
+            self.limits.append(at_once)
+        for job in jobs:
+            job()
+
+
+@pytest.fixture(autouse=True)
+def no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mission on paper makes no plans."""
+    monkeypatch.setattr(module, "plan_of", lambda *_: None)
+
+
+def campaign(trial: Trial, *, cells: Sequence[Cell] = (CELL,), **options: Any) -> Campaign:
+    """One whose trials end as told."""
+    configuration = SimpleNamespace(name="defaults", settings={})
+    mission = SimpleNamespace(configuration=configuration, workload=SimpleNamespace(name="task"))
+    made = Campaign(cast("Any", mission), Options(**options))
+    made.trials, made.planned = cast("Any", Paper(trial)), tuple(cells)
+    return made
 
 
 @pytest.fixture
-def compared(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FaultMap]:
+def compared() -> Callable[..., FaultMap]:
     """A map of one cell, whose words come in turn from a forked and from a cold process."""
-    monkeypatch.setattr(module, "Cold", Process)
 
     def compared(forked: Sequence[str], cold: Sequence[str]) -> FaultMap:
-        words = {True: cycle(forked), False: cycle(cold)}
-
-        async def trial(launcher: object, _schedule: Sequence[Cell] = ()) -> Any:
-            word = next(words[launcher is made.forked]) if _schedule else "once"
-            return Found(word, "", 0.0, (), (), {}, {}, 0, 0.0)
-
-        configuration = SimpleNamespace(name="defaults", settings={})
-        mission = SimpleNamespace(configuration=configuration, workload=SimpleNamespace(name="task"))
-        made = Campaign(cast("Any", mission), Options(cold=1), cast("Any", None))
-        made.forked, made.trial = cast("Any", Process()), trial  # type: ignore[method-assign, assignment]  # on paper
-        made.planned = (CELL,)
-        asyncio.run(made.attempt())
+        words = {"forked": cycle(forked), "cold": cycle(cold)}
+        made = campaign(lambda launcher, cells: Found(next(words[launcher]) if cells else "once"), cold=1)
+        made.attempt()
         return made.map(complete=True)
 
     return compared
@@ -73,7 +95,7 @@ def test_what_always_differs_voids_the_map(compared: Callable[..., FaultMap]) ->
 def test_what_takes_longest_is_tried_first(settings: dict[str, Any], first: str) -> None:
     """A message that is not acked is waited for, where the broker gives it back soon."""
     ack = Point("worker->broker", "ZREM unacked_index;HDEL unacked")
-    made = Campaign(cast("Any", None), Options(), cast("Any", None))
+    made = Campaign(cast("Any", None), Options())
     made.bounds = Bounds.of(settings)
     cells = {"short": CELL, "ack": Cell(ack, "before", "cut"), "never": Cell(CELL.point, "after", "never")}
     assert sorted(cells, key=lambda name: made._place(cells[name]))[0] == first
@@ -84,7 +106,7 @@ def test_what_takes_longest_is_tried_first(settings: dict[str, Any], first: str)
 
 
 def trial_of(word: str, why: str = "", *, busy: bool = False) -> Found:
-    return Found(word, why, 0.0, (), (), {}, {}, 0, 0.0, busy=busy, facts="stored: nothing")
+    return Found(word, why, busy=busy, facts="stored: nothing")
 
 
 BUSY = trial_of("unknown", "not within 20 s: the workers consume", busy=True)
@@ -92,30 +114,26 @@ UNREACHED = trial_of("unknown", f"{CELL.point.full} was not reached")
 
 
 @pytest.fixture
-def attempted() -> Callable[..., tuple[Campaign, int]]:
-    """A campaign of some cells, each of whose trials end in turn as given; and the most trials at once in the end."""
+def heard() -> list[Event]:
+    """The events of a campaign."""
+    return []
 
-    def attempted(*ends: Found, cells: int = 1) -> tuple[Campaign, int]:
+
+@pytest.fixture
+def attempted(heard: list[Event]) -> Callable[..., Campaign]:
+    """A campaign of some cells, each of whose trials end in turn as given."""
+
+    def attempted(*ends: Found, cells: int = 1) -> Campaign:
         lives: dict[tuple[Cell, ...], list[Found]] = {}
-        under_way, most = 0, 0
 
-        async def trial(_launcher: object, schedule: Sequence[Cell] = ()) -> Found:
-            nonlocal under_way, most
+        def trial(_launcher: str, schedule: Sequence[Cell]) -> Found:
             mine = lives.setdefault(tuple(schedule), [*ends] if schedule else [trial_of("once")])
-            if len(mine) < len(ends):  # a further attempt
-                under_way += 1
-                most = max(most, under_way)
-                await asyncio.sleep(0.001)
-                under_way -= 1
             return mine.pop(0) if len(mine) > 1 else mine[0]
 
-        configuration = SimpleNamespace(name="defaults", settings={})
-        mission = SimpleNamespace(configuration=configuration, workload=SimpleNamespace(name="task"))
-        made = Campaign(cast("Any", mission), Options(cold=0), cast("Any", None))
-        made.forked, made.trial = cast("Any", Process()), trial  # type: ignore[method-assign, assignment]  # on paper
-        made.planned = tuple(Cell(Point(CELL.point.edge, f"GET {n}"), "before", "cut") for n in range(cells))
-        asyncio.run(made.attempt())
-        return made, most
+        there = [Cell(Point(CELL.point.edge, f"GET {n}"), "before", "cut") for n in range(cells)]
+        made = campaign(trial, cells=there, cold=0, emit=heard.append)
+        made.attempt()
+        return made
 
     return attempted
 
@@ -132,78 +150,85 @@ def attempted() -> Callable[..., tuple[Campaign, int]]:
     ids=["once more", "twice more", "never thrice more", "not what is bad", "not what was not reached"],
 )
 def test_only_what_the_machine_may_have_done_is_tried_again(
-    attempted: Callable[..., tuple[Campaign, int]], ends: list[Found], seen: dict[str, int], repeats: int
+    attempted: Callable[..., Campaign], ends: list[Found], seen: dict[str, int], repeats: int
 ) -> None:
-    made, _ = attempted(*ends)
+    made = attempted(*ends)
     map_ = made.map(complete=True)
     assert (map_.cells[0].seen, map_.cells[0].repeats, map_.repeats) == (seen, repeats, repeats)
     assert FaultMap.from_json(map_.to_json()) == map_
 
 
-def test_few_are_tried_again_at_once(attempted: Callable[..., tuple[Campaign, int]]) -> None:
-    made, most = attempted(BUSY, trial_of("once"), cells=9)
-    assert (made.repeats, most) == (9, 2)
+def ends(events: Sequence[Event]) -> list[tuple[str, int, bool, Purpose]]:
+    return [(each.name, each.attempt, each.again, each.purpose) for each in events if isinstance(each, TrialEnded)]
 
 
-def test_a_control_that_went_wrong_says_why(attempted: Callable[..., tuple[Campaign, int]]) -> None:
-    made, _ = attempted(trial_of("once"))
+def test_each_attempt_of_a_cell_and_of_a_control_has_its_end(
+    attempted: Callable[..., Campaign], heard: list[Event]
+) -> None:
+    attempted(BUSY, trial_of("lost"))
+    cell = f"{CELL.point.edge}/GET 0#1/before-cut"
+    assert sorted(ends(heard), key=str) == [
+        ("without a fault", 1, False, Purpose.CONTROL),
+        (cell, 1, True, Purpose.PLANNED),
+        (cell, 2, False, Purpose.PLANNED),
+    ]
+    result = next(each.result for each in heard if isinstance(each, TrialEnded) and each.attempt == 2)
+    assert isinstance(result, CellResult)
+    assert (result.seen, result.repeats) == ({"lost": 1}, 1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "name", "purpose"),
+    [((), "without a fault", Purpose.DISCOVERY), ((CELL, CELL), f"{CELL.full} and {CELL.full}", Purpose.PLANNED)],
+    ids=["discovery", "cells"],
+)
+def test_a_trial_that_is_run_again_at_once_has_an_end_each_time(
+    heard: list[Event], schedule: tuple[Cell, ...], name: str, purpose: Purpose
+) -> None:
+    found = iter([BUSY, trial_of("once")])
+    made = campaign(lambda *_: next(found), emit=heard.append)
+    assert made.lasting(schedule).word == "once"
+    assert ends(heard) == [(name, 1, True, purpose), (name, 2, False, purpose)]
+
+
+def test_a_trial_that_breaks_has_an_end_without_a_result(heard: list[Event]) -> None:
+    def breaks(*_: object) -> Found:
+        raise OSError("no more processes")
+
+    made = campaign(breaks, emit=heard.append)
+    with pytest.raises(OSError, match="no more processes"):
+        made.trial(made.trials.forked, [CELL])
+    assert heard == [TrialStarted(CELL.full), TrialEnded(CELL.full, None)]
+
+
+def test_what_forked_trials_met_is_told() -> None:
+    met: list[tuple[tuple[Cell, ...], str]] = []
+    made = campaign(lambda launcher, _: Found(launcher))
+    made._met = lambda schedule, found: met.append((tuple(schedule), found.word))
+    for launcher in (made.trials.cold, made.trials.forked):
+        made.trial(launcher, [CELL])
+    assert met == [((CELL,), "forked")]
+
+
+def test_few_are_tried_again_at_once(attempted: Callable[..., Campaign]) -> None:
+    made = attempted(BUSY, trial_of("once"), cells=9)
+    assert (made.repeats, cast("Paper", made.trials).limits) == (9, [BESIDE])
+
+
+def test_a_control_that_went_wrong_says_why(attempted: Callable[..., Campaign]) -> None:
+    made = attempted(trial_of("once"))
     made.controls.append(trial_of("misreported"))
     assert made.map(complete=True).void == ("a trial without a fault went wrong: misreported (stored: nothing)",)
 
 
 def test_no_map_says_what_was_seen() -> None:
-    made = Campaign(cast("Any", None), Options(), cast("Any", None))
     bad = replace(trial_of("misreported"), witness=("+0.100 s  worker  started",), logs={"worker.log": "a\nlast"})
-
-    async def trial(_launcher: object, _schedule: Sequence[Cell] = ()) -> Found:
-        return bad
-
-    made.trial, made.forked = trial, cast("Any", None)  # type: ignore[method-assign, assignment]  # on paper
     with pytest.raises(NoMap) as caught:
-        asyncio.run(made._discover())
+        campaign(lambda *_: bad)._discover()
     told = str(caught.value)
     assert told.startswith("without any fault: misreported (stored: nothing)\n")
     for line in ("worker  started", "--- the end of worker.log", "last"):
         assert line in told
-
-
-class Opening:
-    """A bench that opens, or does not."""
-
-    def __init__(self, number: int, opens: bool) -> None:
-        self.number, self.opens, self.closed = number, opens, False
-
-    async def open(self) -> None:
-        if not self.opens:
-            raise OSError("no more ports\nand a long story")
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-@pytest.mark.parametrize("opens", [(True, False, True), (False, False)])
-def test_a_bench_that_does_not_open_is_left_out_and_told(opens: Sequence[bool]) -> None:
-    said: list[str] = []
-    made = Campaign(cast("Any", None), Options(say=said.append), cast("Any", None))
-    benches = [Opening(n, each) for n, each in enumerate(opens)]
-    made._opened = cast("Any", benches)
-
-    async def main() -> None:
-        made._opening = [asyncio.ensure_future(made._open(cast("Any", bench))) for bench in benches]
-        for _ in range(3):
-            if any(opens):
-                async with made._bench() as bench:
-                    assert cast("Any", bench).opens
-            else:
-                with pytest.raises(NoMap, match="no bench could be opened: OSError: no more ports"):
-                    async with made._bench():
-                        pass
-        await made._close()
-
-    asyncio.run(main())
-    wrong = [n for n, each in enumerate(opens) if not each]
-    assert said == [f"bench {n} did not open and is left out: OSError: no more ports" for n in wrong]
-    assert all(bench.closed for bench in benches)
 
 
 @pytest.mark.parametrize(
@@ -211,47 +236,17 @@ def test_a_bench_that_does_not_open_is_left_out_and_told(opens: Sequence[bool]) 
     [(0.0, 0, 16, 0), (0.0, 3, 3, 0), (4.0, 0, None, 1), (4.0, 2, 2, 0)],
     ids=["idle", "idle and few of use", "busy", "busy and few of use"],
 )
-def test_the_number_of_benches_follows_from_the_load(
+def test_the_number_of_trials_at_once_follows_from_the_load(
     monkeypatch: pytest.MonkeyPatch, wanted: float, most: int, jobs: int | None, said: int
 ) -> None:
-    sentences: list[str] = []
+    remarks: list[Event] = []
     monkeypatch.setattr(module, "load", lambda: Load(2, min(2.0, wanted), wanted))
-    made = Campaign(cast("Any", None), Options(most=most, say=sentences.append), cast("Any", None))
-    got = asyncio.run(made._suitable())
-    assert (len(sentences), got if jobs else got < 16) == (said, jobs or True)
+    plain, http = (SimpleNamespace(workload=SimpleNamespace(http=http)) for http in (None, "POST /"))
+    got = Campaign(cast("Any", plain), Options(most=most, emit=remarks.append))._suitable()
+    assert (len(remarks), got if jobs else got < 16) == (said, jobs or True)
     if said:
-        assert sentences == [
-            f"{got} trials at once instead of 16: other programs use 2.0 of 2 cores (4.0 threads run or wait for a CPU)"
-        ]
-
-
-def test_an_error_in_a_callback_of_the_loop_leaves_no_verdict() -> None:
-    """As when the conductor raises in the middle of a request: the connection ends, and no fault was meant there."""
-    made = Campaign(cast("Any", None), Options(), cast("Any", None))
-
-    def quiet(context: dict[str, Any]) -> None: ...
-
-    def breaks() -> None:
-        raise KeyError("no such point")
-
-    async def run() -> Found:
-        loop = asyncio.get_running_loop()
-        loop.call_soon(breaks)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return trial_of("lost")
-
-    async def main() -> tuple[Found, Found]:
-        loop = asyncio.get_running_loop()
-        loop.default_exception_handler = quiet  # type: ignore[method-assign]  # it would write a log
-        loop.set_exception_handler(made._heard)
-        broken = await made._judged(cast("Any", SimpleNamespace(run=run)))
-
-        async def good() -> Found:
-            return trial_of("lost")
-
-        return broken, await made._judged(cast("Any", SimpleNamespace(run=good)))
-
-    broken, after = asyncio.run(main())
-    assert (broken.seen, after.seen) == ("unknown: KeyError: 'no such point'", "lost")
-    assert "in breaks" in broken.trouble
+        busy = "other programs use 2.0 of 2 cores (4.0 threads run or wait for a CPU)"
+        assert remarks == [Remark(f"{got} trials at once instead of 16: {busy}")]
+    if not wanted and not most:
+        half = Campaign(cast("Any", http), Options(emit=remarks.append))._suitable()
+        assert half == 8, "a trial with an API has twice the processes"

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brownout.explore.cell import BAD, FLAGS, GOOD, MOMENTS, UNKNOWN, Cell, Point, names, validity_of, word
+from brownout.check.words import BAD, FLAGS, GOOD, UNKNOWN, validity_of, word
+from brownout.explore.cell import Cell, names
+from brownout.plan.point import MOMENTS, Point
 
 ZADD = Point("worker->broker", "ZADD unacked_index;HSET unacked")
 IDLE = Point("worker->broker", "BRPOP celery[idle]")

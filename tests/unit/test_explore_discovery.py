@@ -1,20 +1,19 @@
 """The points of a life: what all fault-free trials met, in one order, and once more in that order."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from brownout.explore.bounds import Bounds
+from brownout.explore import campaign as module
 from brownout.explore.campaign import DISCOVERIES, Campaign, NoMap, Options
-from brownout.explore.cell import Cell, Point
 from brownout.explore.discovery import discovered
 from brownout.explore.found import Found
 from brownout.explore.mission import STOCK
-from brownout.history.layout import Layout
+from brownout.explore.trials import Job
+from brownout.plan.point import Point
 
 PUBLISH = Point("client->broker", "LPUSH celery")
 DELIVER = Point("worker->broker", "BRPOP celery")
@@ -26,7 +25,7 @@ STORE = Point("worker->backend", "SETEX meta")
 def found(*points: Point, word: str = "once") -> Found:
     times = {point: 0.01 * n for n, point in enumerate(points)}
     samples = {point: ((point.command.encode(), b"key"),) for point in points}
-    return Found(word, "", 0.1, (), points, samples, times, 0, 1.0)
+    return Found(word, points=points, samples=samples, times=times)
 
 
 def polled(times: int) -> tuple[Point, ...]:
@@ -48,35 +47,32 @@ def test_what_comes_at_the_same_time_has_one_order() -> None:
     assert discovered([found(PUBLISH, DELIVER, ASK, STORE)]).order == (PUBLISH, DELIVER, STORE, ASK)
 
 
-def confirmed(*points: Point, word: str) -> Sequence[Point]:
+def confirmed(monkeypatch: pytest.MonkeyPatch, *points: Point, word: str) -> Sequence[Point]:
     """What is discovered where three lives ask three times, and one in their order meets these points."""
     lives = iter([*[found(PUBLISH, DELIVER, *polled(3), STORE)] * DISCOVERIES, found(*points, word=word)])
 
-    async def trial(_launcher: object, _schedule: Sequence[Cell] = ()) -> Found:
-        return next(lives)
+    def together(jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            job()
 
-    async def ask(_launcher: object) -> tuple[Bounds, Layout]:
-        return Bounds.of({}), Layout()
-
-    mission = SimpleNamespace(application=STOCK, configuration=SimpleNamespace(settings={}))
-    campaign = Campaign(cast("Any", mission), Options(), cast("Any", None))
-    campaign.trial = trial  # type: ignore[method-assign, assignment]
-    campaign.forked = cast("Any", None)
-
-    async def discover() -> None:
-        campaign._benches.put_nowait(cast("Any", SimpleNamespace(ask=ask)))
-        await campaign.discover()
-
-    asyncio.run(discover())
+    told = SimpleNamespace(conf={}, layout={"queues": ["celery"]})
+    monkeypatch.setattr(module, "surface", lambda *_: told)
+    for name in ("plan_of", "topology_of"):
+        monkeypatch.setattr(module, name, lambda *_: SimpleNamespace(settings_json=""))
+    mission = SimpleNamespace(application=STOCK, configuration=SimpleNamespace(settings={}), root=None)
+    campaign = Campaign(cast("Any", mission), Options())
+    trials = SimpleNamespace(trial=lambda *_: next(lives), forked="forked", together=together)
+    campaign.trials = cast("Any", trials)
+    campaign.discover()
     assert campaign.discovery
     return campaign.discovery.points
 
 
-def test_who_polls_may_ask_less_often_in_that_order() -> None:
-    there = confirmed(PUBLISH, DELIVER, *polled(1), STORE, word="recovered")
+def test_who_polls_may_ask_less_often_in_that_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = confirmed(monkeypatch, PUBLISH, DELIVER, *polled(1), STORE, word="recovered")
     assert there == (IDLE, PUBLISH, DELIVER, STORE, *polled(1))
 
 
-def test_a_life_that_ends_badly_in_that_order_has_no_map() -> None:
+def test_a_life_that_ends_badly_in_that_order_has_no_map(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoMap, match="without any fault, in the order of 7 points: unread"):
-        confirmed(PUBLISH, word="unread")
+        confirmed(monkeypatch, PUBLISH, word="unread")

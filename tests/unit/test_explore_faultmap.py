@@ -8,24 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brownout.check.words import BAD, FLAGS, GOOD, SEVERITY, UNKNOWN, parts, severity, validity_of, word
 from brownout.explore.action import ACTIONS
-from brownout.explore.cell import (
-    BAD,
-    FLAGS,
-    GOOD,
-    MOMENTS,
-    SEVERITY,
-    UNKNOWN,
-    Cell,
-    Point,
-    parts,
-    severity,
-    validity_of,
-    word,
-)
+from brownout.explore.cell import Cell
 from brownout.explore.faultmap import CellResult, Comparison, Controls, FaultMap
 from brownout.explore.selection import select
 from brownout.plan.near import UnknownName
+from brownout.plan.point import MOMENTS, Point
 
 LPUSH = Point("api->broker", "LPUSH celery")
 BRPOP = Point("worker->broker", "BRPOP celery")

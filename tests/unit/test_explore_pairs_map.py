@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brownout.explore.cell import BAD, GOOD, Cell, Point, word
-from brownout.explore.pairs import First, Pair, Step
-from brownout.explore.pairs_map import UNREACHED, Check, PairMap, PairResult, report
+from brownout.check.words import BAD, GOOD, word
+from brownout.explore.cell import Cell
+from brownout.explore.pairs import First, Pair
+from brownout.explore.pairs_map import UNREACHED, Check, PairMap, PairResult
+from brownout.plan.point import Point, Step
+from brownout.report.pairs import report
 
 AGAIN = Point("client->broker", "LPUSH celery", 2)
 

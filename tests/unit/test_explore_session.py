@@ -1,17 +1,18 @@
-"""What a map is made of, and what is said while it is made."""
+"""What a map is made of, and what is told while it is made."""
 
-import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from brownout.explore import session
+from brownout.explore.campaign import NoMap, Options
 from brownout.explore.cell import Cell
-from brownout.explore.faultmap import CellResult
+from brownout.explore.faultmap import FaultMap
 from brownout.explore.mission import CONFIGURATIONS
-from brownout.explore.session import Progress, configured, mission, setting
+from brownout.explore.session import Explored, configured, explore, mission, setting
 from brownout.plan.near import UnknownName
-
-LOST = "worker->broker/ZADD unacked_index;HSET unacked#1/before-cut"
+from brownout.run.events import CampaignEnded, CampaignStarted, Event, Handler, Planned
 
 
 def test_settings_are_part_of_the_configuration_and_of_its_name() -> None:
@@ -39,53 +40,54 @@ def test_what_the_stock_application_has_not_is_refused(tmp_path: Path) -> None:
         mission(tmp_path, workload="nothing")
 
 
-# --- while one waits
+# --- what is told
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+class Paper:
+    """Stands for Campaign: a map without trials."""
+
+    found = FaultMap("late", "task")
+    error: BaseException | None = None
+
+    def __init__(self, *_: object) -> None:
+        self.discovery = None
+        self.planned: tuple[Cell, ...] = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def discover(self) -> None:
+        if self.error:
+            raise self.error
+
+    def attempt(self) -> None: ...
+
+    def map(self, *, complete: bool) -> FaultMap:
+        return replace(self.found, complete=complete)
 
 
-def tell(progress: Progress) -> None:
-    for words in ({"lost+silent": 2}, {"once": 1}, {"once+silent": 1}, {"unknown: why": 1}, {"recovered": 3}):
-        progress.tell("cell", CellResult(Cell.parse(LOST), words))
-    progress.tell("control", None)
+CELL = Cell.parse("worker->broker/ZADD unacked_index;HSET unacked#1/before-cut")
 
 
-def test_progress_counts_trials_by_what_became_of_the_task() -> None:
-    progress = Progress(io.StringIO(), clock=lambda: 0.0)
-    assert progress.text == "looking for the points of a task's life · 0 s"
-    progress.total = 109
-    assert progress.text == "0 of 109 · 0 good · 0 unknown"
-    tell(progress)
-    assert progress.text == "8 of 109 · 1 silent · 2 lost · 4 good · 1 unknown"
+def explored(tmp_path: Path, emit: Handler) -> Explored:
+    return explore(mission(tmp_path, config="late"), Options(repeat=3, emit=emit), lambda _: [CELL, CELL])
 
 
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["log", "terminal"])
-def test_a_terminal_has_one_line_and_a_log_one_each_five_seconds(stream: io.StringIO) -> None:
-    times = [0.0]
-    progress = Progress(stream, clock=lambda: times[-1])
-    progress.total = 9
-    for now in (0.1, 4.9, 5.0, 9.9, 10.1):
-        times.append(now)
-        progress.draw()
-    progress.wipe()
-    if stream.isatty():
-        assert stream.getvalue() == "\r0 of 9 · 0 good · 0 unknown\x1b[K" * 5 + "\r\x1b[K"
-    else:
-        assert stream.getvalue() == "0 of 9 · 0 good · 0 unknown\n" * 2
+def test_a_map_tells_how_many_trials_are_planned_and_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(session, "Campaign", Paper)
+    heard: list[Event] = []
+    found = explored(tmp_path, heard.append).map
+    assert heard == [CampaignStarted("late/task"), Planned(6), CampaignEnded("late/task", found)]
+    assert found.complete
 
 
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["log", "terminal"])
-def test_a_sentence_has_a_line_of_its_own_and_repeats_are_counted(stream: io.StringIO) -> None:
-    progress = Progress(stream, clock=lambda: 0.0)
-    progress.say("4 trials at once instead of 16")
-    progress.draw()
-    progress.total = 9
-    progress.tell("again", None)
-    assert progress.text == "0 of 9 · 0 good · 0 unknown · 1 run again: the machine is busy"
-    progress.say("bench 3 did not open")
-    progress.wipe()
-    assert "4 trials at once instead of 16\n" in stream.getvalue()
-    assert stream.getvalue().endswith("bench 3 did not open\n")
+def test_a_map_that_breaks_has_an_end_without_a_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(session, "Campaign", Paper)
+    monkeypatch.setattr(Paper, "error", NoMap("nothing works"))
+    heard: list[Event] = []
+    with pytest.raises(NoMap):
+        explored(tmp_path, heard.append)
+    assert heard == [CampaignStarted("late/task"), CampaignEnded("late/task")]

@@ -1,7 +1,7 @@
 """The laws of design.md over the registry of faults, as far as they need no running subject."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import MagicMock
@@ -10,12 +10,11 @@ import pytest
 
 from brownout import faults
 from brownout.faults.lasting import lasting
-from brownout.faults.network import toxics
-from brownout.faults.strike import STRIKERS, strike
-from brownout.faults.table import markdown
+from brownout.faults.strike import Strike, strike, strikes
+from brownout.faults.toxic import toxics
 from brownout.history.layout import Layout, Unreadable
 from brownout.plan.codec import decode, encode
-from brownout.plan.fault import FAULTS, Fault, FaultKind, register
+from brownout.plan.fault import FAULTS, Fault, FaultKind, fault, register
 from brownout.plan.near import UnknownName
 from brownout.subject.subject import Subject
 
@@ -26,14 +25,17 @@ EXAMPLES = (
     faults.latency("2s"), faults.latency("2s", "100ms", stream="both"), faults.spike("1s", nth=3, on_top_of="10ms"),
     faults.bandwidth(10), faults.bandwidth(0), faults.slow_close("1s"), faults.slicer(64, "1ms"),
     faults.limit_data(100), faults.reset_peer("50ms"), faults.out_of_memory(), faults.read_only(),
+    faults.hold(), faults.lose_reply(), faults.tear_reply(), faults.error_reply("oom"),
     faults.out_of_clients(), faults.freeze(), faults.loading(), faults.disconnect(), faults.flush(),
 )  # fmt: skip
 MADE = pytest.mark.parametrize("fault", EXAMPLES, ids=str)
 
 
 def test_every_fault_is_registered_struck_and_exported() -> None:
-    assert {fault.name for fault in EXAMPLES} == FAULTS.keys() == STRIKERS.keys() == set(faults.__all__)
-    assert all(getattr(faults, name) is kind.make for name, kind in FAULTS.items())
+    assert {fault.name for fault in EXAMPLES} == FAULTS.keys() == set(faults.__all__)
+    assert all(
+        getattr(faults, name) is kind.make and (kind.strike or kind.strike_there) for name, kind in FAULTS.items()
+    )
 
 
 @MADE
@@ -82,11 +84,18 @@ def test_only_what_strikes_edges_needs_a_wire(kind: FaultKind) -> None:
     assert bool(kind.wires) is ("edge" in kind.targets)
 
 
+@pytest.mark.parametrize("kind", FAULTS.values(), ids=FAULTS)
+def test_what_strikes_at_a_point_says_at_which_moments(kind: FaultKind) -> None:
+    assert bool(kind.moments) is (kind.strike_there is not None)
+    assert kind.needs_point is (kind.strike is None)
+
+
 def test_the_first_weaker_variant_is_less_of_the_same() -> None:
     assert faults.latency("2s").kind.weaker(faults.latency("2s"))[0] == faults.latency("1s")
     assert faults.bandwidth(4).kind.weaker(faults.bandwidth(4))[0] == faults.bandwidth(8)
     assert faults.blackhole().kind.weaker(faults.blackhole())[0] == faults.blackhole(stream="downstream")
     assert faults.kill().kind.weaker(faults.kill())[0] == faults.terminate()
+    assert faults.lose_reply().kind.weaker(faults.lose_reply()) == (faults.hold(),)
 
 
 def test_both_streams_are_two_toxics_where_toxiproxy_knows_only_one() -> None:
@@ -118,8 +127,9 @@ def test_seconds_become_the_units_of_toxics() -> None:
         (lambda: faults.flap(down=0), "for some time"),
         (lambda: faults.kill_child(0), "from 1"),
         (lambda: faults.terminate("x"), "not a time"),
+        (lambda: faults.error_reply("oomm"), "did you mean 'oom'"),
     ],
-    ids=[str(n) for n in range(12)],
+    ids=[str(n) for n in range(13)],
 )
 def test_nonsense_is_refused_where_it_is_written(make: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
@@ -160,9 +170,60 @@ def test_two_faults_cannot_have_one_name() -> None:
         register(FaultKind("kill", faults.kill, frozenset(), "never"))
 
 
-def test_the_table_in_the_docs_is_current() -> None:
-    docs = Path(__file__).parents[2] / "docs" / "faults.md"
-    assert markdown() in docs.read_text(), "write it again: python -m brownout.faults.table docs/faults.md"
+@pytest.fixture
+def hiccup(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Fault]:
+    """A fault that is registered until the end of the test, without a strike."""
+    found = dict(FAULTS)
+    monkeypatch.setattr("brownout.plan.fault.FAULTS", found)
+    monkeypatch.setattr("brownout.faults.strike.FAULTS", found)
+
+    @fault(targets=["worker"], heal="nothing to undo")
+    def hiccup() -> Fault:
+        """Something happens."""
+        return Fault("hiccup")
+
+    return hiccup
+
+
+def test_a_fault_is_a_function_and_its_strike(hiccup: Callable[[], Fault]) -> None:
+    assert (hiccup().kind.row, hiccup().kind.targets) == ("Something happens.", frozenset({"worker"}))
+    subject = cast("Subject", None)
+    with pytest.raises(LookupError, match=r"hiccup has no strike: .* with @strikes"):
+        strike(subject, "worker-1", hiccup())
+    done: list[str] = []
+
+    @strikes(hiccup)
+    def hit(subject: Subject, target: str, fault: Fault) -> Strike:
+        done.append(f"{fault} on {target}")
+        return Strike(lambda: None, lambda: "it acted")
+
+    assert strike(subject, "worker-1", hiccup()).acted() == "it acted"
+    assert done == ["hiccup() on worker-1"]
+    with pytest.raises(ValueError, match="hiccup has a strike already"):
+        strikes(hiccup)(hit)
+    with pytest.raises(ValueError, match=r"toxics is no fault: .* with @fault"):
+        strikes(cast("Callable[..., Fault]", toxics))
+
+
+def test_a_module_that_is_imported_again_registers_its_faults_again(hiccup: Callable[[], Fault]) -> None:
+    def again() -> Fault:
+        """Something else happens."""
+        return Fault("hiccup")
+
+    again.__qualname__, again.__name__ = hiccup.__qualname__, "hiccup"
+    fault(targets=["api"], heal="nothing to undo")(again)
+    assert (hiccup().kind.row, hiccup().kind.strike) == ("Something else happens.", None)
+
+
+def test_a_name_that_another_function_has_is_refused(hiccup: Callable[[], Fault]) -> None:
+    def other() -> Fault:
+        """Something else happens."""
+        return Fault("hiccup")
+
+    other.__name__ = "hiccup"
+    with pytest.raises(ValueError, match="two faults are called 'hiccup'"):
+        fault(targets=["api"], heal="nothing to undo")(other)
+    assert hiccup().kind.row == "Something happens."
 
 
 @pytest.mark.parametrize(

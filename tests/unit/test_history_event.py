@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brownout.history.event import ALL_KINDS, KINDS, Event, now
+from brownout.history.event import ALL_KINDS, KINDS, Event
+from brownout.probes.line import now
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -54,4 +55,4 @@ def test_what_json_cannot_hold_is_written_as_text() -> None:
 
 def test_the_clock_never_goes_back_and_every_witness_has_its_kinds() -> None:
     assert now() <= now()
-    assert {"client", "worker", "api", "wire", "broker", "effects", "store", "nemesis", "run"} == set(KINDS)
+    assert {"client", "worker", "api", "wire", "broker", "backend", "effects", "store", "nemesis", "run"} == set(KINDS)

@@ -15,7 +15,8 @@ from kombu.common import Broadcast
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel, Transport
 
-from brownout.history.layout import UNACKED, Layout, Unreadable, describe, task_id
+from brownout.history.layout import UNACKED, Layout, Unreadable, task_id
+from brownout.probes.layout import describe
 from tests.history_layouts import layouts
 
 

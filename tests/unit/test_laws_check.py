@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brownout.check.registry import CHECKERS, Entry, judge
-from brownout.check.verdict import Verdict
+from brownout.check.registry import CHECKERS, judge
+from brownout.check.verdict import Ruling, Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.promise import Promise
@@ -28,7 +28,7 @@ CASES = [pytest.param(*case, id=f"{case[0].name}-{case[1]}-{n}") for n, case in 
 def test_every_checker_and_every_kind_has_a_specimen() -> None:
     assert set(PROMISED) == set(CHECKERS)
     assert {(promise.name, kind) for promise, kind, _ in PLANTED} == {
-        (name, kind) for name, entry in CHECKERS.items() for kind in entry.kinds
+        (name, kind) for name, entry in CHECKERS.items() for kind in entry.anomalies
     }
 
 
@@ -71,10 +71,10 @@ def test_the_witness_alone_gives_the_same_anomaly(promise: Promise, kind: str, p
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_crash_inside_is_unknown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(history: History, promise: Promise) -> Any:
+    def broken(history: History, **_: Any) -> Ruling:
         raise ZeroDivisionError("on purpose")
 
-    monkeypatch.setitem(CHECKERS, name, replace(CHECKERS[name], check=broken))
+    monkeypatch.setitem(CHECKERS, name, replace(CHECKERS[name], rule=broken))
     verdict = judge(GOLDEN, PROMISED[name])
     assert verdict.validity == "unknown"
     assert "ZeroDivisionError: on purpose" in verdict.why
@@ -177,13 +177,11 @@ def test_ten_times_the_events_cost_at_most_twelve_times(name: str, sizes: tuple[
 
 
 def test_the_cost_law_sees_a_quadratic_checker(monkeypatch: pytest.MonkeyPatch, sizes: tuple[History, History]) -> None:
-    from brownout.check.verdict import judged
-
-    def quadratic(history: History, promise: Promise) -> Any:
+    def quadratic(history: History) -> Ruling:
         for op in list(history.ops.values())[::20]:
             history.kind("ok", source=op.key)
-        return judged(promise)
+        return Ruling()
 
-    monkeypatch.setitem(CHECKERS, "drained", Entry(quadratic))
+    monkeypatch.setitem(CHECKERS, "drained", replace(CHECKERS["drained"], rule=quadratic))
     small, large = (_calls(lambda h=h: judge(History(h.events), PROMISED["drained"])) for h in sizes)  # type: ignore[misc]
     assert large > 12 * small

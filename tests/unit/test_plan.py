@@ -161,7 +161,7 @@ def test_two_faults_of_one_name_are_refused() -> None:
         (lambda: event("strated"), "did you mean 'started'"),
         (lambda: ended(nth=0), "counted from 1"),
         (lambda: p.at_least_once(within="5 parsecs"), "not a time"),
-        (lambda: p.at_least_once(proof="efect"), "did you mean 'effect'"),
+        (lambda: p.at_least_once(proof="efect"), "did you mean 'effect'"),  # type: ignore[arg-type]
         (lambda: p.must_show("losst"), "did you mean 'lost'"),
         (lambda: p.must_show("lost", under=p.drained()), "no anomaly of drained is called 'lost'"),
         (lambda: get("health", every=1), "begins with a slash"),

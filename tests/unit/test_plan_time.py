@@ -102,8 +102,8 @@ def test_one_that_never_fired_lists_what_came() -> None:
     count = Count(event("revoked", "worker"))
     assert str(count).endswith("seen: nothing")
     assert [e for e in healthy() if count.see(e)] == []
-    assert str(count).startswith("worker revoked #1 came 0 times; seen: api ready x1, broker sample x2, ")
-    assert "worker-2 started x36" in str(count)
+    assert str(count).startswith("worker revoked #1 came 0 times; seen: api ready x1, backend stored x1, ")
+    assert "worker-2 started x37" in str(count)
 
 
 def test_triggers_read_as_words() -> None:

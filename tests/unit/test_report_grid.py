@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brownout.check.words import BAD, FLAGS, GOOD, UNKNOWN
 from brownout.explore.action import ACTIONS
-from brownout.explore.cell import BAD, FLAGS, GOOD, UNKNOWN, Point
 from brownout.explore.faultmap import Comparison, Controls, FaultMap
+from brownout.plan.point import Point
 from brownout.report.grid import HEADINGS, SIGNS, columns, detail, grid, markdown, plain, sign, style, write
 from tests.unit.test_explore_faultmap import ACK, BRPOP, IDLE, LPUSH, MAPS, ZADD, mapped, seen
 
@@ -80,8 +81,8 @@ worker->backend
              stored, but get() fails
   ?       1  no verdict: nothing is proved
           1  it stalled
-  x       1  its caller died before it got an
-             answer; it took effect at most once
+  x       1  its caller got no answer that tells; it
+             took effect at most once
   r       1  took effect once, after a recovery
   .       5  took effect once, and its caller knows
   a/b     1  differs between trials; the most

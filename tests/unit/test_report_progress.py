@@ -1,85 +1,192 @@
-"""Somebody who waits is told what for, and only when it takes long."""
+"""Somebody who waits is told what for: at once with -v, else only when it takes long; and how far a map is."""
 
+import io
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
 
+from brownout.explore.cell import Cell
+from brownout.explore.faultmap import CellResult
+from brownout.explore.pairs import Pair
+from brownout.explore.pairs_map import PairResult
 from brownout.report import progress
-from brownout.report.progress import Progress
+from brownout.report.progress import DRAW_EVERY, LINE_EVERY, Progress, to_stream
+from brownout.report.tally import Tally
+from brownout.run.events import (
+    CampaignEnded,
+    CampaignStarted,
+    Event,
+    Phase,
+    Planned,
+    Purpose,
+    Remark,
+    TrialEnded,
+    TrialStarted,
+)
+from brownout.subject.waiting import eventually
+
+LOST = Cell.parse("worker->broker/ZADD unacked_index;HSET unacked#1/before-cut")
+STARTED, ENDED = TrialStarted("t"), TrialEnded("t", None)
+SOON = 0.001  # s between two looks
+WITHIN = 10.0
+
+
+@dataclass
+class Screen:
+    """What is shown, and a way to wait for it."""
+
+    texts: list[str] = field(default_factory=list)
+    _new: threading.Condition = field(default_factory=threading.Condition)
+
+    def __call__(self, text: str) -> None:
+        with self._new:
+            self.texts.append(text)
+            self._new.notify_all()
+
+    def wait_for(self, text: str) -> None:
+        with self._new:
+            assert self._new.wait_for(lambda: text in self.texts, WITHIN), self.texts
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    assert "progress" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_lines_tell_of_each_phase() -> None:
     lines: list[str] = []
-    with Progress(line=lines.append) as told:
-        told.phase("launch")
-        told.phase("load")
-    assert [line.split() for line in lines] == [["0.0", "s", "launch"], ["0.0", "s", "load"]]
+    told = Progress(line=lines.append)
+    for event in (STARTED, Phase("launch", "t"), Phase("load", "t"), Remark("a bench is left out"), ENDED):
+        told(event)
+    assert lines == ["    0.0 s  launch", "    0.0 s  load", "a bench is left out"]
 
 
-def test_the_transient_text_follows_the_phase_and_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
-    monkeypatch.setattr(progress, "TICK", 0.001)
-    texts: list[str] = []
-    seen = {"launch": threading.Event(), "drain": threading.Event()}
-
-    def write(text: str) -> None:
-        texts.append(text)
-        for name, event in seen.items():
-            if name in text:
-                event.set()
-
-    with Progress(transient=write) as told:
-        for name, event in seen.items():
-            told.phase(name)
-            assert event.wait(10), texts
-    assert texts[0] == " launch 0 s"
-    assert texts[-1] == "", "wiped"
-    assert "progress" not in {thread.name for thread in threading.enumerate()}
+def test_the_time_goes_on_when_a_trial_is_run_again_and_begins_anew_with_the_next_one() -> None:
+    now, lines = [5.0], list[str]()
+    told = Progress(line=lines.append, clock=lambda: now[0])
+    for event in (STARTED, Phase("a", "t"), TrialEnded("t", None, 1, again=True), STARTED, Phase("b", "t"), ENDED,
+                  STARTED, Phase("c", "t"), ENDED):  # fmt: skip
+        told(event)
+        now[0] += 1
+    assert [line.split() for line in lines] == [["1.0", "s", "a"], ["4.0", "s", "b"], ["1.0", "s", "c"]]
 
 
-def test_a_short_trial_shows_nothing_transient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "TICK", 0.001)
+def test_the_transient_text_follows_the_phase_and_is_removed_each_time() -> None:
+    screen = Screen()
+    told = Progress(transient=screen, every=SOON)
+    for _ in range(2):
+        screen.texts.clear()
+        told(STARTED)
+        for name in ("launch", "drain"):
+            told(Phase(name, "t"))
+            screen.wait_for(f"{name} 0 s")
+        told(ENDED)
+        assert screen.texts[-1] == "", "removed"
+        assert "progress" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_short_trial_shows_nothing_transient() -> None:
     texts, looks, many = list[str](), count(), threading.Event()
 
-    class Clock:
+    def clock() -> float:
         """Comes within a hair's breadth of the two seconds, and stays there."""
+        n = next(looks)
+        if n > 50:
+            many.set()
+        return min(1.0 + n, 2.99)
 
-        @staticmethod
-        def monotonic() -> float:
-            n = next(looks)
-            if n > 50:
-                many.set()
-            return min(1.0 + n, 2.99)
-
-    monkeypatch.setattr(progress, "time", Clock)
-    with Progress(transient=texts.append) as told:
-        told.phase("launch")
-        assert many.wait(10)
+    told = Progress(transient=texts.append, every=SOON, patience=progress.PATIENCE, clock=clock)
+    told(STARTED)
+    told(Phase("launch", "t"))
+    assert many.wait(WITHIN)
+    told(ENDED)
     assert texts == []
 
 
-def test_a_second_trial_has_a_transient_text_too_and_its_time_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
-    monkeypatch.setattr(progress, "TICK", 0.001)
-    shown, texts = threading.Event(), list[str]()
-
-    def write(text: str) -> None:
-        texts.append(text)
-        shown.set()
-
-    told = Progress(transient=write)
-    for _ in range(2):
-        shown.clear()
-        told.phase("launch")
-        assert shown.wait(10)
-        told.close()
-        assert texts[-1] == "", "wiped, and silent until the next phase"
-        assert "progress" not in {thread.name for thread in threading.enumerate()}
-        assert told._begin == 0.0
-    told.close()
-
-
 def test_with_neither_it_says_nothing() -> None:
-    with Progress() as told:
-        told.phase("launch")
+    told = Progress()
+    for event in (STARTED, Phase("launch", "t"), ENDED, CampaignStarted("m"), Remark("hush"), CampaignEnded("m")):
+        told(event)
+
+
+# --- a map
+
+
+def cells() -> Iterator[Event]:
+    for words in ({"lost+silent": 2}, {"once": 1}, {"once+silent": 1}, {"unknown: why": 1}, {"recovered": 3}):
+        yield TrialEnded("cell", CellResult(LOST, words))
+
+
+def test_planned_trials_are_counted_by_what_became_of_the_task() -> None:
+    tally = Tally()
+    tally(Planned(100))
+    tally(Planned(9))
+    assert tally.text == "0 of 109 · 0 good · 0 unknown"
+    for event in cells():
+        tally(event)
+    for purpose in set(Purpose) - {Purpose.PLANNED}:
+        tally(TrialEnded("another", CellResult(LOST, {"lost": 1}), purpose=purpose))
+    tally(TrialEnded("broken", None))
+    assert tally.text == "8 of 109 · 1 silent · 2 lost · 4 good · 1 unknown"
+
+
+def test_a_pair_counts_whether_or_not_its_second_fault_was_reached() -> None:
+    tally, pair = Tally(), Pair(LOST, LOST, "spot", "once")
+    tally(Planned(2))
+    tally(TrialEnded("pair", PairResult(pair, {"lost": 1})))
+    tally(TrialEnded("pair", PairResult(pair, {}, {"once": 1})))
+    assert tally.text == "2 of 2 · 1 lost · 1 good · 0 unknown"
+
+
+def test_trials_that_are_run_again_are_counted_apart() -> None:
+    tally = Tally()
+    tally(Planned(9))
+    tally(TrialEnded("cell", CellResult(LOST, {"unknown: busy": 1}), 1, again=True))
+    tally(TrialEnded("control", None, 1, again=True, purpose=Purpose.CONTROL))
+    assert tally.text == "0 of 9 · 0 good · 0 unknown · 2 run again: the machine is busy"
+
+
+def test_a_campaign_shows_its_own_phase_and_then_how_far_it_is() -> None:
+    screen = Screen()
+    told = Progress(transient=screen, every=SOON, clock=lambda: 0.0)
+    for event in (CampaignStarted("m"), Phase("looking for points"), STARTED, Phase("launch", "t"), ENDED):
+        told(event)
+    screen.wait_for("looking for points · 0 s")
+    told(Planned(9))
+    screen.wait_for("0 of 9 · 0 good · 0 unknown")
+    told(TrialEnded("cell", CellResult(LOST, {"lost": 1})))
+    screen.wait_for("1 of 9 · 1 lost · 0 good · 0 unknown")
+    told(CampaignEnded("m"))
+    assert screen.texts[-1] == ""
+    assert not [text for text in screen.texts if "launch" in text], "the phase of a trial is not shown"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["log", "terminal"])
+def test_a_terminal_has_one_line_and_a_log_a_line_each_five_seconds(stream: io.StringIO) -> None:
+    told = to_stream(stream)
+    assert told._every == (DRAW_EVERY if stream.isatty() else LINE_EVERY)
+    told._every = SOON
+    told(CampaignStarted("m"))
+    told(Remark("4 trials at once instead of 16"))
+    told(Planned(9))
+    twice = "0 of 9 · 0 good · 0 unknown"
+    eventually(lambda: stream.getvalue().count(twice) > 1, within=WITHIN, what="the text is shown twice")
+    told(Remark("bench 3 did not open"))
+    told(CampaignEnded("m"))
+    shown = stream.getvalue()
+    if stream.isatty():
+        assert shown.startswith("\r\x1b[K4 trials at once instead of 16\n\r0 of 9 · 0 good · 0 unknown\x1b[K\r0 of 9")
+        assert "\r\x1b[Kbench 3 did not open\n" in shown
+        assert shown.endswith("\r\x1b[K")
+    else:
+        assert shown.startswith("4 trials at once instead of 16\n0 of 9 · 0 good · 0 unknown\n0 of 9")
+        assert "\nbench 3 did not open\n" in shown

@@ -13,9 +13,11 @@ from brownout.check.verdict import Verdict
 from brownout.history.view import History
 from brownout.plan.plan import Plan
 from brownout.run import trial as module
+from brownout.run.events import Event, Phase, TrialEnded, TrialStarted
 from brownout.run.result import Result
+from brownout.run.setting import Setting
 from brownout.run.store import Store
-from brownout.run.trial import ATTEMPTS, Setting, Trial, run
+from brownout.run.trial import ATTEMPTS, Trial, run
 from brownout.run.turns import Turns
 from brownout.subject.application import Application, filled
 
@@ -52,6 +54,22 @@ def tried(
     monkeypatch.setattr(module, "Trial", lambda *_: attempts)
     monkeypatch.setattr(Attempts, "run", Attempts.result, raising=False)
     return run(plan, a_setting(tmp_path, **setting)), attempts
+
+
+def test_each_attempt_is_told_and_the_last_one_has_all_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard: list[Event] = []
+    result, _ = tried(monkeypatch, tmp_path, BUSY, VALID, emit=heard.append)
+    begun = [TrialStarted("s"), Phase("wait for a turn", "s")]
+    assert heard == [*begun, TrialEnded("s", result.earlier[0], 1, again=True), *begun, TrialEnded("s", result, 2)]
+
+
+def test_a_trial_that_breaks_has_an_end_without_a_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    heard: list[Event] = []
+    with pytest.raises(IndexError):
+        tried(monkeypatch, tmp_path, emit=heard.append)
+    assert heard[-1] == TrialEnded("s", None)
 
 
 def a_setting(tmp_path: Path, **more: Any) -> Setting:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from brownout.history.event import Event
-from brownout.history.recorder import Recorder
 from brownout.history.view import History
+from brownout.probes.recorder import Recorder
 from brownout.run import records as module
 from brownout.run.records import Records
 from brownout.subject.application import EffectReader

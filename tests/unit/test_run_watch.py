@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from brownout.history.recorder import Recorder
 from brownout.history.view import History
+from brownout.probes.recorder import Recorder
 from brownout.run.watch import EVERY, BusyWatch
 from brownout.subject.run_delay import RunDelay
 

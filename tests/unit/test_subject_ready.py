@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from brownout.history.recorder import Recorder
 from brownout.plan.topology import Topology, Workers
+from brownout.probes.recorder import Recorder
 from brownout.subject.application import Application
 from brownout.subject.subject import NotLaunched, Subject
 from brownout.subject.supervisor import Exit

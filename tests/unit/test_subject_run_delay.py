@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brownout.history.loop_watch import only_looks
+from brownout.probes.loop_watch import only_looks
 from brownout.subject.run_delay import RunDelay, family
 
 linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell run delays")

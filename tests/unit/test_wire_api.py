@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from brownout.wire.api import answer
-from brownout.wire.http import Request, cleaned, host_of
-from brownout.wire.wire import Wire
+from brownout.wire.tcp.wire import Wire
+from brownout.wire.toxiproxy.api import answer
+from brownout.wire.toxiproxy.http import Request, cleaned, host_of
 
 
 class Broken:

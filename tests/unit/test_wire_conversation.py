@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brownout.history.layout import Layout
-from brownout.wire.conversation import Answer, Conversation, Request, name, pattern
-from brownout.wire.resp import ProtocolError, encode, error
+from brownout.wire.redis.conversation import Answer, Conversation, Request, name, pattern
+from brownout.wire.redis.resp import ProtocolError, encode, error
 
 ID, OTHER = "0b5ee9b1-7c4c-4d2b-9f0e-2f8a2f3a9a11", "11111111-2222-3333-4444-555555555555"
 OK, NIL2, NIL3 = b"+OK\r\n", b"*-1\r\n", b"_\r\n"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brownout.wire.address import resolved
 from brownout.wire.errors import BadRequest, WireError
-from brownout.wire.gojson import Float32, Int64, Object, decoded, float32, parsed
+from brownout.wire.tcp.address import resolved
+from brownout.wire.toxiproxy.gojson import Float32, Int64, Object, decoded, float32, parsed
 
 FIELDS = {"name": str, "enabled": bool, "size": Int64, "share": Float32, "inside": Object}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redis._parsers.encoders import Encoder
 from redis.connection import PythonRespSerializer
 
-from brownout.wire.resp import Command, Requests, encode
+from brownout.wire.redis.resp import Command, Requests, encode
 from tests.unit.resp_streams import cuts, damage, pieces, read, requests, shown
 
 SERIALIZER = PythonRespSerializer(6000, Encoder("utf-8", "strict", False).encode)  # type: ignore[no-untyped-call]  # untyped there

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brownout.wire.resp import ProtocolError, Replies, Requests, encode, error
-from brownout.wire.resp_value import Failure
+from brownout.wire.redis.resp import ProtocolError, Replies, Requests, encode, error
+from brownout.wire.redis.resp_value import Failure
 from tests.unit.resp_streams import cuts, damage, pieces, read, shown
 
 # Each reply as (as it is sent, the same without what hiredis does not know: attributes and blob errors).

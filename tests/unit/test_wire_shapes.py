@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brownout.wire.shapes import SHAPES, Shape
+from brownout.wire.tcp.shapes import SHAPES, Shape
 
 
 def shape(kind: str, seed: int = 1, now: float = 10.0, shared: dict[str, int] | None = None, **values: int) -> Any:

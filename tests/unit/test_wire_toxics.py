@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brownout.wire import KINDS, BadRequest, Toxic, blackhole, down, latency, limit_data, rst, swallow, timeout
-from brownout.wire.address import address
-from brownout.wire.shapes import SHAPES
+from brownout.wire.tcp.address import address
+from brownout.wire.tcp.shapes import SHAPES
 
 TOXIPROXYS = {"noop", "latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data"}
 

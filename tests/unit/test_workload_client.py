@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from brownout.history.recorder import Recorder
 from brownout.history.view import History
+from brownout.probes.recorder import Recorder
 from brownout.subject.application import Application
 from brownout.workload.client import HttpClient
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from brownout.history.event import Event, now
+from brownout.history.event import Event
 from brownout.plan.operation import get, post
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
 from brownout.plan.trigger import event
+from brownout.probes.line import now
 from brownout.subject.waiting import eventually
 from brownout.workload.generator import THREADS, Generator
 

@@ -1,0 +1,88 @@
+"""The arguments of a promise: what an author writes, checked, as JSON, and back for the checker."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AnySet
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from brownout.plan.duration import Duration, seconds
+from brownout.plan.near import known
+from brownout.plan.promise import Promise
+
+_TIME = frozenset(get_args(Duration))
+
+
+class Arguments:
+    """The parameters of a checker after its history. Raises TypeError for a function that cannot be a checker."""
+
+    def __init__(self, rule: Callable[..., Any]) -> None:
+        self._rule = rule
+        self.name = rule.__name__
+        self.place = (rule.__module__, rule.__qualname__)
+        parameters = list(inspect.signature(rule).parameters.values())
+        if not parameters or any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
+            raise TypeError(f"{self.name} is no checker: it takes a history, then arguments that have names")
+        self._hints = get_type_hints(rule)
+        self._signature = inspect.Signature(parameters[1:], return_annotation=Promise)
+
+    def dress(self, make: Callable[..., Promise]) -> None:
+        """Give a constructor the name, the signature and the docstring of the checker."""
+        make.__name__, make.__qualname__, make.__module__ = self.name, self._rule.__qualname__, self._rule.__module__
+        make.__doc__ = self._rule.__doc__
+        make.__annotations__ = {each.name: each.annotation for each in self._signature.parameters.values()}
+        make.__annotations__["return"] = Promise
+        make.__signature__ = self._signature  # type: ignore[attr-defined]
+
+    def normal(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as JSON values, with the defaults; a default that is off (None, False, empty) is left out.
+
+        Raises TypeError for what the checker does not take, ValueError for a value that makes no sense.
+        """
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}() {error}") from None
+        bound.apply_defaults()
+        parameters = self._signature.parameters
+        return {
+            name: self._json(name, value)
+            for name, value in bound.arguments.items()
+            if value or parameters[name].default is parameters[name].empty or value != parameters[name].default
+        }
+
+    def given(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """What the checker is called with, from the JSON values of a promise."""
+        return {
+            name: Promise(value["name"], value["args"]) if Promise in self._kinds(name) and value else value
+            for name, value in args.items()
+        }
+
+    def _kinds(self, name: str) -> frozenset[Any]:
+        hint = self._hints.get(name)
+        return frozenset(get_args(hint) or (hint,))
+
+    def _choices(self, name: str) -> list[str]:
+        hint = self._hints.get(name)
+        literals = [each for each in (hint, *get_args(hint)) if get_origin(each) is Literal]
+        return [value for each in literals for value in get_args(each)]
+
+    def _json(self, name: str, value: Any) -> Any:
+        if isinstance(value, Promise):
+            return {"name": value.name, "args": dict(value.args)}
+        kinds = self._kinds(name)
+        if value is not None and kinds >= _TIME:
+            return seconds(value)
+        if value is not None and (choices := self._choices(name)):
+            return known(f"`{name}` of {self.name}", value, choices)
+        if isinstance(value, AnySet):
+            value = sorted(value)
+        elif isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+            value = list(value)
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`{name}` of {self.name} is kept in a plan, and {value!r} is no JSON: {error}") from None
+        return value

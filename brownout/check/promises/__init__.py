@@ -1,0 +1,26 @@
+"""What a scenario may promise: each function returns a Promise, and is the checker that judges it."""
+
+from brownout.check.promises.acted import faults_acted
+from brownout.check.promises.answers import answers
+from brownout.check.promises.conservation import conservation
+from brownout.check.promises.crosstalk import no_cross_talk
+from brownout.check.promises.drain import backlog_within, drained, nothing_stuck
+from brownout.check.promises.latency import p99
+from brownout.check.promises.loss import at_least_once
+from brownout.check.promises.once import at_most_once, effectively_once
+from brownout.check.promises.recovery import graceful, recovers, recovery_bound
+from brownout.check.promises.retries import attempts_within, backoff_within
+from brownout.check.promises.show import must_show
+from brownout.check.promises.stall import loop_never_stalls, nothing_raised
+from brownout.check.promises.status import status_monotone, status_truthful
+
+# Last: `registry.finder_of` takes the first promise that finds an anomaly, and these judge one operation only.
+# isort: split
+from brownout.check.promises.life import told_truly, took_effect_once, workers_consume, workers_survive
+
+__all__ = [
+    "answers", "at_least_once", "at_most_once", "attempts_within", "backlog_within", "backoff_within",
+    "conservation", "drained", "effectively_once", "faults_acted", "graceful", "loop_never_stalls", "must_show",
+    "no_cross_talk", "nothing_raised", "nothing_stuck", "p99", "recovers", "recovery_bound", "status_monotone",
+    "status_truthful", "told_truly", "took_effect_once", "workers_consume", "workers_survive",
+]  # fmt: skip

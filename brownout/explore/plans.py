@@ -1,0 +1,151 @@
+"""A cell of a map as a plan: one operation, a fault at one point, and the promises of a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from brownout.check.promises import loop_never_stalls
+from brownout.check.promises.life import (
+    Proof,
+    told_truly,
+    took_effect_once,
+    workers_consume,
+    workers_survive,
+)
+from brownout.explore.bounds import Bounds
+from brownout.explore.cell import Cell
+from brownout.explore.mission import Mission
+from brownout.faults import cut, error_reply, hold, kill, kill_child, lose_reply, reset, stop, tear_reply
+from brownout.plan.fault import Fault
+from brownout.plan.operation import Call, Load, Operation, Tick
+from brownout.plan.plan import Injection, Plan
+from brownout.plan.point import IDLE, Point
+from brownout.plan.promise import Promise
+from brownout.plan.settle import Settle
+from brownout.plan.topology import Topology, Workers
+from brownout.plan.trigger import Trigger, after, point
+
+OUTAGE = 0.3  # s without a server
+STALL = "250ms"  # an API's loop that stands still for so long has stalled
+MESSAGE, PROCESS, BROKER = "message", "process", "broker"  # what an action strikes: at its point, or beside it
+
+#: The fault of each action, what it strikes, and whether it heals after the time for which replies are held.
+FAULTS: Mapping[str, tuple[Callable[[], Fault], str, bool]] = {
+    "cut": (cut, MESSAGE, False),
+    "reset": (reset, MESSAGE, False),
+    "truncated": (tear_reply, MESSAGE, False),
+    "held": (hold, MESSAGE, True),
+    "late": (hold, MESSAGE, True),
+    "never": (lose_reply, MESSAGE, False),
+    "kill": (partial(kill, children=True), PROCESS, False),
+    "kill-child": (kill_child, PROCESS, False),
+    "stop": (stop, PROCESS, True),
+    "restart-broker": (kill, BROKER, False),
+}
+
+
+def plan_of(mission: Mission, bounds: Bounds, cells: Sequence[Cell] = (), order: Sequence[Point] = ()) -> Plan:
+    """The plan of a trial with these faults, each of which waits until the one before it has struck.
+
+    Without cells, of a life without a fault.
+    """
+    operation = operation_of(mission)
+    load = Load(operation, every=1.0, count=1)
+    if cells and cells[0].point.label.endswith(IDLE):
+        load = load.on(trigger_of(mission, cells[0]))
+    return Plan(
+        topology_of(mission),
+        (load,),
+        tuple(replace(injection_of(mission, cell, bounds), then=n > 0) for n, cell in enumerate(cells)),
+        promises_of(mission),
+        settle=Settle(
+            warm=warm_of(mission),
+            held=bounds.held,
+            probe=bounds.probe,
+            result=bounds.result,
+            recover=bounds.recover,
+            republished=bounds.republished,
+            limit=bounds.limit,
+            still=bounds.still,
+            fresh=mission.workload.first,
+        ),
+        order=tuple(inward(mission, point).full for point in order),
+    )
+
+
+def topology_of(mission: Mission) -> Topology:
+    """The processes of a map's trial."""
+    app, load = mission.application, mission.workload
+    return Topology(
+        Workers(load.workers, queues=app.queues, log_level="WARNING"),
+        servers=1 if load.http else 0,
+        relay=bool(app.relay),
+        beat=load.beat,
+        settings=dict(mission.configuration.settings),
+    )
+
+
+def operation_of(mission: Mission) -> Operation:
+    """What the load is."""
+    load = mission.workload
+    if load.http:
+        return load.http
+    if load.beat:
+        return Tick()
+    return Call(
+        load.task or mission.task,
+        mission.args,
+        dict(mission.kwargs),
+        dict(load.options),
+        canvas=load.kind,
+        effects=load.keys,
+        body=load.body,
+    )
+
+
+def warm_of(mission: Mission) -> Operation:
+    """What is sent before: one plain task, or one request."""
+    if mission.workload.http:
+        return mission.workload.http
+    task = mission.workload.task or mission.task
+    return Call(task, mission.args, dict(mission.kwargs), dict(mission.workload.options))
+
+
+def promises_of(mission: Mission) -> tuple[Promise, ...]:
+    """The promises of a map."""
+    proof: Proof = "effect" if mission.application.effects else "ended"
+    more = (loop_never_stalls(STALL),) if mission.workload.http else ()
+    return (took_effect_once(proof=proof), told_truly(proof=proof), workers_survive(), workers_consume(), *more)
+
+
+def injection_of(mission: Mission, cell: Cell, bounds: Bounds) -> Injection:
+    """The fault of a cell, at its point."""
+    edge = cell.point.edge
+    if cell.action not in FAULTS:
+        return Injection(error_reply(cell.action), edge, trigger_of(mission, cell))
+    make, strikes, heals = FAULTS[cell.action]
+    on = {MESSAGE: edge, PROCESS: inward(mission, cell.point).edge.partition("->")[0], BROKER: "broker"}[strikes]
+    heal = after(bounds.held) if heals else after(OUTAGE) if strikes == BROKER else None
+    return Injection(make(), on, trigger_of(mission, cell), heal)
+
+
+def trigger_of(mission: Mission, cell: Cell) -> Trigger:
+    """When the point of a cell is reached."""
+    place = inward(mission, cell.point)
+    return point(cell.point.edge, place.label.removesuffix(IDLE), nth=place.ordinal, moment=cell.moment)
+
+
+def inward(mission: Mission, point: Point) -> Point:
+    """A point of a map as the trial's own wire has it: an only worker is called worker-1 there."""
+    if mission.workload.workers == 1 and point.edge.startswith("worker->"):
+        return replace(point, edge=point.edge.replace("worker", "worker-1", 1))
+    return point
+
+
+def outward(mission: Mission, point: Point) -> Point:
+    """A point of the trial's wire as a map has it: an only worker has no number there."""
+    if mission.workload.workers == 1 and point.edge.startswith("worker-1->"):
+        return replace(point, edge=point.edge.replace("worker-1", "worker", 1))
+    return point

@@ -1,0 +1,133 @@
+"""Many trials of one mission, several at once: what a campaign of cells, and one of pairs, run their plans with."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+from brownout.explore.cell import Cell
+from brownout.explore.found import Found, broken, found_of
+from brownout.explore.mission import Mission
+from brownout.plan.plan import Plan
+from brownout.run.setting import Setting
+from brownout.run.trial import Stopped, Trial
+from brownout.subject import custody
+from brownout.subject.forks import Forked
+from brownout.subject.ladder import Rung
+from brownout.subject.launcher import Cold, Launcher
+from brownout.subject.launchers import forks_of
+from brownout.wire.interface import AnyWire
+from brownout.wire.tcp.wire import Wire
+
+Job = Callable[[], None]
+
+
+class Scratch:
+    """A folder for the traces of trials, each of which goes when its trial is judged."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._numbers = count(1)
+
+    def place(self, scenario: str) -> Path:  # noqa: ARG002 - every trial has a number of its own
+        """See run.setting.Place."""
+        place = self.root / f"{next(self._numbers)}"
+        (place / "log").mkdir(parents=True)
+        return place
+
+
+class Trials:
+    """Use it in a `with` block. `trial` may be called from several threads; `together` runs jobs on `jobs` threads."""
+
+    def __init__(self, mission: Mission, rung: Rung, jobs: int) -> None:
+        self.mission, self._rung = mission, rung
+        self._jobs = jobs
+        self._stopping = threading.Event()
+        self._stack = ExitStack()
+        self.cold = Cold()
+        self.forked: Forked
+
+    def __enter__(self) -> Self:
+        folder = Path(tempfile.mkdtemp(prefix="brownout-map-"))
+        custody.hold_directory(folder)
+        self._stack.callback(_remove, folder)
+        self._scratch = Scratch(folder)
+        try:
+            self.forked = self._stack.enter_context(forks_of(self.mission.application, self.mission.root))
+            pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="trial")
+            self._stack.callback(pool.shutdown, cancel_futures=True)
+            self._stack.callback(self._stopping.set)
+            self._pool = pool
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def stop(self) -> None:
+        """Let all trials end at once; those that run raise Stopped."""
+        self._stopping.set()
+
+    def trial(self, plan: Plan, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Found:
+        """One trial. Whatever goes wrong with the trial itself is an outcome "unknown". Raises Stopped."""
+        if self._stopping.is_set():
+            raise Stopped
+        began, folder = time.monotonic(), None
+        setting = Setting(
+            "trial",
+            self.mission.application,
+            self.mission.root,
+            self._scratch,
+            self._rung,
+            _wire,
+            launcher,
+            stopped=self._stopping.is_set,
+        )
+        try:
+            trial = Trial(plan, setting)
+            folder = trial.folder
+            return found_of(trial.run(), self.mission, schedule)
+        except Exception as wrong:
+            return broken(wrong, time.monotonic() - began, folder)
+        finally:
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
+        """Run them all, `at_once` or as many as there are threads; raises the first error, and starts no more then."""
+        limit = threading.Semaphore(at_once or self._jobs)
+
+        def limited(job: Job) -> None:
+            with limit:
+                job()
+
+        futures: list[Future[Any]] = [self._pool.submit(limited, job) for job in jobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            for future in futures:
+                future.cancel()
+        for future in futures:
+            if not future.cancelled():
+                future.result()
+
+
+def _wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:
+    return Wire(seed=seed, on_event=on_event).start()
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        if not folder.exists():
+            custody.release_directory(folder)

@@ -1,0 +1,123 @@
+"""Faults of one request or reply: they strike the message that is kept at a point of the wire.
+
+The strikers here are called on the wire's loop, in the moment in which the point is reached: nothing passes between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from brownout.faults.network import cut, reset
+from brownout.faults.strike import Strike, strikes_there
+from brownout.plan.fault import Fault, fault
+from brownout.plan.near import known
+from brownout.plan.point import MOMENTS
+from brownout.wire.redis.refusals import STATES, refusal
+from brownout.wire.redis.watch import Hit
+from brownout.wire.tcp.toxics import BUILTIN
+
+EXECUTED = 0.05  # s for the server to execute a request whose client has gone
+
+
+@fault(targets=("edge",), wires=BUILTIN, needs_point=True, heal="the message goes on", moments=MOMENTS)
+def hold() -> Fault:
+    """The message at the point is held; healed, it goes on, late."""
+    return Fault("hold")
+
+
+@fault(
+    targets=("edge",),
+    wires=BUILTIN,
+    needs_point=True,
+    heal="the connection is closed",
+    moments=("after",),
+    weaker=lambda _: (hold(),),
+)
+def lose_reply() -> Fault:
+    """The reply never comes and its connection stays open, until healed."""
+    return Fault("lose_reply")
+
+
+@fault(targets=("edge",), wires=BUILTIN, needs_point=True, heal="nothing to undo", moments=("after",))
+def tear_reply() -> Fault:
+    """Half of the reply comes, then its connection is closed."""
+    return Fault("tear_reply")
+
+
+@fault(targets=("edge",), wires=BUILTIN, needs_point=True, heal="nothing to undo", moments=("before",))
+def error_reply(state: str) -> Fault:
+    """One request gets the error of a server in a bad state, unexecuted.
+
+    `state` is "loading", "readonly", "busy", "oom", "misconf", "noauth" or "maxclients". The reply is the one that
+    Redis gives to this very request. "noauth" and "maxclients" only meet the first request of a connection.
+    """
+    return Fault("error_reply", {"state": known("state of a server", state, STATES)})
+
+
+def once(done: str, undo: Callable[[], None] = lambda: None) -> Strike:
+    """A strike that acted at once; `undo` is called by the first heal."""
+    healed = False
+
+    def heal() -> None:
+        nonlocal healed
+        if not healed:
+            undo()
+            healed = True
+
+    return Strike(heal, lambda: done)
+
+
+@strikes_there(cut)
+def cut_at_point(hit: Hit, _: Fault) -> Strike:
+    """Close the connection of the message, with FIN."""
+    hit.passage.cut()
+    return once(f"the connection was closed at {hit}")
+
+
+@strikes_there(reset)
+def reset_at_point(hit: Hit, _: Fault) -> Strike:
+    """Reset the connection of the message, with RST."""
+    hit.passage.reset()
+    return once(f"the connection was reset at {hit}")
+
+
+@strikes_there(hold)
+def _held(hit: Hit, _: Fault) -> Strike:
+    passage = hit.passage
+    passage.asleep = hit.moment == "before"  # the request reaches the server although its client may have left
+
+    def over() -> None:
+        passage.asleep = False
+        if passage.left:  # nobody else would close the server's side
+            passage.cut()
+
+    def release() -> None:
+        hit.let()
+        if passage.asleep:
+            passage.link.edge.loop.call_later(EXECUTED, over)
+
+    return once(f"held {hit}", lambda: passage.link.edge.run(release))
+
+
+@strikes_there(lose_reply)
+def _lost(hit: Hit, _: Fault) -> Strike:
+    return once(f"{hit} did not come", lambda: hit.passage.link.edge.run(hit.passage.cut))
+
+
+@strikes_there(tear_reply)
+def _torn(hit: Hit, _: Fault) -> Strike:
+    hit.passage.tear()
+    return once(f"{hit} was torn")
+
+
+@strikes_there(error_reply)
+def _refused(hit: Hit, error: Fault) -> Strike:
+    state = STATES[error.args["state"]]
+    commands = [command.argv for command in hit.request.commands] if hit.request else []
+    reply = refusal(state.name, commands) if commands else None
+    if reply is None or (state.newcomers and commands[0][0].upper() != b"HELLO"):
+        raise LookupError(f"no Redis that is {state.name} refuses {hit.point.label}: {error} has no reply to it")
+    hit.passage.refuse(reply)
+    if state.closes:
+        hit.passage.cut()
+    return once(f"{hit} was answered {reply.split(b' ')[0].decode()[1:]}")

@@ -1,0 +1,78 @@
+"""Put a watch on any ASGI application: `uvicorn brownout.probes.api_tap:app`.
+
+BROWNOUT_APP names the application as "module:attribute", or as "module:factory()". Everything passes through
+unchanged. With BROWNOUT_HISTORY (a file) it records when the application is ready, what blocks its event loop, and
+exceptions that leave the application, those of background tasks among them. BROWNOUT_SOURCE is "api" by default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from typing import Any, Awaitable, Callable, MutableMapping
+
+from brownout.probes.loop_watch import LoopWatch
+from brownout.probes.recorder import Recorder
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def load(name: str) -> Asgi:
+    """The application that "module:attribute" or "module:factory()" names."""
+    module, _, path = name.partition(":")
+    target: Any = importlib.import_module(module)
+    made = path.endswith("()")
+    for attribute in ((path[:-2] if made else path) or "app").split("."):
+        target = getattr(target, attribute)
+    app: Asgi = target() if made else target
+    return app
+
+
+def tap(app: Asgi, recorder: Recorder) -> Asgi:
+    """The same application, watched from its lifespan's startup to its end."""
+
+    async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
+        watch = None
+        with contextlib.suppress(Exception):
+            watch = LoopWatch(recorder)
+            watch.start()
+
+        async def told(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                recorder.record("ready", watch=watch is not None)
+            await send(message)
+
+        try:
+            await app(scope, receive, told)
+        finally:
+            if watch:
+                with contextlib.suppress(Exception):
+                    watch.stop()
+            recorder.record("shutdown")
+
+    async def tapped(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await lifespan(scope, receive, send)
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            recorder.record("raised", path=scope.get("path"), error=f"{type(error).__name__}: {error}"[:500])
+            raise
+        return None
+
+    return tapped
+
+
+def __getattr__(name: str) -> Asgi:
+    # Made when a server asks for it, so that importing this module needs no environment.
+    if name != "app":
+        raise AttributeError(name)
+    if "BROWNOUT_APP" not in os.environ:
+        raise RuntimeError('BROWNOUT_APP is not set: it names the application, as "module:attribute"')
+    inner = load(os.environ["BROWNOUT_APP"])
+    path = os.environ.get("BROWNOUT_HISTORY")
+    return tap(inner, Recorder(path, os.environ.get("BROWNOUT_SOURCE", "api"))) if path else inner

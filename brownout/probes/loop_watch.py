@@ -1,0 +1,161 @@
+"""Finds out when an event loop is blocked, for how long, and by which code.
+
+The loop beats every 5 ms by a timer of its own, and a thread looks at the beat. When the beat is late by more than
+20 ms, the thread takes the stack of the loop's thread, which shows the blocking code. The next beat measures how
+long the block was. Two things look like a stall and are none. The first is a loop thread that waited for a CPU (field
+2 of its schedstat, in nanoseconds), or that waited for the interpreter's lock while the watching thread held the lock
+and waited for a CPU nearly all that time. The second is a process that was stopped as a whole: the watching thread
+stopped too, and no thread used a CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from brownout.probes.line import now
+from brownout.probes.recorder import Recorder
+
+TICK = 0.005
+THRESHOLD = 0.020
+_PAUSE = 0.200
+_INVERTED = 0.8
+_SURE = 0.100  # s; a stall is told if it lasted this much longer than the wait for a CPU
+_NS = 1e9
+_KIT = Path(__file__).parents[1]
+#: The name that the kernel has for a thread that only looks at others, see `only_looks`.
+LOOKER = "brownout-looks"
+
+
+class LoopWatch:
+    """Watches the running loop of the thread that makes it; `start` and `stop` are called on that loop."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._ident = threading.get_ident()
+        self._schedstat = _schedstat(threading.get_native_id())
+        self._own_schedstat: int | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="brownout-loop-watch", daemon=True)
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat_at = self._tick_at = now()
+        self._frozen = 0
+        self._stack: list[str] = []
+        self._own = ""
+        self._used = self._use()
+
+    def start(self) -> None:
+        """Start the beat and the watching thread."""
+        self._thread.start()
+        self._own_schedstat = _schedstat(self._thread.native_id)
+        self._beat()
+
+    def stop(self) -> None:
+        """Stop both and wait for the thread."""
+        self._stopped.set()
+        if self._timer:
+            self._timer.cancel()
+        self._thread.join()
+        for file in filter(None, (self._schedstat, self._own_schedstat)):
+            os.close(file)
+        self._schedstat = self._own_schedstat = None
+
+    def _use(self) -> tuple[int, int, int]:
+        """Nanoseconds that the loop's thread has run on a CPU and has waited for one, and that this thread waited."""
+        ran, waited = _read(self._schedstat)
+        return ran, waited, _read(self._own_schedstat)[1]
+
+    def _beat(self) -> None:
+        at, used = now(), self._use()
+        late = at - self._beat_at
+        if late > THRESHOLD * _NS:
+            self._tell(late, used)
+        self._beat_at, self._used, self._stack, self._own, self._frozen = at, used, [], "", 0
+        self._timer = self._loop.call_later(TICK, self._beat)
+
+    def _tell(self, late: int, used: tuple[int, int, int], ongoing: bool = False) -> None:
+        ran, starved, own = (after - before for after, before in zip(used, self._used))
+        if own > _INVERTED * late:
+            starved = own
+        stopped = max(self._frozen, now() - self._tick_at)
+        if late > _PAUSE * _NS and stopped > 0.9 * late and ran < late / 2 and self._schedstat is not None:
+            self._recorder.record("paused", ms=_ms(late))
+        elif starved * 2 < late or late - starved > _SURE * _NS:
+            self._recorder.record(
+                "stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, own=self._own, ongoing=ongoing
+            )
+        elif not ongoing:  # the loop waited for a CPU: no fault of the application, but it explains a measured time
+            self._recorder.record("starved", ms=_ms(late), starved_ms=_ms(min(late, starved)))
+
+    def _watch(self) -> None:
+        only_looks()
+        tell_at = 1.0
+        while not self._stopped.wait(TICK):
+            at = now()
+            self._frozen = max(self._frozen, at - self._tick_at)
+            self._tick_at = at
+            late = (at - self._beat_at) / _NS
+            if late < THRESHOLD:
+                tell_at = 1.0
+            elif not self._stack:
+                self._stack, self._own = describe(sys._current_frames().get(self._ident))
+            elif late > tell_at:
+                # The stall may never end, so it is told while it lasts: after 1, 2, 4, ... seconds.
+                tell_at *= 2
+                with contextlib.suppress(OSError, ValueError):
+                    self._tell(int(late * _NS), self._use(), ongoing=True)
+
+
+def only_looks() -> None:
+    """Give this thread the name LOOKER: `RunDelay` does not count its waits. Does nothing without /proc."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as file:  # noqa: PTH123
+        file.write(LOOKER)
+
+
+def describe(frame: FrameType | None, depth: int = 12, folder: Path | None = None) -> tuple[list[str], str]:
+    """The innermost frames of a stack, outermost first, as `file:line function`, and the innermost of the application.
+
+    The application's code lies in `folder` (default: where the process runs) and in no folder of installed packages.
+    Its innermost frame is always among the frames, however many of a library lie inside it; "" where there is none.
+    """
+    root = folder or Path.cwd()
+    frames = traceback.extract_stack(frame, limit=None) if frame else []
+    own = next((f for f in reversed(frames) if _is_own(f.filename, root)), None)
+    shown = frames[-depth:]
+    if own and own not in shown:
+        shown = [own, *shown[1:]]
+    return [_line(f) for f in shown], _line(own) if own else ""
+
+
+def _is_own(file: str, root: Path) -> bool:
+    path = Path(file)
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return root in path.parents and _KIT not in path.parents and not installed and not file.startswith("<")
+
+
+def _line(frame: traceback.FrameSummary) -> str:
+    return "/".join(frame.filename.split("/")[-2:]) + f":{frame.lineno} {frame.name}"
+
+
+def _schedstat(thread: int | None) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    return None  # a kernel without schedstat: nothing is known of waits
+
+
+def _read(schedstat: int | None) -> tuple[int, int]:
+    if schedstat is None:
+        return 0, 0
+    ran, waited, _ = os.pread(schedstat, 64, 0).split()
+    return int(ran), int(waited)
+
+
+def _ms(ns: int) -> float:
+    return round(ns / 1e6, 1)

@@ -1,0 +1,69 @@
+"""A map of pairs of faults as plain text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+from brownout.check.words import UNKNOWN
+from brownout.explore.faultmap import EXIT
+from brownout.explore.pairs_map import PairMap, PairResult
+from brownout.report.terminal import SIGNS
+
+
+def report(pair_map: PairMap) -> str:
+    """All of it as plain text; what is worse than the first fault alone in full, with its witness."""
+    return "\n".join(_lines(pair_map)) + "\n"
+
+
+def _lines(map_: PairMap) -> Iterator[str]:
+    yield f"{map_.name}/{map_.workload}: pairs of faults"
+    yield ", ".join(f"{name} {version}" for name, version in map_.versions.items())
+    yield ""
+    yield f"{map_.firsts} first faults, {map_.unknown} of them without a verdict and left out; pairs:"
+    yield from (f"{n:>8}  {what}" for what, n in map_.counts.items())
+    left = next(reversed([*map_.counts.values()]), 0)
+    sampled = f", a sample of {left} (seed {map_.seed})" if map_.planned < left else ""
+    yield ""
+    yield f"{len(map_.tried)} of {map_.planned} pairs tried{sampled}; {map_.classes} classes of first faults"
+    yield from (f"{n:>8}  {what}" for what, n in map_.outcomes().items())
+    yield from _merging(map_)
+    worse = [each for each in map_.bad if each.worse]
+    yield ""
+    yield f"bad: {len(map_.bad)}, of which {len(worse)} are worse than the first fault alone"
+    for each in worse:
+        yield from _shown(each)
+    for each in map_.rows:
+        if each.verdict == "unknown":
+            yield from _shown(each)
+    yield ""
+    rate = map_.trials * 60 / map_.seconds if map_.seconds else 0.0
+    yield f"{map_.controls} trials without a fault; {map_.trials} trials in {map_.seconds:.0f} s, {rate:.0f} a minute"
+    yield from (f"void: {each}" for each in map_.void)
+    yield from (f"doubt: {each}" for each in map_.doubts)
+    yield f"{SIGNS[map_.validity]} {map_.validity}: exit code {EXIT[map_.validity]}"
+
+
+def _merging(map_: PairMap) -> Iterator[str]:
+    words = Counter(check.word for check in map_.checks)
+    compared = sum(words.values()) - words["no verdict"]
+    if not words:
+        return
+    share = f"{words['agrees'] / compared:.0%}" if compared else "nothing"
+    yield f"merging: {share} of {compared} pairs of other members agree with those that stand for them"
+    for check in map_.checks:
+        if check.word != "agrees":
+            yield f"  {check.word}: {check.member.pair}: {_words(check.member.said)}"
+            yield f"    stands for it: {check.stands.pair}: {_words(check.stands.said)}"
+
+
+def _words(said: Collection[str]) -> str:
+    return " or ".join(sorted(said)) or UNKNOWN
+
+
+def _shown(result: PairResult) -> Iterator[str]:
+    words = " or ".join(f"{word} ({n} times)" if n > 1 else word for word, n in result.seen.items())
+    yield ""
+    yield f"{result.pair}"
+    yield f"  {words}; the first alone: {result.pair.alone}"
+    yield from (f"  {line}" for line in (*result.witness, *([result.note] if result.note else ())))

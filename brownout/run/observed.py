@@ -1,0 +1,171 @@
+"""What a trial that settles by evidence has beside others: a conductor on its wire, and the life of its operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+
+from brownout.history.event import Event
+from brownout.history.layout import Layout, Unreadable
+from brownout.history.life import PROBE, Life
+from brownout.plan.operation import Http
+from brownout.plan.plan import Plan
+from brownout.plan.point import Point
+from brownout.run.conducted import Conducted
+from brownout.run.looking import Looking
+from brownout.run.nemesis import Nemesis
+from brownout.run.points import Points
+from brownout.run.setting import Setting
+from brownout.run.settling import OnWire, Settling, push_copy
+from brownout.run.steady import Steady
+from brownout.run.stored import states
+from brownout.run.trace import WAITED, Trace
+from brownout.run.watch import Repeated
+from brownout.subject.application import surface
+from brownout.subject.fair import FairTime
+from brownout.subject.run_delay import forked_by
+from brownout.subject.subject import Subject
+from brownout.wire.interface import AnyWire
+from brownout.wire.redis.conductor import Conductor
+from brownout.wire.redis.naming import Naming
+from brownout.wire.redis.probe import ProbeTrail
+from brownout.wire.tcp.wire import Wire
+from brownout.workload.clients import Clients
+from brownout.workload.status_reader import StatusReader
+
+ASK_EVERY = 0.03  # s between two questions for a status
+
+
+class Observed:
+    """Made before the subject, whose edges it directs."""
+
+    def __init__(self, plan: Plan, setting: Setting, wire: AnyWire, looking: Looking) -> None:
+        if not isinstance(wire, Wire):
+            raise ValueError("a trial that settles by evidence needs the built-in wire")
+        assert plan.settle
+        self._plan, self._settle, self._setting, self._looking = plan, plan.settle, setting, looking
+        self.fair = FairTime(self._pids)
+        self.order = tuple(map(Point.parse, plan.order))
+        http = isinstance(plan.load[0].operation, Http)
+        conductor = Conductor(
+            handshakes=plan.settle.fresh,
+            order=self.order,
+            clock=lambda: self.fair.seconds,
+            naming=Naming(setting.application.polls, setting.application.monitors),
+            probes=ProbeTrail(lambda: self.life.tasks, through_api=http),
+        )
+        self._layout = layout_of(setting, plan)
+        self.points = Points(wire, self._layout.plain, conductor).waiting_for(plan)
+        self.conducted = Conducted(wire, conductor)
+        self.life = Life(by_effect=setting.application.effects is not None)
+        looking.seen.append(self.life.see)
+        self._operation = plan.load[0].operation
+        self._workers = [name for name in plan.topology.processes if name.startswith("worker")]
+        self._probes = count(1)
+        self._subject: Subject
+        self._clients: Clients
+        self._settling: Settling
+
+    def _pids(self) -> Iterable[int]:
+        """The server, the main process of each part that lives, and the pool processes of workers."""
+        if not hasattr(self, "_subject"):
+            return ()
+        found = [self._subject.broker.pid] if self._subject.broker.pid else []
+        for name, supervisor in list(self._subject.supervisors.items()):
+            found.append(supervisor.current.pid)
+            if name.startswith("worker"):
+                found += forked_by(supervisor.current.pid)
+        if self._subject.caller:
+            found.append(self._subject.caller.process.pid)
+        return found
+
+    def watches(self, clients: Clients) -> list[Repeated]:
+        """What is looked at in threads of its own: statuses, where there is an API that tells them."""
+        if not isinstance(self._operation, Http) or self._setting.application.status is None:
+            return []
+        statuses = StatusReader(lambda: self.life.unread, clients.read, first=ASK_EVERY)
+        return [Repeated("status reader", statuses.round, ASK_EVERY)]
+
+    def steady(self, subject: Subject, clients: Clients) -> None:
+        """Reach the steady state. Raises NeverHappened."""
+        self._subject, self._clients = subject, clients
+        if isinstance(self._operation, Http) and self._setting.application.accepted:
+            self._looking.recorders["store"].record("store-read")
+        steady = Steady(
+            subject, self._looking, clients, self.conducted, self.fair, self.life, self._workers, self._layout.queues[0]
+        )
+        steady.reach(self._settle.warm, fresh=self._settle.fresh)
+
+    def settling(self, nemesis: Nemesis) -> Settling:
+        """What says when nothing can change any more."""
+        self._settling = Settling(
+            self._settle,
+            self._operation,
+            self.life,
+            self._clients,
+            self.fair,
+            faulted=bool(self._plan.injections),
+            workers=self._workers,
+            wire=self._on_wire,
+            active=lambda: nemesis.active,
+            look=self._sample,
+            push=self._push,
+            probing=lambda begins: self.conducted.probe(begins=begins),
+            born=lambda worker: self._subject.supervisors[worker].born,
+            killed=lambda worker: self._subject.killed.get(worker, 0.0),
+        )
+        return self._settling
+
+    def _on_wire(self) -> OnWire:
+        return self.conducted.look(self._settle.held)
+
+    def _sample(self) -> Event:
+        event = self._looking.sample(changes=True)
+        if event.kind == "sample":
+            self.life.sample = event
+        return event
+
+    def _push(self, task: str) -> bool:
+        """Send the probe past the faulted network: a copy of the warm-up's message."""
+        message = self.conducted.conductor.published
+        if message is None:
+            raise RuntimeError("the warm-up published no message")
+        key = f"{PROBE}-{next(self._probes)}"
+        self._looking.recorders["client"].record("invoke", key=key, task=task, op="probe")
+        self._looking.look()
+        with self._subject.broker.client(self._layout.database, timeout=1.0) as redis:
+            return push_copy(redis, dict(message.raw), message.id, task, message.place)
+
+    def observe(self) -> None:
+        """Record what is known at the end: what is stored, whether a worker consumes, and how it came about."""
+        life, run, settling = self.life, self._looking.recorders["run"], self._settling
+        self._sample()
+        found = states(self._operation, life, self._subject, self._clients, self._looking)
+        self._looking.recorders["backend"].record("stored", states=found)
+        run.record("consumes", ok=settling.consuming, why="" if settling.consuming else settling.silence)
+        waited = life.newest - life.sent > WAITED * self._settle.held * 1e9
+        again = waited or self.trace().again(self.order, life.newest)
+        self._looking.look()
+        if life.invoke and life.invoke.data.get("op") == "tick" and life.answered == "waiting":
+            self._clients.tick(str(life.invoke.key))  # its schedule is the promise
+        run.record("settled", again=again, left=sorted(life.left.values()))
+
+    def trace(self) -> Trace:
+        """What the wire saw."""
+        return self.conducted.trace()
+
+    def close(self) -> None:
+        """End all connections of the subject."""
+        self.conducted.close()
+
+
+def layout_of(setting: Setting, plan: Plan) -> Layout:
+    """Where the application's messages lie, as it tells before anything runs. Raises Unreadable."""
+    told = surface(setting.application, setting.root, plan.topology.settings_json).layout
+    layout = Layout.of(told)
+    if setting.application.queues:
+        layout = replace(layout, queues=setting.application.queues)
+    if not layout.queues:
+        raise Unreadable("its workers read no queue")
+    return layout

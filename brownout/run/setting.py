@@ -1,0 +1,46 @@
+"""All that a trial needs beside its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from brownout.run.events import Handler, nobody
+from brownout.subject.application import Application
+from brownout.subject.ladder import Rung
+from brownout.subject.launcher import Cold, Launcher
+from brownout.wire.interface import AnyWire
+
+MakeWire = Callable[[int, Callable[[str, dict[str, Any]], None], Path], AnyWire]
+
+
+class Place(Protocol):
+    """Where trials leave their traces: a `run.store.Store`, or a folder that goes with its campaign."""
+
+    @property
+    def root(self) -> Path:
+        """The folder in which trials of several processes take turns."""
+
+    def place(self, scenario: str) -> Path:
+        """A new directory for one trial."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The application, and where and by what means a trial of it runs."""
+
+    scenario: str
+    application: Application
+    root: Path
+    store: Place
+    rung: Rung
+    make_wire: MakeWire
+    launcher: Launcher = field(default_factory=Cold)
+    emit: Handler = nobody
+    alone: bool = False  # also the first attempt runs without another trial beside it
+    #: What runs beside the subject, made and started anew for each attempt.
+    services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
+    stopped: Callable[[], bool] = lambda: False  # whether somebody wants the trial to end at once

@@ -1,0 +1,60 @@
+"""The final state of an operation as it is stored, read past the faulted network."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from brownout.history.layout import Layout
+from brownout.history.life import OPERATION, Life
+from brownout.history.operation import RANK, SUCCESS
+from brownout.plan.operation import Http, Operation
+from brownout.run.looking import Looking
+from brownout.subject.subject import Subject
+from brownout.subject.waiting import NeverHappened
+from brownout.workload.clients import Clients
+
+TELLS_WITHIN = 10.0  # s for the API to tell the state at the end; when it does not, nothing is known
+AGAIN = 0.03  # s between two questions
+NOTHING = "nothing"
+
+
+def states(operation: Operation, life: Life, subject: Subject, clients: Clients, looking: Looking) -> list[str]:
+    """The states of the operation's tasks, each of them once. Raises NeverHappened when nobody tells them."""
+    if not isinstance(operation, Http):
+        return sorted(set(_in_backend(life, subject)))
+    if not life.tasks or subject.application.status is None:
+        return ["SUCCESS"]  # nobody can ask
+    deadline = time.monotonic() + TELLS_WITHIN
+    while not clients.read(OPERATION, life.tasks[0]):
+        if time.monotonic() > deadline:
+            raise NeverHappened(f"not within {TELLS_WITHIN:g} s: the API tells a status")
+        time.sleep(AGAIN)
+    looking.look()
+    return [_plain(life.last_state)] if RANK.get(life.last_state, 0) == 2 else []
+
+
+def _plain(state: str) -> str:
+    return "SUCCESS" if state in SUCCESS else state
+
+
+def _in_backend(life: Life, subject: Subject) -> list[str]:
+    layout = subject.layout
+    tasks = life.tasks or ((life.invoke.task,) if life.invoke and life.invoke.task else ())
+    if life.invoke and life.invoke.data.get("op") == "tick":
+        return ["SUCCESS"]  # nobody reads the result of a tick
+    if not isinstance(layout, Layout) or layout.backend is None:
+        return [NOTHING]
+    with subject.broker.client(layout.backend, timeout=2.0) as redis:
+        return [_state(redis, f"{layout.results}{task}") for task in tasks] or [NOTHING]
+
+
+def _state(redis: Any, key: str) -> str:
+    try:
+        raw = redis.get(key)
+    except RedisError as error:
+        raise NeverHappened(f"the result backend does not answer: {error}") from error
+    return str(json.loads(raw)["status"]) if raw else NOTHING

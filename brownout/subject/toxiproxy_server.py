@@ -1,0 +1,38 @@
+"""A Toxiproxy server of one's own, and the wire that drives it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from brownout.subject.ports import HOST, free_port
+from brownout.subject.process import Process
+from brownout.subject.waiting import NeverHappened, eventually
+from brownout.wire.errors import Unreachable
+from brownout.wire.toxiproxy.adapter import OnEvent, ToxiproxyWire
+
+START_WITHIN = 5.0  # s
+
+
+def started(log: Path, *, seed: int = 0, on_event: OnEvent | None = None) -> ToxiproxyWire:
+    """Launch `toxiproxy-server` from PATH. Raises Unreachable when there is none or it does not answer.
+
+    The server takes the seed, but its goroutines draw in no fixed order: draws do not repeat.
+    """
+    program = shutil.which("toxiproxy-server")
+    if program is None:
+        raise Unreachable("no toxiproxy-server on PATH")
+    port = free_port()
+    argv = [program, "-host", HOST, "-port", str(port), "-seed", str(seed)]
+    process = Process.launch("toxiproxy", argv, log=log)
+    try:
+        wire = ToxiproxyWire(HOST, port, on_event=on_event, server=process)
+        eventually(
+            wire.version, within=START_WITHIN, what="Toxiproxy answers", evidence=process.tail, ignoring=Unreachable
+        )
+    except BaseException as wrong:
+        process.kill()
+        if isinstance(wrong, NeverHappened):
+            raise Unreachable(str(wrong)) from wrong
+        raise
+    return wire
