@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # For type checkers only, which cannot follow the lists of promises and faults through `authoring`.
-    from brownout.authoring import *  # noqa: F403
-    from brownout.check.promises import *  # noqa: F403
-    from brownout.faults import *  # noqa: F403
+    from brownout.authoring import *  # noqa: F403 - for type checkers alone
+    from brownout.check.promises import *  # noqa: F403 - for type checkers alone
+    from brownout.faults import *  # noqa: F403 - for type checkers alone
 else:  # hidden from type checkers, to which it would make every name good
 
     def __getattr__(name: str) -> Any:

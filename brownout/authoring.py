@@ -5,8 +5,8 @@ Promises and faults are listed once, in the `__all__` of their packages.
 
 from brownout import faults as _faults
 from brownout.check import promises as _promises
-from brownout.check.promises import *  # noqa: F403
-from brownout.faults import *  # noqa: F403
+from brownout.check.promises import *  # noqa: F403 - the lists of exports are those of the packages
+from brownout.faults import *  # noqa: F403 - see above
 from brownout.history.effects import ledger, sqlite_accepted, sqlite_effects
 from brownout.lab import Lab, Outcome
 from brownout.map_cells import CellOutcome, MapCell, fault_map

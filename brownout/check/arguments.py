@@ -34,7 +34,7 @@ class Arguments:
         make.__doc__ = self._rule.__doc__
         make.__annotations__ = {each.name: each.annotation for each in self._signature.parameters.values()}
         make.__annotations__["return"] = Promise
-        make.__signature__ = self._signature  # type: ignore[attr-defined]
+        make.__signature__ = self._signature  # type: ignore[attr-defined]  # inspect.signature reads it
 
     def normal(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments as JSON values, with the defaults; a default that is off (None, False, empty) is left out.

@@ -81,7 +81,7 @@ class Campaign:
         self.cold: dict[Cell, list[str]] = {}
         self.repeats = 0  # trials that were run again because the machine was busy
         self.discovery: Discovery | None = None
-        self.bounds, self.layout = Bounds.of({}), Layout()
+        self.bounds = Bounds.of({})
         self.planned: tuple[Cell, ...] = ()
         self.trials: Trials
         self._began = time.monotonic()
@@ -137,7 +137,7 @@ class Campaign:
         told = surface(application, root, topology_of(self.mission).settings_json)
         self.bounds = Bounds.of(told.conf, application.recovery)
         try:
-            self.layout = Layout.of(told.layout)
+            Layout.of(told.layout)
         except Unreadable as reason:
             raise NoMap(str(reason)) from reason
         self.discovery = known or self._discover()
@@ -293,11 +293,6 @@ class Campaign:
 def trial_name(*schedule: Cell) -> str:
     """The name of a trial."""
     return " and ".join(cell.full for cell in schedule) or "without a fault"
-
-
-def _short(wrong: BaseException) -> str:
-    """Its kind and the first line of its message."""
-    return f"{type(wrong).__name__}: {str(wrong).partition(chr(10))[0]}"
 
 
 def _bounds(bounds: Bounds) -> dict[str, float]:

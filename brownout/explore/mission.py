@@ -11,8 +11,6 @@ from brownout.history.effects import ledger
 from brownout.plan.operation import Http
 from brownout.subject.application import Application
 
-HISTORY = "history.ndjson"
-
 
 @dataclass(frozen=True)
 class Configuration:

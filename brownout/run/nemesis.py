@@ -179,6 +179,13 @@ class Nemesis:
                   for name, each in named if each.forced and each.until]  # fmt: skip
         return struck + healed
 
+    @property
+    def unseen(self) -> list[str]:
+        """One sentence for each fault that has struck and was not seen to act: it proves nothing."""
+        texts = ((f"{each.injection.fault} on {each.injection.on}", n) for n, each in enumerate(self._armed, 1))
+        named = zip(told_apart(texts), self._armed, strict=True)
+        return [f"{name} was never seen to act" for name, each in named if each.strike and not each.acted]
+
     def _why(self, each: _Armed) -> str:
         place = each.injection.when.place
         return self._points.missed(place) if self._points and place else str(each.when.count)

@@ -201,6 +201,7 @@ class Trial:
         observed.observe()
         self._trace = observed.trace()
         self._not_reached(nemesis, generator)
+        self._missed += [Verdict("unknown", "the schedule", why=why) for why in nemesis.unseen]
         self._phase("take down")
         nemesis.give_up()
         generator.abandon()

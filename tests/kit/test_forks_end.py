@@ -215,17 +215,17 @@ def test_closing_leaves_nothing(tmp_path: Path, stopped: bool) -> None:
 
 
 RUN = """
-    import json, sys, time
+    import json, sys
     from pathlib import Path
     from brownout.subject import custody
     from brownout.subject.forks import Forked
     from brownout.subject.part import Part
+    from brownout.subject.waiting import eventually
 
     with Forked(()) as forked:
         here = Path.cwd()
         process = forked.launch(Part("it", "it", (), here), here / "log")
-        while "up" not in process.tail():
-            time.sleep(0.01)
+        eventually(lambda: "up" in process.tail(), within=60, what="the process prints")
         facts = {"pids": process.members(), "forker": forked.process.pid, "reaper": custody._reaper.pid}
         print(json.dumps(facts), flush=True)
         process.wait(600)

@@ -620,6 +620,16 @@ def test_a_callback_may_use_the_wire_and_its_error_comes_out_at_the_end(up: Upst
     mine.close()
 
 
+def test_an_error_that_nobody_caught_on_the_loop_comes_out_at_the_end() -> None:
+    """A director that breaks, for instance: what was seen of the wire may be wrong then."""
+    mine = Wire().start()
+    mine.ask(lambda: mine.loop.call_soon(lambda: 1 / 0))
+    mine.ask(lambda: None)
+    with pytest.raises(WireError, match="the wire failed: ZeroDivisionError") as failed:
+        mine.close()
+    assert isinstance(failed.value.__cause__, ZeroDivisionError)
+
+
 def test_misuse_is_refused(wire: Wire, edge: Edge, up: Upstream) -> None:
     with pytest.raises(AlreadyExists):
         wire.edge("api->broker", up.address)

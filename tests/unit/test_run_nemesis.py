@@ -60,6 +60,19 @@ def test_a_schedule_that_went_as_planned_misses_nothing(tmp_path: Path, healed: 
     assert (healed, faults.missed()) == (["healed"], [])
 
 
+@pytest.mark.parametrize("acts", [True, False])
+def test_a_fault_that_struck_and_was_not_seen_to_act_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, acts: bool
+) -> None:
+    strike = Strike(heal=lambda: None, acted=lambda: "it acted" if acts else "")
+    monkeypatch.setitem(FAULTS, "kill", replace(FAULTS["kill"], strike=lambda *_: strike))
+    faults = nemesis(tmp_path)
+    assert faults.unseen == [], "it has not struck"
+    faults.see([Event(now(), "worker-1", "started")])
+    faults.act()
+    assert faults.unseen == ([] if acts else ["kill() on worker-1 was never seen to act"])
+
+
 def test_a_fault_whose_event_never_came_is_told(tmp_path: Path, healed: list[str]) -> None:
     faults = nemesis(tmp_path)
     faults.act()

@@ -64,6 +64,7 @@ class Wire:
         """Start the loop; idempotent."""
         if not self._thread:
             self.loop = new_loop(self.loop_name)
+            self.loop.set_exception_handler(self._heard)
             self._thread = threading.Thread(target=self.loop.run_forever, name="brownout-wire", daemon=True)
             self._thread.start()
         return self
@@ -90,7 +91,11 @@ class Wire:
         return None
 
     def close(self) -> None:
-        """Close every edge, connection and the API, end the thread; idempotent. Raises what `on_event` raised."""
+        """Close every edge, connection and the API, end the thread; idempotent.
+
+        Raises WireError for what `on_event` raised, and for an error in a callback of the loop that nobody caught: what
+        was seen of the wire may be wrong then.
+        """
         if thread := self._thread:
             try:
                 self.wait(self._shutdown())
@@ -102,7 +107,14 @@ class Wire:
                     self.loop.close()
         if self._wrong:
             wrong, self._wrong = self._wrong, None
-            raise WireError("on_event failed") from wrong
+            raise WireError(f"the wire failed: {type(wrong).__name__}: {wrong}") from wrong
+
+    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop tells of an error that nobody caught. That of a task is read by whoever waits for the task."""
+        wrong = context.get("exception")
+        if isinstance(wrong, Exception) and not isinstance(wrong, OSError) and not context.keys() & {"task", "future"}:
+            self._wrong = self._wrong or wrong
+        loop.default_exception_handler(context)
 
     def __enter__(self) -> Self:
         return self.start()
