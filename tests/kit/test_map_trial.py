@@ -63,6 +63,10 @@ def test_a_cut_registration_loses_the_task(trials: Trials) -> None:
     assert any(line.endswith("ZADD unacked_index;HSET unacked: cut(), before it") for line in found.witness)
 
 
+def test_a_worker_that_a_fault_has_killed_did_not_end_by_itself(trials: Trials) -> None:
+    assert tried(trials, Cell(ZADD, "before", "kill")).word == "lost"
+
+
 def test_a_point_that_is_not_reached_proves_nothing(trials: Trials) -> None:
     found = tried(trials, Cell(replace(LPUSH, ordinal=9), "before", "cut"))
     assert (found.word, found.reached, found.busy) == ("unknown", 0, False)

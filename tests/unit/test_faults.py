@@ -1,6 +1,7 @@
 """The laws of design.md over the registry of faults, as far as they need no running subject."""
 
 import json
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -244,3 +245,18 @@ def test_a_flush_empties_the_application_s_database_and_none_when_nobody_knows_i
     hit = strike(cast("Subject", SimpleNamespace(broker=broker, layout=layout)), target, faults.flush())
     assert hit.acted() == ("" if database is None else "7 keys deleted")
     assert [call.args for call in broker.client.call_args_list] == ([] if database is None else [(database,)])
+
+
+@pytest.mark.parametrize("children", [False, True])
+def test_kill_ends_the_main_process_or_all_that_it_started(children: bool) -> None:
+    done: list[str] = []
+
+    def signal(name: str) -> Any:
+        return lambda _: done.append(name)
+
+    process = SimpleNamespace(
+        alive=True, pid=os.getpid(), returncode=None, signal=signal("main"), signal_group=signal("group")
+    )
+    subject: Any = SimpleNamespace(process=lambda _: process, strike=lambda name: done.append(f"strikes {name}"))
+    strike(subject, "worker-1", faults.kill(children=children))
+    assert done == ["strikes worker-1", "group" if children else "main"]
