@@ -16,7 +16,6 @@ from brownout.plan.duration import Duration, seconds
 from brownout.plan.fault import Fault, fault
 from brownout.subject import table
 from brownout.subject.process import Process
-from brownout.subject.run_delay import family
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened, eventually
 
@@ -76,7 +75,7 @@ def kill_child(n: int = 1) -> Fault:
 
 def _group(process: Process) -> list[int]:
     """The process and what it has started in its own group: the supervisor ends whatever is left of that."""
-    found = [table.entry(pid) for pid in family(process.pid)]
+    found = [table.entry(pid) for pid in table.family(process.pid)]
     return [entry.pid for entry in found if entry and entry.group == process.pid]
 
 

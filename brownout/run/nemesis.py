@@ -23,6 +23,7 @@ from brownout.wire.redis.watch import Hit
 
 NS = 1_000_000_000
 UNDER_WAY = 0.005  # s; replies to earlier requests are under way when a server is about to be killed
+IN_TIME = 20_000_000  # ns; a fault that strikes so long after its point was reached may have met what comes later
 MEETS = 10.0  # s; for so long a fault that heals by the clock waits to be seen to act
 
 
@@ -62,7 +63,9 @@ class _Armed:
     when: _Alarm
     until: _Alarm | None = None
     strike: Strike | None = None
-    reached: bool = False  # its point was; set on the wire's loop
+    reached: int = 0  # when its point was (ns), 0 for not yet; set on the wire's loop
+    late: int = 0  # when it struck (ns), if that was later than IN_TIME after its point
+    effect: int = 0  # when a task took effect (ns), the first time after the point
     acted: bool = False
     healed: bool = False
     forced: bool = False  # healed with the load, because its own trigger never came
@@ -96,6 +99,8 @@ class Nemesis:
                 each.when.see(event)
                 if each.until:
                     each.until.see(event)
+                if event.kind == "effect" and 0 < each.reached < event.at:
+                    each.effect = min(each.effect or event.at, event.at)
 
     def act(self) -> None:
         """Strike, ask for evidence, or heal: whatever is due."""
@@ -186,13 +191,26 @@ class Nemesis:
         named = zip(told_apart(texts), self._armed, strict=True)
         return [f"{name} was never seen to act" for name, each in named if each.strike and not each.acted]
 
+    def overtaken(self) -> dict[str, float]:
+        """How late (s) each fault struck a worker that came so long after its point that a task took effect meanwhile.
+
+        While a message is kept nothing else passes on the wire, but the body of a task goes on. On a busy machine the
+        fault then meets something else than its point promises.
+        """
+        return {
+            f"{each.injection.fault} on {each.injection.on} struck after the task took effect, late for its point":
+            (each.late - each.reached) / NS
+            for each in self._armed
+            if each.injection.on.startswith("worker") and 0 < each.effect <= each.late
+        }  # fmt: skip
+
     def _why(self, each: _Armed) -> str:
         place = each.injection.when.place
         return self._points.missed(place) if self._points and place else str(each.when.count)
 
     def _reached(self, each: _Armed, hit: Hit) -> bool:
         """On the wire's loop: strike the message at once, or keep it until `act` has struck."""
-        each.reached = True
+        each.reached = now()
         struck: Strike | Exception | None = None
         if each.injection.at_its_point:
             self._record("fault-start", each, target=each.injection.on, point=hit.point.full, moment=hit.moment)
@@ -229,7 +247,10 @@ class Nemesis:
         injection = each.injection
         # Before the strike, so that whatever it causes lies inside its window.
         self._record("fault-start", each, target=injection.on, **data)
-        self._is_on(each, strike(self._subject, injection.on, injection.fault))
+        struck = strike(self._subject, injection.on, injection.fault)
+        if each.reached and (at := now()) - each.reached > IN_TIME:
+            each.late = at
+        self._is_on(each, struck)
 
     def _is_on(self, each: _Armed, struck: Strike) -> None:
         each.strike, heal = struck, each.injection.heal
@@ -259,4 +280,4 @@ class Nemesis:
 
 def _has_struck(before: _Armed | None) -> bool:
     """Whether a fault may strike that follows this one; on the wire's loop."""
-    return before is None or before.reached or before.strike is not None
+    return before is None or bool(before.reached) or before.strike is not None

@@ -24,8 +24,8 @@ from brownout.run.trace import WAITED, Trace
 from brownout.run.watch import Repeated
 from brownout.subject.application import surface
 from brownout.subject.fair import FairTime
-from brownout.subject.run_delay import forked_by
 from brownout.subject.subject import Subject
+from brownout.subject.table import forked_by
 from brownout.wire.interface import AnyWire
 from brownout.wire.redis.conductor import Conductor
 from brownout.wire.redis.naming import Naming

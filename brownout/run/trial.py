@@ -73,6 +73,7 @@ class Trial:
         self._looking = Looking(self._path, setting.application, self._files, every_row=plan.settle is not None)
         self._act: Callable[[], None] = lambda: None
         self._missed: list[Verdict] = []
+        self._overtaken = False  # a fault struck so late that the task had taken effect since its point
         self._pids: Callable[[], Mapping[str, Iterable[int]]] = dict
         self._busy = BusyWatch(self._looking.recorders["run"], lambda: self._pids())
         self._ends: list[Callable[[], None]] = []  # of the subject's parts; each may be called twice
@@ -96,7 +97,9 @@ class Trial:
         finally:
             self._looking.recorders.close()
         history = History.load(self._path)
-        verdicts = judge_all(history, self._promises()) + tuple(self._missed)
+        # Of a fault that struck elsewhere than at its point, the promises of the point tell nothing.
+        judged = () if self._overtaken else judge_all(history, self._promises())
+        verdicts = (*judged, *self._missed)
         spent = time.monotonic() - begin
         return Result(
             self.setting.scenario,
@@ -202,6 +205,9 @@ class Trial:
         self._trace = observed.trace()
         self._not_reached(nemesis, generator)
         self._missed += [Verdict("unknown", "the schedule", why=why) for why in nemesis.unseen]
+        for why, late in nemesis.overtaken().items():
+            self._overtaken = True
+            self._missed.append(Verdict("unknown", "the schedule", why=why, busy_ms=late * 1000))
         self._phase("take down")
         nemesis.give_up()
         generator.abandon()

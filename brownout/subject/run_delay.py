@@ -72,21 +72,3 @@ class RunDelay:
         with suppress(OSError):
             for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - see above
                 yield f"/proc/{pid}/task/{thread}/schedstat"
-
-
-def family(pid: int) -> list[int]:
-    """The process and everything below it, as the kernel lists children; a process that has ended has none."""
-    found = [pid]
-    for parent in found:
-        with suppress(OSError):
-            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - see above
-                with open(f"/proc/{parent}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
-                    found += map(int, file.read().split())
-    return found
-
-
-def forked_by(pid: int) -> list[int]:
-    """What its main thread has forked, without a look at its other threads: this is asked many times a second."""
-    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:  # noqa: PTH123
-        return [int(child) for child in file.read().split()]
-    return []

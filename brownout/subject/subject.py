@@ -25,9 +25,9 @@ from brownout.subject.parts import caller_part, hosted_env, part_of
 from brownout.subject.ports import free_port
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
-from brownout.subject.run_delay import family
 from brownout.subject.scratch import scratch
 from brownout.subject.supervisor import Supervisor
+from brownout.subject.table import family
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from brownout.probes import proc
 
 _PROC = Path("/proc")
+LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()  # Linux with CONFIG_PROC_CHILDREN
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +95,21 @@ def end_group(group: int, started: str, *, within: float = 5.0) -> int:
         time.sleep(0.002)
         left = living_group(group, started)
     return len(first)
+
+
+def family(pid: int) -> list[int]:
+    """The process and everything below it, as the kernel lists children; a process that has ended has none."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - see above
+                with open(f"/proc/{parent}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
+                    found += map(int, file.read().split())
+    return found
+
+
+def forked_by(pid: int) -> list[int]:
+    """What its main thread has forked, without a look at its other threads: this is asked many times a second."""
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:  # noqa: PTH123
+        return [int(child) for child in file.read().split()]
+    return []

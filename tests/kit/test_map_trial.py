@@ -17,11 +17,13 @@ from brownout.explore.plans import plan_of
 from brownout.explore.trials import Trials
 from brownout.faults import cut
 from brownout.faults.strike import Strike
-from brownout.plan.fault import FAULTS
+from brownout.plan.fault import FAULTS, Fault
 from brownout.plan.point import Point
 from brownout.run import looking
 from brownout.subject import ladder
 from brownout.subject.application import surface
+from brownout.subject.subject import Subject
+from brownout.subject.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)")
 
@@ -91,3 +93,23 @@ def test_a_harness_that_breaks_is_no_verdict(trials: Trials, monkeypatch: pytest
     assert found.why.startswith("ZeroDivisionError: the look broke")
     assert "Traceback" in found.trouble
     assert found.logs.keys() >= {"worker-1.log", "redis.log"}
+
+
+def test_a_pool_process_that_is_killed_after_the_effect_was_not_killed_at_its_point(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strike = FAULTS["kill_child"].strike
+    assert strike
+
+    def late(subject: Subject, target: str, fault: Fault) -> Strike:
+        effects = subject.files / "effects.ndjson"
+        before = effects.stat().st_size  # of the steady state
+        eventually(lambda: effects.stat().st_size > before, within=10.0, what="an effect")
+        struck: Strike = strike(subject, target, fault)
+        return struck
+
+    cell = Cell(Point("worker->broker", "ZREM unacked_index;HDEL unacked"), "after", "kill-child")
+    monkeypatch.setitem(FAULTS, "kill_child", replace(FAULTS["kill_child"], strike=late))
+    found = tried(trials, cell)
+    assert (found.word, found.busy) == ("unknown", True)
+    assert found.why == "kill_child() on worker-1 struck after the task took effect, late for its point"

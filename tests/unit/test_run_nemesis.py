@@ -1,5 +1,6 @@
 """A schedule that was not carried out as written is told, whichever of its triggers never came."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from brownout.faults import kill
+from brownout.faults import kill, kill_child
 from brownout.faults.strike import Strike
 from brownout.history.event import Event
 from brownout.plan.fault import FAULTS
@@ -230,3 +231,32 @@ def test_a_fault_that_follows_another_waits_until_that_has_struck(tmp_path: Path
     faults.act()
     assert [text.partition(" never")[0] for text in faults.missed()] == ["kill() on worker-1 (injection 2)"]
     assert faults.missed(then=False) == []
+
+
+@pytest.mark.parametrize(
+    ("takes", "at", "overtaken"),
+    [(0.03, 1, True), (0.03, 60_000_000_000, False), (0.0, 1, False)],
+    ids=["late and overtaken", "late, and nothing came meanwhile", "in time"],
+)
+def test_a_fault_that_struck_after_its_task_had_taken_effect_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: float, at: int, overtaken: bool
+) -> None:
+    def struck(*_: object) -> Strike:
+        until = time.monotonic() + takes
+        while time.monotonic() < until:
+            pass
+        return Strike(lambda: None, lambda: "it acted")
+
+    monkeypatch.setitem(FAULTS, "kill_child", replace(FAULTS["kill_child"], strike=struck))
+    points: Any = OnPaper([])
+    subject: Any = None
+    injection = Injection(kill_child(), "worker-1", point("worker-1->broker", "ZADD"))
+    faults = Nemesis([injection], subject, Recorder(tmp_path / "history", "nemesis"), points)
+    assert points.reached[0](Hit(ZADD, "after", points, None))
+    reached = now()
+    faults.see([Event(reached + at, "client", "read", task="t"), Event(reached + at, "effects", "effect", task="t")])
+    faults.act()
+    assert [*faults.overtaken()] == (
+        ["kill_child() on worker-1 struck after the task took effect, late for its point"] if overtaken else []
+    )
+    assert all(takes <= late < 10 for late in faults.overtaken().values())
