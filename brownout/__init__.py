@@ -18,3 +18,9 @@ else:  # hidden from type checkers, to which it would make every name good
             if name in ("__all__", *authoring.__all__):
                 return getattr(authoring, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """The names that scenarios import from here."""
+        from brownout.authoring import __all__ as names
+
+        return sorted(names)

@@ -1,11 +1,13 @@
 """The documents say what the code does."""
 
 import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 import brownout
+from brownout import authoring
 from brownout.check.registry import CHECKERS
 from brownout.faults import __all__ as faults
 from brownout.plan.near import UnknownName
@@ -14,6 +16,7 @@ from brownout.tables import TABLES, filled
 ROOT = Path(__file__).parents[2]
 
 
+PAPERS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/extending.md")
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -38,9 +41,24 @@ def test_the_readme_names_what_authors_can_import() -> None:
     assert f"under {len(faults)} faults" in text
 
 
-def test_every_path_in_the_readme_exists() -> None:
-    for path in re.findall(
-        r"\]\(([^)#]+)\)|`((?:tests|docs|examples|system|brownout)/[\w./-]+)`", (ROOT / "README.md").read_text()
-    ):
-        target = path[0] or path[1]
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_path_in_a_paper_exists(paper: str) -> None:
+    paths = re.findall(
+        r"\]\(([^)#]+)\)|`((?:tests|docs|examples|system|brownout)/[\w./*-]+)`", (ROOT / paper).read_text()
+    )
+    for target in filter(lambda path: not path.startswith("http"), (link or code for link, code in paths)):
+        assert any(ROOT.glob(target.rstrip("/"))), target
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_environment_in_a_paper_is_one_of_tox(paper: str) -> None:
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini")
+    for names in re.findall(r"tox (?:-q )?-e ([\w,]+)", (ROOT / paper).read_text()):
+        for name in names.split(","):
+            assert config.has_section(f"testenv:{name}"), name
+
+
+def test_dir_lists_what_authors_can_import() -> None:
+    assert dir(brownout) == sorted(authoring.__all__)
+    assert {"Lab", "kill", "point", "at_least_once"} <= set(dir(brownout))
