@@ -29,6 +29,9 @@ PROVIDERS = ("auto", "container", "local", "embedded")
 WIRES = ("builtin", "toxiproxy")
 LAUNCHES = ("auto", "forked", "cold")
 VERSIONS = ("celery", "kombu", "redis", "fastapi", "uvicorn", "uvloop")
+OPTIONS = ("provider", "wire", "launch", "seed", "store", "keep")
+FIXTURES = frozenset({"lab", "redis_server", "own_redis"})  # whoever uses one of these uses this kit
+_headed: pytest.StashKey[bool] = pytest.StashKey()
 _servers: pytest.StashKey[dict[str, tuple[RedisServer, str]]] = pytest.StashKey()
 _rungs: pytest.StashKey[dict[str, Rung]] = pytest.StashKey()
 _store: pytest.StashKey[Store] = pytest.StashKey()
@@ -75,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "launch(kind): how the processes of this scenario are started, cold or forked, whatever the option"
     )
     config.addinivalue_line("markers", "alone: measures short times; its trials run alone, and after the other tests")
-    config.stash[_servers], config.stash[_rungs] = {}, {}
+    config.stash[_servers], config.stash[_rungs], config.stash[_headed] = {}, {}, False
     from brownout.report.desk import Desk
     from brownout.run.store import Store, new_run
 
@@ -130,7 +133,25 @@ def _no_toxiproxy() -> str:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
+    """The header, in a project that names this kit in a `conftest.py` that is read at the start, or in an option."""
+    options = any(config.getoption(f"chaos_{name}") is not None for name in OPTIONS)
+    conftests = (getattr(plugin, "__file__", None) for plugin in config.pluginmanager.get_plugins())
+    named = any("brownout" in Path(file).read_text("utf-8") for file in conftests
+                if file and Path(file).name == "conftest.py")  # fmt: skip
+    return _header(config) if options or named else []
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """The header, if there was none before and a test uses this kit. Without such a test no Redis is looked for."""
+    if config.stash[_headed] or config.get_verbosity() < 0:
+        return []
+    used = any(item.get_closest_marker("chaos") or FIXTURES & set(getattr(item, "fixturenames", ())) for item in items)
+    return _header(config) if used else []
+
+
+def _header(config: pytest.Config) -> list[str]:
     """Say what is tested with: versions, the wire, which Redis each layer would get and why not a better one."""
+    config.stash[_headed] = True
     from brownout.run.store import versions
     from brownout.subject.ladder import NoRedis, choose
 

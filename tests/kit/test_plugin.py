@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from brownout.subject import ladder
 from tests.kit.forged_project import BENCH, forge, on_terminal, run, run_apart
 from tests.kit.small_project import write
 
@@ -52,6 +53,30 @@ def test_a_run_ends_with_its_trials(project: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_re_match_line(r"\s+\d\.\d s  launch")
     assert "\x1b" not in result.stdout.str(), "a pipe is no terminal"
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["here", "in a worker"])
+def test_a_project_that_does_not_use_the_kit_does_not_hear_of_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    def looked(*_: object, **__: object) -> None:
+        raise AssertionError("looked for a Redis")
+
+    monkeypatch.setattr(ladder, "choose", looked)
+    pytester.makeconftest("import pytest")
+    pytester.makepyfile("def test_plain(tmp_path): pass")
+    result = pytester.runpytest_inprocess("-p", "no:asyncio", *workers)
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("brownout:*")
+
+
+def test_the_first_test_that_uses_the_kit_brings_the_header(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_plain(lab): pass")
+    result = pytester.runpytest_inprocess("-p", "no:asyncio")
+    result.stdout.fnmatch_lines(
+        ["collected 1 item", "brownout: python 3*", "brownout: redis * for chaos", "*override the fixture*"]
+    )
+    assert result.stdout.str().count("brownout: python") == 1
 
 
 def test_what_runs_alone_comes_last(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
