@@ -47,6 +47,10 @@ class Injection:
     def check(self, topology: Topology) -> None:
         """Raise ValueError, with near matches, when this topology has no such target, edge or source of events."""
         kind, place = self.fault.kind, self.when.place
+        if self.when.since == "fault":
+            raise ValueError(f'after("{self.when}") counts from when the fault began, so it is for heal: when=at(time)')
+        if self.heal and self.heal.since == "load":
+            raise ValueError(f'at("{self.heal}") counts from when the load began, so it is for when: heal=after(time)')
         if kind.needs_point and not place:
             raise ValueError(f"{self.fault} strikes a message on the wire: when=point(edge, command), not {self.when}")
         if self.then and not place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from brownout.history.event import ALL_KINDS, Event
 from brownout.plan.duration import Duration, seconds, text
@@ -13,13 +13,14 @@ from brownout.plan.near import known
 from brownout.plan.point import MOMENTS, Moment, Place
 
 POINT = "point"
+Since = Literal["", "load", "fault"]
 
 
 @dataclass(frozen=True)
 class Trigger:
     """The nth event that matches, and `delay` seconds more.
 
-    `kind` None is the clock: `delay` counts from the load's begin for an injection, from the fault's for its heal.
+    `kind` None is the clock: `delay` counts from the begin of `since`, the load for `at` and the fault for `after`.
     `source` is one source or the common name of its members ("worker" is worker-1, worker-2, ...), `data` what the
     event's data must contain. `place` is where a trigger of `point` waits.
     """
@@ -29,6 +30,7 @@ class Trigger:
     source: str | None = None
     delay: float = 0.0
     data: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    since: Since = ""
 
     def __str__(self) -> str:
         if self.kind is None:
@@ -105,13 +107,13 @@ def effect(nth: int = 1, **data: Any) -> Trigger:
 
 
 def at(time: Duration) -> Trigger:
-    """At a time after the load began."""
-    return Trigger(delay=seconds(time))
+    """When a fault strikes: at a time after the load began."""
+    return Trigger(delay=seconds(time), since="load")
 
 
 def after(time: Duration) -> Trigger:
     """How long a fault lasts: some time after it was first seen to act."""
-    return Trigger(delay=seconds(time))
+    return Trigger(delay=seconds(time), since="fault")
 
 
 class Count:

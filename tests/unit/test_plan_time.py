@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brownout.faults import stop
 from brownout.history.event import Event
 from brownout.plan.duration import Duration, seconds, text
 from brownout.plan.operation import Load, get
+from brownout.plan.plan import Injection
 from brownout.plan.seed import fresh_seed, stream
+from brownout.plan.topology import Topology
 from brownout.plan.trigger import Count, after, at, effect, event, received, started
 from tests.unit.check_specimens import healthy
 
@@ -110,3 +113,14 @@ def test_triggers_read_as_words() -> None:
     assert [str(t) for t in (at("1s"), after("3s"), started(5, name="a"), event("ok", delay="20ms"))] == [
         *("1s", "3s", "worker started name=a #5", "any ok #1 +20ms"),
     ]
+
+
+def test_a_fault_begins_at_a_time_and_heals_after_a_time() -> None:
+    """Both are a time by the clock, counted from different begins: one in the place of the other is a mistake."""
+    assert at("1s") != after("1s")
+    topology = Topology()
+    Injection(stop(), "worker-1", at("1s"), after("2s")).check(topology)
+    with pytest.raises(ValueError, match=r'after\("1s"\) counts from when the fault began, so it is for heal'):
+        Injection(stop(), "worker-1", after("1s")).check(topology)
+    with pytest.raises(ValueError, match=r'at\("2s"\) counts from when the load began, so it is for when'):
+        Injection(stop(), "worker-1", started(), at("2s")).check(topology)
