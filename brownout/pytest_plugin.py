@@ -136,7 +136,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """The header, in a project that names this kit in a `conftest.py` that is read at the start, or in an option."""
     options = any(config.getoption(f"chaos_{name}") is not None for name in OPTIONS)
     conftests = (getattr(plugin, "__file__", None) for plugin in config.pluginmanager.get_plugins())
-    named = any("brownout" in Path(file).read_text("utf-8") for file in conftests
+    named = any(b"brownout" in Path(file).read_bytes() for file in conftests
                 if file and Path(file).name == "conftest.py")  # fmt: skip
     return _header(config) if options or named else []
 

@@ -63,7 +63,7 @@ def test_a_project_that_does_not_use_the_kit_does_not_hear_of_it(
         raise AssertionError("looked for a Redis")
 
     monkeypatch.setattr(ladder, "choose", looked)
-    pytester.makeconftest("import pytest")
+    pytester.path.joinpath("conftest.py").write_bytes(b"# coding: latin-1\nNAME = '\xe9'\n")
     pytester.makepyfile("def test_plain(tmp_path): pass")
     result = pytester.runpytest_inprocess("-p", "no:asyncio", *workers)
     result.assert_outcomes(passed=1)
