@@ -13,14 +13,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 import threading
-import traceback
-from pathlib import Path
-from types import FrameType
 
 from brownout.probes.line import now
 from brownout.probes.recorder import Recorder
+from brownout.probes.stack import Stacks, summary
 
 TICK = 0.005
 THRESHOLD = 0.020
@@ -28,7 +25,6 @@ _PAUSE = 0.200
 _INVERTED = 0.8
 _SURE = 0.100  # s; a stall is told if it lasted this much longer than the wait for a CPU
 _NS = 1e9
-_KIT = Path(__file__).parents[1]
 #: The name that the kernel has for a thread that only looks at others, see `only_looks`.
 LOOKER = "brownout-looks"
 
@@ -47,6 +43,7 @@ class LoopWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._beat_at = self._tick_at = now()
         self._frozen = 0
+        self._stacks = Stacks()
         self._stack: list[str] = []
         self._own = ""
         self._used = self._use()
@@ -63,6 +60,7 @@ class LoopWatch:
         if self._timer:
             self._timer.cancel()
         self._thread.join()
+        self._stacks.close()
         for file in filter(None, (self._schedstat, self._own_schedstat)):
             os.close(file)
         self._schedstat = self._own_schedstat = None
@@ -105,7 +103,7 @@ class LoopWatch:
             if late < THRESHOLD:
                 tell_at = 1.0
             elif not self._stack:
-                self._stack, self._own = describe(sys._current_frames().get(self._ident))
+                self._stack, self._own = summary(self._stacks.of(self._ident))
             elif late > tell_at:
                 # The stall may never end, so it is told while it lasts: after 1, 2, 4, ... seconds.
                 tell_at *= 2
@@ -117,31 +115,6 @@ def only_looks() -> None:
     """Give this thread the name LOOKER: `RunDelay` does not count its waits. Does nothing without /proc."""
     with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as file:  # noqa: PTH123
         file.write(LOOKER)
-
-
-def describe(frame: FrameType | None, depth: int = 12, folder: Path | None = None) -> tuple[list[str], str]:
-    """The innermost frames of a stack, outermost first, as `file:line function`, and the innermost of the application.
-
-    The application's code lies in `folder` (default: where the process runs) and in no folder of installed packages.
-    Its innermost frame is always among the frames, however many of a library lie inside it; "" where there is none.
-    """
-    root = folder or Path.cwd()
-    frames = traceback.extract_stack(frame, limit=None) if frame else []
-    own = next((f for f in reversed(frames) if _is_own(f.filename, root)), None)
-    shown = frames[-depth:]
-    if own and own not in shown:
-        shown = [own, *shown[1:]]
-    return [_line(f) for f in shown], _line(own) if own else ""
-
-
-def _is_own(file: str, root: Path) -> bool:
-    path = Path(file)
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return root in path.parents and _KIT not in path.parents and not installed and not file.startswith("<")
-
-
-def _line(frame: traceback.FrameSummary) -> str:
-    return "/".join(frame.filename.split("/")[-2:]) + f":{frame.lineno} {frame.name}"
 
 
 def _schedstat(thread: int | None) -> int | None:

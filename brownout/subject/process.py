@@ -1,6 +1,7 @@
 """One process of the subject: launched in a process group of its own, with a log, and never lost sight of."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,9 @@ import psutil
 from brownout.subject import custody, table
 from brownout.subject.handle import Child, Handle
 from brownout.subject.waiting import NeverHappened
+
+#: A line of a log at a level of errors, or the last line of a traceback.
+_ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^\w[\w.]*(Error|Exception)\b|^Error: ")
 
 
 class Process:
@@ -139,9 +143,9 @@ class Process:
         return "\n".join([f"--- {self.log}", *text.splitlines()[-lines:]])
 
     def last_line(self) -> str:
-        """The last line of the log that says something."""
-        lines = [line.strip() for line in self.tail().splitlines()[1:]]
-        return next((line for line in reversed(lines) if line), "it said nothing")
+        """The last line near the log's end that tells an error, else the last one that says something."""
+        lines = [line.strip() for line in reversed(self.tail().splitlines()[1:]) if line.strip()]
+        return next(filter(_ERROR.search, lines), lines[0] if lines else "it said nothing")
 
     def _say(self, what: str) -> None:
         self.escalation = what

@@ -22,7 +22,7 @@ from brownout.subject.application import Application, filled, surface
 from brownout.subject.caller import Caller
 from brownout.subject.launcher import Cold, Launcher
 from brownout.subject.parts import caller_part, hosted_env, part_of
-from brownout.subject.ports import free_port
+from brownout.subject.ports import free_port, listens
 from brownout.subject.process import Process
 from brownout.subject.redis_server import RedisServer
 from brownout.subject.scratch import scratch
@@ -207,7 +207,7 @@ class Subject:
                 if event.kind == "ready":
                     ready.add(event.source)
                     self._layouts += filter(None, [event.data.get("layout")])  # an API tells none
-            for name in sorted((ended.keys() & able) - ready):
+            for name in sorted((ended.keys() & able) - (ready - {"api"})):  # an API says so before it has its port
                 supervisor, codes = self.supervisors[name], ended[name]
                 if len(codes) > 1 or supervisor.gave_up:
                     why = supervisor.current.last_line()
@@ -245,14 +245,15 @@ class Subject:
             return sum(each["cmd"] == "brpop" for each in client.client_list())
 
     def api_ready(self) -> bool:
-        """Whether the API says so, asked directly; true when there is none."""
+        """Whether the API says so, asked directly; true when there is none. Another program on its port is not it."""
         if not self.api_port:
             return True
         try:
             url = f"http://127.0.0.1:{self.api_port}{self.application.ready}"
-            return self._http.get(url).status_code == httpx.codes.OK
+            answered = self._http.get(url).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
+        return answered and listens(self.process("api").pid, self.api_port)
 
     def pids(self) -> dict[str, list[int]]:
         """The pids of each process of the subject and of its wire, as far as they are known, with all they started."""

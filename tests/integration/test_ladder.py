@@ -116,20 +116,6 @@ def test_a_port_that_somebody_took_first_is_not_insisted_on(
             assert server.run_id != other.run_id, "somebody else's PONG is no answer"
 
 
-def test_no_port_of_those_that_clients_use_is_given() -> None:
-    assert all(ports.free_port() < 32_768 for _ in range(50))
-
-
-def test_no_port_is_given_twice_and_none_that_is_in_use(local: ladder.Rung, monkeypatch: pytest.MonkeyPatch) -> None:
-    with ladder.server(local) as taken:
-        candidates = [taken.port, *(ports.free_port() for _ in range(3))]
-        monkeypatch.setattr(ports, "_given", set())
-        monkeypatch.setattr("random.sample", lambda _range, **_: candidates)
-        assert [ports.free_port() for _ in range(3)] == candidates[1:]
-        with pytest.raises(OSError, match="no free port"):
-            ports.free_port()
-
-
 def test_a_daemon_that_never_answers_costs_two_seconds_and_a_rung(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("testcontainers")
     with socket.socket() as deaf:
