@@ -103,9 +103,9 @@ def test_a_trigger_may_ask_for_a_source_and_for_data() -> None:
 
 def test_one_that_never_fired_lists_what_came() -> None:
     count = Count(event("revoked", "worker"))
-    assert str(count).endswith("seen: nothing")
+    assert str(count).endswith("seen: none")
     assert [e for e in healthy() if count.see(e)] == []
-    assert str(count).startswith("worker revoked #1 came 0 times; seen: api ready x1, backend stored x1, ")
+    assert str(count).startswith("waited for worker revoked #1; 0 matching events came; events seen: api ready x1, ")
     assert "worker-2 started x37" in str(count)
 
 
