@@ -169,7 +169,7 @@ class Pipe:
         take: Callable[[bytes], None] = self.receive
         if not (link.edge.observer or self.ended or self.finished or link.over):
             if link.passage:
-                take = link.passage.asked if self.stream == "upstream" else link.passage.said
+                take = link.passage.from_client if self.stream == "upstream" else link.passage.from_server
             elif not self.stages:
                 take = self.sink.transport.write
         self.source.data_received = take  # type: ignore[assignment, method-assign]  # on the instance: a call less for each chunk
@@ -188,7 +188,7 @@ class Pipe:
         if observer := self.link.edge.observer:
             observer(self.link.number, self.stream, data)
         if self.link.passage:
-            (self.link.passage.asked if self.stream == "upstream" else self.link.passage.said)(data)
+            (self.link.passage.from_client if self.stream == "upstream" else self.link.passage.from_server)(data)
         elif self.stages:
             self.stages[0].feed(data, monotonic())
             self.flow()
