@@ -1,4 +1,4 @@
-"""Readers of an application's own records: the effects that were really done, and the jobs that it accepted.
+"""Readers of an application's own records: the effects that were really done, and the accepted jobs.
 
 The readers do not use any faulted edge. They read a file in the trial's directory (`{files}` in
 `Application.env`): a ledger, which is a file of JSON lines, or an SQLite file. docs/records.md has the formats.
@@ -37,7 +37,7 @@ def ledger(name: str) -> Callable[[Path], Callable[[], list[Event]]]:
 def sqlite_effects(name: str, query: str) -> Reader:
     """For `Application.effects`: effects in the SQLite file `name` of the trial's directory.
 
-    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. Its columns are
+    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns are
     the row id, the task's id, a name, and the time in seconds since the epoch. The file is opened read-only and
     may be missing at first. A query that fails (the table is missing, the file is locked) is repeated later. A
     trial polls 200 times a second, but the file is opened only when it may have changed. SQLite reuses the id of a
@@ -55,7 +55,7 @@ def sqlite_effects(name: str, query: str) -> Reader:
 def sqlite_accepted(name: str, query: str) -> Reader:
     """For `Application.accepted`: the jobs that the application has accepted, from the SQLite file `name`.
 
-    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. Its columns are
+    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns are
     the row id, the operation's key, the task's id, and the time in seconds since the epoch. The key is what the
     client sent as `Idempotency-Key`, or where the request has "{key}". A job without a key (NULL) belongs to no
     operation of a scenario; a map still uses it. Everything else is as for `sqlite_effects`.

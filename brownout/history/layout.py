@@ -114,8 +114,8 @@ class Layout:
     def plain(self) -> Callable[[bytes], bytes] | None:
         """A function that turns a key into the key with kombu's default settings and without its priority.
 
-        The function gives a point on the wire the same name whatever the application's settings are. It is None
-        for an application with the default settings.
+        With this function a point on the wire has the same name whatever the application's settings are. `plain`
+        is None for an application with the default settings.
         """
         stock, names = Layout(), ("prefix", "separator", "steps", "unacked", "unacked_index", "unacked_mutex")
         if all(getattr(self, name) == getattr(stock, name) for name in names):

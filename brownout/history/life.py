@@ -36,8 +36,8 @@ class Life:
         self.wanted: tuple[str, ...] = (OPERATION,)
         self.answered: Answered = "waiting"
         self.answer: Event | None = None
-        self.told: Told = "waiting"  # what the client has learnt about the result
-        self.telling: Event | None = None  # the event by which the client learnt it
+        self.told: Told = "waiting"  # whether the client has read the result
+        self.telling: Event | None = None  # the event that changed `told`
         self.last_state = ""  # the state of the operation that a client read last
         self.tasks: tuple[str, ...] = ()  # the operation's tasks that its caller knows
         self.running: dict[str, Event] = {}  # from task to the event at which its body started
@@ -62,7 +62,7 @@ class Life:
         return life
 
     def see(self, events: Iterable[Event]) -> None:
-        """Add the next events."""
+        """Add the next events of the history."""
         for event in events:
             if self.settled is not None:
                 return  # events of the tear-down prove nothing about the subject
@@ -193,13 +193,13 @@ class Life:
         """How many of the operation's messages are delivered and not acknowledged."""
         return sum(place == UNACKED for place in self.left.values())
 
-    # --- who knows of it
+    # --- what the client and the application's store know
 
     @property
     def recorded(self) -> bool | None:
         """Whether the application's own store has the operation's job; None when the rows do not show it.
 
-        The answer is False only when every row belongs to another task. The answer is None, for instance, when the
+        `recorded` is False only when every row belongs to another task. `recorded` is None, for instance, when the
         row of a chain has the root's id while a child takes effect, or when a row or effect has no task.
         """
         if self._store is None:

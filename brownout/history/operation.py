@@ -73,8 +73,8 @@ class Operation:
     def accepted(self) -> Event | None:
         """The event after which the subject must do the operation: the first `ok` with a status below 400.
 
-        Without such an `ok` it is the event that the application's store has accepted the job, unless the
-        application withdrew the job. An `info` is no acceptance.
+        Without such an `ok`, the store's event `accepted` counts, unless the application withdrew the job. An
+        `info` is no acceptance.
         """
         if not self.works:
             return None

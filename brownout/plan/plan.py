@@ -23,7 +23,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Injection:
-    """A fault, its target (`on`), when the fault strikes and heals. Without `heal`, it heals after the load.
+    """A fault, its target (`on`), and when it strikes and heals. Without `heal`, the fault heals after the load.
 
     With `then` the fault strikes at a point only after the previous injection has struck. The point's ordinal
     counts from the start of the load all the same.
@@ -51,9 +51,11 @@ class Injection:
         """
         kind, place = self.fault.kind, self.when.place
         if self.when.since == "fault":
-            raise ValueError(f'after("{self.when}") counts from when the fault began, so it is for heal: when=at(time)')
+            hint = f'only heal= takes it; write when=at("{self.when}")'
+            raise ValueError(f'after("{self.when}") counts from the start of the fault: {hint}')
         if self.heal and self.heal.since == "load":
-            raise ValueError(f'at("{self.heal}") counts from when the load began, so it is for when: heal=after(time)')
+            hint = f'only when= takes it; write heal=after("{self.heal}")'
+            raise ValueError(f'at("{self.heal}") counts from the start of the load: {hint}')
         if kind.needs_point and not place:
             raise ValueError(f"{self.fault} strikes a message on the wire: when=point(edge, command), not {self.when}")
         if self.then and not place:

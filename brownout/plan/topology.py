@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-CLIENT = ("client->broker", "client->backend")  # edges of the process that calls for the clients
+CLIENT = ("client->broker", "client->backend")  # edges of the process that submits tasks for clients
 
 
 @dataclass(frozen=True)

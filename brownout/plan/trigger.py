@@ -57,14 +57,14 @@ class Trigger:
 
 
 def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> Trigger:
-    """Fire on the nth event of a kind. Raises UnknownName, with near matches, when no witness writes that kind."""
+    """Return a trigger for the nth event of a kind. Raises UnknownName, with near matches, for an unknown kind."""
     if nth < 1:
         raise ValueError(f"events are counted from 1, so nth={nth} is not possible")
     return Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data)
 
 
 def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -> Trigger:
-    """Fire when the nth matching request since the load began arrives ("before"), or its reply ("after").
+    """Return a trigger for the nth matching request since the load began ("before"), or for its reply ("after").
 
     The moment "before" is before the server sees the request. `edge` is "worker->broker" for every worker or
     "worker-1->broker" for worker-1. `command` is "ZADD", or a command with its key: "ZADD unacked_index". A
@@ -89,32 +89,32 @@ def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -
 
 
 def received(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
-    """Fire on the nth message that a worker received."""
+    """Return a trigger for the nth message that a worker received."""
     return event("received", source, nth, **data)
 
 
 def started(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
-    """Fire when a task's body starts for the nth time."""
+    """Return a trigger for the nth start of a task's body."""
     return event("started", source, nth, **data)
 
 
 def ended(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
-    """Fire when a task has ended for the nth time; its result is stored by then."""
+    """Return a trigger for the nth end of a task; the task's result is stored by then."""
     return event("ended", source, nth, **data)
 
 
 def effect(nth: int = 1, **data: Any) -> Trigger:
-    """Fire on the nth effect that was really done."""
+    """Return a trigger for the nth effect that was really done."""
     return event("effect", None, nth, **data)
 
 
 def at(time: Duration) -> Trigger:
-    """When a fault strikes: `time` after the load began."""
+    """Return when a fault strikes: `time` after the load began."""
     return Trigger(delay=seconds(time), since="load")
 
 
 def after(time: Duration) -> Trigger:
-    """When a fault heals: `time` after the fault was first seen to act."""
+    """Return when a fault heals: `time` after the fault was first seen to act."""
     return Trigger(delay=seconds(time), since="fault")
 
 

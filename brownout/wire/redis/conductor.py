@@ -25,7 +25,7 @@ REGISTER = "ZADD unacked_index"  # a worker sends this command for each message 
 
 @dataclass
 class Conductor(Record):
-    """A `Director` for all edges of one subject. Use it only on the wire's loop.
+    """A `Director` for all edges of one subject. Use the conductor only on the wire's loop.
 
     Until `arm`, all requests pass and are not counted. A watch waits for a point. Requests of a probe are not
     counted, and no watch sees them.
@@ -68,7 +68,7 @@ class Conductor(Record):
         self._choose_path()
 
     def watch(self, *watches: Watch) -> None:
-        """Add watches. Their points are counted from now on, but not before `arm`."""
+        """Add watches. The points of the watches are counted from now on, but not before `arm`."""
         self.watches += watches
         self._choose_path()
 
@@ -115,7 +115,7 @@ class Conductor(Record):
     def holds(self, within: float) -> bool:
         """Whether a worker received a message in the last `within` seconds and has not registered it yet.
 
-        Such a message exists only in the worker's memory.
+        A message that is not registered exists only in the worker's memory.
         """
         return any(self.clock() - at < within for _, at in self.in_hand.values())
 

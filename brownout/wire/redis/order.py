@@ -11,7 +11,7 @@ OVERDUE = 1.0  # s; a point that has waited this long for an earlier point passe
 
 
 class Order:
-    """The order of `points`. Use it only on the wire's loop. `clock` (s) measures how long a point waits."""
+    """The order of `points`. Use an Order only on the wire's loop. `clock` (s) measures how long a point waits."""
 
     def __init__(self, points: Sequence[Point], overdue: float, clock: Callable[[], float]) -> None:
         self.over = False  # a fault has struck; no point waits after that

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Director(Protocol):
     """Decides which requests and answers pass; called on the loop's thread.
 
-    False keeps the request or answer, and everything that follows on its stream.
+    After False, the passage keeps the request or answer, and everything that follows on the same stream.
     """
 
     def request(self, passage: Passage, request: Request) -> bool:

@@ -78,11 +78,11 @@ class Record:
 
 
 def request_seen(at: int, point: Point, usual: Collection[Point] = ()) -> Seen:
-    """Return the record of a request; it is telling when it is repeated and not among the `usual` points."""
+    """Return the record of a request; `telling` for a repeated request that is not among the `usual` points."""
     again = point.ordinal > 1 and point not in usual
     return Seen(at, point.edge, point.label + (" again" if again else ""), again)
 
 
 def answer_seen(at: int, point: Point, error: str | None) -> Seen:
-    """Return the record of an answer or a message; it is telling when it is an error."""
+    """Return the record of an answer or a message; `telling` for an error."""
     return Seen(at, point.edge, f"{point.label} answered{f': {error}' if error else ''}", bool(error))

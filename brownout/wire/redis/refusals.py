@@ -129,13 +129,13 @@ WRONG_PASSWORD = b"-WRONGPASS invalid username-password pair or user is disabled
 
 
 def refusal(state: str, commands: Sequence[Command]) -> bytes | None:
-    """Return the bytes of all replies with which a server in this state refuses a request; None if it executes it.
+    """Return the bytes of the replies with which a server in this state refuses a request.
 
-    A request is one command, or MULTI, commands and EXEC. None for a script (EVAL, EVALSHA) that the server
-    starts, although a write in the script can fail with an error that names a line. None also for commands that
-    `COMMANDS` does not have, because their replies were not tested. (CLIENT SETINFO is unknown to 7.0; from 7.2 on
-    the answer is -BUSY, and redis-py ignores both errors.) Raises KeyError for an unknown state, and ValueError if
-    `commands` are not a request.
+    A request is one command, or MULTI, commands and EXEC. Returns None if the server executes the request. A
+    script (EVAL, EVALSHA) counts as executed when the server starts the script, although a write in the script can
+    fail with an error that names a line. Returns None also for commands that are not in `COMMANDS`, because their
+    replies were not tested. (CLIENT SETINFO is unknown to 7.0; from 7.2 on the reply is -BUSY; redis-py ignores
+    both errors.) Raises KeyError for an unknown state, and ValueError if `commands` are not a request.
     """
     here = STATES[state]
     if not commands or not all(commands):

@@ -32,7 +32,7 @@ _new = tuple.__new__  # faster than a call of the NamedTuple
 
 
 class _Heads(dict[int, bytes]):
-    """From the size of a string to the line before the string."""
+    """Maps the size of a string to the line that stands before the string."""
 
     def __missing__(self, size: int) -> bytes:
         return b"$%d" % size

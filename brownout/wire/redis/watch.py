@@ -49,7 +49,7 @@ class Hit:
 
 @dataclass(eq=False)
 class Watch:
-    """Waits for a place on the wire. Use it only on the wire's loop.
+    """Waits for a place on the wire. Use a Watch only on the wire's loop.
 
     `reached` is called once, with the hit; it returns whether the wire goes on keeping the request or answer.
     Points are counted at any time, but the place is reached only if `ready()` is true then. With `strikes` a fault

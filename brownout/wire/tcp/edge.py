@@ -193,7 +193,7 @@ class Edge:
         return len(live)
 
     def opening(self) -> list[asyncio.Task[None]]:
-        """Recent dials: both peers may see the connection already, although the loop has not handled it yet."""
+        """Return recent dials: both peers may see such a connection as open before the loop has handled it."""
         return [dial for dial, start in self._dials.items() if self.loop.time() - start < WATCH_AFTER]
 
     def note(self, kind: str, **data: Any) -> None:

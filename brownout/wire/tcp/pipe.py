@@ -55,7 +55,7 @@ class Stage:
             self.end(how)
 
     def leave(self) -> None:
-        """Handle the removal of the toxic, by the `leaving` of its shape."""
+        """Handle the removal of the toxic: `Shape.leaving` says what happens to held bytes and connection."""
         kind = SHAPES[self.armed.toxic.type]
         if self.timer:
             self.timer.cancel()
@@ -90,7 +90,7 @@ class Stage:
         self.sleep()
 
     def end(self, how: End) -> None:
-        """Take the end of the stream from the source or from the stage before."""
+        """Take the end of the stream, which comes from the source or from the previous stage."""
         if self.over:
             return
         now = monotonic()

@@ -30,7 +30,7 @@ class Shape:
 
     def __init__(self, values: Mapping[str, int], rng: Random, now: float, shared: MutableMapping[str, int]) -> None:
         self.values, self.rng, self.shared = values, rng, shared
-        self.deadline = inf  # s; then the toxic ends the connection, and held bytes are dropped
+        self.deadline = inf  # the time (s) at which the toxic ends the connection and drops held bytes
         self.start(now)
 
     def start(self, now: float) -> None:
@@ -49,7 +49,7 @@ class Shape:
 
 
 class Latency(Shape):
-    """As latency.go, whose channel holds 1024 chunks of 32 KiB."""
+    """Acts as Toxiproxy's latency.go, whose channel holds 1024 chunks of 32 KiB."""
 
     limit = 32 << 20
 
@@ -60,7 +60,7 @@ class Latency(Shape):
 
 
 class Bandwidth(Shape):
-    """As bandwidth.go: the rate in KB/s is the number of bytes per millisecond, sent at least every 100 ms."""
+    """Acts as Toxiproxy's bandwidth.go: a rate in KB/s is bytes per ms; bytes are sent every 100 ms at least."""
 
     free = 0.0
 
@@ -77,14 +77,14 @@ class Bandwidth(Shape):
 
 
 class SlowClose(Shape):
-    """As slow_close.go: the end of the stream is late."""
+    """Acts as Toxiproxy's slow_close.go: the end of the stream is late."""
 
     def end(self, now: float) -> float:
         return now + self.values["delay"] / 1000
 
 
 class Timeout(Shape):
-    """As timeout.go: the timer starts again with each dropped chunk; removing the toxic closes the connection."""
+    """Acts as Toxiproxy's timeout.go: each dropped chunk restarts the timer; removal closes the connection."""
 
     leaving = "close"
 
@@ -97,7 +97,7 @@ class Timeout(Shape):
 
 
 class ResetPeer(Shape):
-    """As reset_peer.go: the timer starts with the first byte or with the end of the stream."""
+    """Acts as Toxiproxy's reset_peer.go: the timer starts with the first byte or with the end of the stream."""
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
         self.end(now)
@@ -109,7 +109,7 @@ class ResetPeer(Shape):
 
 
 class Slicer(Shape):
-    """As slicer.go: a chunk is cut near its middle, at random, and again until the pieces are small enough.
+    """Acts as Toxiproxy's slicer.go: chunks are cut near their middle, at random, until pieces are small enough.
 
     A delay of less than 1 ms becomes 1 ms. Timers are no finer, in Toxiproxy too, and the receiver would read
     slices without a gap as one piece.
@@ -141,7 +141,7 @@ class Slicer(Shape):
 
 
 class LimitData(Shape):
-    """As limit_data.go: the connection is closed after the byte that reaches the limit."""
+    """Acts as Toxiproxy's limit_data.go: the connection is closed after the byte that reaches the limit."""
 
     passed = 0
 

@@ -176,7 +176,7 @@ def required(want: Mapping[str, Any], place: str = "") -> None:
 
 
 def edge_of(wire: Wire, want: Mapping[str, Any]) -> Edge:
-    """Return a new edge for a proxy's fields, listening if it is enabled. The caller adds it to the wire.
+    """Return a new edge for a proxy's fields, listening if it is enabled. The caller adds the edge to the wire.
 
     Raises WireError when the edge cannot listen.
     """
