@@ -35,9 +35,9 @@ class Entry:
 class Layout:
     """The keys of one application; the defaults are kombu's.
 
-    A worker reads the `queues`. The key of a result is `results` followed by the task's id. `database` is the
-    number of the broker's database, `backend` that of the result backend; None means that the result backend is
-    not in Redis.
+    A worker reads the `queues`. The key of a result is `results` followed by the task's id. The broker is in the
+    Redis database with the number `database`, the result backend in `backend`; `backend` is None for a result
+    backend outside of Redis.
     """
 
     prefix: str = ""

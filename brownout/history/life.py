@@ -40,16 +40,16 @@ class Life:
         self.telling: Event | None = None  # the event that changed `told`
         self.last_state = ""  # the state of the operation that a client read last
         self.tasks: tuple[str, ...] = ()  # the operation's tasks that its caller knows
-        self.running: dict[str, Event] = {}  # from task to the event at which its body started
+        self.running: dict[str, Event] = {}  # the events at which task bodies started, by task
         self.exits: list[Event] = []  # of processes that no fault and no shutdown ended
         self.stored: Event | None = None
         self.consumes: Event | None = None
         self.settled: Event | None = None
         self.sample: Event | None = None
         self.others: set[str] = set()  # tasks of warm-ups and probes
-        self._ended: dict[str, Event] = {}  # from another operation's key to what its client learnt last
-        self._tasks: dict[str, set[str]] = {}  # from another operation's key to its tasks
-        self._unread: dict[str, str] = {}  # from a request's task to its key, until a final status is read
+        self._ended: dict[str, Event] = {}  # the last event for the client of other operations, by key
+        self._tasks: dict[str, set[str]] = {}  # the tasks of other operations, by key
+        self._unread: dict[str, str] = {}  # keys of requests without a final status, by task
         self._effects: list[Event] = []
         self._rows: list[Event] = []
         self._store: Event | None = None
@@ -149,7 +149,7 @@ class Life:
 
     @property
     def missing(self) -> bool:
-        """Whether a wanted effect was not done yet."""
+        """Whether an effect that the operation should have was not done yet."""
         return not set(self.wanted) <= self.effects.keys()
 
     @property
@@ -180,7 +180,7 @@ class Life:
         """Accepted requests whose final status no client has read: from task to key."""
         return dict(self._unread)
 
-    # --- what is left
+    # --- messages that are left
 
     @property
     def left(self) -> dict[str, str]:

@@ -57,14 +57,16 @@ class Injection:
             hint = f'only when= takes it; write heal=after("{self.heal}")'
             raise ValueError(f'at("{self.heal}") counts from the start of the load: {hint}')
         if kind.needs_point and not place:
-            raise ValueError(f"{self.fault} strikes a message on the wire: when=point(edge, command), not {self.when}")
+            raise ValueError(
+                f"{self.fault} strikes a message on the wire: use when=point(edge, command), not {self.when}"
+            )
         if self.then and not place:
             raise ValueError(f"{self} follows another fault, so it needs a point: when=point(edge, command)")
         known("target", self.on, topology.targets)
         target_kind = "edge" if "->" in self.on else self.on.partition("-")[0]
         if target_kind not in kind.targets:
-            possible = " or ".join(sorted(kind.targets))
-            raise ValueError(f"{self.fault.name} strikes {possible}, and {self.on!r} is none")
+            targets = ", ".join(sorted(kind.targets))
+            raise ValueError(f"{self.fault.name} cannot strike {self.on!r}; its targets are: {targets}")
         for trigger in (self.when, self.heal):
             check_source(trigger, topology)
         if place and kind.needs_point and self.on != place.edge:

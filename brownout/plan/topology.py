@@ -40,8 +40,8 @@ class Topology:
     `servers` is 1 when the subject has an API, else 0. An API server that forks several processes counts as 1,
     because clients reach the API at one port and witnesses give the API one name. `edges` are written
     "api->broker"; the default is all edges of the subject's processes. With `persistent` the broker keeps its data
-    over a restart. Every process gets the environment variables `env`. Celery's `settings` override the
-    application's own. Raises ValueError.
+    over a restart. Every process gets the environment variables `env`. `settings` override settings of Celery in
+    the application's configuration. Raises ValueError for other `servers`.
     """
 
     workers: Workers = field(default_factory=Workers)

@@ -50,7 +50,7 @@ class Conductor(Record):
     _aside: list[Passage] = field(default_factory=list)  # the passages of BRPOPs that wait
     published: Message | None = None  # the last message that a client queued before `arm`
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # edge, label -> number of points since `arm`
-    _last: int = 0  # ns
+    _last: int = 0  # the time (ns) of the last request that no clock caused
     _frozen: bool = False
     _fast: bool = False  # whether plain requests take the fast path
     _points: dict[Request, Point] = field(default_factory=dict)  # of requests without an answer
@@ -140,7 +140,7 @@ class Conductor(Record):
     # --- Director
 
     def request(self, passage: Passage, request: Request) -> bool:
-        """See Director."""
+        """See `Director.request`."""
         self.passages.add(passage)
         label = request.label
         if self.in_hand and label.startswith(REGISTER):
@@ -172,7 +172,7 @@ class Conductor(Record):
         return self._in_order(point, passage, "upstream", partial(self._pass_request, point, passage, request))
 
     def answer(self, passage: Passage, answer: Answer) -> bool:
-        """See Director."""
+        """See `Director.answer`."""
         request = answer.request
         if request is not None and request.ordinal:
             if self.noting:
@@ -192,7 +192,7 @@ class Conductor(Record):
         return self._pass_answer(point, passage, request)
 
     def ended(self, passage: Passage) -> None:
-        """See Director."""
+        """See `Director.ended`."""
         self.passages.discard(passage)
         self.in_hand = {edge: came for edge, came in self.in_hand.items() if came[0] is not passage}
         self.polling = {request: where for request, where in self.polling.items() if where is not passage}

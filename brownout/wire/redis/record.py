@@ -18,7 +18,7 @@ Line: TypeAlias = "tuple[int, str, str, int, bool, bytes | None, str | None]"
 class Seen:
     """A request or answer on the wire, as witnesses in a report show it."""
 
-    at: int  # ns
+    at: int  # the time in ns
     edge: str
     what: str
     telling: bool = False  # worth showing first: a fault, an error, or a request that was sent again

@@ -23,7 +23,7 @@ class Counters:
     """Counts of connections of an edge since the edge was created."""
 
     connected: int = 0
-    closed: int = 0  # in any way
+    closed: int = 0  # connections closed in any way
     reset: int = 0  # closed by RST, which the wire sent or passed on from one end to the other
     refused: int = 0  # the upstream could not be reached
     abandoned: int = 0  # the client left while the edge connected to the upstream

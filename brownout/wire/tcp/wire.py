@@ -192,7 +192,7 @@ class Wire:
             del self.edges[edge.name]
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
-        """Call `on_event`; `close` raises its first error, so that an error does not stop the wire."""
+        """Call `on_event`. An error of `on_event` does not stop the wire; `close` raises the first error."""
         if self._on_event:
             try:
                 self._on_event(kind, data)

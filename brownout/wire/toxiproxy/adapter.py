@@ -1,9 +1,9 @@
 """Toxiproxy as a wire: `toxiproxy-python` drives a `toxiproxy-server`, or the HTTP API of the built-in wire.
 
-Of `toxiproxy-python` (0.1.1) only `get`, `post` and `delete` of `APIConsumer` are used. These pass their arguments
-to `requests`, so every call can have a deadline; other methods of the library take no deadline. `APIConsumer`
-keeps host and port as class attributes, so each server gets a subclass. Calls block: a coroutine must make them in
-a thread.
+Of `toxiproxy-python` (0.1.1) only `get`, `post` and `delete` of `APIConsumer` are used. The three pass their
+arguments to `requests`, so every call can have a deadline; other methods of the library take no deadline.
+`APIConsumer` keeps host and port as class attributes, so each server gets a subclass. Calls block: a coroutine
+must make them in a thread.
 """
 
 from __future__ import annotations
