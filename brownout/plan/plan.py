@@ -57,9 +57,7 @@ class Injection:
             hint = f'only when= takes it; write heal=after("{self.heal}")'
             raise ValueError(f'at("{self.heal}") counts from the start of the load: {hint}')
         if kind.needs_point and not place:
-            raise ValueError(
-                f"{self.fault} strikes a message on the wire: use when=point(edge, command), not {self.when}"
-            )
+            raise ValueError(f"{self.fault} strikes a message on the wire: when=point(edge, command), not {self.when}")
         if self.then and not place:
             raise ValueError(f"{self} follows another fault, so it needs a point: when=point(edge, command)")
         known("target", self.on, topology.targets)
@@ -76,10 +74,7 @@ class Injection:
 
 
 def told_apart(injections: Iterable[tuple[str, object]]) -> list[str]:
-    """Return a name for each injection, from pairs of text and number.
-
-    The name is the text; when several injections have the same text, the number is added.
-    """
+    """Return names for injections, given as text and number: the text, with the number where texts are equal."""
     pairs = list(injections)
     uses = Counter(text for text, _ in pairs)
     return [text if uses[text] == 1 else f"{text} (injection {number})" for text, number in pairs]
