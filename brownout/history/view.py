@@ -180,8 +180,7 @@ class History:
         for event in self.kind("waited"):
             waited = {name: int(ms * 1e6) for name, ms in event.data["ms"].items()}
             longest = int(event.data.get("longest", max(waited.values(), default=0) / 1e6) * 1e6)
-            # The watch measured this `machine-late` and this `waited` together: the same delay must not count
-            # twice.
+            # The watch measured this `machine-late` and this `waited` together: count the same delay once.
             slept = late.pop(int(event.data.get("late_at", 0)), 0)
             # The kernel counts a wait at its end, so the wait may have begun before `since`.
             begin = int(event.data["since"]) - max(longest, slept)

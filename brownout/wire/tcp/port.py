@@ -33,8 +33,7 @@ def listening(listen: str) -> socket.socket:
     sock = bound(listen)
     try:
         sock.setblocking(False)
-        # bind() succeeds beside the edge's own socket even if another program has the port; only listen() fails
-        # then.
+        # If another program has the port, bind() succeeds all the same beside the edge's own socket; listen() fails.
         sock.listen(BACKLOG)
     except OSError as wrong:
         sock.close()
