@@ -24,12 +24,12 @@ def usable_cpus() -> int:
 
 
 def usable(allowed: int, quotas: Iterable[str]) -> int:
-    """The CPUs that are left of the `allowed` ones by quotas, each a text as cpu.max has it: quota and period in µs."""
+    """How many of the `allowed` CPUs the quotas leave. A quota is a text as in cpu.max: time and period in µs."""
     return max(1, math.ceil(min([allowed, *map(cpus, quotas)])))
 
 
 def cpus(quota: str) -> float:
-    """How many CPUs a quota is worth: "150000 100000" is 1.5; infinite for "max", for -1 and for what is no quota."""
+    """How many CPUs a quota allows: "150000 100000" is 1.5. "max", -1 and text that is no quota are infinite."""
     parts = quota.split()
     with suppress(ValueError, IndexError):
         time, period = int(parts[0]), int(parts[1]) if parts[1:] else PERIOD
@@ -55,5 +55,5 @@ def limits(membership: str, root: Path) -> Iterator[str]:
                 elif "cpu" in controllers.split(","):
                     own = root / controllers / folder
                     own = own if own.is_dir() else root / "cpu" / folder
-                    quota, period = ((own / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-                    yield f"{quota} {period}"
+                    quota, period = ((own / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+                    yield f"{quota.strip()} {period.strip()}"

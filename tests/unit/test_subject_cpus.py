@@ -38,6 +38,7 @@ def test_a_quota_is_worth_some_cpus(quota: str, worth: float) -> None:
         (8, ["max 100000"], 8),
         (8, ["150000 100000"], 2),
         (8, ["10000 100000"], 1),
+        (8, ["210000 100000"], 3),
         (8, ["400000 100000", "max 100000", "300000 100000"], 3),
         (2, ["400000 100000"], 2),
         (0, [], 1),
@@ -67,7 +68,8 @@ V1 = {"job/cpu.cfs_quota_us": "250000\n", "job/cpu.cfs_period_us": "100000\n", "
         ("0::/host/path/of/a/container\n", V2, ["max 100000"]),
         ("4:cpu,cpuacct:/job\n3:memory:/job\n", {f"cpu,cpuacct/{name}": text for name, text in V1.items()},
          ["250000 100000", "-1 100000"]),
-        ("1:cpuacct,cpu:/job\n", {f"cpu/{name}": text for name, text in V1.items()}, ["250000 100000", "-1 100000"]),
+        ("1:cpuacct,cpu:/job\n", {f"cpu/{name}": text for name, text in V1.items()},
+         ["250000 100000", "-1 100000"]),
         ("1:cpu:/job:with:colons\n", {f"cpu/{name}": text for name, text in V1.items()}, ["-1 100000"]),
         ("1:cpu:/job\n0::/user\n", {**{f"cpu/{name}": text for name, text in V1.items()}, **V2},
          ["250000 100000", "-1 100000", "300000 100000", "max 100000"]),
@@ -75,8 +77,8 @@ V1 = {"job/cpu.cfs_quota_us": "250000\n", "job/cpu.cfs_period_us": "100000\n", "
         ("nonsense\n\n", {}, []),
         ("", V2, []),
     ],
-    ids=["v2", "v2 in a namespace", "v2 with the host's path", "v1", "v1 under its short name", "v1 odd path", "hybrid",
-         "no cpu controller", "nonsense", "no Linux"],
+    ids=["v2", "v2 in a namespace", "v2 with the host's path", "v1", "v1 under its short name", "v1 odd path",
+         "hybrid", "no cpu controller", "nonsense", "no Linux"],
 )  # fmt: skip
 def test_the_groups_of_a_process_and_their_parents_have_quotas(
     tmp_path: Path, membership: str, files: dict[str, str], quotas: list[str]
