@@ -6,19 +6,41 @@ import random
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from brownout.plan.duration import Duration, seconds
 from brownout.plan.near import known
-from brownout.plan.trigger import Trigger
+from brownout.plan.trigger import OnEvent, Trigger
 
-#: What `apply_async` takes beside the arguments of the task, as far as JSON can say it (celery.app.task).
-#: `task_id` is not among them: the operation's key is the task's id.
-OPTIONS = frozenset({
-    "compression", "countdown", "delivery_mode", "eta", "exchange", "expires", "headers", "ignore_result", "link",
-    "link_error", "priority", "queue", "retry", "retry_policy", "routing_key", "serializer", "shadow",
-    "soft_time_limit", "time_limit",
-})  # fmt: skip
+
+class SendOptions(TypedDict, total=False):
+    """What `apply_async` takes beside the arguments of the task, as far as JSON can say it (celery.app.task).
+
+    Times are in seconds. `task_id` is not among them: the operation's key is the task's id.
+    """
+
+    compression: str
+    countdown: float
+    delivery_mode: int | str
+    eta: str
+    exchange: str
+    expires: float | str
+    headers: Mapping[str, Any]
+    ignore_result: bool
+    link: Any
+    link_error: Any
+    priority: int
+    queue: str
+    retry: bool
+    retry_policy: Mapping[str, Any]
+    routing_key: str
+    serializer: str
+    shadow: str
+    soft_time_limit: float
+    time_limit: float
+
+
+OPTIONS = SendOptions.__optional_keys__
 
 
 @dataclass(frozen=True)
@@ -104,13 +126,13 @@ class Load:
         if self.spread not in ("even", "poisson"):
             raise ValueError(f'{self.operation}: `spread` is "even" or "poisson", not {self.spread!r}')
 
-    def on(self, trigger: Trigger) -> Load:
+    def on(self, trigger: OnEvent) -> Load:
         """The same, begun by an event: its times count from there. ValueError for a time, which is `begin`'s."""
         if trigger.kind is None:
             raise ValueError(f"{self.operation} begins on an event, such as event('ok', 'client'), not at a time")
         return replace(self, when=trigger)
 
-    def with_options(self, **options: Any) -> Load:
+    def with_options(self, **options: Unpack[SendOptions]) -> Load:
         """The same, sent with these options of `apply_async`: `queue="slow"`, `countdown=2`, `expires=1`, ...
 
         Raises ValueError for a request, and UnknownName, with near matches, for what is no option.

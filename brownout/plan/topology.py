@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 CLIENT = ("client->broker", "client->backend")  # edges of the process that calls for the clients
 
@@ -29,6 +29,17 @@ class Workers:
     def __post_init__(self) -> None:
         if self.count < 0 or self.concurrency < 1:
             raise ValueError("a topology has 0 or more workers, each with a concurrency of 1 or more")
+
+
+class WorkersFields(TypedDict, total=False):
+    """Fields of Workers by name, all but `count`."""
+
+    pool: str
+    concurrency: int
+    queues: tuple[str, ...]
+    restarts: int
+    options: tuple[str, ...]
+    log_level: str
 
 
 @dataclass(frozen=True)
@@ -87,3 +98,16 @@ class Topology:
         """Everything that a fault may be aimed at: an edge of one process, or of all that play a role."""
         own = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
         return tuple(dict.fromkeys((*self.processes, *self.links, *own, "client", *CLIENT, "broker", "backend")))
+
+
+class TopologyFields(TypedDict, total=False):
+    """Fields of Topology by name."""
+
+    workers: Workers
+    servers: int
+    relay: bool
+    beat: bool
+    persistent: bool
+    edges: tuple[str, ...]
+    env: Mapping[str, str]
+    settings: Mapping[str, Any]

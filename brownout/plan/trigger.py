@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 from brownout.history.event import ALL_KINDS, Event
 from brownout.plan.duration import Duration, seconds, text
@@ -56,14 +56,20 @@ class Trigger:
         )
 
 
-def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> Trigger:
+# For type checkers, which so refuse a trigger in a place where it means nothing.
+OnEvent = NewType("OnEvent", Trigger)  # an event or a point: begins a load, strikes, heals
+AtTime = NewType("AtTime", Trigger)  # strikes
+AfterFault = NewType("AfterFault", Trigger)  # heals
+
+
+def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> OnEvent:
     """On the nth event of a kind; UnknownName, with near matches, when no witness knows that kind."""
     if nth < 1:
         raise ValueError(f"events are counted from 1: nth={nth}")
-    return Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data)
+    return OnEvent(Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data))
 
 
-def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -> Trigger:
+def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -> OnEvent:
     """When the nth such request since the load began comes ("before" the server sees it), or its reply ("after").
 
     `edge` is "worker->broker" for every worker, "worker-1->broker" for one. `command` is "ZADD", or with its key as
@@ -83,37 +89,37 @@ def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -
     if name.upper() == "PUSH" and moment == "before":
         raise ValueError('nobody asks for a message that the server pushes: its only moment is "after"')
     data = {"edge": edge, "command": command, "nth": nth, "moment": moment}
-    return Trigger(POINT, data=data)
+    return OnEvent(Trigger(POINT, data=data))
 
 
-def received(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+def received(nth: int = 1, source: str = "worker", **data: Any) -> OnEvent:
     """On the nth message that a worker took."""
     return event("received", source, nth, **data)
 
 
-def started(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+def started(nth: int = 1, source: str = "worker", **data: Any) -> OnEvent:
     """On the nth start of a task's body."""
     return event("started", source, nth, **data)
 
 
-def ended(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+def ended(nth: int = 1, source: str = "worker", **data: Any) -> OnEvent:
     """On the nth end of a task's body, its result already stored."""
     return event("ended", source, nth, **data)
 
 
-def effect(nth: int = 1, **data: Any) -> Trigger:
+def effect(nth: int = 1, **data: Any) -> OnEvent:
     """On the nth effect that was really done."""
     return event("effect", None, nth, **data)
 
 
-def at(time: Duration) -> Trigger:
+def at(time: Duration) -> AtTime:
     """When a fault strikes: at a time after the load began."""
-    return Trigger(delay=seconds(time), since="load")
+    return AtTime(Trigger(delay=seconds(time), since="load"))
 
 
-def after(time: Duration) -> Trigger:
+def after(time: Duration) -> AfterFault:
     """How long a fault lasts: some time after it was first seen to act."""
-    return Trigger(delay=seconds(time), since="fault")
+    return AfterFault(Trigger(delay=seconds(time), since="fault"))
 
 
 class Count:
