@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
+from brownout.subject.cpus import usable_cpus
+
 TOLD = re.compile(r"^=* ?(chaos: .*?|\d+ (?:passed|failed).*?) ?=*$|exit code \d|cells? in \d|not judged")
 LOOP = "while True: pass"
 
@@ -79,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not command:
         parser.error("no command: python -m benchmarks.busy -- tox -q -e chaos")
     kinds = [loops for loops, kind in ((0, "quiet"), (given.loops, "busy")) if given.only in (None, kind)]
-    sys.stdout.write(f"`{' '.join(command)}`, {os.cpu_count()} cores\n\n")
+    sys.stdout.write(f"`{' '.join(command)}`, {usable_cpus()} cores\n\n")
     sys.stdout.write("| where | load before | wall | exit code | what it said |\n|---|---|---|---|---|\n")
     runs = [once(command, loops) for _ in range(given.rounds) for loops in kinds]
     quiet, beside = ([run.seconds for run in runs if (run.where == "quiet") is is_quiet] for is_quiet in (True, False))

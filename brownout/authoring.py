@@ -13,11 +13,24 @@ from brownout.map_cells import CellOutcome, MapCell, fault_map
 from brownout.plan.fault import Fault
 from brownout.plan.operation import get, post, submit
 from brownout.plan.promise import Promise
-from brownout.plan.trigger import Trigger, after, at, effect, ended, event, point, received, started
+from brownout.plan.trigger import (
+    AfterFault,
+    AtTime,
+    OnEvent,
+    Trigger,
+    after,
+    at,
+    effect,
+    ended,
+    event,
+    point,
+    received,
+    started,
+)
 from brownout.subject.application import Application
 
 __all__ = [
-    "Application", "CellOutcome", "Fault", "Lab", "MapCell", "Outcome", "Promise", "Trigger", "after", "at", "effect",
-    "ended", "event", "fault_map", "get", "ledger", "point", "post", "received", "sqlite_accepted", "sqlite_effects",
-    "started", "submit", *_faults.__all__, *_promises.__all__,
+    "AfterFault", "Application", "AtTime", "CellOutcome", "Fault", "Lab", "MapCell", "OnEvent", "Outcome", "Promise",
+    "Trigger", "after", "at", "effect", "ended", "event", "fault_map", "get", "ledger", "point", "post", "received",
+    "sqlite_accepted", "sqlite_effects", "started", "submit", *_faults.__all__, *_promises.__all__,
 ]  # fmt: skip

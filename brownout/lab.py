@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from brownout.plan.duration import Duration, seconds
 from brownout.plan.fault import Fault
 from brownout.plan.operation import Http, Load, Submit
 from brownout.plan.plan import Injection, Plan
 from brownout.plan.promise import Promise
-from brownout.plan.topology import Topology, Workers
-from brownout.plan.trigger import Trigger
+from brownout.plan.topology import Topology, TopologyFields, Workers, WorkersFields
+from brownout.plan.trigger import AfterFault, AtTime, OnEvent
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trial import run
@@ -42,12 +42,18 @@ class Lab:
         self._surface: Surface | None = None
         self.outcomes: list[Outcome] = []
 
-    def topology(self, **changes: Any) -> None:
-        """Change fields of the plan's Topology: `relay=False`, `beat=True`, `env={...}`, ..."""
+    def topology(self, **changes: Unpack[TopologyFields]) -> None:
+        """Change fields of the plan's Topology: `relay=False`, `beat=True`, `env={...}`, ...
+
+        Raises TypeError for a name that is no field, and ValueError for a value that a topology cannot have.
+        """
         self.plan = replace(self.plan, topology=replace(self.plan.topology, **changes))
 
-    def workers(self, count: int = 1, **changes: Any) -> None:
-        """So many workers, worker-1, worker-2, ...; further fields of Workers by name: `pool`, `concurrency`, ..."""
+    def workers(self, count: int = 1, **changes: Unpack[WorkersFields]) -> None:
+        """Have `count` workers: worker-1, worker-2, ... Other fields of Workers go by name: `pool`, `concurrency`, ...
+
+        Raises TypeError for a name that is no field, and ValueError for a value that workers cannot have.
+        """
         self.topology(workers=replace(self.plan.topology.workers, count=count, **changes))
 
     def services(self, **services: Callable[[], AbstractContextManager[object]]) -> None:
@@ -72,7 +78,9 @@ class Lab:
         routes = self._surface.routes if isinstance(operation, Http) else None
         load.check(tasks, routes, self._surface.takes)
 
-    def inject(self, fault: Fault, *, on: str | None = None, when: Trigger, heal: Trigger | None = None) -> None:
+    def inject(
+        self, fault: Fault, *, on: str | None = None, when: OnEvent | AtTime, heal: OnEvent | AfterFault | None = None
+    ) -> None:
         """A fault on a target: `when` it strikes, and when it heals (default: when the load has ended).
 
         Without `on` a fault strikes the message at the point that it waits for, and that connection alone.

@@ -25,7 +25,7 @@ from brownout.plan.point import IDLE, Point
 from brownout.plan.promise import Promise
 from brownout.plan.settle import Settle
 from brownout.plan.topology import Topology, Workers
-from brownout.plan.trigger import Trigger, after, point
+from brownout.plan.trigger import OnEvent, after, point
 
 OUTAGE = 0.3  # s without a server
 STALL = "250ms"  # an API's loop that stands still for so long has stalled
@@ -131,7 +131,7 @@ def injection_of(mission: Mission, cell: Cell, bounds: Bounds) -> Injection:
     return Injection(make(), on, trigger_of(mission, cell), heal)
 
 
-def trigger_of(mission: Mission, cell: Cell) -> Trigger:
+def trigger_of(mission: Mission, cell: Cell) -> OnEvent:
     """When the point of a cell is reached."""
     place = inward(mission, cell.point)
     return point(cell.point.edge, place.label.removesuffix(IDLE), nth=place.ordinal, moment=cell.moment)

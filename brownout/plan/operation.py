@@ -6,19 +6,41 @@ import random
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from brownout.plan.duration import Duration, seconds
 from brownout.plan.near import known
-from brownout.plan.trigger import Trigger
+from brownout.plan.trigger import OnEvent, Trigger
 
-#: Options of `apply_async` whose values JSON can express (celery.app.task).
-#: `task_id` is missing because the operation's key is the task's id.
-OPTIONS = frozenset({
-    "compression", "countdown", "delivery_mode", "eta", "exchange", "expires", "headers", "ignore_result", "link",
-    "link_error", "priority", "queue", "retry", "retry_policy", "routing_key", "serializer", "shadow",
-    "soft_time_limit", "time_limit",
-})  # fmt: skip
+
+class SendOptions(TypedDict, total=False):
+    """Options of `apply_async` whose values JSON can express (celery.app.task). Times are in seconds.
+
+    `task_id` is missing because the operation's key is the task's id.
+    """
+
+    compression: str
+    countdown: float
+    delivery_mode: int | str
+    eta: str
+    exchange: str
+    expires: float | str
+    headers: Mapping[str, Any]
+    ignore_result: bool
+    link: Any
+    link_error: Any
+    priority: int
+    queue: str
+    retry: bool
+    retry_policy: Mapping[str, Any]
+    routing_key: str
+    serializer: str
+    shadow: str
+    soft_time_limit: float
+    time_limit: float
+
+
+OPTIONS = SendOptions.__optional_keys__
 
 
 @dataclass(frozen=True)
@@ -104,7 +126,7 @@ class Load:
         if self.spread not in ("even", "poisson"):
             raise ValueError(f'{self.operation}: `spread` must be "even" or "poisson", not {self.spread!r}')
 
-    def on(self, trigger: Trigger) -> Load:
+    def on(self, trigger: OnEvent) -> Load:
         """Return this load with its start on an event. Raises ValueError for a trigger that is a time.
 
         All times of the load count from that event.
@@ -114,7 +136,7 @@ class Load:
             raise ValueError(f"a load begins on an event, not at a time: {self.operation} needs {hint}")
         return replace(self, when=trigger)
 
-    def with_options(self, **options: Any) -> Load:
+    def with_options(self, **options: Unpack[SendOptions]) -> Load:
         """Return this load with options of `apply_async`: `queue="slow"`, `countdown=2`, `expires=1`, ...
 
         Raises ValueError when the operation is not a `submit`, and UnknownName, with near matches, for unknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 CLIENT = ("client->broker", "client->backend")  # edges of the process that submits tasks for clients
 
@@ -31,6 +31,17 @@ class Workers:
         if self.count < 0 or self.concurrency < 1:
             needs = "a topology has 0 or more workers, each with a concurrency of 1 or more"
             raise ValueError(f"{needs}; not count={self.count}, concurrency={self.concurrency}")
+
+
+class WorkersFields(TypedDict, total=False):
+    """Fields of Workers by name, all but `count`."""
+
+    pool: str
+    concurrency: int
+    queues: tuple[str, ...]
+    restarts: int
+    options: tuple[str, ...]
+    log_level: str
 
 
 @dataclass(frozen=True)
@@ -90,3 +101,16 @@ class Topology:
         """The names of all targets of faults: processes, services, and edges of a process or a role."""
         edges = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
         return tuple(dict.fromkeys((*self.processes, *self.links, *edges, "client", *CLIENT, "broker", "backend")))
+
+
+class TopologyFields(TypedDict, total=False):
+    """Fields of Topology by name."""
+
+    workers: Workers
+    servers: int
+    relay: bool
+    beat: bool
+    persistent: bool
+    edges: tuple[str, ...]
+    env: Mapping[str, str]
+    settings: Mapping[str, Any]

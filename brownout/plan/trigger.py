@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 from brownout.history.event import ALL_KINDS, Event
 from brownout.plan.duration import Duration, seconds, text
@@ -56,14 +56,20 @@ class Trigger:
         )
 
 
-def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> Trigger:
+# For type checkers, which so refuse a trigger in a place where it means nothing.
+OnEvent = NewType("OnEvent", Trigger)  # an event or a point: begins a load, strikes, heals
+AtTime = NewType("AtTime", Trigger)  # strikes
+AfterFault = NewType("AfterFault", Trigger)  # heals
+
+
+def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> OnEvent:
     """Return a trigger for the nth event of a kind. Raises UnknownName, with near matches, for an unknown kind."""
     if nth < 1:
         raise ValueError(f"events are counted from 1, so nth={nth} is not possible")
-    return Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data)
+    return OnEvent(Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data))
 
 
-def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -> Trigger:
+def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -> OnEvent:
     """Return a trigger for the nth matching request since the load began ("before"), or for its reply ("after").
 
     The moment "before" is before the server sees the request. `edge` is "worker->broker" for every worker or
@@ -85,37 +91,37 @@ def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -
     if name.upper() == "PUSH" and moment == "before":
         raise ValueError('a message that the server pushes answers no request: its only moment is "after"')
     data = {"edge": edge, "command": command, "nth": nth, "moment": moment}
-    return Trigger(POINT, data=data)
+    return OnEvent(Trigger(POINT, data=data))
 
 
-def received(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+def received(nth: int = 1, source: str = "worker", **data: Any) -> OnEvent:
     """Return a trigger for the nth message that a worker received."""
     return event("received", source, nth, **data)
 
 
-def started(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+def started(nth: int = 1, source: str = "worker", **data: Any) -> OnEvent:
     """Return a trigger for the nth start of a task's body."""
     return event("started", source, nth, **data)
 
 
-def ended(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
+def ended(nth: int = 1, source: str = "worker", **data: Any) -> OnEvent:
     """Return a trigger for the nth end of a task; the task's result is stored by then."""
     return event("ended", source, nth, **data)
 
 
-def effect(nth: int = 1, **data: Any) -> Trigger:
+def effect(nth: int = 1, **data: Any) -> OnEvent:
     """Return a trigger for the nth effect that was really done."""
     return event("effect", None, nth, **data)
 
 
-def at(time: Duration) -> Trigger:
+def at(time: Duration) -> AtTime:
     """Return when a fault strikes: `time` after the load began."""
-    return Trigger(delay=seconds(time), since="load")
+    return AtTime(Trigger(delay=seconds(time), since="load"))
 
 
-def after(time: Duration) -> Trigger:
+def after(time: Duration) -> AfterFault:
     """Return when a fault heals: `time` after the fault was first seen to act."""
-    return Trigger(delay=seconds(time), since="fault")
+    return AfterFault(Trigger(delay=seconds(time), since="fault"))
 
 
 class Count:

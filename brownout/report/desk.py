@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from brownout.run.events import CampaignEnded, CampaignStarted, Event, Stream, TrialEnded
-
 if TYPE_CHECKING:
     from brownout.report.row import Row
+    from brownout.run.events import Event, Stream
     from brownout.run.store import Store
 
 #: Attributes of a test's report, plain values that pass from an xdist worker: its trials, as `Row.to_json` writes
@@ -40,6 +39,8 @@ class Desk:
         """Keep the trials of a test, and show its failure when pytest has written the test's letter."""
         yield
         if rows := getattr(report, TRIALS, None):
+            from brownout.run.events import TrialEnded
+
             for row in map(_row, rows):
                 self._told(TrialEnded(row.scenario, row, row.attempts))
             if report.failed and not self._config.getoption("usepdb"):  # pytest shows the text before it starts pdb
@@ -51,6 +52,8 @@ class Desk:
 
     def _told(self, event: Event) -> None:
         if self._stream is None:
+            from brownout.run.events import CampaignStarted
+
             self._stream = self._handlers()
             self._stream(CampaignStarted(CAMPAIGN))
         self._stream(event)
@@ -58,6 +61,7 @@ class Desk:
     def _handlers(self) -> Stream:
         from brownout.report.github import GitHub
         from brownout.report.summary import Summary
+        from brownout.run.events import Stream
 
         terminal = self._terminal
         annotated = os.environ.get("GITHUB_ACTIONS") == "true" and not self._config.pluginmanager.has_plugin(_OTHERS)
@@ -90,6 +94,8 @@ class Desk:
         for folder in self._store.partial():
             terminalreporter.write_line(f"brownout: without a verdict; what was seen is in {self._folder(folder)}")
         if self._stream:
+            from brownout.run.events import CampaignEnded
+
             self._stream(CampaignEnded(CAMPAIGN))
 
     def _folder(self, folder: os.PathLike[str]) -> str:

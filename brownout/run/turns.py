@@ -12,11 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
+from brownout.subject.cpus import usable_cpus
 from brownout.subject.load import load
 
 LOOK = 0.05  # s between two tries to take a slot
@@ -47,16 +48,16 @@ def _measures_soon(promise: Promise) -> bool:
 
 
 def running() -> float:
-    """How many threads of this machine run or want to run; 0 where nobody tells."""
+    """How many threads run or want to run on the CPUs that this process may use; 0 where nobody tells."""
     return load(LOOK).wanted
 
 
 @dataclass(frozen=True)
 class Turns:
-    """The slots of one place; `cores` and `load` are of this machine unless a test gives others."""
+    """The slots of one place; `cores` is how many CPUs this process may use, unless a test gives another."""
 
     place: Path
-    cores: int = os.cpu_count() or 1
+    cores: int = field(default_factory=usable_cpus)
     load: Callable[[], float] = running
 
     @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from brownout.subject.cpus import usable_cpus
+
 STAT = Path("/proc/stat")
 OVER = 0.3  # s for which is measured
 EVERY = 0.02  # s between two looks at how many threads are ready to run
@@ -16,7 +18,10 @@ LITTLE = 0.3  # cores; what is always going on
 
 @dataclass(frozen=True)
 class Load:
-    """What was measured. `used` and `wanted` are in cores: wanted counts every thread that runs or waits for a CPU."""
+    """What was measured on the CPUs that this process may use, the `cores`; `used` and `wanted` are in cores too.
+
+    `wanted` counts every thread that runs or waits for a CPU.
+    """
 
     cores: int
     used: float = 0.0
@@ -61,19 +66,22 @@ class Sample:
         return cls(sum(ticks) - sum(ticks[3:5]), sum(ticks), running)
 
 
-def measured(samples: Sequence[Sample], cores: int) -> Load:
-    """From looks one after the other. The thread that looks runs itself, and is not counted."""
+def measured(samples: Sequence[Sample], cores: int, machine: int) -> Load:
+    """From looks one after the other. The thread that looks runs itself, and is not counted.
+
+    `/proc/stat` tells of all CPUs of the `machine`. The `cores` of them that this process may use get their share.
+    """
     if len(samples) < 2:
         return Load(cores)
     first, last = samples[0], samples[-1]
     used = cores * (last.busy - first.busy) / max(1, last.total - first.total)
     running = sum(max(0, sample.running - 1) for sample in samples[1:]) / (len(samples) - 1)
-    return Load(cores, used, running)
+    return Load(cores, used, running * cores / max(machine, cores))
 
 
 def load(over: float = OVER) -> Load:
     """Look for so many seconds at what is going on. Call it before anything of our own is started."""
-    cores = os.cpu_count() or 2
+    cores = usable_cpus()
     samples: list[Sample] = []
     until = time.monotonic() + over
     try:
@@ -82,4 +90,4 @@ def load(over: float = OVER) -> Load:
             time.sleep(EVERY)
     except (OSError, ValueError):
         return Load(cores)
-    return measured(samples, cores)
+    return measured(samples, cores, os.cpu_count() or cores)

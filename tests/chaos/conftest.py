@@ -9,6 +9,7 @@ import pytest
 from brownout.history.effects import sqlite_accepted, sqlite_effects
 from brownout.run.turns import most_at_once
 from brownout.subject.application import Application
+from brownout.subject.cpus import usable_cpus
 from system.settings import Settings
 from system.watchdog import EXIT_CODE
 
@@ -68,7 +69,7 @@ def system(env: Mapping[str, str] = SETTINGS) -> Application:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Enough processes for all trials that an idle machine can run at once; on a busy one they wait for their turn."""
-    return most_at_once(os.cpu_count() or 1)
+    return most_at_once(usable_cpus())
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from brownout import (
+    AfterFault,
     Fault,
+    OnEvent,
     Promise,
-    Trigger,
     after,
     answers,
     at_least_once,
@@ -58,8 +59,8 @@ class Scene:
     promises: dict[str, Promise] = field(default_factory=dict)
     fault: Fault | None = None
     target: str = ""
-    when: Trigger | None = None
-    heal: Trigger | None = None
+    when: OnEvent | None = None
+    heal: OnEvent | AfterFault | None = None
     service: bool = False
 
 
@@ -70,7 +71,7 @@ def requests(mistake: str, every: str, count: int) -> Load:
     return post(request.path, every=every, count=count, json=json)
 
 
-def answered(nth: int, path: str = "/process") -> Trigger:
+def answered(nth: int, path: str = "/process") -> OnEvent:
     """On the nth answer of the API to its clients."""
     return event("ok", "client", nth, path=path)
 

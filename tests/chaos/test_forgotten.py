@@ -4,14 +4,14 @@ from functools import partial
 
 import pytest
 
-from brownout import Lab, Outcome, Trigger, event, flush, kill, post, started
+from brownout import Lab, OnEvent, Outcome, event, flush, kill, post, started
 from tests.chaos.promises import jobs_end_once
 from tests.chaos.service import Service
 
 pytestmark = pytest.mark.chaos
 
 
-def forget(lab: Lab, when: Trigger) -> None:
+def forget(lab: Lab, when: OnEvent) -> None:
     """The only worker is killed, and its broker emptied before the next one is up: the store alone knows the job."""
     lab.inject(kill(), on="worker-1", when=when)
     lab.inject(flush(), on="broker", when=event("exit", "worker-1"))

@@ -6,7 +6,7 @@ import pytest
 
 from brownout import (
     Lab,
-    Trigger,
+    OnEvent,
     after,
     cold_shutdown,
     effect,
@@ -26,7 +26,7 @@ from tests.chaos.promises import by_name, jobs_end_once
 
 pytestmark = pytest.mark.chaos
 JOBS = post("/process-data", json={"n": "{n}"}, every="80ms", count=12)
-PHASES: dict[str, Callable[..., Trigger]] = {
+PHASES: dict[str, Callable[..., OnEvent]] = {
     "received": received,
     "started": started,
     "effect-before-ack": effect,

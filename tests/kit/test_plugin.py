@@ -9,7 +9,7 @@ import pytest
 
 from brownout.subject import ladder
 from tests.kit.forged_project import BENCH, forge, on_terminal, run, run_apart
-from tests.kit.small_project import write
+from tests.kit.small_project import ROOT, write
 
 pytest_plugins = ["pytester"]
 
@@ -68,6 +68,25 @@ def test_a_project_that_does_not_use_the_kit_does_not_hear_of_it(
     result = pytester.runpytest_inprocess("-p", "no:asyncio", *workers)
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("brownout:*")
+
+
+def test_a_project_that_does_not_use_the_kit_imports_next_to_nothing_of_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest imports the plugin at every start. The libraries below, and events of a run, took most of 35 ms."""
+    monkeypatch.delenv("BROWNOUT_REQUIRE", raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins import what they like
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeconftest("import sys\ndef pytest_unconfigure(): print('imported', *sys.modules)")
+    pytester.makepyfile("def test_plain(): pass")
+    result = pytester.runpytest_subprocess("-p", "brownout.pytest_plugin")
+    result.assert_outcomes(passed=1)
+    (line,) = [line for line in result.outlines if line.startswith("imported ")]
+    imported = set(line.split())
+    assert {name for name in imported if name.startswith("brownout.")} == {
+        "brownout.pytest_plugin", "brownout.report", "brownout.report.desk", "brownout.run", "brownout.run.store"
+    }  # fmt: skip
+    assert not imported & {"celery", "h11", "http.client", "httpx", "psutil", "redis", "ssl", "sqlite3", "asyncio"}
 
 
 def test_the_first_test_that_uses_the_kit_brings_the_header(pytester: pytest.Pytester) -> None:

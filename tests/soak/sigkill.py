@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from brownout.subject import docker_api, ladder
+from brownout.subject.cpus import usable_cpus
 from tests.kit.killable import Kill, killed_at_random
 
 EVIDENCE = Path(__file__).parents[2] / "docs" / "evidence" / "sigkill.md"
@@ -68,7 +69,7 @@ def table(rows: Sequence[tuple[tuple[str, ...], Kill]], seed: int) -> str:
         "# SIGKILL at a random moment",
         "",
         f"`python -m tests.soak.sigkill {len(rows)} {seed}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
-        f"{os.cpu_count()} CPUs, load average {os.getloadavg()[1]:.1f} over five minutes.",
+        f"{usable_cpus()} CPUs, load average {os.getloadavg()[1]:.1f} over five minutes.",
         "",
         f"{len(rows)} runs of pytest were killed; {left} left a process, a container, a listening port or a folder. "
         f"Killed in phase: {phases}.",

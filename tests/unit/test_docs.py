@@ -59,6 +59,21 @@ def test_every_environment_in_a_paper_is_one_of_tox(paper: str) -> None:
             assert config.has_section(f"testenv:{name}"), name
 
 
+def test_every_path_that_tox_runs_exists() -> None:
+    """A layer whose folder was renamed, or a file that is measured and gone, would be an error in CI alone."""
+    words = {word for word in (ROOT / "tox.ini").read_text().split() if re.match(r"(tests|docs)/", word)}
+    assert {"tests/unit", "tests/kit"} <= words
+    assert [word for word in words if not (ROOT / word).exists()] == []
+
+
+def test_contributing_has_a_line_for_each_environment_that_a_change_must_pass() -> None:
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini")
+    paper = (ROOT / "CONTRIBUTING.md").read_text()
+    told = {name for names in re.findall(r"tox (?:-q )?-e ([\w,]+)", paper) for name in names.split(",")}
+    assert {name.strip() for name in config["tox"]["env_list"].split(",")} | {"coverage"} <= told
+
+
 def test_dir_lists_what_authors_can_import() -> None:
     assert dir(brownout) == sorted(authoring.__all__)
     assert {"Lab", "kill", "point", "at_least_once"} <= set(dir(brownout))

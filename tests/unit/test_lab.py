@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -14,6 +14,7 @@ from brownout import Application, Lab, at_least_once, authoring, kill, post, ref
 from brownout.plan.near import UnknownName
 from brownout.plan.operation import Submit
 from brownout.plan.plan import Plan
+from brownout.plan.topology import Topology, TopologyFields, Workers, WorkersFields
 from brownout.probes.surface import parameters
 from brownout.run.result import Result
 from brownout.run.setting import Setting
@@ -194,3 +195,11 @@ def test_pytest_starts_without_what_scenarios_need() -> None:
     code = f"{asked}; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "of", "own"), [(TopologyFields, Topology, set()), (WorkersFields, Workers, {"count"})]
+)
+def test_the_keywords_of_a_verb_are_the_fields_that_it_changes(fields: type, of: type, own: set[str]) -> None:
+    hints = {name: hint for name, hint in get_type_hints(of).items() if name not in own}
+    assert get_type_hints(fields) == hints

@@ -168,8 +168,8 @@ def test_two_faults_of_one_name_are_refused() -> None:
         (lambda: get("/x", every=0), "more than 0"),
         (lambda: get("/x", every=1, count=0), "at least 1"),
         (lambda: get("/x", every=1, count=1).with_options(queue="slow"), "options are for tasks"),
-        (lambda: submit("t", every=1).with_options(cuontdown=2), "did you mean 'countdown'"),
-        (lambda: submit("t", every=1).with_options(task_id="t1"), "no option of apply_async is called 'task_id'"),
+        (lambda: submit("t", every=1).with_options(cuontdown=2), "did you mean 'countdown'"),  # type: ignore[call-arg]
+        (lambda: submit("t", every=1).with_options(task_id="t1"), "no option of apply_async is called 'task_id'"),  # type: ignore[call-arg]
     ],
 )
 def test_a_misspelling_fails_when_it_is_written(make: object, says: str) -> None:

@@ -1,0 +1,59 @@
+"""How many CPUs this process may use: its affinity, and the quotas of its control groups (cgroups v2 and v1)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+MEMBERSHIP = Path("/proc/self/cgroup")
+ROOT = Path("/sys/fs/cgroup")
+PERIOD = 100_000  # µs; the kernel's default
+
+
+def usable_cpus() -> int:
+    """The CPUs that the kernel gives to this process, at least 1. A part of a CPU counts as a whole one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        membership = MEMBERSHIP.read_text()
+    except OSError:  # no Linux, or no /proc
+        membership = ""
+    return usable(allowed, limits(membership, ROOT))
+
+
+def usable(allowed: int, quotas: Iterable[str]) -> int:
+    """How many of the `allowed` CPUs the quotas leave. A quota is a text as in cpu.max: time and period in µs."""
+    return max(1, math.ceil(min([allowed, *map(cpus, quotas)])))
+
+
+def cpus(quota: str) -> float:
+    """How many CPUs a quota allows: "150000 100000" is 1.5. "max", -1 and text that is no quota are infinite."""
+    parts = quota.split()
+    with suppress(ValueError, IndexError):
+        time, period = int(parts[0]), int(parts[1]) if parts[1:] else PERIOD
+        if time > 0 and period > 0:
+            return time / period
+    return math.inf
+
+
+def limits(membership: str, root: Path) -> Iterator[str]:
+    """The quotas of every control group that `membership`, the text of /proc/self/cgroup, names below `root`.
+
+    A parent's quota binds its children. The path may be the host's while `root` is the container's own group, so
+    folders that are missing are passed over.
+    """
+    for line in membership.splitlines():
+        _, _, entry = line.partition(":")
+        controllers, _, path = entry.partition(":")
+        group = PurePosixPath(path.lstrip("/"))
+        for folder in (group, *group.parents):
+            with suppress(OSError):
+                if not controllers:
+                    yield (root / folder / "cpu.max").read_text()
+                elif "cpu" in controllers.split(","):
+                    own = root / controllers / folder
+                    own = own if own.is_dir() else root / "cpu" / folder
+                    quota, period = ((own / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+                    yield f"{quota.strip()} {period.strip()}"
