@@ -287,5 +287,5 @@ def test_a_heal_that_forgets_one_edge_makes_the_schedule_unknown(
                 assert line.answers({answer}), edge
     verdict = judge(History.load(seen), faults_acted())
     assert verdict.validity == "unknown"
-    assert f"on {EDGE} the toxic 'latency(delay=0.2) on' was never taken off: a mistake of the harness" in verdict.why
+    assert f"the toxic 'latency(delay=0.2) on' on {EDGE} was never removed: a mistake of the harness" in verdict.why
     assert "client->broker" not in verdict.why
