@@ -152,7 +152,7 @@ def test_a_service_and_a_process_mean_all_their_edges(subject: Subject) -> None:
         assert {name for name, edge in subject.edges.items() if not edge.enabled} == expected
         hit.heal()
     assert all(edge.enabled for edge in subject.edges.values())
-    with pytest.raises(LookupError, match="no edge is 'worker-1->broker'; there are client->broker"):
+    with pytest.raises(LookupError, match="no edge is called 'worker-1->broker'; known: client->broker"):
         strike(subject, "worker-1->broker", faults.refuse())
 
 
