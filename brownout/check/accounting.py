@@ -53,7 +53,7 @@ def running(history: History, op: Operation) -> bool:
 def gone(history: History, op: Operation, end: Event) -> bool:
     """Whether an accepted operation has been nowhere for longer than the application needs to publish a job again.
 
-    `end` is the event that ends the drain. Other operations may still be in `unacked` then; that does not matter.
+    `end` is the event that ends the drain. Other operations may still have messages when the drain ends.
     """
     if "recovery" not in end.data or not op.tasks or running(history, op) or any(map(is_over, op.events)):
         return False

@@ -1,4 +1,4 @@
-"""The time that something took, as an interval, because the machine may have been busy meanwhile.
+"""Measured times as intervals, because a busy machine makes a measured time uncertain.
 
 The upper end of the interval is the wall time. The lower end is the wall time less the time in which the threads
 concerned may have waited for a CPU. Two kinds of event record such waiting. A `waited` event gives, for a span of
@@ -17,7 +17,7 @@ from brownout.check.verdict import Anomaly, Ruling
 from brownout.history.view import History
 
 NS_PER_MS = 1_000_000
-#: Nanoseconds; within so short a time a request may wait in several processes, see `busy`.
+#: Nanoseconds. In a span of up to this length, `busy` adds up the waits of several processes.
 SHORT = 500_000_000
 #: The processes that take part in answering a request.
 ANSWERING = ("api", "harness", "wire", "broker")

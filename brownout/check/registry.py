@@ -87,7 +87,7 @@ def rule(history: History, promise: Promise) -> Ruling:
 
 
 def judge(history: History, promise: Promise) -> Verdict:
-    """The verdict on one promise. It is unknown when the history is empty, or the checker raises or is in doubt.
+    """The verdict on one promise: unknown if the history is empty, or if the checker raises or is in doubt.
 
     A busy machine makes a verdict unknown only when a limit in time lies inside the measured interval. Raises
     UnknownName for a promise without a checker.

@@ -17,7 +17,7 @@ _MOST_EVENTS = 6
 
 
 def merge(validities: Iterable[Validity]) -> Validity:
-    """The worst of several validities: invalid, then unknown, then valid. Without any validity, unknown."""
+    """The worst of several validities: invalid, then unknown, then valid. Returns unknown for no validities."""
     present = set(validities)
     order: tuple[Validity, ...] = ("invalid", "unknown", "valid")
     return next((validity for validity in order if validity in present), "unknown")

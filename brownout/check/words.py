@@ -38,7 +38,7 @@ SEVERITY = (
     *("duplicate-later", "duplicate", "stuck", "lost", "silent"),
 )
 
-# --- from verdicts to a word: the first row whose anomaly was found is the outcome
+# --- from verdicts to a word: the first row of OUTCOMES whose anomaly was found gives the outcome
 
 OUTCOMES: tuple[tuple[str, str], ...] = (
     # anomaly            outcome

@@ -59,7 +59,7 @@ def toxic_striker(toxics: Callable[[Fault], tuple[Toxic, ...]], *, ends: bool) -
 
 
 def refused(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Stop listening. Only live connections that closed are evidence: no wire sees what the kernel refuses."""
+    """Stop listening. Only closed connections are evidence, because no wire sees what the kernel refuses."""
     edges = reach(subject, target, fault)
     look = watch(edges, ["down"], ends=True)
     for edge in edges:

@@ -124,9 +124,9 @@ strikes(cold_shutdown)(_ended_by(SIGQUIT))
 
 
 def _again(subject: Subject, target: str, old: Process) -> None:
-    """Wait until the supervisor has started the next process. Raises RuntimeError if the supervisor gave up.
+    """Wait until the supervisor has started the next process. A client's process has no supervisor.
 
-    No error is raised when the plan expects that. A client's process has no supervisor.
+    Raises RuntimeError if the supervisor gave up, unless the plan expects the supervisor to give up.
     """
     if target not in subject.supervisors:
         return

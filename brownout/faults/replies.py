@@ -85,7 +85,7 @@ def reset_at_point(hit: Hit, _: Fault) -> Strike:
 @strikes_there(hold)
 def _held(hit: Hit, _: Fault) -> Strike:
     passage = hit.passage
-    passage.asleep = hit.moment == "before"  # so that the request reaches the server even if its client leaves
+    passage.asleep = hit.moment == "before"  # the request must reach the server even if its client leaves
 
     def over() -> None:
         passage.asleep = False

@@ -10,7 +10,7 @@ from brownout.subject.subject import Subject
 
 
 def end_broker(subject: Subject, *, graceful: bool) -> Strike:
-    """End Redis by SIGKILL, or by SIGTERM when `graceful`: Redis then writes its files first."""
+    """End Redis by SIGKILL; or, when `graceful`, by SIGTERM, on which Redis writes its files before it ends."""
     broker, run = subject.broker, subject.broker.run_id
     met, pid = broker.state() == "running", broker.pid
     broker.end(graceful=graceful)

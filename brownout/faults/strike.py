@@ -39,7 +39,7 @@ def strike(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def strikes(make: Callable[..., Fault]) -> Callable[[Striker], Striker]:
-    """Register the function that carries out the faults that `make` makes. Raises ValueError for a second one."""
+    """Register the function that carries out the faults that `make` makes. ValueError if there is one already."""
     kind = FAULTS.get(make.__name__)
     if kind is None or kind.make is not make:
         raise ValueError(f"{make.__name__} is no fault: decorate the function that makes it with @fault")
@@ -67,7 +67,7 @@ def strikes_there(make: Callable[..., Fault]) -> Callable[[AtPoint], AtPoint]:
 
 
 def strike_at(hit: Hit, fault: Fault) -> Strike:
-    """Strike the message that is kept at a point with a fault. Call this on the wire's loop only."""
+    """Strike the message that is kept at a point with a fault. Call `strike_at` on the wire's loop only."""
     striker: AtPoint | None = fault.kind.strike_there
     if striker is None:
         raise LookupError(f"{fault.name} strikes no message: decorate a function that does with @strikes_there")

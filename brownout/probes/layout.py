@@ -1,4 +1,4 @@
-"""Finds out where a Celery application's messages lie in Redis. history/layout.py reads the answer."""
+"""Finds out where a Celery application's messages lie in Redis. history/layout.py reads the result."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _fanout(queue: Any) -> bool:
 
 
 def _backend(app: Any) -> dict[str, Any]:
-    """The prefix of result keys and the result database; {} for a broken backend, which messages do not need."""
+    """The prefix of result keys and the result database; {} when the backend is broken, which is no error here."""
     try:
         backend = app.backend
         key = backend.get_key_for_task("?")

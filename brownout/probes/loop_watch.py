@@ -66,7 +66,7 @@ class LoopWatch:
         self._schedstat = self._own_schedstat = None
 
     def _use(self) -> tuple[int, int, int]:
-        """Nanoseconds on a CPU and waiting for a CPU of the loop's thread, and waiting of the watching thread."""
+        """How long the loop's thread has run and waited for a CPU, and the watching thread has waited (all in ns)."""
         ran, waited = _read(self._schedstat)
         return ran, waited, _read(self._own_schedstat)[1]
 

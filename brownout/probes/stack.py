@@ -35,7 +35,7 @@ class Frame(NamedTuple):
 
 
 class Stacks:
-    """Takes stacks of threads. A file in memory stays open for that (or a temporary file, where there is none)."""
+    """Takes stacks of threads. Keeps a file in memory open, or a temporary file where memory files are missing."""
 
     def __init__(self) -> None:
         """Open the file. Raises OSError when that fails."""

@@ -97,7 +97,7 @@ class Zygote:
             return 0
         descriptor = self._children[pid] = pidfd_open(pid)
         self._waiting.register(descriptor, selectors.EVENT_READ, pid)
-        self._say(id=request, pid=pid, started=proc.started(pid))  # not waited for yet, so /proc still has the child
+        self._say(id=request, pid=pid, started=proc.started(pid))  # the child is in /proc until waitpid
         return pid
 
     def _reap(self, pid: int) -> None:
@@ -120,7 +120,7 @@ class Zygote:
 
 def _work_in(folder: str) -> None:
     """Make `folder` the first place for imports, as `python -m` does with the working directory."""
-    if not getattr(sys.flags, "safe_path", False):  # Python 3.11 on
+    if not getattr(sys.flags, "safe_path", False):  # new in Python 3.11
         sys.path[0] = folder
     sys.path_importer_cache.pop(folder, None)  # the cached listing may lack the newest file
 

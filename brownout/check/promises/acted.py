@@ -17,7 +17,7 @@ def faults_acted(history: History) -> Ruling:
     """Every fault acted while an operation was in flight, and healed.
 
     Otherwise the verdict is unknown, never invalid. An operation is in flight from its invoke to its effect, or to
-    its answer when it has no effect. A fault without a `fault-stop` is a mistake of the harness. So is a toxic
+    its answer when it has no effect. A fault without a `fault-stop` is a mistake of the harness, and so is a toxic
     that outlives every fault during which it was added.
     """
     windows, spans = history.faults, _spans(history)

@@ -30,7 +30,7 @@ def cut_short(history: History) -> int:
 
 @checker(anomalies=("undrained",), timed=("undrained",))
 def drained(history: History) -> Ruling:
-    """At the end every queue is empty and no message is unacked.
+    """After the drain every queue is empty and no message is unacked.
 
     An entry of `unacked_index` without a message is only counted, because the next sweep drops such an entry.
     """
@@ -40,7 +40,7 @@ def drained(history: History) -> Ruling:
         return Ruling(doubt="no drain was run" if end is None else blind)
     left = _left(sample)
     if not left and end.data.get("ok"):
-        return Ruling(why=f"unacked_index holds {sample.data.get('unacked_index', 0)}")
+        return Ruling(why=f"unacked_index holds {sample.data.get('unacked_index', 0)} entries")
     places = ", ".join(f"{number} in {history.place(name)}" for name, number in left.items())
     work = places or str(end.data.get("left") or "the broker does not show where")
     readers = history.readers[-1:] if any(map(history.unread, left)) else ()
@@ -54,7 +54,7 @@ def drained(history: History) -> Ruling:
 
 @checker(anomalies=("stuck", "abandoned"), timed=("stuck",))
 def nothing_stuck(history: History, *, expires: Duration | None = None) -> Ruling:
-    """At the end no operation hangs, and no status stays unfinished.
+    """After the drain no operation hangs, and every status is final.
 
     An operation hangs in a queue, in `unacked`, on a worker, or in a status that never becomes final. The status
     that counts is read after the drain. A result may be forgotten `expires` seconds after the work was done

@@ -36,9 +36,9 @@ def _counts(life: Life) -> str:
 def took_effect_once(history: History, *, proof: Proof = "effect") -> Ruling:
     """An accepted operation takes effect exactly once, and leaves no message.
 
-    An operation without an answer need not take effect, unless the application's own store has its job. But such
-    an operation must not take effect twice, and it must not leave a message that lets it take effect again.
-    `proof` "ended" is for tasks that record no effect.
+    An operation without an answer need not take effect, unless the application's own store has its job. An
+    operation without an answer must not take effect twice, and it must not leave a message that lets it take
+    effect again. `proof` "ended" is for tasks that record no effect.
     """
     life = _life(history, proof)
     if life.invoke is None:

@@ -57,10 +57,10 @@ def at_least_once(
     """No acknowledged operation is lost. `proof` "ended" is for tasks that record no effect.
 
     Each acknowledged operation has an effect or, with `or_failure`, a FAILURE that its client can read. `within`
-    counts from the acknowledgement or from the end of the last fault, whichever is later. With `during`, it counts
-    from the acknowledgement alone, for faults that must not delay any work. With `accounting`, a task that is in
-    no queue, not in `unacked` and on no worker is lost at once, without a drain; use it only where no relay
-    publishes tasks again.
+    counts from the acknowledgement or from the end of the last fault, whichever is later. With `during`, `within`
+    counts from the acknowledgement alone, for faults that must not delay any work. With `accounting`, a task that
+    is in no queue, not in `unacked` and on no worker is lost at once, without a drain; use `accounting` only where
+    no relay publishes tasks again.
 
     An operation that the application's own store accepted counts as acknowledged, whether or not its client got an
     answer, unless its record is gone from the store at the end. An `info` operation that the store does not have

@@ -38,7 +38,7 @@ def recovers(
     """Every operation that is invoked after the last fault has healed is done in time.
 
     `within` counts from the invoke. `at_least_once` judges the operations that were accepted before or during a
-    fault. An operation that was definitely refused is not judged. Nor is an operation that got no good answer,
+    fault. An operation that was definitely refused is not judged. An operation without a good answer is excused
     when it was invoked less than `within` after the healing. An accepted operation that is not done when a drain
     has finished is never done, however long `within` is. When a drain ends with work left, the drain's own time
     shows whether `within` is over. A failure that a client read counts as an answer, but not as a recovery.
