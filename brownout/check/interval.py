@@ -48,7 +48,7 @@ def busy(history: History, begin: int, end: int, sources: Iterable[str] = ()) ->
     wanted = tuple(sources) if end - begin <= SHORT else ()
     waited = 0
     spans = history.waits
-    # No span is longer than `longest_wait`, so a span that begins more than this before `begin` is over by then.
+    # No span is longer than `longest_wait`, so a span that begins before `begin - longest_wait` ends before `begin`.
     for span in spans[bisect_right(spans, begin - history.longest_wait, key=lambda span: span.begin) :]:
         if span.begin >= end:
             break

@@ -75,7 +75,7 @@ class Ruling:
 
 
 def witness(*core: Event | None, about: Operation | None = None, history: History | None = None) -> tuple[Event, ...]:
-    """The core events in order of time, and context up to six events in all. Every core event is kept.
+    """The events that prove an anomaly, in order of time: all core events, and context up to six events in all.
 
     Context is the event that joins the operation's key to its task, the operation's invoke, its acceptance, its
     last delivery or start, and the last time that a fault was seen to act.

@@ -21,7 +21,7 @@ TARGETS = frozenset({"edge", "worker", "api", "relay", "beat"}) | SERVICES
 
 
 def reach(subject: Subject, target: str, fault: Fault) -> list[AnyEdge]:
-    """The edges that a target names. Raises LookupError when there are none, or this wire cannot do the fault."""
+    """The edges that a target names. Raises LookupError for no edge, or if the wire cannot do the fault."""
     if subject.wire.kind not in fault.kind.wires:
         raise LookupError(f"{fault.name} needs the {' or '.join(fault.kind.wires)} wire, this is {subject.wire.kind}")
     if "->" in target:

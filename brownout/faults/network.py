@@ -64,7 +64,7 @@ def reset() -> Fault:
 def flap(times: int = 2, down: Duration = "500ms", up: Duration = "500ms") -> Fault:
     """The edge refuses connections for `down`, and works for `up`, `times` times."""
     if times < 1 or not seconds(down):
-        raise ValueError(f"flap takes an edge down at least once, for some time: not times={times}, down={down!r}")
+        raise ValueError(f"flap takes an edge down at least once and for some time; got times={times}, down={down!r}")
     return Fault("flap", {"times": times, "down": seconds(down), "up": seconds(up)})
 
 

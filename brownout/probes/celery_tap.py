@@ -45,8 +45,7 @@ def _ended(task: Any = None, state: Any = None, **_: Any) -> dict[str, Any]:
 
 
 def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any) -> dict[str, Any]:
-    # The main process also sends this signal when a pool process died or exceeded its time; no `ended` follows
-    # then.
+    # The main process sends this signal, too, without a later `ended`, when a pool process died or took too long.
     return {"task": task_id, "name": sender.name, "error": type(exception).__name__}
 
 
@@ -70,7 +69,7 @@ def _unknown(name: Any = None, id: Any = None, **_: Any) -> dict[str, Any]:
 
 
 def _ready(sender: Any = None, **_: Any) -> dict[str, Any]:
-    # The running consumer knows which queues it reads, whatever the command line and the configuration say.
+    # The consumer tells which queues it reads, whatever its command line and its configuration say.
     return {"layout": describe(sender.app)}
 
 

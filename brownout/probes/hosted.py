@@ -12,8 +12,7 @@ from celery.app.utils import find_app
 
 app = find_app(os.environ["BROWNOUT_CELERY"])
 if overrides := json.loads(os.environ.get("BROWNOUT_CONF") or "{}"):
-    # The tasks of a finalized application have copied their settings (Task.from_config) and would keep the old
-    # values.
+    # The tasks of a finalized application keep copies of the old settings (Task.from_config).
     if app.finalized:  # type: ignore[attr-defined]  # celery-types does not know the attribute
         raise RuntimeError(f"{os.environ['BROWNOUT_CELERY']} is finalized at import, so its settings can't be replaced")
     app.conf.update(overrides)

@@ -8,8 +8,7 @@ STARTED = 19  # the index of the start time in `fields`
 def fields(pid: int) -> list[str]:
     """The fields of the file from the third field (the state) on. Raises OSError when there is no such process."""
     with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123 - called often
-        # The command name, in brackets, may itself contain spaces and brackets: the fields follow the last
-        # bracket.
+        # The command name may contain spaces and brackets, so the fields begin after the last bracket.
         return file.read().rpartition(")")[2].split()
 
 

@@ -40,8 +40,7 @@ class Recorder:
         try:
             block = event.encode() + b"\n"
             if self._pid != os.getpid():
-                # A forked child opens a descriptor of its own: pools close inherited descriptors and reuse their
-                # numbers.
+                # A forked child opens its own descriptor: pools close inherited ones, and numbers are reused.
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
                 self._fd, self._pid = os.open(str(self.path), flags, 0o644), os.getpid()
             if os.write(self._fd, block) != len(block):

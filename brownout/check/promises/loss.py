@@ -128,7 +128,7 @@ def at_least_once(
 
 
 def _unsure(history: History, op: Operation, ok: Event, end: Event) -> str:
-    """Why an unfinished operation may be lost or not, whatever the drain says; empty when the drain decides."""
+    """The reason why nobody knows whether an unfinished operation is lost; empty when the drain shows it."""
     if ok.at > end.at:
         return "the operation was accepted after the drain"
     if ok.kind == "accepted" and history.kind("unreadable"):

@@ -81,7 +81,7 @@ def recovers(
 
 
 def _never(history: History, op: Operation, end: Event, within: float) -> str:
-    """Why an accepted operation is surely not done in time; empty when that is not sure."""
+    """The reason why an accepted operation is surely not done in time; empty when that is not sure."""
     if not op.accepted or op.accepted.at > end.at:
         return ""
     if end.data.get("ok"):

@@ -68,8 +68,7 @@ def status_truthful(history: History, *, grace: Duration = "100ms") -> Ruling:
         elif done and end and last.at >= end.at and state_of(last) in FAILURE:
             how, core = "the operation took effect", last
         if how and core:
-            # To prove that there is no effect: another effect was recorded, and the history goes on after the
-            # read.
+            # The proof of a missing effect: another effect was recorded, and the history goes on after the read.
             absent = () if done else (history.by_kind["effect"][0], history.events[-1])
             proved = witness(core, done, *absent, end if core is last else None, about=op, history=history)
             sentence = f"The status of {subject} says {state_of(core)}, but {how}."
