@@ -11,7 +11,7 @@ from typing import Unpack
 
 from brownout.faults.edges import TARGETS, cut_once, flapping, refused, reset_once
 from brownout.faults.strike import strikes
-from brownout.faults.toxic import Where, made, ms, scaled, toxic
+from brownout.faults.toxic import Where, checked_fault, ms, scaled, toxic
 from brownout.plan.duration import Duration, seconds
 from brownout.plan.fault import Fault, fault
 from brownout.plan.point import MOMENTS
@@ -77,19 +77,19 @@ strikes(flap)(flapping)
 @toxic("blackhole", stream="both", weaker=_one_way_or_late, heal="held bytes arrive on the same connections")
 def blackhole(**where: Unpack[Where]) -> Fault:
     """No bytes arrive, as when packets are lost; they arrive when the fault heals."""
-    return made("blackhole", where)
+    return checked_fault("blackhole", where)
 
 
 @toxic("timeout", stream="both", weaker=_one_way_or_late, heal="connections are closed, new connections work")
 def vanish(**where: Unpack[Where]) -> Fault:
     """Bytes are dropped; the connections are closed when the fault heals."""
-    return made("vanish", where)
+    return checked_fault("vanish", where)
 
 
 @toxic("half_open", weaker=lambda _: (blackhole(),), heal="the silent connections are reset")
 def half_open() -> Fault:
     """Existing connections carry no more bytes, for ever; new connections work."""
-    return made("half_open", {})
+    return checked_fault("half_open", {})
 
 
 @toxic(
@@ -99,7 +99,7 @@ def half_open() -> Fault:
 )
 def latency(delay: Duration, jitter: Duration = 0, **where: Unpack[Where]) -> Fault:
     """Bytes arrive late by `delay` ± `jitter`, and stay in order."""
-    return made("latency", where, {"delay": seconds(delay)}, jitter=seconds(jitter))
+    return checked_fault("latency", where, {"delay": seconds(delay)}, jitter=seconds(jitter))
 
 
 @toxic(
@@ -110,19 +110,19 @@ def latency(delay: Duration, jitter: Duration = 0, **where: Unpack[Where]) -> Fa
 def spike(delay: Duration, nth: int = 1, on_top_of: Duration = 0, **where: Unpack[Where]) -> Fault:
     """The edge's `nth` chunk of bytes arrives late by `delay`."""
     more = {"nth": nth if nth != 1 else 0, "on_top_of": seconds(on_top_of)}
-    return made("spike", where, {"delay": seconds(delay)}, **more)
+    return checked_fault("spike", where, {"delay": seconds(delay)}, **more)
 
 
 @toxic("bandwidth", lambda args: {"rate": args["rate"]}, weaker=scaled(2, "rate"))
 def bandwidth(rate: int, **where: Unpack[Where]) -> Fault:
     """At most `rate` KB/s pass; at 0 nothing passes."""
-    return made("bandwidth", where, {"rate": rate})
+    return checked_fault("bandwidth", where, {"rate": rate})
 
 
 @toxic("slow_close", lambda args: {"delay": ms(args["delay"])}, weaker=scaled(0.5, "delay"), ends=True)
 def slow_close(delay: Duration, **where: Unpack[Where]) -> Fault:
     """The close of a connection is passed on late by `delay`."""
-    return made("slow_close", where, {"delay": seconds(delay)})
+    return checked_fault("slow_close", where, {"delay": seconds(delay)})
 
 
 @toxic(
@@ -134,7 +134,7 @@ def slicer(size: int, delay: Duration = 0, **where: Unpack[Where]) -> Fault:
     """Bytes arrive in slices of about `size` bytes, `delay` apart."""
     if size < 1:
         raise ValueError(f"a slice has at least one byte: size={size}")
-    return made("slicer", where, {"size": size}, delay=seconds(delay))
+    return checked_fault("slicer", where, {"size": size}, delay=seconds(delay))
 
 
 @toxic(
@@ -146,7 +146,7 @@ def slicer(size: int, delay: Duration = 0, **where: Unpack[Where]) -> Fault:
 )
 def limit_data(bytes: int, **where: Unpack[Where]) -> Fault:
     """Each connection is closed after `bytes` bytes."""
-    return made("limit_data", where, {"bytes": bytes})
+    return checked_fault("limit_data", where, {"bytes": bytes})
 
 
 @toxic(
@@ -158,4 +158,4 @@ def limit_data(bytes: int, **where: Unpack[Where]) -> Fault:
 )
 def reset_peer(delay: Duration = 0, **where: Unpack[Where]) -> Fault:
     """Each connection is reset `delay` after its first byte, until the fault heals."""
-    return made("reset_peer", where, delay=seconds(delay))
+    return checked_fault("reset_peer", where, delay=seconds(delay))

@@ -55,8 +55,8 @@ def error_reply(state: str) -> Fault:
     return Fault("error_reply", {"state": known("state of a server", state, STATES)})
 
 
-def once(done: str, undo: Callable[[], None] = lambda: None) -> Strike:
-    """A strike that has acted already, with its evidence `done`. The first heal calls `undo`."""
+def instant_strike(evidence: str, undo: Callable[[], None] = lambda: None) -> Strike:
+    """A strike that acted at once, with its evidence. The first heal calls `undo`."""
     healed = False
 
     def heal() -> None:
@@ -65,21 +65,21 @@ def once(done: str, undo: Callable[[], None] = lambda: None) -> Strike:
             undo()
             healed = True
 
-    return Strike(heal, lambda: done)
+    return Strike(heal, lambda: evidence)
 
 
 @strikes_there(cut)
 def cut_at_point(hit: Hit, _: Fault) -> Strike:
     """Close the message's connection (FIN)."""
     hit.passage.cut()
-    return once(f"the connection was closed at {hit}")
+    return instant_strike(f"the connection was closed at {hit}")
 
 
 @strikes_there(reset)
 def reset_at_point(hit: Hit, _: Fault) -> Strike:
     """Reset the message's connection (RST)."""
     hit.passage.reset()
-    return once(f"the connection was reset at {hit}")
+    return instant_strike(f"the connection was reset at {hit}")
 
 
 @strikes_there(hold)
@@ -97,18 +97,18 @@ def _held(hit: Hit, _: Fault) -> Strike:
         if passage.asleep:
             passage.link.edge.loop.call_later(EXECUTED, over)
 
-    return once(f"held {hit}", lambda: passage.link.edge.run(release))
+    return instant_strike(f"held {hit}", lambda: passage.link.edge.run(release))
 
 
 @strikes_there(lose_reply)
 def _lost(hit: Hit, _: Fault) -> Strike:
-    return once(f"{hit} was withheld", lambda: hit.passage.link.edge.run(hit.passage.cut))
+    return instant_strike(f"{hit} was withheld", lambda: hit.passage.link.edge.run(hit.passage.cut))
 
 
 @strikes_there(tear_reply)
 def _torn(hit: Hit, _: Fault) -> Strike:
     hit.passage.tear()
-    return once(f"half of {hit} was sent")
+    return instant_strike(f"half of {hit} was sent")
 
 
 @strikes_there(error_reply)
@@ -121,4 +121,4 @@ def _refused(hit: Hit, error: Fault) -> Strike:
     hit.passage.refuse(reply)
     if state.closes:
         hit.passage.cut()
-    return once(f"{hit} was answered {reply.split(b' ')[0].decode()[1:]}")
+    return instant_strike(f"{hit} was answered {reply.split(b' ')[0].decode()[1:]}")

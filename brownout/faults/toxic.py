@@ -77,7 +77,7 @@ def toxics(fault: Fault) -> tuple[Toxic, ...]:
     return tuple(Toxic(recipe.type, side, share, f"{fault} {side or 'on'}", attributes) for side in streams)
 
 
-def made(name: str, where: Where, needed: Mapping[str, Any] | None = None, **more: Any) -> Fault:
+def checked_fault(name: str, where: Where, needed: Mapping[str, Any] | None = None, **more: Any) -> Fault:
     """A fault with those arguments that differ from their defaults. Raises ValueError for a wrong argument."""
     if strange := where.keys() - Where.__annotations__:
         raise ValueError(f"{name} does not take {', '.join(sorted(strange))}")

@@ -18,7 +18,7 @@ from brownout.subject.caller import Caller
 TIMEOUT = 15.0
 BODY = 1_000  # characters of an answer that an event keeps
 #: HTTP statuses of an API that may answer a later request: too many requests, bad gateway, unavailable, time-out.
-AWAY = (429, 502, 503, 504)
+UNAVAILABLE = (429, 502, 503, 504)
 KEY_HEADER = "Idempotency-Key"
 
 
@@ -70,7 +70,7 @@ class HttpClient:
     def read(self, key: str, task: str) -> bool:
         """Read and record a task's status, if the application has statuses. Returns whether the API has answered.
 
-        A status in AWAY does not count as an answer. Any other HTTP error is an answer that tells no status.
+        A status in UNAVAILABLE does not count as an answer. Any other HTTP error is an answer that tells no status.
         """
         if self._application.status is None:
             return True
@@ -81,7 +81,7 @@ class HttpClient:
             return False
         content, status = _json(answer), answer.status_code
         if status >= 400 or not isinstance(content, dict):
-            return status not in AWAY
+            return status not in UNAVAILABLE
         state = str(content.get(self._application.state))
         result = json.dumps(content.get(self._application.result))[:BODY]
         self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked)

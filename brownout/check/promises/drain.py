@@ -70,7 +70,7 @@ def nothing_stuck(history: History, *, expires: Duration | None = None) -> Rulin
     kept = None if expires is None else seconds(expires)
     for op in history.ops.values():
         with_work += op.works
-        unread += op.works and bool(op.of("unread")) and bool(_over(op))
+        unread += op.works and bool(op.of("unread")) and bool(_finish_events(op))
         if not op.works or (hanging := _hangs(history, op, places, end, kept)) is None:
             continue
         kind, how, core = hanging
@@ -85,14 +85,14 @@ def nothing_stuck(history: History, *, expires: Duration | None = None) -> Rulin
     return findings.ruling(doubt=doubt)
 
 
-def _over(op: Operation) -> tuple[Event, ...]:
+def _finish_events(op: Operation) -> tuple[Event, ...]:
     return op.effects or tuple(filter(is_over, op.events))
 
 
 def _hangs(
     history: History, op: Operation, places: dict[str, str], end: Event, expires: float | None
 ) -> tuple[str, str, tuple[Event, ...]] | None:
-    over, last = _over(op), op.final
+    over, last = _finish_events(op), op.final
     if over:
         rank = RANK.get(state_of(last), 2) if last and last.at >= end.at else 2
         forgotten = expires is not None and rank == 0 and last and last.at - over[-1].at >= expires * NS

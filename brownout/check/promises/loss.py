@@ -165,7 +165,9 @@ def _unread_queue(history: History, op: Operation) -> str | None:
 
 def _misrouted(op: Operation, where: str, proved: tuple[Event, ...]) -> Anomaly:
     task = op.tasks[0] if op.tasks else None
-    return Anomaly("misrouted", f"Operation {op.key} was {_acceptance(op)} and lies in {where}.", op.key, task, proved)
+    return Anomaly(
+        "misrouted", f"Operation {op.key} was {_acceptance(op)} and its message lies in {where}.", op.key, task, proved
+    )
 
 
 def records_no_effects(history: History, accepted: list[Operation]) -> bool:
