@@ -1,3 +1,3 @@
-"""Judges histories. Importing this fills the registry: brownout.check.registry.CHECKERS."""
+"""Judges histories. Importing this package fills the registry brownout.check.registry.CHECKERS."""
 
 import brownout.check.promises  # noqa: F401 - fills the registry

@@ -1,4 +1,4 @@
-"""Where is each accepted task now? Queued, unacked, running or ended; a task that is nowhere is lost at once."""
+"""Finds where an accepted task is: queued, unacked, running, ended or nowhere. A task that is nowhere is lost."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from brownout.history.operation import FAILURE, SUCCESS, Operation, state_of
 from brownout.history.view import History
 
 NS = 1_000_000_000
-SURE = 1.0  # s beyond the application's own time to bring a job back
+MARGIN = 1.0  # s, added to the time that the application needs to publish a job again
 Place = Literal["queued", "unacked", "running", "ended", "nowhere", "unseen"]
 
 
 def is_over(event: Event) -> bool:
-    """Whether a worker's event is the task's end for good; a retry ends a body, not the task."""
+    """Whether a worker's event ends the task for good. A retry ends one run of the body, and the task goes on."""
     return event.kind in ("failed", "revoked") or (event.kind == "ended" and state_of(event) in SUCCESS | FAILURE)
 
 
-def looks(history: History) -> list[Event]:
-    """The last two looks into the broker that list every task; fewer when there were not two."""
+def last_samples(history: History) -> list[Event]:
+    """The last two samples of the broker that list every task; fewer when the history has fewer."""
     return [sample for sample in history.kind("sample") if "by_task" in sample.data][-2:]
 
 
 def place(history: History, op: Operation, samples: Sequence[Event] | None = None) -> Place:
-    """Where an accepted operation's tasks are, the most hopeful place of all of them.
+    """Where an accepted operation's tasks are; when they are in several places, the most hopeful of these places.
 
-    "nowhere" takes two looks in a row without any sign of life from the first look on: between BRPOP's reply and its
-    ZADD a message is in no list for a moment. "unseen" is an operation too young for that, or without a task id.
+    "nowhere" takes two samples in a row without a sign of life from the first sample on, because a message is in
+    no list for a moment between BRPOP's reply and the ZADD. "unseen" means that the operation is too young for two
+    such samples, or that it has no task id.
     """
-    samples = looks(history) if samples is None else samples
+    samples = last_samples(history) if samples is None else samples
     if op.effects or any(map(is_over, op.events)):
         return "ended"
     if running(history, op):
@@ -42,7 +43,7 @@ def place(history: History, op: Operation, samples: Sequence[Event] | None = Non
 
 
 def running(history: History, op: Operation) -> bool:
-    """Whether a worker took it, has not finished it, and was not replaced or seen to exit since."""
+    """Whether a worker took the operation, has not finished it, and has neither exited nor been replaced since."""
     own = op.of("received", "started", "ended", "retry", "rejected")
     if not own or own[-1].kind not in ("received", "started"):
         return False
@@ -50,26 +51,26 @@ def running(history: History, op: Operation) -> bool:
 
 
 def gone(history: History, op: Operation, end: Event) -> bool:
-    """Whether an accepted operation has been nowhere for longer than the application takes to bring a job back.
+    """Whether an accepted operation has been nowhere for longer than the application needs to publish a job again.
 
-    `end` is the end of a drain that may have left other work behind: another message in `unacked` proves nothing here.
+    `end` is the event that ends the drain. Other operations may still have messages when the drain ends.
     """
     if "recovery" not in end.data or not op.tasks or running(history, op) or any(map(is_over, op.events)):
         return False
-    # The time in which the processes may have waited for a CPU does not count; the drain tells it.
-    patience = end.data["recovery"] + SURE + end.data.get("busy", 0.0)
+    # `busy` is the time in which the processes may have waited for a CPU: it does not count.
+    patience = end.data["recovery"] + MARGIN + end.data.get("busy", 0.0)
     since = end.at - int(patience * NS)
-    moved = max(event.at for event in op.events if event.kind not in ("read", "unread"))
+    last_sign = max(event.at for event in op.events if event.kind not in ("read", "unread"))
     samples = [sample for sample in history.kind("sample") if since <= sample.at <= end.at and "by_task" in sample.data]
-    found = any(task in sample.data["by_task"] for sample in samples for task in op.tasks)
-    return moved < since and len(samples) >= 2 and not found
+    seen = any(task in sample.data["by_task"] for sample in samples for task in op.tasks)
+    return last_sign < since and len(samples) >= 2 and not seen
 
 
 def lost(history: History) -> list[Operation]:
-    """Accepted operations that are nowhere: a drain need not wait for them.
+    """Accepted operations that are nowhere, so that a drain need not wait for them.
 
-    True only where nobody keeps a copy outside the broker: a relay may publish such a task again.
+    Call `lost` only where no relay keeps a copy outside the broker: a relay may publish such a task again.
     """
-    samples = looks(history)
+    samples = last_samples(history)
     accepted = (op for op in history.ops.values() if op.accepted)
     return [op for op in accepted if place(history, op, samples) == "nowhere"]

@@ -1,4 +1,4 @@
-"""The arguments of a promise: what an author writes, checked, as JSON, and back for the checker."""
+"""The arguments of a promise: they are checked when an author writes them, and stored as JSON for the checker."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ _TIME = frozenset(get_args(Duration))
 
 
 class Arguments:
-    """The parameters of a checker after its history. Raises TypeError for a function that cannot be a checker."""
+    """The parameters of a checker without the history. Raises TypeError if a function cannot be a checker."""
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self._rule = rule
         self.name = rule.__name__
-        self.place = (rule.__module__, rule.__qualname__)
+        self.origin = (rule.__module__, rule.__qualname__)
         parameters = list(inspect.signature(rule).parameters.values())
-        if not parameters or any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
-            raise TypeError(f"{self.name} is no checker: it takes a history, then arguments that have names")
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        if not parameters or any(parameter.kind in variadic for parameter in parameters):
+            raise TypeError(f"{self.name} is no checker: a checker takes a history, then arguments that have names")
         self._hints = get_type_hints(rule)
         self._signature = inspect.Signature(parameters[1:], return_annotation=Promise)
 
-    def dress(self, make: Callable[..., Promise]) -> None:
-        """Give a constructor the name, the signature and the docstring of the checker."""
+    def copy_signature(self, make: Callable[..., Promise]) -> None:
+        """Give a constructor of promises the name, the signature and the docstring of the checker."""
         make.__name__, make.__qualname__, make.__module__ = self.name, self._rule.__qualname__, self._rule.__module__
         make.__doc__ = self._rule.__doc__
-        make.__annotations__ = {each.name: each.annotation for each in self._signature.parameters.values()}
+        parameters = self._signature.parameters.values()
+        make.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         make.__annotations__["return"] = Promise
         make.__signature__ = self._signature  # type: ignore[attr-defined]  # inspect.signature reads it
 
-    def normal(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as JSON values, with the defaults; a default that is off (None, False, empty) is left out.
+    def to_json(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as JSON values, with the defaults; a default that is None, False or empty is left out.
 
-        Raises TypeError for what the checker does not take, ValueError for a value that makes no sense.
+        Raises TypeError for an argument that the checker does not take, ValueError for a value that makes no
+        sense.
         """
         try:
             bound = self._signature.bind(*args, **kwargs)
@@ -53,27 +56,26 @@ class Arguments:
             if value or parameters[name].default is parameters[name].empty or value != parameters[name].default
         }
 
-    def given(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """What the checker is called with, from the JSON values of a promise."""
+    def from_json(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments for the checker, from the JSON values of a promise."""
         return {
-            name: Promise(value["name"], value["args"]) if Promise in self._kinds(name) and value else value
+            name: Promise(value["name"], value["args"]) if Promise in self._types(name) and value else value
             for name, value in args.items()
         }
 
-    def _kinds(self, name: str) -> frozenset[Any]:
+    def _types(self, name: str) -> frozenset[Any]:
         hint = self._hints.get(name)
         return frozenset(get_args(hint) or (hint,))
 
     def _choices(self, name: str) -> list[str]:
         hint = self._hints.get(name)
-        literals = [each for each in (hint, *get_args(hint)) if get_origin(each) is Literal]
-        return [value for each in literals for value in get_args(each)]
+        literals = [type_ for type_ in (hint, *get_args(hint)) if get_origin(type_) is Literal]
+        return [value for literal in literals for value in get_args(literal)]
 
     def _json(self, name: str, value: Any) -> Any:
         if isinstance(value, Promise):
             return {"name": value.name, "args": dict(value.args)}
-        kinds = self._kinds(name)
-        if value is not None and kinds >= _TIME:
+        if value is not None and self._types(name) >= _TIME:
             return seconds(value)
         if value is not None and (choices := self._choices(name)):
             return known(f"`{name}` of {self.name}", value, choices)
@@ -84,5 +86,7 @@ class Arguments:
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"`{name}` of {self.name} is kept in a plan, and {value!r} is no JSON: {error}") from None
+            raise ValueError(
+                f"`{name}` of {self.name} must be JSON, to be stored in a plan: {value!r} ({error})"
+            ) from None
         return value

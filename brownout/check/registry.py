@@ -1,7 +1,7 @@
-"""The registry of checkers. A checker and its promise are one function.
+"""The registry of checkers. One function is a checker and defines its promise.
 
-The signature of that function, after the history, is what an author of scenarios writes: `@checker(...)` makes a
-constructor of promises of it and keeps the function, with which `judge` reaches a verdict.
+An author of scenarios writes the function's name and its arguments without the history. `@checker(...)` replaces
+the function by this constructor of promises, and stores the function in the registry for `judge`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Checker:
-    """A checker: its function, the kinds of anomaly it can find, and which of them are measured in time.
+    """A checker: its function, the kinds of anomaly that it can find, and which kinds are measured in time.
 
-    A checker gives a timed anomaly for sure only when the lower end of the measured time is over the limit, see
-    check/interval.py. `make` is the constructor of its promises; the first line of its docstring is `row`.
+    A timed anomaly is sure only when the lower end of the measured time is over the limit, see check/interval.py.
+    `make` is the constructor of the checker's promises.
     """
 
     rule: Callable[..., Ruling]
@@ -35,7 +35,7 @@ class Checker:
 
     @property
     def row(self) -> str:
-        """The first line of the docstring."""
+        """The first line of the checker's docstring, for tables."""
         return (self.make.__doc__ or "").strip().partition("\n")[0]
 
 
@@ -51,10 +51,11 @@ def checker(
 ) -> Callable[[Callable[Concatenate[History, P], Ruling]], Callable[P, Promise]]:
     """Register a function of a history as a checker; its name becomes the constructor of its promises.
 
-    `anomalies` are the kinds of anomaly it can find, `timed` those of them that are measured in time. The constructor
-    checks the arguments and keeps them as JSON: a `Duration` in seconds, a `Literal` one of its values, a set as a
-    sorted list, a promise by its name. `refuse` takes the same arguments and raises ValueError for what makes no sense.
-    Raises ValueError when the name is taken by another function, or a timed kind is not among the anomalies.
+    `anomalies` are the kinds of anomaly that the checker can find; `timed` are those kinds that are measured in
+    time. The constructor checks the arguments and stores them as JSON: a `Duration` in seconds, a `Literal` as one
+    of its values, a set as a sorted list, a promise as its name and arguments. `refuse` takes the same arguments
+    and raises ValueError for values that make no sense. Raises ValueError when another function has the name
+    already, or when a timed kind is not among the anomalies.
     """
     kinds, measured = tuple(anomalies), tuple(timed)
 
@@ -62,17 +63,17 @@ def checker(
         arguments = Arguments(rule)
         name = arguments.name
         if strange := [kind for kind in measured if kind not in kinds]:
-            raise ValueError(f"{name} does not find what it measures in time: {', '.join(strange)}")
-        if name in CHECKERS and arguments.place != CHECKERS[name].arguments.place:
+            raise ValueError(f"{name}: `timed` names kinds that `anomalies` does not name: {', '.join(strange)}")
+        if name in CHECKERS and arguments.origin != CHECKERS[name].arguments.origin:
             raise ValueError(f"two checkers are called {name!r}")
 
         def make(*args: P.args, **kwargs: P.kwargs) -> Promise:
-            given = arguments.normal(args, kwargs)
+            stored = arguments.to_json(args, kwargs)
             if refuse:
-                refuse(**arguments.given(given))
-            return Promise(name, given)
+                refuse(**arguments.from_json(stored))
+            return Promise(name, stored)
 
-        arguments.dress(make)
+        arguments.copy_signature(make)
         CHECKERS[name] = Checker(rule, make, arguments, kinds, measured)
         return make
 
@@ -80,15 +81,16 @@ def checker(
 
 
 def rule(history: History, promise: Promise) -> Ruling:
-    """What the checker of a promise finds in a history. Raises what the checker raises, and UnknownName."""
+    """The ruling of a promise's checker on a history. Raises UnknownName, and whatever the checker raises."""
     entry = CHECKERS[known("promise", promise.name, CHECKERS)]
-    return entry.rule(history, **entry.arguments.given(promise.args))
+    return entry.rule(history, **entry.arguments.from_json(promise.args))
 
 
 def judge(history: History, promise: Promise) -> Verdict:
-    """The verdict on one promise. Unknown: nothing was recorded, the checker broke, or what the checker says.
+    """The verdict on one promise: unknown if the history is empty, or if the checker raises or is in doubt.
 
-    A busy machine makes nothing unknown but a time whose limit lies inside the measured interval.
+    A busy machine makes a verdict unknown only when a limit in time lies inside the measured interval. Raises
+    UnknownName for a promise without a checker.
     """
     known("promise", promise.name, CHECKERS)
     if not len(history):
@@ -96,15 +98,15 @@ def judge(history: History, promise: Promise) -> Verdict:
     try:
         return rule(history, promise).on(promise)
     except Exception as error:
-        return Ruling(doubt=f"the checker broke: {type(error).__name__}: {error}").on(promise)
+        return Ruling(doubt=f"the checker raised {type(error).__name__}: {error}").on(promise)
 
 
 def judge_all(history: History, promises: Iterable[Promise]) -> tuple[Verdict, ...]:
-    """One verdict for each promise, in their order."""
+    """One verdict for each promise, in the order of the promises."""
     return tuple(judge(history, promise) for promise in promises)
 
 
 def finder_of(kind: str) -> str:
-    """The first promise that can be broken by this kind of anomaly; UnknownName when there is none."""
+    """The first promise that this kind of anomaly can break. Raises UnknownName when there is no such promise."""
     finders = {kind: name for name, entry in reversed(CHECKERS.items()) for kind in entry.anomalies}
     return finders[known("anomaly", kind, finders)]

@@ -1,4 +1,4 @@
-"""What a judge answers: valid, invalid or unknown, with what is broken and the events that prove it."""
+"""The answer of a checker: valid, invalid or unknown, with the anomalies and the events that prove them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from brownout.plan.promise import Promise
 
 Validity = Literal["valid", "invalid", "unknown"]
 NS = 1_000_000_000
-_LONGEST = 6
+_MOST_EVENTS = 6
 
 
 def merge(validities: Iterable[Validity]) -> Validity:
-    """Invalid before unknown before valid; unknown when nothing was judged."""
-    found = set(validities)
+    """The worst of several validities: invalid, then unknown, then valid. Returns unknown for no validities."""
+    present = set(validities)
     order: tuple[Validity, ...] = ("invalid", "unknown", "valid")
-    return next((validity for validity in order if validity in found), "unknown")
+    return next((validity for validity in order if validity in present), "unknown")
 
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One thing that is broken: its kind, a sentence in the domain's words, and the few events that prove it."""
+    """One thing that is broken: its kind, a sentence for people, and the few events that prove it."""
 
     kind: str
     sentence: str
@@ -38,8 +38,8 @@ class Anomaly:
 class Verdict:
     """The answer for one promise; `why` says what was missing or what was measured.
 
-    `busy_ms` is more than 0 when the verdict is unknown only because the machine was busy: for so many milliseconds
-    the threads concerned may have waited for a CPU within the time that was measured.
+    `busy_ms` is more than 0 when the verdict is unknown only because the machine was busy. Threads may have waited
+    for a CPU during so many milliseconds of the measured time.
     """
 
     validity: Validity
@@ -51,10 +51,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What a checker finds: anomalies, else a doubt, else nothing that is wrong; `why` says what was measured.
+    """What a checker finds: anomalies, or else a doubt, or else nothing wrong; `why` says what was measured.
 
-    `busy_ms` says that the doubt is there only because the machine was busy for so long. `expected` are anomalies that
-    were promised to appear.
+    `busy_ms` is more than 0 when the only reason for the doubt is that the machine was busy, for so many
+    milliseconds. `expected` holds the anomalies that the scenario promised to show.
     """
 
     anomalies: Sequence[Anomaly] = ()
@@ -75,9 +75,10 @@ class Ruling:
 
 
 def witness(*core: Event | None, about: Operation | None = None, history: History | None = None) -> tuple[Event, ...]:
-    """The core events in order, with context while there is room: six events, more only if the core has more.
+    """The events that prove an anomaly, in order of time: all core events, and context up to six events in all.
 
-    Context is the operation's own beginning, what joins its key to its task, and when a fault was last seen to act.
+    Context is the event that joins the operation's key to its task, the operation's invoke, its acceptance, its
+    last delivery or start, and the last time that a fault was seen to act.
     """
     chosen = {id(event): event for event in core if event}
     latest = max(event.at for event in chosen.values())
@@ -85,6 +86,6 @@ def witness(*core: Event | None, about: Operation | None = None, history: Histor
     join = next((event for event in about.events if event.key and event.task), None) if about else None
     own = (join, about.invoke, about.accepted, *about.of("received", "started")[-1:]) if about else ()
     for event in (*own, *acted[-1:]):
-        if event and len(chosen) < _LONGEST:
+        if event and len(chosen) < _MOST_EVENTS:
             chosen[id(event)] = event
     return tuple(sorted(chosen.values(), key=lambda event: event.at))

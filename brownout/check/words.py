@@ -1,4 +1,4 @@
-"""The words of a map's outcomes, and how one of them is made of the verdicts of a trial."""
+"""The outcome words of a map, and how the verdicts of a trial become one of these words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from brownout.check.verdict import Validity, Verdict
 from brownout.history.life import Life
 from brownout.plan.near import known
 
-#: What became of the operation, from good to bad; the sentence is what a report says.
+#: What became of the operation, from good to bad, with the words that a report uses.
 GOOD: Mapping[str, str] = {
     "once": "took effect once, and its caller knows",
     "recovered": "took effect once, after a recovery",
@@ -25,20 +25,20 @@ BAD: Mapping[str, str] = {
     "stuck": "is in `unacked` alone, until the visibility timeout",
     "lost": "was accepted, took no effect, and its message is nowhere",
 }
-#: What the fault did to a process, beside what it did to the operation.
+#: What the fault did to a process, in addition to what it did to the operation.
 FLAGS: Mapping[str, str] = {
     "api-stalled": "the API's event loop stood still",
     "worker-dead": "the worker ended by itself",
     "silent": "the worker lives and does not consume",
 }
 UNKNOWN = "unknown"
-#: Outcomes and flags, the worst last: a worker that is silent fails every later task, too.
+#: Outcomes and flags, the worst last. A silent worker is the worst, because it fails every later task, too.
 SEVERITY = (
     *(*GOOD, UNKNOWN, "unread", "api-stalled", "misreported", "hangs", "worker-dead"),
     *("duplicate-later", "duplicate", "stuck", "lost", "silent"),
 )
 
-# --- from verdicts to a word: the first row whose anomaly was found is the outcome
+# --- from verdicts to a word: the first row of OUTCOMES whose anomaly was found gives the outcome
 
 OUTCOMES: tuple[tuple[str, str], ...] = (
     # anomaly            outcome
@@ -50,14 +50,14 @@ OUTCOMES: tuple[tuple[str, str], ...] = (
     ("misreported", "misreported"),
     ("unread", "unread"),
 )
-#: A worker that has ended by itself cannot consume: that is no second thing.
+#: Flags by anomaly. A worker that ended by itself cannot consume, so `worker-dead` leaves out `silent`.
 BESIDE: tuple[tuple[str, str, str], ...] = (
     # anomaly            flag           not beside the anomaly
     ("stalled", "api-stalled", ""),
     ("worker-dead", "worker-dead", ""),
     ("silent", "silent", "worker-dead"),
 )
-#: Without an anomaly: what the caller was told decides, then whether it took more than a life without a fault.
+#: The outcome without an anomaly, by what the caller was told and by whether a recovery was needed (`again`).
 CALM: Mapping[tuple[str, bool], str] = {
     # answered, again     outcome
     ("refused", False): "refused",
@@ -71,7 +71,7 @@ CALM: Mapping[tuple[str, bool], str] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an operation, and what the fault did to processes. Text is made of it at the border."""
+    """What became of an operation, and what the fault did to processes; `str` gives the text that maps store."""
 
     word: str
     flags: tuple[str, ...] = ()
@@ -88,29 +88,29 @@ class Outcome:
 
 
 def outcome(verdicts: Iterable[Verdict], life: Life) -> Outcome:
-    """Fold the verdicts on the promises of a map. `UNKNOWN` when one of them is unknown and none decides."""
+    """Fold the verdicts on a map's promises into one outcome: UNKNOWN if one is unknown and no anomaly decides."""
     verdicts = tuple(verdicts)
     kinds = {anomaly.kind for verdict in verdicts for anomaly in verdict.anomalies}
     flags = tuple(flag for kind, flag, but in BESIDE if kind in kinds and but not in kinds)
-    found = next((word for kind, word in OUTCOMES if kind in kinds), None)
-    if found is None and any(verdict.validity == "unknown" for verdict in verdicts):
+    bad = next((word for kind, word in OUTCOMES if kind in kinds), None)
+    if bad is None and any(verdict.validity == "unknown" for verdict in verdicts):
         return Outcome(UNKNOWN)
     again = bool(life.settled and life.settled.data["again"])
-    return Outcome(found or CALM.get((life.answered, again), UNKNOWN), flags)
+    return Outcome(bad or CALM.get((life.answered, again), UNKNOWN), flags)
 
 
 # --- words as text, in stored maps
 
 
 def word(outcome: str, flags: Iterable[str] = ()) -> str:
-    """One word for what was seen: "lost", or "once+silent" with what the fault did to a process."""
+    """One word for an outcome and its flags: "lost", or "once+silent" with the flag "silent"."""
     return "+".join((outcome, *(flag for flag in FLAGS if flag in set(flags))))
 
 
 def parts(word: str) -> tuple[str, ...]:
-    """A verdict word's outcome and its flags: ("lost", "silent"). Of "unknown: why" the first word alone.
+    """The outcome and the flags of a word: ("lost", "silent") of "lost+silent", ("unknown",) of "unknown: why".
 
-    UnknownName for a word that nobody knows: it must not pass for a good one.
+    Raises UnknownName for an unknown word, because such a word must not count as good.
     """
     if word.startswith(f"{UNKNOWN}:"):
         return (UNKNOWN,)
@@ -119,11 +119,11 @@ def parts(word: str) -> tuple[str, ...]:
 
 
 def validity_of(word: str) -> Validity:
-    """Of one verdict word."""
+    """The validity of one word. Raises UnknownName."""
     outcome, *flags = parts(word)
     return Outcome(outcome, tuple(flags)).validity
 
 
 def severity(word: str) -> tuple[int, ...]:
-    """Greater is worse: the worst part of the word decides, then its next one."""
+    """A sort key: a greater key is a worse word. The worst part of the word decides first, then the next worst."""
     return tuple(sorted((SEVERITY.index(part) for part in parts(word)), reverse=True))

@@ -1,4 +1,4 @@
-"""What can go wrong. Importing this fills the registry: brownout.plan.fault.FAULTS."""
+"""The faults that a scenario may inject. Importing this package fills the registry brownout.plan.fault.FAULTS."""
 
 from brownout.faults.broker import disconnect, flush, freeze, loading, out_of_clients, out_of_memory, read_only
 from brownout.faults.network import (

@@ -1,6 +1,6 @@
-"""States in which a real Redis refuses or delays what the subject asks of it."""
+"""Faults of a real Redis: states in which Redis refuses or delays the requests of the subject."""
 
-# ruff: noqa: ARG001 - every striker takes the same three
+# ruff: noqa: ARG001 - every striker takes the same three arguments
 
 from __future__ import annotations
 
@@ -21,45 +21,46 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 
 TARGETS = frozenset({"broker"})
-# Loading sleeps 1 us after one command in four (key-load-delay; debugDelay), which takes Linux 55 us and more, and
-# Redis answers between 1,024 commands (aof.c): some 20 ms for an answer, and at least 4 s in all.
+# With this key-load-delay Redis sleeps 1 us after one loaded command in four (debugDelay); Linux makes that 55 us
+# or more. Redis answers its clients after every 1,024 loaded commands (aof.c). So an answer takes about 20 ms, and
+# the whole load takes at least 4 s.
 FILLER_DB, FILLERS, LOAD_DELAY = 15, 250_000, "-4"
 FILL = f"for _ = 1, {FILLERS} do redis.call('INCR', 'brownout-filler') end"
 LONGEST_PAUSE = 3_600_000  # ms
-# A consumer that waits in one of these is blocked by its own wish.
+# These commands block by design: a consumer that waits in such a command is not held by the fault.
 WAITING = frozenset({"brpop", "blpop", "bzpopmin", "bzpopmax", "blmove", "brpoplpush", "xread"})
 
-#: Settings that are changed now: what they were, and a connection that was there before.
+#: The settings that faults have changed: their old values, and a connection that was opened before the change.
 _changed: WeakKeyDictionary[RedisServer, dict[str, tuple[str, Direct]]] = WeakKeyDictionary()
 
 
-@fault(targets=TARGETS, heal="maxmemory as before")
+@fault(targets=TARGETS, heal="maxmemory is set back")
 def out_of_memory() -> Fault:
-    """Redis is full (maxmemory, noeviction) and refuses every write with OOM."""
+    """Redis has no memory left (maxmemory, noeviction): it refuses writes with OOM."""
     return Fault("out_of_memory")
 
 
 @fault(targets=TARGETS, heal="REPLICAOF NO ONE")
 def read_only() -> Fault:
-    """Redis is a replica whose master is gone, and refuses every write."""
+    """Redis is a replica without its master, and refuses every write (READONLY)."""
     return Fault("read_only")
 
 
-@fault(targets=TARGETS, heal="maxclients as before")
+@fault(targets=TARGETS, heal="maxclients is set back")
 def out_of_clients() -> Fault:
-    """Redis takes no more connections (maxclients); those it has stay."""
+    """Redis refuses new connections (maxclients); existing connections stay."""
     return Fault("out_of_clients")
 
 
 @fault(targets=TARGETS, heal="CLIENT UNPAUSE")
 def freeze() -> Fault:
-    """Writes wait at Redis, reads are answered (CLIENT PAUSE WRITE)."""
+    """Redis delays writes until the fault heals, and answers reads (CLIENT PAUSE)."""
     return Fault("freeze")
 
 
-@fault(targets=TARGETS, heal="the rest is loaded at full speed")
+@fault(targets=TARGETS, heal="Redis loads the rest at full speed")
 def loading() -> Fault:
-    """Redis is killed, and answers LOADING after its restart."""
+    """Redis is killed and restarted, and answers LOADING while it loads its data."""
     return Fault("loading")
 
 
@@ -69,18 +70,18 @@ def disconnect() -> Fault:
     return Fault("disconnect")
 
 
-@fault(targets=TARGETS | {"backend"}, heal="not: what was deleted stays so")
+@fault(targets=TARGETS | {"backend"}, heal="does not heal: deleted keys stay deleted")
 def flush() -> Fault:
-    """An operator empties the database (FLUSHDB); nothing brings it back."""
+    """All keys of the database are deleted (FLUSHDB) and do not come back."""
     return Fault("flush")
 
 
 def _configured(values: dict[str, str], evidence: Callable[[Direct], Callable[[float], str]]) -> Striker:
-    """Set Redis's settings; healing gives them the values they had before the first such fault."""
+    """Make a striker that changes Redis's settings. Healing restores the values from before the first fault."""
 
     def striker(subject: Subject, target: str, fault: Fault) -> Strike:
         broker, changed = subject.broker, _changed.setdefault(subject.broker, {})
-        # A second strike finds no free connection when the first one took them all.
+        # Under maxclients 1 Redis refuses a new connection, so a second strike uses the connection of the first.
         direct = next((changed[name][1] for name in values if name in changed), None) or Direct(broker)
         look = evidence(direct)
         for name, value in values.items():
@@ -90,7 +91,7 @@ def _configured(values: dict[str, str], evidence: Callable[[Direct], Callable[[f
 
         def heal() -> None:
             for name in values.keys() & changed.keys():
-                if broker.state() != "ended":  # an ended server has forgotten them
+                if broker.state() != "ended":  # a server that has ended has lost the setting
                     direct.patient.config_set(name, changed[name][0])
                 del changed[name]
             direct.close()
@@ -108,7 +109,7 @@ def _rejected(direct: Direct) -> Callable[[float], str]:
 
     def look(within: float) -> str:
         more = direct.info("stats", within).get("rejected_connections", 0) - before
-        return f"{more} connections rejected" if more > 0 else ""
+        return f"Redis rejected {more} connections" if more > 0 else ""
 
     return look
 
@@ -120,7 +121,7 @@ strikes(out_of_clients)(_configured({"maxclients": "1"}, _rejected))
 def _read_only(subject: Subject, target: str, fault: Fault) -> Strike:
     direct = Direct(subject.broker)
     look = refusals("READONLY")(direct)
-    # Nobody listens on port 1. Stale data are served, as by default (replica-serve-stale-data).
+    # Nobody listens on port 1. Redis goes on serving its stale data, by default (replica-serve-stale-data).
     direct.patient.execute_command("REPLICAOF", "127.0.0.1", "1")
 
     def heal() -> None:
@@ -137,7 +138,7 @@ def _frozen(subject: Subject, target: str, fault: Fault) -> Strike:
     direct.patient.execute_command("CLIENT", "PAUSE", str(LONGEST_PAUSE), "WRITE")
 
     def look(within: float) -> str:
-        waiting = [each["cmd"] for each in direct.clients(within) if "b" in each["flags"]]
+        waiting = [client["cmd"] for client in direct.clients(within) if "b" in client["flags"]]
         held = sorted(set(waiting) - WAITING)
         return f"{', '.join(held)} waits at Redis" if held else ""
 
@@ -152,22 +153,22 @@ def _frozen(subject: Subject, target: str, fault: Fault) -> Strike:
 @strikes(loading)
 def _loading(subject: Subject, target: str, fault: Fault) -> Strike:
     broker, direct = subject.broker, Direct(subject.broker)
-    on = direct.info("persistence", PATIENT).get("loading") == 1
-    if not on:
+    already = direct.info("persistence", PATIENT).get("loading") == 1
+    if not already:
         _fill(broker)
         broker.relaunch({"key-load-delay": LOAD_DELAY})
         eventually(lambda: direct.info("server", PATIENT), within=15.0, what="Redis listens again")
-    look = refusals("LOADING", fresh=not on)(direct)
+    look = refusals("LOADING", fresh=not already)(direct)
 
     def loaded() -> bool:
-        # INFO, not PING: that would be refused, and counted.
+        # INFO, because Redis refuses PING while it loads, and counts the refusal.
         return direct.info("persistence", PATIENT).get("loading") == 0
 
     def heal() -> None:
         if broker.state() != "ended":
             try:
                 direct.patient.config_set("key-load-delay", "0")
-            except ResponseError:  # before Redis 7 nothing can be set while it loads
+            except ResponseError:  # before Redis 7, CONFIG SET is refused while Redis loads
                 broker.restart()
             eventually(loaded, within=15.0, what="Redis has loaded its data")
             broker.wait_ready()
@@ -177,10 +178,10 @@ def _loading(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def _fill(broker: RedisServer) -> None:
-    """Give the server something to load. LookupError when it keeps nothing."""
+    """Write many commands that Redis must load when it starts. Raises LookupError when Redis keeps no data."""
     with broker.client(FILLER_DB, timeout=10.0, decode=True) as client:
         if client.config_get("appendonly")["appendonly"] != "yes":
-            raise LookupError("loading needs a broker that keeps its data: topology.persistent")
+            raise LookupError("loading needs a broker that keeps its data: set `persistent` in the topology")
         if not client.exists("brownout-filler"):
             client.eval(FILL, 0)
 
@@ -188,12 +189,12 @@ def _fill(broker: RedisServer) -> None:
 @strikes(disconnect)
 def _disconnected(subject: Subject, target: str, fault: Fault) -> Strike:
     closed = 0
-    with subject.broker.client(decode=True) as client:
-        for each in client.client_list():
-            if each["name"] != CLIENT_NAME:
-                with suppress(RedisError):  # it has left in the meantime
-                    closed += client.client_kill_filter(_id=each["id"])
-    seen = f"{closed} connections closed by Redis" if closed else ""
+    with subject.broker.client(decode=True) as redis:
+        for client in redis.client_list():
+            if client["name"] != CLIENT_NAME:
+                with suppress(RedisError):  # the client has disconnected in the meantime
+                    closed += redis.client_kill_filter(_id=client["id"])
+    seen = f"Redis closed {closed} connections" if closed else ""
     return Strike(lambda: None, lambda: seen)
 
 
@@ -203,7 +204,7 @@ def _flushed(subject: Subject, target: str, fault: Fault) -> Strike:
     database = None
     if isinstance(layout, Layout):
         database = layout.database if target == "broker" else layout.backend
-    if database is not None:  # else nobody knows which one to empty, and nothing acts
+    if database is not None:  # without a known database nothing is deleted, and there is no evidence
         with subject.broker.client(database, decode=True) as client:
             keys: Any = client.dbsize()
             client.flushdb()

@@ -1,4 +1,4 @@
-"""Connections to the broker that no fault of ours closes, and what Redis tells on them."""
+"""Connections of the harness to the broker, which no fault closes, and the evidence that Redis gives on them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from brownout.faults.lasting import PATIENT, QUICK
 from brownout.subject.redis_server import RedisServer
 
-# What our own witnesses send (history/broker_probe.py, RedisServer.wait_ready): refused, it is no evidence.
+# Commands that the harness sends (history/broker_probe.py, RedisServer.wait_ready): their refusal is no evidence.
 OURS = frozenset({"scan", "lrange", "hvals", "zcard", "exec", "ping", "client|list", "info"})
 
 
 class Direct:
-    """Two connections, made at once: a `patient` one, and one whose answers are awaited for 40 ms only."""
+    """Two connections, opened at once: `patient` waits up to 2 s for an answer, the other one 40 ms."""
 
     def __init__(self, broker: RedisServer) -> None:
         self.patient: Any = broker.client(timeout=PATIENT, decode=True)
@@ -25,19 +25,19 @@ class Direct:
             self.info("server", within)
 
     def info(self, section: str, within: float) -> dict[str, Any]:
-        """INFO; empty when there is no answer yet."""
+        """The answer to INFO for a section; empty when Redis does not answer `within` seconds."""
         with suppress(RedisError):
             return dict(self._client(within).info(section))
         return {}
 
     def clients(self, within: float) -> list[dict[str, str]]:
-        """CLIENT LIST; empty when there is no answer yet."""
+        """The answer to CLIENT LIST; empty when Redis does not answer `within` seconds."""
         with suppress(RedisError):
             return list(self._client(within).client_list())
         return []
 
     def close(self) -> None:
-        """Close both."""
+        """Close both connections."""
         self.patient.close()
         self._quick.close()
 
@@ -46,17 +46,17 @@ class Direct:
 
 
 def refusals(code: str, *, fresh: bool = False) -> Callable[[Direct], Callable[[float], str]]:
-    """Look for commands of the subject that Redis refused with this error code since now.
+    """Make a function that looks for commands of the subject that Redis refuses with this error code from now on.
 
-    `fresh`: the server has just been started, so that it counts from zero. INFO errorstats and rejected_calls are
-    there since Redis 6.2.
+    `fresh` says that the server has just been started, so its counts begin at zero. Redis has INFO errorstats and
+    rejected_calls since version 6.2.
     """
 
     def counts(direct: Direct, within: float) -> tuple[int, dict[str, int]]:
-        told = direct.info("all", within)  # both sections in one answer
-        stats = {name.removeprefix("cmdstat_"): one for name, one in told.items() if name.startswith("cmdstat_")}
-        rejected = {name: one.get("rejected_calls", 0) for name, one in stats.items() if name not in OURS}
-        return told.get(f"errorstat_{code}", {}).get("count", 0), rejected
+        info = direct.info("all", within)  # both sections in one answer
+        stats = {name.removeprefix("cmdstat_"): stat for name, stat in info.items() if name.startswith("cmdstat_")}
+        rejected = {name: stat.get("rejected_calls", 0) for name, stat in stats.items() if name not in OURS}
+        return info.get(f"errorstat_{code}", {}).get("count", 0), rejected
 
     def begin(direct: Direct) -> Callable[[float], str]:
         errors, rejected = (0, {}) if fresh else counts(direct, PATIENT)
@@ -64,8 +64,8 @@ def refusals(code: str, *, fresh: bool = False) -> Callable[[Direct], Callable[[
         def look(within: float) -> str:
             now, calls = counts(direct, within)
             more = {name: n - rejected.get(name, 0) for name, n in calls.items() if n > rejected.get(name, 0)}
-            told = ", ".join(f"{name} x{n}" for name, n in sorted(more.items()))
-            return f"refused with {code}: {told}" if now > errors and told else ""
+            refused = ", ".join(f"{name} x{n}" for name, n in sorted(more.items()))
+            return f"Redis refused with {code}: {refused}" if now > errors and refused else ""
 
         return look
 

@@ -1,4 +1,4 @@
-"""A strike that remembers: evidence that was there before the heal counts after it."""
+"""A strike that keeps its evidence: what was seen before the heal still counts after the heal."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from brownout.faults.strike import Strike
 
-QUICK = 0.04  # seconds that a look may take while the trial goes on
-PATIENT = 2.0  # and the last one, just before the fault is healed
+QUICK = 0.04  # s; the time for a look while the trial goes on
+PATIENT = 2.0  # s; the time for the last look, just before the fault heals
 
 
 def lasting(look: Callable[[float], str], undo: Callable[[], None]) -> Strike:
-    """Make a strike of a `look` for evidence, which is given the seconds it may take, and of what undoes the fault.
+    """Make a strike from a function that looks for evidence and a function that undoes the fault.
 
-    It looks once more before it undoes anything, and undoes once; what `undo` raises is raised, and it may be tried
-    again.
+    `look` gets the seconds that it may take, and returns the evidence or "". Healing calls `look` once more and
+    then `undo`, until `undo` has succeeded once. Healing raises what `undo` raises, and may then be tried again.
     """
     seen, healed = "", False
 

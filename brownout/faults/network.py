@@ -1,7 +1,8 @@
-"""Faults of the network, as toxics on the edges that a target names.
+"""Faults of the network, on the edges that a target names.
 
-A target is an edge ("api->broker"), a service ("broker": all edges that lead to it) or a process ("worker-1": all
-that begin there). `stream` is "upstream", "downstream" or "both", `toxicity` the share of connections that are hit.
+A target is an edge ("api->broker"), a service ("broker" is all edges that lead to the broker) or a process
+("worker-1" is all edges that begin there). `stream` is "upstream", "downstream" or "both". `toxicity` is the share
+of connections that the fault strikes, above 0 and up to 1.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from typing import Unpack
 
 from brownout.faults.edges import TARGETS, cut_once, flapping, refused, reset_once
 from brownout.faults.strike import strikes
-from brownout.faults.toxic import Where, made, ms, scaled, toxic
+from brownout.faults.toxic import Where, checked_fault, ms, scaled, toxic
 from brownout.plan.duration import Duration, seconds
 from brownout.plan.fault import Fault, fault
 from brownout.plan.point import MOMENTS
 from brownout.wire.tcp.toxics import BOTH_WIRES, BUILTIN
 
 AT_ONCE = "nothing to undo"
-LISTENS = "it listens again, on the same port"
+LISTENS = "the edge listens again, on the same port"
 
 
 def _to_cut(_: Fault) -> tuple[Fault, ...]:
@@ -25,7 +26,7 @@ def _to_cut(_: Fault) -> tuple[Fault, ...]:
 
 
 def _one_way_or_late(strong: Fault) -> tuple[Fault, ...]:
-    """On one stream alone; there, late in place of never."""
+    """A fault of both streams becomes weaker on one stream; a fault of one stream becomes a latency of 1 s."""
     args = dict(strong.args)
     if args.pop("stream", "both") == "both":
         return tuple(Fault(strong.name, {**args, "stream": side}) for side in ("downstream", "upstream"))
@@ -43,27 +44,27 @@ def _slices_less(strong: Fault) -> tuple[Fault, ...]:
 
 @fault(targets=TARGETS, heal=LISTENS, wires=BOTH_WIRES, weaker=_to_cut)
 def refuse() -> Fault:
-    """Nobody listens: connections are refused, and the live ones closed."""
+    """Nobody listens: live connections are closed, new connections are refused."""
     return Fault("refuse")
 
 
 @fault(targets=TARGETS, heal=AT_ONCE, wires=BOTH_WIRES, moments=MOMENTS)
 def cut() -> Fault:
-    """Every live connection, or the one at a point, is closed, once; new ones work."""
+    """Live connections, or the connection at a point, are closed once; new ones work."""
     return Fault("cut")
 
 
 @fault(targets=TARGETS, heal=AT_ONCE, wires=BUILTIN, weaker=_to_cut, moments=MOMENTS)
 def reset() -> Fault:
-    """Every live connection, or the one at a point, is reset (RST), once."""
+    """Live connections, or the connection at a point, are reset once (RST)."""
     return Fault("reset")
 
 
 @fault(targets=TARGETS, heal=LISTENS, wires=BOTH_WIRES, weaker=_flaps_less)
 def flap(times: int = 2, down: Duration = "500ms", up: Duration = "500ms") -> Fault:
-    """Refuses for a while, again and again."""
+    """The edge refuses connections for `down`, and works for `up`, `times` times."""
     if times < 1 or not seconds(down):
-        raise ValueError(f"an edge that flaps is down at least once, for some time: times={times}, down={down!r}")
+        raise ValueError(f"flap takes an edge down at least once and for some time; got times={times}, down={down!r}")
     return Fault("flap", {"times": times, "down": seconds(down), "up": seconds(up)})
 
 
@@ -73,22 +74,22 @@ strikes(reset)(reset_once)
 strikes(flap)(flapping)
 
 
-@toxic("blackhole", stream="both", weaker=_one_way_or_late, heal="on the same connections: held bytes go on")
+@toxic("blackhole", stream="both", weaker=_one_way_or_late, heal="held bytes arrive on the same connections")
 def blackhole(**where: Unpack[Where]) -> Fault:
-    """Silence, as when packets are lost; healed, held bytes arrive as if late."""
-    return made("blackhole", where)
+    """No bytes arrive, as when packets are lost; they arrive when the fault heals."""
+    return checked_fault("blackhole", where)
 
 
-@toxic("timeout", stream="both", weaker=_one_way_or_late, heal="connections are closed, new ones work")
+@toxic("timeout", stream="both", weaker=_one_way_or_late, heal="connections are closed, new connections work")
 def vanish(**where: Unpack[Where]) -> Fault:
-    """Bytes vanish, and the connections are closed when it heals."""
-    return made("vanish", where)
+    """Bytes are dropped; the connections are closed when the fault heals."""
+    return checked_fault("vanish", where)
 
 
 @toxic("half_open", weaker=lambda _: (blackhole(),), heal="the silent connections are reset")
 def half_open() -> Fault:
-    """Connections that exist go silent for ever; new ones work."""
-    return made("half_open", {})
+    """Existing connections carry no more bytes, for ever; new connections work."""
+    return checked_fault("half_open", {})
 
 
 @toxic(
@@ -97,8 +98,8 @@ def half_open() -> Fault:
     weaker=scaled(0.5, "delay", "jitter"),
 )
 def latency(delay: Duration, jitter: Duration = 0, **where: Unpack[Where]) -> Fault:
-    """Bytes arrive late, by `delay` ± `jitter`, in order."""
-    return made("latency", where, {"delay": seconds(delay)}, jitter=seconds(jitter))
+    """Bytes arrive late by `delay` ± `jitter`, and stay in order."""
+    return checked_fault("latency", where, {"delay": seconds(delay)}, jitter=seconds(jitter))
 
 
 @toxic(
@@ -107,21 +108,21 @@ def latency(delay: Duration, jitter: Duration = 0, **where: Unpack[Where]) -> Fa
     weaker=scaled(0.5, "delay", "on_top_of"),
 )
 def spike(delay: Duration, nth: int = 1, on_top_of: Duration = 0, **where: Unpack[Where]) -> Fault:
-    """One chunk, the edge's nth, arrives late by `delay`."""
+    """The edge's `nth` chunk of bytes arrives late by `delay`."""
     more = {"nth": nth if nth != 1 else 0, "on_top_of": seconds(on_top_of)}
-    return made("spike", where, {"delay": seconds(delay)}, **more)
+    return checked_fault("spike", where, {"delay": seconds(delay)}, **more)
 
 
 @toxic("bandwidth", lambda args: {"rate": args["rate"]}, weaker=scaled(2, "rate"))
 def bandwidth(rate: int, **where: Unpack[Where]) -> Fault:
-    """No more than `rate` KB/s pass; at 0 nothing does."""
-    return made("bandwidth", where, {"rate": rate})
+    """At most `rate` KB/s pass; at 0 nothing passes."""
+    return checked_fault("bandwidth", where, {"rate": rate})
 
 
 @toxic("slow_close", lambda args: {"delay": ms(args["delay"])}, weaker=scaled(0.5, "delay"), ends=True)
 def slow_close(delay: Duration, **where: Unpack[Where]) -> Fault:
-    """The end of a connection is passed on late, by `delay`."""
-    return made("slow_close", where, {"delay": seconds(delay)})
+    """The close of a connection is passed on late by `delay`."""
+    return checked_fault("slow_close", where, {"delay": seconds(delay)})
 
 
 @toxic(
@@ -130,22 +131,22 @@ def slow_close(delay: Duration, **where: Unpack[Where]) -> Fault:
     weaker=_slices_less,
 )
 def slicer(size: int, delay: Duration = 0, **where: Unpack[Where]) -> Fault:
-    """Bytes arrive in slices of about `size`, `delay` apart."""
+    """Bytes arrive in slices of about `size` bytes, `delay` apart."""
     if size < 1:
-        raise ValueError(f"a slice has at least one byte: {size}")
-    return made("slicer", where, {"size": size}, delay=seconds(delay))
+        raise ValueError(f"a slice has at least one byte: size={size}")
+    return checked_fault("slicer", where, {"size": size}, delay=seconds(delay))
 
 
 @toxic(
     "limit_data",
     lambda args: {"bytes": args["bytes"]},
     weaker=scaled(2, "bytes"),
-    heal="new connections are whole",
+    heal="new connections have no limit",
     ends=True,
 )
 def limit_data(bytes: int, **where: Unpack[Where]) -> Fault:
-    """Each connection is closed after so many bytes."""
-    return made("limit_data", where, {"bytes": bytes})
+    """Each connection is closed after `bytes` bytes."""
+    return checked_fault("limit_data", where, {"bytes": bytes})
 
 
 @toxic(
@@ -156,5 +157,5 @@ def limit_data(bytes: int, **where: Unpack[Where]) -> Fault:
     ends=True,
 )
 def reset_peer(delay: Duration = 0, **where: Unpack[Where]) -> Fault:
-    """Connections are reset some time after their first byte, until healed."""
-    return made("reset_peer", where, delay=seconds(delay))
+    """Each connection is reset `delay` after its first byte, until the fault heals."""
+    return checked_fault("reset_peer", where, delay=seconds(delay))

@@ -1,4 +1,4 @@
-"""Faults of processes: what a signal does. With the target "broker" they strike Redis itself."""
+"""Faults of processes, carried out by signals. With the target "broker" they strike the Redis server."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened, eventually
 
 TARGETS = frozenset({"worker", "api", "relay", "beat", "client", "broker"})
-BY_SUPERVISOR = "its supervisor starts it again; the broker starts again with its data"
-AGAIN_WITHIN = 20.0  # seconds for a supervisor, or a pool (whose own timer is 5 s), to start the next one
+BY_SUPERVISOR = "the supervisor starts the process again; Redis is started again with its data"
+AGAIN_WITHIN = 20.0  # s for a supervisor, or a pool (whose own timer is 5 s), to start the next process
 
 
 def _asked_or_stopped(strong: Fault) -> tuple[Fault, ...]:
@@ -34,49 +34,51 @@ def _main_alone(strong: Fault) -> tuple[Fault, ...]:
 
 @fault(targets=TARGETS, heal=BY_SUPERVISOR, weaker=_asked_or_stopped)
 def kill(children: bool = False) -> Fault:
-    """The main process is killed (SIGKILL); a broker's server is.
+    """The main process, or the Redis server of a broker, is killed (SIGKILL).
 
-    With `children` all that it has started is killed with it, such as a worker's pool.
+    With `children` every process that the main process started is killed, too, such as a worker's pool.
     """
     return Fault("kill", {"children": True} if children else {})
 
 
 @fault(targets=TARGETS, heal=BY_SUPERVISOR)
 def terminate(grace: Duration = "10s") -> Fault:
-    """The main process is asked to end (SIGTERM), for a worker a warm shutdown.
+    """The main process is asked to end (SIGTERM); a worker then shuts down warmly.
 
-    What has not ended `grace` after the signal is killed when the fault heals, as every supervisor does in the end.
+    A process that has not ended `grace` after the signal is killed when the fault heals, as supervisors do.
     """
     return Fault("terminate", {"grace": seconds(grace)})
 
 
-@fault(targets={"worker"}, heal="its supervisor starts it again", weaker=lambda strong: (terminate(**strong.args),))
+@fault(
+    targets={"worker"}, heal="the supervisor starts the worker again", weaker=lambda strong: (terminate(**strong.args),)
+)
 def cold_shutdown(grace: Duration = "10s") -> Fault:
-    """A worker is told to drop what it does and end (SIGQUIT)."""
+    """A worker is told to drop its tasks and end (SIGQUIT)."""
     return Fault("cold_shutdown", {"grace": seconds(grace)})
 
 
 @fault(targets=TARGETS, heal="SIGCONT", weaker=_main_alone)
 def stop(main_only: bool = False) -> Fault:
-    """All of its processes stand still (SIGSTOP), connections stay; then they go on.
+    """All processes of the target are frozen (SIGSTOP); their connections stay open.
 
-    With `main_only` the main process alone does, and its pool works on.
+    With `main_only` only the main process is frozen, and its pool goes on working.
     """
     return Fault("stop", {"main_only": True} if main_only else {})
 
 
-@fault(targets={"worker"}, heal="the pool starts another one")
+@fault(targets={"worker"}, heal="the pool starts another process")
 def kill_child(n: int = 1) -> Fault:
-    """A worker's nth pool process is killed (SIGKILL), the oldest being the first."""
+    """A worker's `n`th pool process is killed (SIGKILL); the oldest is number 1."""
     if n < 1:
         raise ValueError(f"pool processes are counted from 1: n={n}")
     return Fault("kill_child", {"n": n} if n > 1 else {})
 
 
 def _group(process: Process) -> list[int]:
-    """The process and what it has started in its own group: the supervisor ends whatever is left of that."""
-    found = [table.entry(pid) for pid in table.family(process.pid)]
-    return [entry.pid for entry in found if entry and entry.group == process.pid]
+    """The pids of the process and of the processes that it started in its own group."""
+    entries = [table.entry(pid) for pid in table.family(process.pid)]
+    return [entry.pid for entry in entries if entry and entry.group == process.pid]
 
 
 def _ended_by(sig: Signals) -> Striker:
@@ -85,7 +87,7 @@ def _ended_by(sig: Signals) -> Striker:
             return end_broker(subject, graceful=sig is not SIGKILL)
         process, deadline = subject.process(target), time.monotonic() + fault.args.get("grace", 0)
         met = process.alive
-        killed = frozenset(_group(process) if met and sig is SIGKILL else ())  # the supervisor ends the rest
+        killed = frozenset(_group(process) if met and sig is SIGKILL else ())  # the supervisor ends the children
         subject.strike(target)
         (process.signal_group if fault.args.get("children") else process.signal)(sig)
         survived = False
@@ -93,9 +95,9 @@ def _ended_by(sig: Signals) -> Striker:
         def look(patience: float) -> str:
             if met and sig is SIGKILL and not survived:
                 with suppress(NeverHappened):
-                    process.wait(patience)  # the signal is on its way
+                    process.wait(patience)  # the signal may not have arrived yet
             code = process.returncode if met else None
-            # A killed process that had ended by itself, or that only the heal could end, was not killed.
+            # A process that had ended by itself, or that only the heal could end, was not killed by this fault.
             if code is None or (sig is SIGKILL and (survived or code != -SIGKILL)):
                 return ""
             return f"{process} ended with {code} after {sig.name}"
@@ -122,16 +124,16 @@ strikes(cold_shutdown)(_ended_by(SIGQUIT))
 
 
 def _again(subject: Subject, target: str, old: Process) -> None:
-    """Wait until the supervisor has started the next one. RuntimeError when it gave up, unless that was planned.
+    """Wait until the supervisor has started the next process. A client's process has no supervisor.
 
-    Nobody starts a client's process again.
+    Raises RuntimeError if the supervisor gave up, unless the plan expects the supervisor to give up.
     """
     if target not in subject.supervisors:
         return
-    keeper = subject.supervisors[target]
+    supervisor = subject.supervisors[target]
 
     def again() -> bool:
-        return bool(keeper.gave_up) or (keeper.current is not old and keeper.current.alive)
+        return bool(supervisor.gave_up) or (supervisor.current is not old and supervisor.current.alive)
 
     eventually(again, within=AGAIN_WITHIN, what=f"{target} is started again", evidence=old.tail)
     subject.check()
@@ -146,11 +148,11 @@ def _stopped(subject: Subject, target: str, fault: Fault) -> Strike:
     (process.signal if main_only else process.signal_group)(SIGSTOP)
 
     def states() -> list[str]:
-        return [found.state[:1] for pid in struck if process.alive and (found := table.entry(pid))]
+        return [entry.state[:1] for pid in struck if process.alive and (entry := table.entry(pid))]
 
     def look(_: float) -> str:
         now = states()
-        return f"{len(now)} processes of {process} stand still" if now and set(now) <= {"T", "t", "Z"} else ""
+        return f"{len(now)} processes of {process} are frozen" if now and set(now) <= {"T", "t", "Z"} else ""
 
     def heal() -> None:
         (process.signal if main_only else process.signal_group)(SIGCONT)
@@ -160,14 +162,14 @@ def _stopped(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def pool(process: Process) -> list[psutil.Process]:
-    """The living pool processes of a prefork worker, the oldest first; billiard's semaphore tracker is none."""
-    found = []
+    """The living pool processes of a prefork worker, the oldest first, without billiard's semaphore tracker."""
+    processes = []
     for child in process.children():
         with suppress(psutil.Error):
             living = child.status() != psutil.STATUS_ZOMBIE
             if living and child.ppid() == process.pid and "_tracker" not in " ".join(child.cmdline()):
-                found.append((child.create_time(), child.pid, child))
-    return [child for _, _, child in sorted(found, key=lambda each: each[:2])]
+                processes.append((child.create_time(), child.pid, child))
+    return [child for _, _, child in sorted(processes, key=lambda entry: entry[:2])]
 
 
 @strikes(kill_child)
@@ -175,7 +177,9 @@ def _child_killed(subject: Subject, target: str, fault: Fault) -> Strike:
     process, n = subject.process(target), fault.args.get("n", 1)
     children = pool(process)
     if process.alive and len(children) < n:
-        raise LookupError(f"{process} has {len(children)} pool processes, none is the {n}. (pool: prefork?)")
+        raise LookupError(
+            f"{process} has {len(children)} pool processes, so {fault} has no target: is its pool prefork?"
+        )
     child = children[n - 1] if children else None
     with suppress(psutil.NoSuchProcess):
         if child:
@@ -185,15 +189,15 @@ def _child_killed(subject: Subject, target: str, fault: Fault) -> Strike:
         if child is None:
             return ""
         with suppress(psutil.TimeoutExpired):
-            child.wait(within)  # for a kernel on a busy machine: the signal is on its way
+            child.wait(within)  # on a busy machine the kernel may deliver the signal late
         with suppress(psutil.NoSuchProcess):
             if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
                 return ""
-        return f"pool process {child.pid} of {process} is gone"
+        return f"pool process {child.pid} of {process} has ended"
 
     def heal() -> None:
         def again() -> bool:
-            return not process.alive or len([each for each in pool(process) if each != child]) >= len(children)
+            return not process.alive or len([other for other in pool(process) if other != child]) >= len(children)
 
         eventually(again, within=AGAIN_WITHIN, every=0.05, what=f"{process} has its pool again", evidence=process.tail)
 

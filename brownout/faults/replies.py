@@ -1,6 +1,6 @@
-"""Faults of one request or reply: they strike the message that is kept at a point of the wire.
+"""Faults of one request or one reply: they strike the message that the wire keeps at a point.
 
-The strikers here are called on the wire's loop, in the moment in which the point is reached: nothing passes between.
+The strikers of this file run on the wire's loop when the point is reached, so no other message passes in between.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from brownout.wire.redis.refusals import STATES, refusal
 from brownout.wire.redis.watch import Hit
 from brownout.wire.tcp.toxics import BUILTIN
 
-EXECUTED = 0.05  # s for the server to execute a request whose client has gone
+EXECUTED = 0.05  # s; the time for the server to execute a request whose client has left
 
 
 @fault(targets=("edge",), wires=BUILTIN, needs_point=True, heal="the message goes on", moments=MOMENTS)
 def hold() -> Fault:
-    """The message at the point is held; healed, it goes on, late."""
+    """The message at the point is held until the fault heals."""
     return Fault("hold")
 
 
@@ -34,28 +34,29 @@ def hold() -> Fault:
     weaker=lambda _: (hold(),),
 )
 def lose_reply() -> Fault:
-    """The reply never comes and its connection stays open, until healed."""
+    """The reply never arrives; its connection stays open until the fault heals."""
     return Fault("lose_reply")
 
 
 @fault(targets=("edge",), wires=BUILTIN, needs_point=True, heal="nothing to undo", moments=("after",))
 def tear_reply() -> Fault:
-    """Half of the reply comes, then its connection is closed."""
+    """Half of the reply arrives, then its connection is closed."""
     return Fault("tear_reply")
 
 
 @fault(targets=("edge",), wires=BUILTIN, needs_point=True, heal="nothing to undo", moments=("before",))
 def error_reply(state: str) -> Fault:
-    """One request gets the error of a server in a bad state, unexecuted.
+    """A request is answered with an error of Redis in `state`, and is not executed.
 
-    `state` is "loading", "readonly", "busy", "oom", "misconf", "noauth" or "maxclients". The reply is the one that
-    Redis gives to this very request. "noauth" and "maxclients" only meet the first request of a connection.
+    `state` is "loading", "readonly", "busy", "oom", "misconf", "noauth" or "maxclients". The error is the text
+    with which Redis in that state refuses this request. "noauth" and "maxclients" strike only the first request of
+    a connection.
     """
     return Fault("error_reply", {"state": known("state of a server", state, STATES)})
 
 
-def once(done: str, undo: Callable[[], None] = lambda: None) -> Strike:
-    """A strike that acted at once; `undo` is called by the first heal."""
+def instant_strike(evidence: str, undo: Callable[[], None] = lambda: None) -> Strike:
+    """A strike that acted at once, with its evidence. The first heal calls `undo`."""
     healed = False
 
     def heal() -> None:
@@ -64,31 +65,31 @@ def once(done: str, undo: Callable[[], None] = lambda: None) -> Strike:
             undo()
             healed = True
 
-    return Strike(heal, lambda: done)
+    return Strike(heal, lambda: evidence)
 
 
 @strikes_there(cut)
 def cut_at_point(hit: Hit, _: Fault) -> Strike:
-    """Close the connection of the message, with FIN."""
+    """Close the message's connection (FIN)."""
     hit.passage.cut()
-    return once(f"the connection was closed at {hit}")
+    return instant_strike(f"the connection was closed at {hit}")
 
 
 @strikes_there(reset)
 def reset_at_point(hit: Hit, _: Fault) -> Strike:
-    """Reset the connection of the message, with RST."""
+    """Reset the message's connection (RST)."""
     hit.passage.reset()
-    return once(f"the connection was reset at {hit}")
+    return instant_strike(f"the connection was reset at {hit}")
 
 
 @strikes_there(hold)
 def _held(hit: Hit, _: Fault) -> Strike:
     passage = hit.passage
-    passage.asleep = hit.moment == "before"  # the request reaches the server although its client may have left
+    passage.asleep = hit.moment == "before"  # the request must reach the server even if its client leaves
 
     def over() -> None:
         passage.asleep = False
-        if passage.left:  # nobody else would close the server's side
+        if passage.left:  # the client has left, so only this closes the server's side
             passage.cut()
 
     def release() -> None:
@@ -96,18 +97,18 @@ def _held(hit: Hit, _: Fault) -> Strike:
         if passage.asleep:
             passage.link.edge.loop.call_later(EXECUTED, over)
 
-    return once(f"held {hit}", lambda: passage.link.edge.run(release))
+    return instant_strike(f"held {hit}", lambda: passage.link.edge.run(release))
 
 
 @strikes_there(lose_reply)
 def _lost(hit: Hit, _: Fault) -> Strike:
-    return once(f"{hit} did not come", lambda: hit.passage.link.edge.run(hit.passage.cut))
+    return instant_strike(f"{hit} was withheld", lambda: hit.passage.link.edge.run(hit.passage.cut))
 
 
 @strikes_there(tear_reply)
 def _torn(hit: Hit, _: Fault) -> Strike:
     hit.passage.tear()
-    return once(f"{hit} was torn")
+    return instant_strike(f"half of {hit} was sent")
 
 
 @strikes_there(error_reply)
@@ -116,8 +117,8 @@ def _refused(hit: Hit, error: Fault) -> Strike:
     commands = [command.argv for command in hit.request.commands] if hit.request else []
     reply = refusal(state.name, commands) if commands else None
     if reply is None or (state.newcomers and commands[0][0].upper() != b"HELLO"):
-        raise LookupError(f"no Redis that is {state.name} refuses {hit.point.label}: {error} has no reply to it")
+        raise LookupError(f"Redis in state {state.name} does not refuse {hit.point.label}: {error} cannot strike it")
     hit.passage.refuse(reply)
     if state.closes:
         hit.passage.cut()
-    return once(f"{hit} was answered {reply.split(b' ')[0].decode()[1:]}")
+    return instant_strike(f"{hit} was answered {reply.split(b' ')[0].decode()[1:]}")

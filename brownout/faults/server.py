@@ -1,4 +1,4 @@
-"""The broker's server as a process: ended and started again with its data, or standing still."""
+"""Faults of the Redis server's process: Redis ends and is started again with its data, or is frozen."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from brownout.subject.subject import Subject
 
 
 def end_broker(subject: Subject, *, graceful: bool) -> Strike:
-    """SIGKILL, or SIGTERM when `graceful` (Redis then flushes its files and ends); data return if they are kept."""
+    """End Redis by SIGKILL; or, when `graceful`, by SIGTERM, on which Redis writes its files before it ends."""
     broker, run = subject.broker, subject.broker.run_id
     met, pid = broker.state() == "running", broker.pid
     broker.end(graceful=graceful)
 
     def look(_: float) -> str:
         ended = met and (broker.state() == "ended" or broker.run_id != run)
-        return f"Redis on port {broker.port} ended (its run {run[:8]} is over)" if ended else ""
+        return f"Redis on port {broker.port} ended (run {run[:8]})" if ended else ""
 
     def heal() -> None:
         if broker.state() == "ended":
@@ -28,14 +28,14 @@ def end_broker(subject: Subject, *, graceful: bool) -> Strike:
 
 
 def pause_broker(subject: Subject) -> Strike:
-    """SIGSTOP, or a frozen cgroup: the port accepts and nothing is answered."""
+    """Freeze Redis by SIGSTOP, or by its cgroup: its port accepts connections, and Redis answers nothing."""
     broker = subject.broker
     met = broker.state() != "ended"
     if met:
         broker.pause()
 
     def look(_: float) -> str:
-        return f"Redis on port {broker.port} stands still" if met and broker.state() == "paused" else ""
+        return f"Redis on port {broker.port} is frozen" if met and broker.state() == "paused" else ""
 
     def heal() -> None:
         if broker.state() == "paused":

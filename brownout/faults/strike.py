@@ -1,4 +1,4 @@
-"""How a fault is carried out: each fault has one function that strikes and says how to heal."""
+"""Carries out faults: each fault has one function that strikes and returns how to heal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from brownout.wire.redis.watch import Hit
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault that is on.
+    """A fault that has struck, with the function that heals it.
 
-    `heal` undoes it and may be called twice. `acted` gives the evidence that it did something to the subject, and
-    nothing as long as there is none; it is asked until it answers, for the last time just after `heal`. `killed` are
-    the pids of processes that it ends by SIGKILL; a message that is kept at a point waits until they are gone.
+    `heal` undoes the fault and may be called twice. `acted` returns the evidence that the fault did something to
+    the subject, or "" when there is none yet; the nemesis calls `acted` until there is evidence, for the last time
+    just after `heal`. `killed` holds the pids of the processes that the fault ends by SIGKILL; a message that is
+    kept at a point waits until they are gone.
     """
 
     heal: Callable[[], None]
@@ -25,12 +26,12 @@ class Strike:
 
 
 Striker = Callable[[Subject, str, Fault], Strike]
-#: Strikes the message that is kept at a point, at once and on the wire's loop, so it must not block.
+#: Strikes the message that is kept at a point. This function runs on the wire's loop, so it must not block.
 AtPoint = Callable[[Hit, Fault], Strike]
 
 
 def strike(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Let a fault happen to a target now. UnknownName for a fault that nobody registered."""
+    """Strike a target with a fault now. Raises UnknownName for an unknown fault, LookupError without a strike."""
     striker: Striker | None = fault.kind.strike
     if striker is None:
         raise LookupError(f"{fault.name} has no strike: decorate the function that carries it out with @strikes")
@@ -38,7 +39,7 @@ def strike(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def strikes(make: Callable[..., Fault]) -> Callable[[Striker], Striker]:
-    """Say which function carries out the faults that `make` makes; ValueError when there is one already."""
+    """Register the function that carries out the faults that `make` makes. ValueError if there is one already."""
     kind = FAULTS.get(make.__name__)
     if kind is None or kind.make is not make:
         raise ValueError(f"{make.__name__} is no fault: decorate the function that makes it with @fault")
@@ -53,10 +54,10 @@ def strikes(make: Callable[..., Fault]) -> Callable[[Striker], Striker]:
 
 
 def strikes_there(make: Callable[..., Fault]) -> Callable[[AtPoint], AtPoint]:
-    """Say which function strikes the message at a point of the wire, for the faults that `make` makes."""
+    """Register the function that strikes the message at a point, for the faults that `make` makes."""
     kind = FAULTS[make.__name__]
     if not kind.moments or kind.strike_there is not None:
-        raise ValueError(f"{kind.name} strikes no message at a point, or has such a strike already")
+        raise ValueError(f"{kind.name} has no `moments` at a point, or has a strike for points already")
 
     def enter(striker: AtPoint) -> AtPoint:
         FAULTS[kind.name] = replace(FAULTS[kind.name], strike_there=striker)
@@ -66,8 +67,8 @@ def strikes_there(make: Callable[..., Fault]) -> Callable[[AtPoint], AtPoint]:
 
 
 def strike_at(hit: Hit, fault: Fault) -> Strike:
-    """Let a fault happen to the message that is kept at a point. On the wire's loop only."""
+    """Strike the message that is kept at a point with a fault. Call `strike_at` on the wire's loop only."""
     striker: AtPoint | None = fault.kind.strike_there
     if striker is None:
-        raise LookupError(f"{fault.name} strikes no message: decorate the function that does with @strikes_there")
+        raise LookupError(f"{fault.name} strikes no message: decorate a function that does with @strikes_there")
     return striker(hit, fault)

@@ -6,7 +6,7 @@ from brownout.plan.fault import FAULTS, Fault, FaultKind
 
 
 def markdown() -> str:
-    """A table in Markdown, a row for each kind of fault, those of the network last."""
+    """A table in Markdown with a row for each kind of fault; the network faults come last."""
     head = "| fault | what happens | targets | wires | heals | weaker |\n|---|---|---|---|---|---|\n"
     kinds = sorted(FAULTS.values(), key=lambda kind: (bool(kind.wires), kind.name))
     return head + "\n".join(_row(kind) for kind in kinds)
@@ -14,7 +14,7 @@ def markdown() -> str:
 
 def _row(kind: FaultKind) -> str:
     wires = " ".join(sorted(kind.wires)) or "none needed"
-    weaker = " ".join(dict.fromkeys(f"`{each.name}`" for each in kind.weaker(_example(kind)))) or "none"
+    weaker = " ".join(dict.fromkeys(f"`{variant.name}`" for variant in kind.weaker(_example(kind)))) or "none"
     targets = "" if kind.needs_point else " ".join(sorted(kind.targets))
     moments = f"a point ({' or '.join(kind.moments)})" if kind.moments else ""
     where = ", or ".join(filter(None, (targets, moments)))
@@ -22,7 +22,7 @@ def _row(kind: FaultKind) -> str:
 
 
 def _example(kind: FaultKind) -> Fault:
-    """A fault of this kind with something to weaken in what must be given."""
-    taken = kind.make.__annotations__
-    given = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom"}
-    return kind.make(**{name: value for name, value in given.items() if name in taken})
+    """A fault of this kind with arguments that can be weakened."""
+    parameters = kind.make.__annotations__
+    examples = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom"}
+    return kind.make(**{name: value for name, value in examples.items() if name in parameters})

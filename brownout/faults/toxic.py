@@ -1,4 +1,4 @@
-"""Faults that are toxics: how one is declared, what it arms, and how it is weakened."""
+"""Faults that are toxics: how such a fault is declared, which toxics it adds, and how it is weakened."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from brownout.wire.tcp.toxics import KINDS, Stream, Toxic
 
 P = ParamSpec("P")
 Attributes = Callable[[Mapping[str, Any]], dict[str, int]]
-SHORTEST = 0.001  # seconds, a toxic's unit; weakening ends here
+SHORTEST = 0.001  # s; toxics count in milliseconds, so a shorter time cannot be weakened
 
 
 class Where(TypedDict, total=False):
-    """What the faults that are toxics also take."""
+    """Arguments that every toxic's fault takes: `stream`, and `toxicity`, the share of connections (0 to 1)."""
 
     stream: Stream
     toxicity: float
@@ -25,7 +25,7 @@ class Where(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class _Recipe:
-    """A toxic's type, the stream when none is said, and its attributes from the arguments of the fault."""
+    """A toxic's type, its default stream, and a function from the fault's arguments to the toxic's attributes."""
 
     type: str
     stream: Stream | None
@@ -40,13 +40,13 @@ def toxic(
     attributes: Attributes = lambda _: {},
     *,
     weaker: Weaker,
-    heal: str = "what it held goes on at once",
+    heal: str = "held bytes arrive at once",
     stream: Stream | None = None,
     ends: bool = False,
 ) -> Callable[[Callable[P, Fault]], Callable[P, Fault]]:
-    """Register the function that makes a fault whose strike arms a toxic of this type on the edges of its target.
+    """Register a function that makes a fault. The fault's strike adds a toxic of this type to the target's edges.
 
-    `ends` says that the fault is seen only by the connections that end.
+    With `ends` the evidence is connections that ended, not bytes.
     """
 
     def enter(make: Callable[P, Fault]) -> Callable[P, Fault]:
@@ -59,38 +59,38 @@ def toxic(
 
 
 def ms(value: float) -> int:
-    """Whole milliseconds, as toxics count."""
+    """Seconds as whole milliseconds, the unit of toxics."""
     return round(value * 1000)
 
 
 def toxics(fault: Fault) -> tuple[Toxic, ...]:
-    """The toxics of a fault; their names follow from it, so that arming it twice is arming it once.
+    """The toxics of a fault. Their names follow from the fault, so adding them twice adds them once.
 
-    Raises BadRequest, a ValueError, for what a toxic does not take.
+    Raises BadRequest, a ValueError, for an attribute or a stream that the toxic does not take.
     """
     recipe = _RECIPES[fault.name]
     stream: Stream | None = fault.args.get("stream", recipe.stream)
-    # What Toxiproxy knows acts on one stream: for both it takes two.
+    # A toxic of Toxiproxy acts on one stream, so both streams take two toxics.
     split = stream == "both" and "both" not in KINDS[recipe.type].streams
     streams: tuple[Stream | None, ...] = ("upstream", "downstream") if split else (stream,)
     share, attributes = fault.args.get("toxicity", 1.0), recipe.attributes(fault.args)
-    return tuple(Toxic(recipe.type, s, share, f"{fault} {s or 'on'}", attributes) for s in streams)
+    return tuple(Toxic(recipe.type, side, share, f"{fault} {side or 'on'}", attributes) for side in streams)
 
 
-def made(name: str, where: Where, needed: Mapping[str, Any] | None = None, **more: Any) -> Fault:
-    """A fault with the arguments that differ from their defaults, checked. Raises ValueError."""
+def checked_fault(name: str, where: Where, needed: Mapping[str, Any] | None = None, **more: Any) -> Fault:
+    """A fault with those arguments that differ from their defaults. Raises ValueError for a wrong argument."""
     if strange := where.keys() - Where.__annotations__:
         raise ValueError(f"{name} does not take {', '.join(sorted(strange))}")
-    others = {"stream": where.get("stream"), "toxicity": where.get("toxicity", 1) % 1} | more
+    optional = {"stream": where.get("stream"), "toxicity": where.get("toxicity", 1) % 1} | more
     if not 0 < where.get("toxicity", 1) <= 1:
-        raise ValueError(f"toxicity is a share above 0 and up to 1: {where['toxicity']}")
-    fault = Fault(name, {**(needed or {}), **{key: value for key, value in others.items() if value}})
+        raise ValueError(f"toxicity is a share above 0 and up to 1, not {where['toxicity']}")
+    fault = Fault(name, {**(needed or {}), **{key: value for key, value in optional.items() if value}})
     toxics(fault)
     return fault
 
 
 def scaled(by: float, *keys: str) -> Weaker:
-    """Each of these arguments times `by`, one at a time, then on half the connections."""
+    """Weaker variants: each of these arguments times `by`, one at a time; then half the share of connections."""
 
     def weaker(fault: Fault) -> tuple[Fault, ...]:
         weakened = []

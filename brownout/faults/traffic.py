@@ -1,8 +1,9 @@
-"""What a network fault did to the subject's connections, as seen from outside of them.
+"""Evidence of what a network fault did to the subject's connections.
 
-The built-in wire counts what each toxic does. A Toxiproxy server tells nothing, so there the kernel is asked
-(sock_diag(7), Linux): which connections lead to an edge's port and how many bytes they have carried. That proves that
-the subject's bytes entered the edge while the fault was on, or that its connections ended, and no more.
+The built-in wire counts what each toxic does. A Toxiproxy server reports nothing, so the kernel is asked
+(sock_diag(7), Linux) which connections lead to an edge's port and how many bytes each connection carried. The
+kernel's answer proves only that bytes of the subject entered the edge while the fault was on, or that connections
+of the subject ended.
 """
 
 from __future__ import annotations
@@ -15,47 +16,47 @@ from brownout.wire.interface import AnyEdge
 from brownout.wire.tcp.armed import Acted
 from brownout.wire.tcp.edge import Edge
 
-_DUMP, _DONE, _ERROR, _FOUND = 0x301, 3, 2, 20  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH; message types
+_DUMP, _DONE, _ERROR, _BY_FAMILY = 0x301, 3, 2, 20  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH; message types
 _SOCK_DIAG, _INFO, _ESTABLISHED = 4, 2, 1
 _HEADER, _ANSWER, _BYTES = 16, 72, 120  # nlmsghdr, inet_diag_msg, tcpi_bytes_acked's place in tcp_info
 
 
 def carried(port: int) -> dict[int, int]:
-    """The established connections to a local port: a number for each, and the bytes that went both ways.
+    """The established connections to a local port: the kernel's number of each, and its bytes in both directions.
 
-    Raises OSError where the kernel cannot tell (another system than Linux).
+    Raises OSError when the kernel cannot tell, as on systems other than Linux.
     """
     if not hasattr(socket, "AF_NETLINK"):
-        raise OSError("no sock_diag here: what met a fault of Toxiproxy cannot be known")
+        raise OSError("this system has no sock_diag, which must show what a fault of Toxiproxy did")
     wanted = struct.pack("!HH", 0, port) + bytes(36) + b"\xff" * 8  # source, destination, addresses, any cookie
     body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (_INFO - 1), 0, 1 << _ESTABLISHED) + wanted
-    found: dict[int, int] = {}
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as ask:
-        ask.send(struct.pack("=IHHII", _HEADER + len(body), _FOUND, _DUMP, 1, 0) + body)
+    carried_bytes: dict[int, int] = {}
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as netlink:
+        netlink.send(struct.pack("=IHHII", _HEADER + len(body), _BY_FAMILY, _DUMP, 1, 0) + body)
         while True:
-            answer, at = ask.recv(1 << 16), 0
+            answer, at = netlink.recv(1 << 16), 0
             while at < len(answer):
                 size, kind = struct.unpack_from("=IH", answer, at)
                 if kind == _DONE:
-                    return found
+                    return carried_bytes
                 if kind == _ERROR:
                     raise OSError(-struct.unpack_from("=i", answer, at + _HEADER)[0], "sock_diag refused")
-                _read(answer[at + _HEADER : at + size], found)
+                _read(answer[at + _HEADER : at + size], carried_bytes)
                 at += (size + 3) & ~3
 
 
-def _read(message: bytes, found: dict[int, int]) -> None:
+def _read(message: bytes, carried_bytes: dict[int, int]) -> None:
     (cookie,) = struct.unpack_from("=Q", message, 44)
     at = _ANSWER
     while at < len(message):
         size, kind = struct.unpack_from("=HH", message, at)
         if kind == _INFO:
-            found[cookie] = sum(struct.unpack_from("=QQ", message, at + 4 + _BYTES))
+            carried_bytes[cookie] = sum(struct.unpack_from("=QQ", message, at + 4 + _BYTES))
         at += (size + 3) & ~3
 
 
-def lives(edge: AnyEdge) -> bool:
-    """Whether connections of the subject lead to the edge, as far as the kernel tells."""
+def has_connections(edge: AnyEdge) -> bool:
+    """Whether connections of the subject lead to the edge; False when the kernel cannot tell."""
     try:
         return bool(carried(edge.port))
     except OSError:
@@ -63,27 +64,26 @@ def lives(edge: AnyEdge) -> bool:
 
 
 def watch(edges: Sequence[AnyEdge], names: Sequence[str], *, ends: bool) -> Callable[[], str]:
-    """Say from now on what the toxics of these names did on the edges, and nothing while they did nothing.
+    """Watch the edges from now on. The returned function says what the named toxics did, or "" for nothing.
 
-    `ends`: the fault shows in connections that end, else in bytes that enter.
+    At a Toxiproxy server the evidence is connections that ended, with `ends`, or else bytes that entered the edge.
     """
     looks = [(edge.name, _counted(edge, names) if isinstance(edge, Edge) else _seen(edge, ends)) for edge in edges]
-    return lambda: "; ".join(f"{name}: {said}" for name, look in looks if (said := look()))
+    return lambda: "; ".join(f"{name}: {evidence}" for name, look in looks if (evidence := look()))
 
 
 def _counted(edge: Edge, names: Sequence[str]) -> Callable[[], str]:
     def total() -> Acted:
-        all_of_them = [edge.counters.acted(name) for name in names]
-        sums = (sum(getattr(one, part) for one in all_of_them) for part in Acted.__slots__)
-        return Acted(*sums)
+        counters = [edge.counters.acted(name) for name in names]
+        return Acted(*(sum(getattr(counter, part) for counter in counters) for part in Acted.__slots__))
 
     before = total()
 
     def look() -> str:
         now = total()
         more = {part: getattr(now, part) - getattr(before, part) for part in Acted.__slots__}
-        said = ("{} connections", "{} bytes shaped", "{} bytes dropped", "{} closed")
-        return ", ".join(text.format(n) for text, n in zip(said, more.values(), strict=True) if n)
+        texts = ("{} connections", "{} bytes shaped", "{} bytes dropped", "{} closed")
+        return ", ".join(text.format(n) for text, n in zip(texts, more.values(), strict=True) if n)
 
     return look
 
@@ -92,15 +92,15 @@ def _seen(edge: AnyEdge, ends: bool) -> Callable[[], str]:
     try:
         before = carried(edge.port)
     except OSError:
-        return lambda: ""  # nobody can tell here: without evidence the verdict is unknown
+        return lambda: ""  # without evidence the verdict is unknown
 
     def look() -> str:
         now = carried(edge.port)
         if ends:
-            gone = len(before.keys() - now.keys())
-            return f"{gone} connections ended" if gone else ""
-        # A new connection has one "byte" for its SYN.
-        moved = [more for one, n in now.items() if (more := n - before.get(one, 1)) > 0]
+            ended = len(before.keys() - now.keys())
+            return f"{ended} connections ended" if ended else ""
+        # The kernel counts the SYN of a new connection as one byte.
+        moved = [more for cookie, n in now.items() if (more := n - before.get(cookie, 1)) > 0]
         return f"{sum(moved)} bytes of {len(moved)} connections entered" if moved else ""
 
     return look

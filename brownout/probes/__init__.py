@@ -1,5 +1,5 @@
-"""What runs inside the application's processes.
+"""The parts of the kit that run inside the application's processes.
 
-The modules import the standard library, what the application has, and each other. They use nothing that Python 3.8
-or Celery 5.1 lacks, because an application may have an environment of its own.
+These modules import only the standard library, the application's own libraries, and each other. The modules use
+nothing that Python 3.8 or Celery 5.1 lacks, because an application may have an environment of its own.
 """

@@ -1,8 +1,9 @@
-"""Put a watch on any ASGI application: `uvicorn brownout.probes.api_tap:app`.
+"""Watches any ASGI application: `uvicorn brownout.probes.api_tap:app`.
 
-BROWNOUT_APP names the application as "module:attribute", or as "module:factory()". Everything passes through
-unchanged. With BROWNOUT_HISTORY (a file) it records when the application is ready, what blocks its event loop, and
-exceptions that leave the application, those of background tasks among them. BROWNOUT_SOURCE is "api" by default.
+BROWNOUT_APP names the application as "module:attribute" or "module:factory()". Requests and answers pass through
+unchanged. With BROWNOUT_HISTORY (a file) the tap records when the application is ready, which code blocks the
+event loop, and which exceptions leave the application or its background tasks. BROWNOUT_SOURCE is "api" by
+default.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ def load(name: str) -> Asgi:
     """The application that "module:attribute" or "module:factory()" names."""
     module, _, path = name.partition(":")
     target: Any = importlib.import_module(module)
-    made = path.endswith("()")
-    for attribute in ((path[:-2] if made else path) or "app").split("."):
+    is_factory = path.endswith("()")
+    for attribute in ((path[:-2] if is_factory else path) or "app").split("."):
         target = getattr(target, attribute)
-    app: Asgi = target() if made else target
+    app: Asgi = target() if is_factory else target
     return app
 
 
 def tap(app: Asgi, recorder: Recorder) -> Asgi:
-    """The same application, watched from its lifespan's startup to its end."""
+    """The same application, watched from the startup of its lifespan to the end."""
 
     async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
         watch = None
@@ -41,13 +42,13 @@ def tap(app: Asgi, recorder: Recorder) -> Asgi:
             watch = LoopWatch(recorder)
             watch.start()
 
-        async def told(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 recorder.record("ready", watch=watch is not None)
             await send(message)
 
         try:
-            await app(scope, receive, told)
+            await app(scope, receive, send_and_record)
         finally:
             if watch:
                 with contextlib.suppress(Exception):
@@ -68,7 +69,7 @@ def tap(app: Asgi, recorder: Recorder) -> Asgi:
 
 
 def __getattr__(name: str) -> Asgi:
-    # Made when a server asks for it, so that importing this module needs no environment.
+    # `app` is made when a server asks for it, so that importing this module needs no environment variable.
     if name != "app":
         raise AttributeError(name)
     if "BROWNOUT_APP" not in os.environ:

@@ -1,12 +1,13 @@
 """`python -m brownout.probes.caller SOCKET [results]`: sends and calls tasks as any process of the application would.
 
-The application (`BROWNOUT_CELERY`, with the settings of `BROWNOUT_CONF` laid over it) is imported, so its routes,
-default queue, serializer, compression, transport options and its tasks' own options hold. The process connects to the
-unix socket (`@name` is an abstract one) and reads orders, one line of JSON each. Each answer is a line of JSON with the
-order's `id`, the `event`, its time `at` in nanoseconds, and `last` when nothing follows. Orders run at once.
+The process imports the application (`BROWNOUT_CELERY`, with the Celery settings in `BROWNOUT_CONF`). So the
+routes, default queue, serializer, compression and transport options of the application hold, and the options of
+its tasks. The process connects to the unix socket (`@name` is an abstract socket) and reads orders, one JSON
+object a line. An answer is a line of JSON with the order's `id`, the `event`, the time `at` in nanoseconds, and
+`last` when no other answer to this order follows. Several orders are carried out at the same time.
 
-Without `results` the application has no result backend here: Celery subscribes to a task's result before it sends the
-task, and what a client sends must not depend on that.
+Without `results` the application has no result backend in this process. Celery would subscribe to a task's result
+before it sends the task, and the sending must not depend on the backend.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from celery.signals import import_modules
 
 from brownout.probes.layout import describe
 
-#: As many as the harness has clients at once (workload/generator.py).
+#: As many threads as the harness has clients at once (workload/generator.py).
 THREADS = 64
-#: Without `results`, where the application sets no others: an order on a dead edge comes back.
+#: Seconds. Used without `results`, unless the application sets them, so that an order on a dead edge ends.
 TIMEOUTS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 Say = Callable[..., None]
 
 
 def prepare(app: Any, *, results: bool) -> None:
-    """Import all tasks of the application, and take its result backend away unless `results` are asked for."""
+    """Import all tasks of the application, and take its result backend away unless `results` is true."""
     if not results:
         app.backend_cls = "disabled"
     import_modules.send(sender=app)
@@ -45,11 +46,11 @@ def prepare(app: Any, *, results: bool) -> None:
 
 
 def send(app: Any, order: dict[str, Any], say: Say) -> None:
-    """Send one task by its name, and say how it went."""
+    """Send one task by its name, and answer "sent" or "failed"."""
     name, args, kwargs, options = order["task"], order["args"], order["kwargs"], order["options"]
     try:
         task: Any = app.tasks.get(name)
-        if task is not None:  # what Celery before 5.7 leaves to Task.apply_async
+        if task is not None:  # before Celery 5.7, only Task.apply_async adds the task's own options
             own = {key: value for key, value in task._get_exec_options().items() if value is not None}
             options = {**own, **options}
         app.send_task(name, args, kwargs, **options)
@@ -60,24 +61,24 @@ def send(app: Any, order: dict[str, Any], say: Say) -> None:
 
 
 def signature(app: Any, order: dict[str, Any]) -> Any:
-    """What is called: a task, or a canvas of several."""
+    """The signature to call: a task, or a canvas of several tasks."""
     canvas, effects = order["canvas"], order["effects"]
     args, kwargs = order["args"], order["kwargs"]
 
-    def one(effect: str) -> Any:
+    def task_of(effect: str) -> Any:
         return app.tasks[order["task"]].si(*([effect] if args is None else args), **kwargs)
 
     if canvas == "chain":
-        return chain(*[one(effect) for effect in effects])
+        return chain(*[task_of(effect) for effect in effects])
     if canvas == "group":
-        return group(*[one(effect) for effect in effects])
+        return group(*[task_of(effect) for effect in effects])
     if canvas == "chord":
-        return chord([one(effect) for effect in effects[:-1]], app.tasks[order["body"]].s(effects[-1]))
-    return one(effects[0])
+        return chord([task_of(effect) for effect in effects[:-1]], app.tasks[order["body"]].s(effects[-1]))
+    return task_of(effects[0])
 
 
 def call(app: Any, order: dict[str, Any], say: Say) -> None:
-    """Send it, say so, wait for the result, say that."""
+    """Send the signature and answer "accepted" or "refused"; then wait and answer "read" or "unread"."""
     try:
         result = signature(app, order).apply_async(**order["options"])
     except Exception as error:
@@ -97,17 +98,17 @@ def _text(error: Exception) -> str:
 
 
 def main(address: str, *words: str) -> None:
-    """Serve orders until the harness closes the socket; what is under way is given up then."""
+    """Carry out orders until the harness closes the socket; orders that still run are then given up."""
     from brownout.probes.hosted import app
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # the process may be killed
+        sys.stdout.reconfigure(line_buffering=True)  # no line may be lost when the process is killed
     control = socket.socket(socket.AF_UNIX)
     control.connect("\0" + address[1:] if address.startswith("@") else address)
     lock = threading.Lock()
 
-    def say(number: int, event: str, **told: Any) -> None:
-        answer = {"id": number, "event": event, "at": time.monotonic_ns(), **told}
+    def say(number: int, event: str, **details: Any) -> None:
+        answer = {"id": number, "event": event, "at": time.monotonic_ns(), **details}
         with lock:
             control.sendall(json.dumps(answer, default=str).encode() + b"\n")
 
@@ -117,8 +118,8 @@ def main(address: str, *words: str) -> None:
     for line in control.makefile("rb"):
         order = json.loads(line)
 
-        def tell(event: str, _number: int = order["id"], **told: Any) -> None:
-            say(_number, event, **told)
+        def tell(event: str, _number: int = order["id"], **details: Any) -> None:
+            say(_number, event, **details)
 
         pool.submit(call if "canvas" in order else send, app, order, tell)
     os._exit(0)

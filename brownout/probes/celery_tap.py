@@ -1,8 +1,8 @@
-"""Celery's signals as events: `celery -A app worker -I brownout.probes.celery_tap`.
+"""Records Celery's signals as events: `celery -A app worker -I brownout.probes.celery_tap`.
 
-The command line imports it, so the application is not touched. Without BROWNOUT_HISTORY (the file to append to) it
-connects nothing. BROWNOUT_SOURCE names the worker, "worker-1" by default. Signals fire without `-E`; Celery's own
-event stream is off by default and is no witness here.
+The command line imports this module, so the application stays unchanged. Without BROWNOUT_HISTORY (the file to
+append to) the module connects no signal. BROWNOUT_SOURCE names the worker, "worker-1" by default. Signals fire
+without `-E`. Celery's own event stream, which is off by default, is not used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEY_HEADER = "idempotency_key"
 
 
 def _request(request: Any) -> dict[str, Any]:
-    """What names a task: `request` is a worker's Request, or the Context that a task body sees."""
+    """The data that identifies a task. `request` is a worker's Request, or the Context that a task's body sees."""
     context = getattr(request, "_context", request)
     headers = getattr(context, "headers", None) or {}
     info = getattr(request, "delivery_info", None) or {}
@@ -45,7 +45,7 @@ def _ended(task: Any = None, state: Any = None, **_: Any) -> dict[str, Any]:
 
 
 def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any) -> dict[str, Any]:
-    # Also sent by the main process when a child was lost or ran out of time: then no `ended` follows.
+    # The main process sends this signal, too, without a later `ended`, when a pool process died or took too long.
     return {"task": task_id, "name": sender.name, "error": type(exception).__name__}
 
 
@@ -95,7 +95,7 @@ _TAPS: tuple[tuple[Any, str, Callable[..., dict[str, Any]]], ...] = (
 
 
 def connect(recorder: Recorder) -> None:
-    """Record every signal of this process and of the children that it forks."""
+    """Record the signals of this process and of the processes that it forks."""
 
     def connected(kind: str, details_of: Callable[..., dict[str, Any]]) -> Callable[..., None]:
         def tell(**details: Any) -> None:

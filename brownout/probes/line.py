@@ -8,14 +8,14 @@ from typing import Any, Mapping
 
 
 def now() -> int:
-    """Nanoseconds of CLOCK_MONOTONIC: on Linux one clock for all processes of a host."""
+    """Nanoseconds of CLOCK_MONOTONIC, which on Linux is the same clock for all processes of a host."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def line(at: int, source: str, kind: str, key: str | None, task: str | None, pid: int, data: Mapping[str, Any]) -> str:
-    """One event without a newline; the fields are those of `history/event.py`.
+    """One event as a line of JSON without a newline; the fields are those of `history/event.py`.
 
-    A line always begins with `{"at":`, so that the reader finds the next event behind half a line.
+    Every line begins with `{"at":`, so that a reader finds the next event after a line that was cut off.
     """
     record: dict[str, Any] = {"at": at, "source": source, "kind": kind}
     if key is not None:

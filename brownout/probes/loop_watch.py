@@ -1,11 +1,11 @@
 """Finds out when an event loop is blocked, for how long, and by which code.
 
-The loop beats every 5 ms by a timer of its own, and a thread looks at the beat. When the beat is late by more than
-20 ms, the thread takes the stack of the loop's thread, which shows the blocking code. The next beat measures how
-long the block was. Two things look like a stall and are none. The first is a loop thread that waited for a CPU (field
-2 of its schedstat, in nanoseconds), or that waited for the interpreter's lock while the watching thread held the lock
-and waited for a CPU nearly all that time. The second is a process that was stopped as a whole: the watching thread
-stopped too, and no thread used a CPU.
+A timer on the loop beats every 5 ms, and a thread watches the beat. When the beat is more than 20 ms late, the
+thread takes the stack of the loop's thread, which shows the blocking code. The next beat measures how long the
+loop was blocked. Two cases look like a stall and are none. In the first case the loop's thread waited for a CPU
+(field 2 of its schedstat, in nanoseconds), or it waited for the interpreter's lock while the watching thread held
+the lock and itself waited for a CPU nearly all that time. In the second case the whole process was stopped: the
+watching thread stopped, too, and no thread used a CPU.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from brownout.probes.line import now
 from brownout.probes.recorder import Recorder
 from brownout.probes.stack import Stacks, summary
 
-TICK = 0.005
-THRESHOLD = 0.020
-_PAUSE = 0.200
-_INVERTED = 0.8
-_SURE = 0.100  # s; a stall is told if it lasted this much longer than the wait for a CPU
+TICK = 0.005  # s between two beats
+THRESHOLD = 0.020  # s; a beat that is later shows a blocked loop
+_PAUSE = 0.200  # s; a shorter stop of the whole process is not recognised
+_INVERTED = 0.8  # share of the delay in which the watching thread, with the lock, waited for a CPU
+_SURE = 0.100  # s; a stall is recorded if it lasted this much longer than the wait for a CPU
 _NS = 1e9
-#: The name that the kernel has for a thread that only looks at others, see `only_looks`.
+#: The kernel's name for a thread that only watches other threads, see `only_looks`.
 LOOKER = "brownout-looks"
 
 
@@ -55,7 +55,7 @@ class LoopWatch:
         self._beat()
 
     def stop(self) -> None:
-        """Stop both and wait for the thread."""
+        """Stop the beat and the watching thread, and wait until the thread has ended."""
         self._stopped.set()
         if self._timer:
             self._timer.cancel()
@@ -66,7 +66,7 @@ class LoopWatch:
         self._schedstat = self._own_schedstat = None
 
     def _use(self) -> tuple[int, int, int]:
-        """Nanoseconds that the loop's thread has run on a CPU and has waited for one, and that this thread waited."""
+        """How long the loop's thread has run and waited for a CPU, and the watching thread has waited (all in ns)."""
         ran, waited = _read(self._schedstat)
         return ran, waited, _read(self._own_schedstat)[1]
 
@@ -89,7 +89,7 @@ class LoopWatch:
             self._recorder.record(
                 "stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, own=self._own, ongoing=ongoing
             )
-        elif not ongoing:  # the loop waited for a CPU: no fault of the application, but it explains a measured time
+        elif not ongoing:  # the application did not block the loop, but the wait for a CPU explains a measured time
             self._recorder.record("starved", ms=_ms(late), starved_ms=_ms(min(late, starved)))
 
     def _watch(self) -> None:
@@ -105,14 +105,14 @@ class LoopWatch:
             elif not self._stack:
                 self._stack, self._own = summary(self._stacks.of(self._ident))
             elif late > tell_at:
-                # The stall may never end, so it is told while it lasts: after 1, 2, 4, ... seconds.
+                # The stall may never end, so it is also recorded while it lasts, after 1, 2, 4, ... seconds.
                 tell_at *= 2
                 with contextlib.suppress(OSError, ValueError):
                     self._tell(int(late * _NS), self._use(), ongoing=True)
 
 
 def only_looks() -> None:
-    """Give this thread the name LOOKER: `RunDelay` does not count its waits. Does nothing without /proc."""
+    """Name this thread LOOKER, so that `RunDelay` does not count its waits. Does nothing without /proc."""
     with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as file:  # noqa: PTH123
         file.write(LOOKER)
 
@@ -120,7 +120,7 @@ def only_looks() -> None:
 def _schedstat(thread: int | None) -> int | None:
     with contextlib.suppress(OSError):
         return os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-    return None  # a kernel without schedstat: nothing is known of waits
+    return None  # a kernel without schedstat counts no waits
 
 
 def _read(schedstat: int | None) -> tuple[int, int]:

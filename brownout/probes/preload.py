@@ -1,4 +1,4 @@
-"""What the forking process does before its first fork: it imports libraries, and notes what a fork could lack."""
+"""Prepares the forking process: imports libraries, and notes why a fork may differ from a process started cold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, Iterable, Iterator
 
 from brownout.probes.syscalls import die_with
 
-OWN = "brownout"  # this package: forked processes import it for themselves
+OWN = "brownout"  # this package; every forked process imports it again
 
 
 class ScoutFailed(Exception):
@@ -25,17 +25,17 @@ class ScoutFailed(Exception):
 
 
 def import_all(names: Iterable[str]) -> None:
-    """Import those of the modules that can be imported."""
+    """Import the modules, and skip those that cannot be imported."""
     for name in names:
-        with suppress(Exception, SystemExit):  # a process that needs the module will show the error
+        with suppress(Exception, SystemExit):  # a process that needs the module will raise the error
             importlib.import_module(name)
 
 
 def scouted(modules: list[str]) -> list[str]:
-    """Import an application in a child, and name the library modules that came with it, in their order.
+    """Import an application in a child process; return the library modules that it imports, in order of import.
 
-    The application's own modules are not imported here: they read at import what differs from process to process.
-    Raises ScoutFailed.
+    The application's own modules are not imported in this process, because their import reads settings that differ
+    from process to process. Raises ScoutFailed.
     """
     own = {name.partition(".")[0] for name in (*modules, OWN, "__main__")}
     receive, send = os.pipe()
@@ -47,8 +47,8 @@ def scouted(modules: list[str]) -> list[str]:
         try:
             for name in modules:
                 importlib.import_module(name)
-            found = {name: module for name, module in sys.modules.items() if name.partition(".")[0] not in own}
-            answer["names"] = [name for name, module in found.items() if _in_library(module, nowhere=False)]
+            foreign = {name: module for name, module in sys.modules.items() if name.partition(".")[0] not in own}
+            answer["names"] = [name for name, module in foreign.items() if _in_library(module, nowhere=False)]
         except BaseException:
             answer["failed"] = traceback.format_exc()
         with os.fdopen(send, "w") as out:
@@ -56,14 +56,14 @@ def scouted(modules: list[str]) -> list[str]:
         os._exit(0)
     os.close(send)
     with os.fdopen(receive) as lines:
-        said = json.loads(lines.readline() or '{"failed": "it ended while it was imported"}')
+        answer = json.loads(lines.readline() or '{"failed": "the process ended during the import"}')
     for kill in (os.kill, os.killpg):
         with suppress(ProcessLookupError):
             kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    if "failed" in said:
-        raise ScoutFailed(said["failed"])
-    return [name for name in said["names"] if name not in sys.modules]
+    if "failed" in answer:
+        raise ScoutFailed(answer["failed"])
+    return [name for name in answer["names"] if name not in sys.modules]
 
 
 _LIBRARY = tuple(
@@ -77,17 +77,17 @@ _LIBRARY = tuple(
 
 
 def _in_library(module: ModuleType, *, nowhere: bool) -> bool:
-    """Whether a module is one of Python's or of site-packages; `nowhere` is the answer when it has no file."""
+    """Whether a module belongs to Python or site-packages. `nowhere` is the answer for a module without a file."""
     file = getattr(module, "__file__", None)
     return os.path.realpath(file).startswith(_LIBRARY) if file else nowhere
 
 
 @contextmanager
 def reading_environment() -> Iterator[set[str]]:
-    """Collect the names of the variables that are read, whether they are set or not.
+    """Collect the names of the environment variables that are read, whether they are set or not.
 
-    celery, kombu and billiard read forty variables at import. A process in which one of them has another value
-    cannot be a fork of this one. A module that copies all variables (wsgiref.handlers) counts as having read none.
+    celery, kombu and billiard read forty variables at import. A process in which such a variable has another value
+    cannot be a fork of this process. A module that copies all variables (wsgiref.handlers) counts as reading none.
     """
     read: set[str]
     copied: list[Any]
@@ -104,26 +104,27 @@ def reading_environment() -> Iterator[set[str]]:
 
     def walking(self: Any) -> Iterator[Any]:
         names = list(walk(self))
-        copied[:] = reversed(names)  # dict(os.environ) asks for all names first, and then for each value
+        copied[:] = reversed(names)  # dict(os.environ) reads all names first, and then the value of each name
         return iter(names)
 
-    # Every way of reading one variable leads through the first, and of reading all through both.
-    kind.__getitem__, kind.__iter__ = reading, walking  # type: ignore[method-assign] # for as long as libraries load
+    # Every read of one variable calls __getitem__; every read of all variables calls __iter__, then __getitem__.
+    kind.__getitem__, kind.__iter__ = reading, walking  # type: ignore[method-assign] # until the libraries are loaded
     try:
         yield read
     finally:
-        kind.__getitem__, kind.__iter__ = plain, walk  # type: ignore[method-assign] # as before
+        kind.__getitem__, kind.__iter__ = plain, walk  # type: ignore[method-assign] # the original methods
 
 
 def remarks() -> list[str]:
-    """Reasons for which a forked process may differ from a cold one, one line each."""
+    """The reasons why a forked process may differ from a process started cold, one line for each reason."""
     threads = len(list(Path("/proc/self/task").iterdir())) - 1
     state: Any = sys.modules.get("celery._state")
     apps = len(state._apps) + (state.default_app is not None) if state else 0
-    mine = [m for n, m in sys.modules.items() if n.partition(".")[0] not in (OWN, "__main__", "__mp_main__")]
-    strangers = [module.__name__ for module in mine if not _in_library(module, nowhere=True)]
+    skipped = (OWN, "__main__", "__mp_main__")
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] not in skipped]
+    strangers = [module.__name__ for module in modules if not _in_library(module, nowhere=True)]
     return [
-        *(["preloading started threads, which no fork has: " + str(threads)] if threads else []),
+        *([f"preloading started {threads} threads, which a fork does not have"] if threads else []),
         *(["preloading made a Celery application, which reads its settings too early"] if apps else []),
-        *([f"preloaded from outside of the libraries: {', '.join(sorted(strangers))}"] if strangers else []),
+        *([f"preloaded modules that are not in libraries: {', '.join(sorted(strangers))}"] if strangers else []),
     ]

@@ -1,4 +1,4 @@
-"""Write events so that no process can disturb another's line, or the application it lives in."""
+"""Writes events to a file that many processes share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from brownout.probes.line import line, now
 
 
 class Recorder:
-    """Appends events of one source to a file that many processes share.
+    """Appends the events of one source to a file that many processes share.
 
-    Each event is one `os.write` on a descriptor opened with O_APPEND: the kernel keeps such writes apart on a
-    local file, whoever else has the file open. Nothing is ever raised: an observer must not become a fault.
-    What could not be written is counted in `dropped`.
+    Each event is one `os.write` to a descriptor with O_APPEND. On a local file the kernel never mixes such writes
+    of several processes. A recorder never raises an exception, because an observer must not become a fault.
+    `dropped` counts the events that could not be written.
     """
 
     def __init__(self, path: str | Path, source: str) -> None:
@@ -27,11 +27,11 @@ class Recorder:
     def record(
         self, kind: str, *, key: str | None = None, task: str | None = None, at: int | None = None, **data: Any
     ) -> int:
-        """Append one event of this process, and return its time; `at` defaults to now."""
+        """Append one event of this process, and return its time in nanoseconds; `at` defaults to now."""
         when = now() if at is None else at
         try:
             self.append(line(when, self.source, kind, key, task, os.getpid(), data))
-        except Exception:  # the data is no JSON
+        except Exception:  # the data cannot become JSON
             self.dropped += 1
         return when
 
@@ -40,7 +40,7 @@ class Recorder:
         try:
             block = event.encode() + b"\n"
             if self._pid != os.getpid():
-                # A forked child opens its own: pools close inherited descriptors, and the number may be reused.
+                # A forked child opens its own descriptor: pools close inherited ones, and numbers are reused.
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
                 self._fd, self._pid = os.open(str(self.path), flags, 0o644), os.getpid()
             if os.write(self._fd, block) != len(block):
@@ -49,7 +49,7 @@ class Recorder:
             self.dropped += 1
 
     def close(self) -> None:
-        """Close the descriptor of this process; the next write opens it again."""
+        """Close this process's descriptor. The next event opens the file again."""
         if self._pid == os.getpid():
             os.close(self._fd)
             self._pid = -1

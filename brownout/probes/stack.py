@@ -1,8 +1,8 @@
-"""What another thread of this process is doing, without a touch of its frames.
+"""Takes the stack of another thread without reading its frame objects.
 
-`sys._current_frames` gives frame objects of threads that run on meanwhile. On Python 3.11, to read them may end the
-process (SIGSEGV) or stop it for good (python/cpython#106883): the watch would break what it watches. `faulthandler`
-writes down the stacks of all threads in one go, while it holds the interpreter's lock and nobody else's frame changes.
+`sys._current_frames` gives the frame objects of threads that go on running. On Python 3.11, reading these objects
+may end the process (SIGSEGV) or freeze it for ever (python/cpython#106883). `faulthandler` instead writes the
+stacks of all threads as text, and holds the interpreter's lock meanwhile, so that no frame changes.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Frame(NamedTuple):
 
 
 class Stacks:
-    """Takes stacks of threads. It keeps a file in memory open (a temporary one where the system has no such files)."""
+    """Takes stacks of threads. Keeps a file in memory open, or a temporary file where memory files are missing."""
 
     def __init__(self) -> None:
-        """Raises OSError when there can be no file."""
+        """Open the file. Raises OSError when that fails."""
         self._file: IO[bytes] = _scratch()
 
     def of(self, thread: int) -> list[Frame]:
-        """The innermost 100 frames of a thread (`threading.get_ident`), the outermost first; empty when unknown.
+        """The innermost 100 frames of a thread (`threading.get_ident`), outermost first; [] for an unknown thread.
 
-        `faulthandler` writes at most 100 threads, the newest first.
+        `faulthandler` writes only the newest 100 threads, so an older thread is unknown.
         """
         self._file.seek(0)
         self._file.truncate()
@@ -53,7 +53,7 @@ class Stacks:
         return parse(self._file.read().decode("ascii", "replace"), thread)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
 
@@ -65,34 +65,34 @@ def _scratch() -> IO[bytes]:
 
 
 def parse(text: str, thread: int) -> list[Frame]:
-    """The frames of one thread in what `faulthandler.dump_traceback` writes, the outermost first."""
-    found: list[Frame] = []
+    """The frames of one thread, the outermost first, from the text that `faulthandler.dump_traceback` writes."""
+    frames: list[Frame] = []
     inside = False
     for line in text.splitlines():
         if head := _THREAD.match(line):
             inside = int(head[1], 16) == thread
         elif inside and (frame := _FRAME.match(line)):
             file, number, function = frame.groups()
-            found.append(Frame(_decoded(file), int(number), _decoded(function)))
-    return found[::-1]
+            frames.append(Frame(_decoded(file), int(number), _decoded(function)))
+    return frames[::-1]
 
 
 def _decoded(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1] or found[2] or found[3], 16)), text)
+    return _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or match[3], 16)), text)
 
 
 def summary(frames: list[Frame], depth: int = 12, folder: Path | None = None) -> tuple[list[str], str]:
-    """The innermost `depth` frames as text, outermost first, and the innermost one of the application.
+    """The innermost `depth` frames as text, outermost first; and the innermost frame of the application, or "".
 
-    The application's code lies in `folder` (default: where the process runs) and in no folder of installed packages.
-    Its innermost frame is always among the frames, however many of a library lie inside it; "" where there is none.
+    The application's code lies in `folder` (default: the working directory), outside of folders of installed
+    packages. The application's innermost frame is always among the frames, even below many frames of libraries.
     """
     root = folder or Path.cwd()
-    own = next((f for f in reversed(frames) if _is_own(f.file, root)), None)
+    own = next((frame for frame in reversed(frames) if _is_own(frame.file, root)), None)
     shown = frames[-depth:]
     if own and own not in shown:
         shown = [own, *shown[1:]]
-    return [str(f) for f in shown], str(own) if own else ""
+    return [str(frame) for frame in shown], str(own) if own else ""
 
 
 def _is_own(file: str, root: Path) -> bool:

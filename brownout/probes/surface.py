@@ -1,6 +1,6 @@
-"""`python -m brownout.probes.surface CELERY [API]`: an application's tasks, routes, keys and times, as a line of JSON.
+"""`python -m brownout.probes.surface CELERY [API]` prints an application's tasks, routes, keys and times as JSON.
 
-`BROWNOUT_CELERY` and `BROWNOUT_CONF` are as for hosted.py.
+`BROWNOUT_CELERY` and `BROWNOUT_CONF` have the same meaning as in hosted.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from celery.signals import import_modules
 
 from brownout.probes.layout import describe
 
-#: Settings from which it follows how long to wait for what.
+#: The settings that decide how long the application may take to recover.
 CONF = (
     *("broker_transport_options", "redis_socket_timeout", "redis_socket_connect_timeout"),
     *("result_backend_transport_options", "redis_backend_health_check_interval", "broker_connection_timeout"),
@@ -22,18 +22,18 @@ CONF = (
 
 
 def parameters(run: Callable[..., object]) -> list[str] | None:
-    """The names of a task's parameters; None when it takes any, or nobody can tell."""
+    """The names of a task's parameters; None when the task takes any keyword, or its parameters are unknown."""
     try:
-        found = inspect.signature(run).parameters.values()
+        signature_parameters = inspect.signature(run).parameters.values()
     except (TypeError, ValueError):
         return None
-    if any(each.kind is each.VAR_KEYWORD for each in found):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature_parameters):
         return None
-    return [each.name for each in found if each.kind is not each.VAR_POSITIONAL]
+    return [parameter.name for parameter in signature_parameters if parameter.kind is not parameter.VAR_POSITIONAL]
 
 
 def main(celery: str, api: str) -> None:
-    """Print a worker's tasks, each with its parameters, the paths that the API serves, and the layout."""
+    """Print the worker's tasks with their parameters, the API's paths, the layout, and the settings in CONF."""
     tasks: dict[str, list[str] | None] = {}
     layout: dict[str, object] = {}
     conf: dict[str, object] = {}
@@ -50,9 +50,9 @@ def main(celery: str, api: str) -> None:
         from brownout.probes.api_tap import load
 
         served = load(api)
-        # FastAPI nests included routers, so its own description is asked; any other ASGI application has its routes.
+        # FastAPI nests included routers, so the paths come from its OpenAPI description and from `routes`.
         paths = served.openapi()["paths"] if hasattr(served, "openapi") else ()
-        routes = sorted({*paths, *(each.path for each in getattr(served, "routes", ()) if hasattr(each, "path"))})
+        routes = sorted({*paths, *(route.path for route in getattr(served, "routes", ()) if hasattr(route, "path"))})
     print(json.dumps({"tasks": tasks, "routes": routes, "layout": layout, "conf": conf}, default=str))  # noqa: T201 - its answer
 
 

@@ -1,4 +1,4 @@
-"""System calls of Linux for which Python has no name, or has none in its older releases."""
+"""System calls of Linux that Python, or an older Python, does not offer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import signal
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PIDFD_OPEN = 434  # nearly every architecture gives the call this number; os.pidfd_open is new in Python 3.9
+PIDFD_OPEN = 434  # the call's number on nearly every architecture; os.pidfd_open is new in Python 3.9
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def pidfd_open(pid: int) -> int:
-    """A descriptor that can be read when the process has ended. Raises OSError."""
+    """A descriptor that becomes readable when the process ends. Raises OSError."""
     _LIBC.syscall.restype = ctypes.c_long
     descriptor: int = _LIBC.syscall(ctypes.c_long(PIDFD_OPEN), ctypes.c_long(pid), ctypes.c_long(0))
     if descriptor < 0:
@@ -22,9 +22,9 @@ def pidfd_open(pid: int) -> int:
 
 
 def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends.
+    """Let the kernel kill this process when its parent ends; exit at once if the parent has ended already.
 
-    A child whose pid was not told yet could otherwise outlive the parent, and nobody would know of the child.
+    Otherwise a child could outlive its parent before the parent has reported the child's pid to anybody.
     """
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

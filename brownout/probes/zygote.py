@@ -1,10 +1,11 @@
 """The process that imports libraries once and then forks: `python -m brownout.probes.zygote FD`.
 
-FD is a stream socket. The launcher at its other end (subject/forks.py) asks with one JSON object a line. The first
-is {"preload", "scout", "cwd"}, answered by {"ready", "read", "remarks"} or {"failed"}. Each further one is {"id",
-"module", "args", "env", "cwd", "log"}, answered by {"id", "pid", "started"}, and by {"exit", "code"} when that process
-has ended. This process has no threads: a fork would copy their locks and not the threads. When the socket closes, all
-processes that still run are killed.
+FD is a stream socket. The launcher at the other end (subject/forks.py) sends requests, one JSON object a line. The
+first request is {"preload", "scout", "cwd"}; the answer is {"ready", "read", "remarks"} or {"failed"}. Every later
+request is {"id", "module", "args", "env", "cwd", "log"}; the answer is {"id", "pid", "started"}, and later
+{"exit", "code"} when the forked process has ended. This process has no threads, because a fork would copy the
+locks of threads without the threads. When the socket closes, this process kills all forked processes that still
+run.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ Dispositions = Dict[int, Any]
 
 
 class Zygote:
-    """Forks on request, and tells when a child has ended: only the parent learns its exit code."""
+    """Forks on request, and reports the exit codes of its children, which only their parent can learn."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._unread = b""
-        self._children: dict[int, int] = {}  # pid: its pidfd
-        self._waiting = selectors.PollSelector()  # unlike epoll it has no descriptor that a fork would share
+        self._children: dict[int, int] = {}  # pid -> pidfd
+        self._waiting = selectors.PollSelector()  # unlike epoll, poll has no descriptor that a fork would share
         self._waiting.register(control, selectors.EVENT_READ)
-        self._set: dict[str, str] = {}  # what the preloaded libraries put into the environment
+        self._set: dict[str, str] = {}  # the variables that the preloaded libraries have set
 
     def serve(self) -> dict[str, Any] | None:
-        """Answer until the socket closes, and return None; return the request in a child that was forked for it."""
+        """Answer requests until the socket closes, then return None; in a forked child, return the child's request."""
         with suppress(ConnectionError):
             while True:
                 for key, _ in self._waiting.select():
@@ -53,16 +54,16 @@ class Zygote:
                     if not (data := self._control.recv(1 << 16)):
                         raise ConnectionResetError
                     *lines, self._unread = (self._unread + data).split(b"\n")
-                    for asked in map(json.loads, lines):
-                        if "module" not in asked:
-                            self._prepare(**asked)
-                        elif not self._fork(asked["id"]):
-                            return {**asked, "env": {**asked["env"], **self._set}}
+                    for request in map(json.loads, lines):
+                        if "module" not in request:
+                            self._prepare(**request)
+                        elif not self._fork(request["id"]):
+                            return {**request, "env": {**request["env"], **self._set}}
         self._end()
         return None
 
-    def _say(self, **what: object) -> None:
-        self._control.sendall(json.dumps(what).encode() + b"\n")
+    def _say(self, **answer: object) -> None:
+        self._control.sendall(json.dumps(answer).encode() + b"\n")
 
     def _prepare(self, preload: list[str], scout: list[str], cwd: str) -> None:
         os.chdir(cwd)
@@ -76,11 +77,11 @@ class Zygote:
             return self._say(failed=str(error))
         self._set = {name: value for name, value in os.environ.items() if before.get(name) != value}
         gc.collect()
-        gc.freeze()  # a collection in a child must not write to, and so copy, the pages of all that was imported
+        gc.freeze()  # else a garbage collection in a child would write to the shared pages and so copy them
         return self._say(ready=True, read=sorted(read), remarks=remarks())
 
     def _fork(self, request: int) -> int:
-        """Return the child's pid, or -1 when the fork failed; 0 in the child, which closes what it inherited."""
+        """Return the child's pid, or -1 when the fork failed; 0 in the child, after closing inherited descriptors."""
         parent = os.getpid()
         sys.stdout.flush()
         try:
@@ -96,7 +97,7 @@ class Zygote:
             return 0
         descriptor = self._children[pid] = pidfd_open(pid)
         self._waiting.register(descriptor, selectors.EVENT_READ, pid)
-        self._say(id=request, pid=pid, started=proc.started(pid))  # nobody has waited for it, so it is there
+        self._say(id=request, pid=pid, started=proc.started(pid))  # the child is in /proc until waitpid
         return pid
 
     def _reap(self, pid: int) -> None:
@@ -108,7 +109,7 @@ class Zygote:
 
     def _end(self) -> None:
         for pid in self._children:
-            # The process first: a child that does not lead a group yet must not begin one.
+            # The process is killed before its group: a child that leads no group yet must not create one later.
             for send in (os.kill, os.killpg):
                 with suppress(ProcessLookupError):
                     send(pid, signal.SIGKILL)
@@ -119,25 +120,25 @@ class Zygote:
 
 def _work_in(folder: str) -> None:
     """Make `folder` the first place for imports, as `python -m` does with the working directory."""
-    if not getattr(sys.flags, "safe_path", False):  # Python 3.11 on
+    if not getattr(sys.flags, "safe_path", False):  # new in Python 3.11
         sys.path[0] = folder
-    sys.path_importer_cache.pop(folder, None)  # its listing may be older than the newest file
+    sys.path_importer_cache.pop(folder, None)  # the cached listing may lack the newest file
 
 
 def _dispositions() -> Dispositions:
     return {number: signal.getsignal(number) for number in signal.valid_signals()}
 
 
-def become(asked: dict[str, Any], first: Dispositions, mask: set[int | signal.Signals]) -> None:
+def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.Signals]) -> None:
     """Continue, in a child just forked, as `python -m module args` does after its start.
 
-    `first` and `mask` are the signal handlers and the signal mask that this interpreter started with. Whatever the
-    module raises, SystemExit included, goes up to the interpreter, so the process ends as any other: exit code,
-    traceback, threads, atexit, flush.
+    `first` and `mask` are the signal handlers and the signal mask that this interpreter started with. An exception
+    of the module, SystemExit included, reaches the interpreter, so the process ends as any other process does:
+    with its exit code, traceback, threads, atexit handlers and flushed files.
     """
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)  # as subprocess.DEVNULL
-    log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for source, standard in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, standard)
     os.close(null)
@@ -146,31 +147,31 @@ def become(asked: dict[str, Any], first: Dispositions, mask: set[int | signal.Si
         if handler is not first[number]:
             signal.signal(number, first[number])
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    os.chdir(asked["cwd"])
+    os.chdir(request["cwd"])
     os.environ.clear()
-    os.environ.update(asked["env"])
+    os.environ.update(request["env"])
     time.tzset()
-    tempfile.tempdir = None  # Python finds it again, by the new environment
+    tempfile.tempdir = None  # Python looks for it again, with the new environment
     _work_in(str(Path.cwd()))
-    sys.argv = ["-m", *asked["args"]]
-    sys.orig_argv = [sys.executable, "-m", asked["module"], *asked["args"]]
+    sys.argv = ["-m", *request["args"]]
+    sys.orig_argv = [sys.executable, "-m", request["module"], *request["args"]]
     for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
         del sys.modules[name]
     sys.modules["__main__"] = fresh = ModuleType("__main__")
-    fresh.__annotations__ = {}  # the interpreter's own has them, too
-    if "__mp_main__" in sys.modules:  # multiprocessing's name for it
+    fresh.__annotations__ = {}  # the interpreter's own __main__ has this attribute, too
+    if "__mp_main__" in sys.modules:  # multiprocessing's name for __main__
         sys.modules["__mp_main__"] = fresh
-    runpy._run_module_as_main(asked["module"])  # type: ignore[attr-defined] # what `python -m` itself calls
+    runpy._run_module_as_main(request["module"])  # type: ignore[attr-defined] # what `python -m` itself calls
 
 
 def main() -> None:
-    """Answer requests. A forked child returns from `serve` and runs the module that was asked for."""
+    """Answer requests. A forked child returns from `serve` and runs the requested module."""
     first, mask = _dispositions(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     # `become` replaces this module, and without a reference Python may clear its globals.
     here = sys.modules["__main__"]
-    asked = Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
-    if asked is not None:
-        become(asked, first, mask)
+    request = Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+    if request is not None:
+        become(request, first, mask)
     del here
 
 

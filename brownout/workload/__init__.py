@@ -1,1 +1,1 @@
-"""Clients, and what drives them."""
+"""Clients of the subject, and the generator that starts their operations."""

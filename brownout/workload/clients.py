@@ -1,4 +1,4 @@
-"""The clients that a plan's operations need, as one."""
+"""The clients that a plan's operations need, behind one interface."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from brownout.probes.recorder import Recorder
 from brownout.subject.subject import Calls, Subject
 from brownout.workload.client import CallingClient, CeleryClient, HttpClient
 
-RESULT_WITHIN = 90.0  # s for which a caller waits for its result; a trial that settles by evidence says sooner
+RESULT_WITHIN = 90.0  # s; a caller waits so long for a result. A trial that settles by evidence gives up sooner.
 
 
 def calls_of(plan: Plan) -> Calls:
-    """What the plan's clients need of a process of the application."""
+    """What the plan's clients need: a process that reads "results", a process that can "send", or none ("")."""
     operations = [load.operation for load in plan.load]
     if any(isinstance(operation, Call | Tick) for operation in operations):
         return "results"
@@ -32,7 +32,7 @@ class Clients:
         self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
 
     def call(self, operation: Operation, key: str, n: int, intended: int) -> None:
-        """Carry one operation out; from several threads at once."""
+        """Carry out one operation. Several threads may call this at once."""
         if isinstance(operation, Http):
             assert self._http
             self._http.call(operation, key, n, intended)
@@ -47,11 +47,11 @@ class Clients:
                 CeleryClient(self._subject.caller, self._recorder).call(operation, key, n, intended)
 
     def read(self, key: str, task: str) -> bool:
-        """Read a task's status, where there is an API that tells it; False when the API did not answer."""
+        """Read a task's status, if there is an API. Returns False when the API did not answer."""
         return self._http is None or self._http.read(key, task)
 
     def probe(self, plan: Plan) -> None:
-        """One more operation after everything has healed: a worker that lives and does not consume is found by it."""
+        """Carry out one more operation after all faults have healed; it shows whether the workers consume."""
         for load in plan.load:
             operation = load.operation
             if isinstance(operation, Submit | Call) or (isinstance(operation, Http) and operation.method not in SAFE):
@@ -59,14 +59,14 @@ class Clients:
         return None
 
     def tick(self, key: str) -> None:
-        """Beat has sent, or tried to send, what is in its schedule: that is as good as accepted."""
+        """Record that beat has sent, or tried to send, its schedule: this counts as an accepted operation."""
         self._recorder.record("ok", key=key, at=now())
 
     def give_up(self, key: str, why: str) -> None:
-        """A caller has waited for its result for as long as it does."""
+        """Record that a caller has waited for its result as long as it may."""
         self._recorder.record("unread", key=key, error=why)
 
     def close(self) -> None:
-        """Close their connections."""
+        """Close the connections of the clients."""
         if self._http:
             self._http.close()

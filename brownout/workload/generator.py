@@ -1,4 +1,4 @@
-"""Carries loads out: every operation at its intended time, however slow the subject is."""
+"""Starts the operations of loads at their intended times, however slow the subject is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brownout.plan.trigger import Count
 from brownout.probes.line import now
 
 THREADS = 64
-TICK = 0.02  # s between two looks of a load that waits for its event
+TICK = 0.02  # s between two checks of a load that waits for its event
 NS = 1_000_000_000
 Call = Callable[[Operation, str, int, int], None]  # operation, key, number, intended time
 Job = tuple[Operation, str, int, int]
@@ -22,21 +22,22 @@ Job = tuple[Operation, str, int, int]
 
 @dataclass
 class _Clock:
-    """One load on its way: a thread hands its operations out, from its event on when it has one."""
+    """The state of one load. The thread starts the load's operations, after the load's event if it has one."""
 
     number: int
     load: Load
     thread: threading.Thread = field(init=False)
-    begin: int = 0  # ns; 0 while its event has not come
+    begin: int = 0  # ns; 0 until the load's event has come
     begun: threading.Event = field(default_factory=threading.Event)
     count: Count | None = None
 
 
 class Generator:
-    """Open-loop: threads hand operations out by the clock, one thread for each load, and others carry them out.
+    """An open-loop generator: one thread for each load starts operations by the clock, others carry them out.
 
-    When more than `THREADS` of them hang, the next ones begin late; `intended` tells, so latency is not hidden. The
-    threads are daemons: a run that is interrupted does not wait for what a client still waits for.
+    When `THREADS` operations hang, later operations start late; `intended` keeps their planned time, so the
+    latency is not hidden. All threads are daemons: an interrupted run does not wait for clients that still wait
+    for an answer.
     """
 
     def __init__(self, loads: Iterable[Load], seed: int, call: Call) -> None:
@@ -45,14 +46,14 @@ class Generator:
         self._change = threading.Condition()
         self._open = self._threads = 0
         self._abandoned = False
-        self._wrong: Exception | None = None
+        self._error: Exception | None = None
         self._clocks = [_Clock(number, load) for number, load in enumerate(loads)]
         for clock in self._clocks:
             clock.count = Count(clock.load.when) if clock.load.when else None
             clock.thread = threading.Thread(target=self._run, args=(clock,), name="generator", daemon=True)
 
     def start(self) -> None:
-        """Begin; the time of a load without an event counts from now."""
+        """Start the loads. The time of a load without an event counts from now."""
         begin = now()
         for clock in self._clocks:
             if clock.count is None:
@@ -61,7 +62,7 @@ class Generator:
             clock.thread.start()
 
     def see(self, events: Iterable[Event]) -> None:
-        """Events that happened, for the loads that begin on one."""
+        """Pass on events that happened, for the loads that wait for an event."""
         waiting = [clock for clock in self._clocks if clock.count and not clock.begun.is_set()]
         for event in events if waiting else ():
             for clock in waiting:
@@ -71,7 +72,7 @@ class Generator:
 
     @property
     def sent(self) -> bool:
-        """Whether every operation was begun, but those of loads whose event has not come."""
+        """Whether every operation was started, except those of loads whose event has not come."""
         return not any(clock.thread.is_alive() for clock in self._clocks if clock.begun.is_set())
 
     @property
@@ -87,19 +88,19 @@ class Generator:
 
     @property
     def done(self) -> bool:
-        """Whether every operation was begun and came back, but those of loads whose event has not come."""
+        """Whether every operation was started and has ended, except those of loads whose event has not come."""
         return self.sent and not self._open
 
     def stop(self) -> None:
-        """Begin no more, and wait for what was begun. Raises what a call raised, a mistake of the harness."""
+        """Start no more operations, and wait for those that run. Raises the first exception of a client's call."""
         self._end()
         with self._change:
             self._change.wait_for(lambda: self._abandoned or not self._open)
-        if self._wrong:
-            raise self._wrong
+        if self._error:
+            raise self._error
 
     def abandon(self) -> None:
-        """Begin no more, and forget what was begun: a `stop` that follows waits for nothing."""
+        """Start no more operations, and forget those that run: a later `stop` waits for nothing."""
         self._end()
         self._abandoned = True
 
@@ -110,14 +111,14 @@ class Generator:
                 clock.thread.join()
         with self._change:
             for _ in range(self._threads):
-                self._jobs.put(None)  # behind the jobs that wait: they are carried out
+                self._jobs.put(None)  # ends a thread, after the jobs that wait in the queue
             self._threads = 0
 
     def _run(self, clock: _Clock) -> None:
         try:
             self._send(clock)
         except Exception as error:
-            self._wrong = self._wrong or error
+            self._error = self._error or error
 
     def _send(self, clock: _Clock) -> None:
         while not clock.begun.wait(TICK):
@@ -138,7 +139,7 @@ class Generator:
                 try:
                     threading.Thread(target=self._work, name=f"client-{self._threads + 1}", daemon=True).start()
                 except RuntimeError:  # no more threads on this machine
-                    self._open -= not self._threads  # nobody will carry it out
+                    self._open -= not self._threads  # without a thread nobody carries out this job
                     raise
                 self._threads += 1
 
@@ -147,7 +148,7 @@ class Generator:
             try:
                 self._call(*job)
             except Exception as error:
-                self._wrong = self._wrong or error
+                self._error = self._error or error
             finally:
                 with self._change:
                     self._open -= 1

@@ -1,19 +1,20 @@
-"""A client that asks again and again how its jobs are, less and less often the longer one takes."""
+"""A client that reads the statuses of its jobs again and again, less often the longer a job takes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 
-FIRST = 0.25  # s between the first two questions about a job
-GROWTH = 0.1  # of the time since its first question: a job that waits for 10 s is asked about once a second
-AT_MOST = 20  # jobs in one round
+FIRST = 0.25  # s between the first two reads of a job's status
+GROWTH = 0.1  # share of the time since the job's first read: a job that takes 10 s is read once a second
+AT_MOST = 20  # reads in one round
 
 
 class StatusReader:
-    """Asks about each open job (`jobs` gives task -> key) when its turn has come: `round()`, called again and again.
+    """Reads the status of every open job when the job's next read is due. Call `round()` again and again.
 
-    `first` is the time (s) between the first two questions about a job.
+    `jobs` returns the open jobs, task -> key. `first` is the time (s) between the first two reads of a job's
+    status.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class StatusReader:
         self._next: dict[str, float] = {}
 
     def round(self) -> None:
-        """Read the statuses that are due; those that have waited longest come first."""
+        """Read the statuses that are due, at most AT_MOST. The statuses that have waited longest come first."""
         at = self._clock()
         due = [(self._next.get(task, 0.0), task, key) for task, key in self._jobs().items()]
         for when, task, key in sorted(due)[:AT_MOST]:

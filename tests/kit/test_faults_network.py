@@ -152,7 +152,7 @@ def test_a_service_and_a_process_mean_all_their_edges(subject: Subject) -> None:
         assert {name for name, edge in subject.edges.items() if not edge.enabled} == expected
         hit.heal()
     assert all(edge.enabled for edge in subject.edges.values())
-    with pytest.raises(LookupError, match="no edge is 'worker-1->broker'; there are client->broker"):
+    with pytest.raises(LookupError, match="no edge is called 'worker-1->broker'; known: client->broker"):
         strike(subject, "worker-1->broker", faults.refuse())
 
 
@@ -287,5 +287,5 @@ def test_a_heal_that_forgets_one_edge_makes_the_schedule_unknown(
                 assert line.answers({answer}), edge
     verdict = judge(History.load(seen), faults_acted())
     assert verdict.validity == "unknown"
-    assert f"on {EDGE} the toxic 'latency(delay=0.2) on' was never taken off: a mistake of the harness" in verdict.why
+    assert f"the toxic 'latency(delay=0.2) on' on {EDGE} was never removed: a mistake of the harness" in verdict.why
     assert "client->broker" not in verdict.why

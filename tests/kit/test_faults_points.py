@@ -208,7 +208,7 @@ def test_a_reply_that_no_server_gives_is_an_error_and_the_request_passes(
     bench = open_bench(faults.error_reply(state), point(EDGE, request_.split()[0].decode()))
     with bench.line as line:
         assert line.ask(request=request_)[0] in ":$"
-    with pytest.raises(LookupError, match=f"no Redis that is {state} refuses"):
+    with pytest.raises(LookupError, match=f"Redis in state {state} does not refuse"):
         bench.nemesis.act()
 
 

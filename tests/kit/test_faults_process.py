@@ -115,10 +115,10 @@ def test_a_cold_shutdown_ends_a_worker_and_it_comes_back(subject: Subject, injec
 def test_one_pool_process_is_killed_and_its_main_process_lives(subject: Subject, inject: Inject) -> None:
     main = subject.process("worker-1")
     (child,) = pool(main)
-    with pytest.raises(LookupError, match="has 1 pool processes, none is the 2"):
+    with pytest.raises(LookupError, match=r"has 1 pool processes, so kill_child\(n=2\) has no target"):
         strike(subject, "worker-1", faults.kill_child(2))
     hit = inject("worker-1", faults.kill_child())
-    assert shown(hit) == f"pool process {child.pid} of {main} is gone"
+    assert shown(hit) == f"pool process {child.pid} of {main} has ended"
     hit.heal()
     hit.heal()
     (new,) = pool(main)
@@ -132,7 +132,7 @@ def test_it_stands_still_and_goes_on(subject: Subject, inject: Inject, main_only
     first = inject("worker-1", faults.stop(main_only))
     second = inject("worker-1", faults.stop(main_only))
     still = "1 processes" if main_only else f"{len(process.members())} processes"
-    assert shown(first) == shown(second) == f"{still} of {process} stand still"
+    assert shown(first) == shown(second) == f"{still} of {process} are frozen"
     assert (state(process.pid), state(child.pid) == "T") == ("T", not main_only)
     for hit in (first, second, first):
         hit.heal()

@@ -260,7 +260,9 @@ def test_the_libraries_of_an_application_are_imported_and_not_itself(
         assert (forked.remarks, forked.cold_because) == ((), set())
 
 
-@pytest.mark.parametrize(("code", "why"), [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(0)", "it ended")])
+@pytest.mark.parametrize(
+    ("code", "why"), [("1 / 0", "ZeroDivisionError"), ("import os; os._exit(0)", "the process ended")]
+)
 def test_an_application_that_cannot_be_imported_is_told(tmp_path: Path, code: str, why: str) -> None:
     (tmp_path / "broken.py").write_text(code)
     held = set(custody._held)

@@ -84,7 +84,7 @@ def _fault(*kinds: str, met: bool = True) -> History:
     [
         (_fault("fault-start", "fault-stop"), "never seen to act"),
         (_fault("fault-start", "fault-acted"), "never healed"),
-        (_fault("fault-start", "fault-acted", "fault-stop", met=False), "met no operation"),
+        (_fault("fault-start", "fault-acted", "fault-stop", met=False), "no operation was in flight during"),
         (_fault(), "no fault was injected"),
     ],
 )
@@ -121,19 +121,19 @@ def test_it_says_which_fault_was_not_seen_to_act() -> None:
 
 
 TOXIC = {"edge": "api->broker", "toxic": "latency_both"}
-SHOWN = "on api->broker the toxic 'latency_both'"
+SHOWN = "the toxic 'latency_both' on api->broker"
 
 
 @pytest.mark.parametrize(
     ("told", "why"),
     [
         ({150: "toxic-removed"}, ""),
-        ({}, f"{SHOWN} was never taken off"),
-        ({3200: "toxic-removed"}, f"{SHOWN} went on for 3 s after its fault-stop"),
-        ({3200: "toxic-acted"}, f"{SHOWN} was never taken off"),
+        ({}, f"{SHOWN} was never removed"),
+        ({3200: "toxic-removed"}, f"{SHOWN} stayed for 3 s after its fault-stop"),
+        ({3200: "toxic-acted"}, f"{SHOWN} was never removed"),
         (
             {150: "toxic-removed", 210: "toxic-acted"},
-            f"{SHOWN} acted although it was taken off",
+            f"{SHOWN} acted after it was removed",
         ),
     ],
     ids=["healed", "forgotten", "late", "forgotten and acting", "removed and acting"],
@@ -297,8 +297,8 @@ def test_one_stall_is_one_stall_however_often_it_was_told() -> None:
                        ongoing=ongoing)  # fmt: skip
     found = judge(history, p.loop_never_stalls("100ms")).anomalies
     assert [anomaly.sentence for anomaly in found] == [
-        "The event loop of api stood still for 2500 ms, in app.py:3 buy.",
-        "The event loop of api stood still for 150 ms, in app.py:3 buy.",
+        "The event loop of api stood still for 2.5 s (limit 100 ms), in app.py:3 buy.",
+        "The event loop of api stood still for 150 ms (limit 100 ms), in app.py:3 buy.",
     ]
     never_ended = plus(healthy(), 1400, "api", "stall", ms=1000.0, ongoing=True)
     assert len(judge(never_ended, p.loop_never_stalls("100ms")).anomalies) == 1

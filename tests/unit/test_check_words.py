@@ -120,7 +120,11 @@ def test_an_error_of_the_server_tells_nothing_and_one_of_the_client_refuses(stat
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [("invoke", "not sent"), ("settled", "before the operation was settled"), ("consumes", "nobody looked")],
+    [
+        ("invoke", "not sent"),
+        ("settled", "before the operation was settled"),
+        ("consumes", "did not check whether a worker consumes"),
+    ],
 )
 def test_what_was_not_seen_is_unknown(kind: str, why: str) -> None:
     history = History(event for event in Facts().history if event.kind != kind)

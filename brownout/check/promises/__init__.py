@@ -1,4 +1,4 @@
-"""What a scenario may promise: each function returns a Promise, and is the checker that judges it."""
+"""What a scenario may promise. Each function returns a Promise; the registry has the checker that judges it."""
 
 from brownout.check.promises.acted import faults_acted
 from brownout.check.promises.answers import answers
@@ -14,7 +14,8 @@ from brownout.check.promises.show import must_show
 from brownout.check.promises.stall import loop_never_stalls, nothing_raised
 from brownout.check.promises.status import status_monotone, status_truthful
 
-# Last: `registry.finder_of` takes the first promise that finds an anomaly, and these judge one operation only.
+# These promises judge one operation only. `registry.finder_of` takes the first promise that finds an anomaly, so
+# they come last.
 # isort: split
 from brownout.check.promises.life import told_truly, took_effect_once, workers_consume, workers_survive
 

@@ -1,11 +1,12 @@
-"""A fault that nobody met proves nothing."""
+"""A fault that met no operation proves nothing."""
 
 from __future__ import annotations
 
 from brownout.check.accounting import is_over
+from brownout.check.interval import readable
 from brownout.check.promises.loss import finished
 from brownout.check.registry import checker
-from brownout.check.verdict import Ruling
+from brownout.check.verdict import NS, Ruling
 from brownout.history.event import Event
 from brownout.history.view import History, Window
 from brownout.plan.plan import told_apart
@@ -15,59 +16,55 @@ from brownout.plan.plan import told_apart
 def faults_acted(history: History) -> Ruling:
     """Every fault acted while an operation was in flight, and healed.
 
-    Otherwise the verdict is unknown, never invalid. In flight is from the invoke to the effect, or to the answer
-    of what has none. A fault without its `fault-stop`, and a toxic that outlives the faults in whose time it was
-    added, are mistakes of the harness.
+    Otherwise the verdict is unknown, never invalid. An operation is in flight from its invoke to its effect, or to
+    its answer when it has no effect. A fault without a `fault-stop` is a mistake of the harness, and so is a toxic
+    that outlives every fault during which it was added.
     """
     windows, spans = history.faults, _spans(history)
     doubts = [] if windows else ["no fault was injected"]
-    for window, name in zip(windows, told_apart((each.text, each.number) for each in windows), strict=True):
+    for window, name in zip(windows, told_apart((window.text, window.number) for window in windows), strict=True):
         if not window.acted:
             doubts.append(f"{name} was never seen to act")
         elif window.stop is None:
             doubts.append(f"{name} never healed: a mistake of the harness")
         elif not any(_met(window, begin, end) for begin, end in spans):
-            doubts.append(f"{name} met no operation in flight")
+            doubts.append(f"no operation was in flight during {name}")
     return Ruling(doubt="; ".join([*doubts, *_unhealed(history)]), why=f"{len(windows)} faults acted")
 
 
 def _unhealed(history: History) -> list[str]:
-    """What the wire says of toxics that a heal forgot: one sentence for each of an edge."""
-    told, armed = dict[tuple[str, str], str](), dict[tuple[str, str], Event]()
+    """One sentence for each toxic that was still on its edge, or acted there, after its fault had healed."""
+    sentences, armed = dict[tuple[str, str], str](), dict[tuple[str, str], Event]()
     struck = set[tuple[str, str]]()
     for event in history.kind("toxic-added", "toxic-removed", "toxic-acted"):
-        one = (str(event.data.get("edge")), str(event.data.get("toxic")))
+        toxic = (str(event.data.get("edge")), str(event.data.get("toxic")))
         if event.kind == "toxic-added":
-            armed[one] = event
-            struck |= {one} if _during(history, event) else set()
+            armed[toxic] = event
+            struck |= {toxic} if _during(history, event) else set()
             continue
-        added = armed.pop(one, None) if event.kind == "toxic-removed" else armed.get(one)
+        added = armed.pop(toxic, None) if event.kind == "toxic-removed" else armed.get(toxic)
         if added is not None and (stop := _outlived(history, added, event.at)):
-            told[one] = f"{_name(one)} went on for {(event.at - stop) / 1e9:.3g} s after its fault-stop"
-        elif added is None and event.kind == "toxic-acted" and one in struck and not _during(history, event):
-            told[one] = f"{_name(one)} acted although it was taken off"
-    for one, added in armed.items():
+            sentences[toxic] = f"{_name(*toxic)} stayed for {readable((event.at - stop) / NS)} after its fault-stop"
+        elif added is None and event.kind == "toxic-acted" and toxic in struck and not _during(history, event):
+            sentences[toxic] = f"{_name(*toxic)} acted after it was removed"
+    for toxic, added in armed.items():
         if _outlived(history, added, history.end):
-            told[one] = f"{_name(one)} was never taken off"
-    return [f"{each}: a mistake of the harness" for each in told.values()]
+            sentences[toxic] = f"{_name(*toxic)} was never removed"
+    return [f"{sentence}: a mistake of the harness" for sentence in sentences.values()]
 
 
-def _name(one: tuple[str, str]) -> str:
-    edge, toxic = one
-    return f"on {edge} the toxic {toxic!r}"
+def _name(edge: str, toxic: str) -> str:
+    return f"the toxic {toxic!r} on {edge}"
 
 
 def _during(history: History, event: Event) -> list[Window]:
-    begun = (each for each in history.faults if each.start.at <= event.at)
-    return [each for each in begun if each.stop is None or event.at <= each.stop.at]
+    begun = (window for window in history.faults if window.start.at <= event.at)
+    return [window for window in begun if window.stop is None or event.at <= window.stop.at]
 
 
 def _outlived(history: History, added: Event, until: int) -> int:
-    """When (ns) the last of the faults that may have added this toxic had healed, if the toxic was there until later.
-
-    0 when it was not.
-    """
-    stops = [each.stop.at if each.stop else until for each in _during(history, added)]
+    """When (ns) all faults that may have added a toxic had healed; 0 unless the toxic was still there later."""
+    stops = [window.stop.at if window.stop else until for window in _during(history, added)]
     return max(stops) if stops and max(stops) < until else 0
 
 
@@ -77,9 +74,9 @@ def _spans(history: History) -> list[tuple[int, int]]:
         if op.invoke:
             done = finished(op) if op.works else None
             ends = [event.at for event in (done, *op.outcomes) if event]
-            # An acknowledged operation without effect is in flight to the end.
-            lasting = not ends or (op.accepted is not None and done is None and not any(map(is_over, op.events)))
-            spans.append((op.invoke.at, history.end if lasting else max(ends)))
+            # An acknowledged operation without an effect is in flight to the end of the history.
+            unfinished = not ends or (op.accepted is not None and done is None and not any(map(is_over, op.events)))
+            spans.append((op.invoke.at, history.end if unfinished else max(ends)))
     return spans
 
 

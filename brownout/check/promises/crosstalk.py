@@ -1,4 +1,4 @@
-"""No one gets another's answer."""
+"""No operation gets the answer of another operation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
 
-#: A key inside a text; what is shorter may be a word of the payload by chance.
+#: A key inside a text. A shorter word may be in a payload by chance.
 _WORD = re.compile(r"[\w:.-]{6,}")
 _CARRIERS = ("body", "result", "value")
 
@@ -29,19 +29,19 @@ def _texts(value: Any) -> Iterator[str]:
 
 @checker(anomalies=("cross-talk",))
 def no_cross_talk(history: History) -> Ruling:
-    """No one gets another's answer or result.
+    """No operation gets the answer or the result of another operation.
 
-    No answer, status or result of an operation carries the key of another, and no two operations share a task. It
-    sees only what echoes: payloads should contain "{key}". Connections that were cut in the middle of a reply and
-    then used again are the usual cause.
+    No answer, status or result of an operation carries the key of another, and no two operations share a task. The
+    checker sees only answers that repeat a key, so payloads should contain "{key}". The usual cause is a
+    connection that was cut in the middle of a reply and then used again.
     """
     ops, owner = history.ops, dict[str, Event]()
-    anomalies, looked = [], 0
+    anomalies, examined = [], 0
     for event in history.kind("ok", "read", "effect"):
         key = event.key or history.key_of.get(event.task or "")
         if key not in ops:
             continue
-        looked += 1
+        examined += 1
         texts = {text for name in _CARRIERS for text in _texts(event.data.get(name))}
         other = next((text for text in texts if text != key and text in ops), None)
         first = owner.setdefault(event.task, event) if event.task and event.kind == "ok" else event
@@ -52,4 +52,4 @@ def no_cross_talk(history: History) -> Ruling:
         theirs = ops.get(other or first.key or key)
         proved = witness(event, first, ops[key].invoke, theirs.invoke if theirs else None, history=history)
         anomalies.append(Anomaly("cross-talk", f"The {kind} for {key} {how}.", key, event.task, proved))
-    return Ruling(anomalies, doubt="" if looked else "no answer was recorded")
+    return Ruling(anomalies, doubt="" if examined else "no answer was recorded")

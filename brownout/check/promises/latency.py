@@ -1,4 +1,4 @@
-"""A fault elsewhere does not make this slow: latency against a healthy control of the same trial."""
+"""Faults do not make a path slow: its latency is compared with that before the faults, in the same trial."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from brownout.check.interval import ANSWERING, Findings, busy
+from brownout.check.interval import ANSWERING, Findings, busy, readable
 from brownout.check.registry import checker
 from brownout.check.verdict import NS, Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
-from brownout.plan.duration import Duration, seconds, text
+from brownout.plan.duration import Duration, seconds
 
-_ENOUGH = 20
+_ENOUGH = 20  # requests on either side
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: its latency in nanoseconds as an interval, and the events that give it."""
+    """One request: its latency as an interval in nanoseconds, and the two events that measure the latency."""
 
     most: int
     least: int
@@ -27,12 +27,12 @@ class Sample:
 
 
 def _quantile(samples: Sequence[Sample], q: float, by: Callable[[Sample], int]) -> Sample:
-    """The nearest-rank quantile: a sample that was really seen."""
+    """The nearest-rank quantile, which is one of the samples."""
     return sorted(samples, key=by)[math.ceil(q * len(samples)) - 1]
 
 
 def _samples(history: History, path: str) -> Iterator[Sample]:
-    """Latency counts from the intended time, so that a client that had to wait for the API is not left out."""
+    """The requests to a path. Latency counts from the intended start, so that a late start counts, too."""
     for op in history.ops.values():
         for sent, end in op.tries if op.path == path else ():
             intended, ended = sent.data.get("intended", sent.at), end.at if end else history.end
@@ -42,18 +42,19 @@ def _samples(history: History, path: str) -> Iterator[Sample]:
 
 @checker(anomalies=("slowed",), timed=("slowed",))
 def p99(history: History, path: str, *, times: float = 3, floor: Duration = "50ms") -> Ruling:
-    """During the faults the 99th percentile of `path` is at most `times` that of before, or `floor`.
+    """During the faults the 99th percentile of `path` is at most `times` its value before them, or `floor`.
 
-    Before is before the first fault. Both percentiles are intervals: their lower ends are without the time in
-    which the client, the API and the broker may have waited for a CPU. The promise is kept when it is kept by the
-    lower ends and by the wall times, each against its own control; it is broken when even the lower end is over
-    the greater limit. Fewer than 20 requests on either side show nothing good.
+    "Before" is the time until the first fault. Both percentiles are intervals: their lower ends leave out the time
+    in which the client, the API and the broker may have waited for a CPU. The verdict is valid when both the wall
+    times and the lower ends are within their limits, each limit from the values before the faults. The verdict is
+    invalid when even the lower end is over the limit of the wall times. With fewer than 20 requests before or
+    during the faults the verdict is never valid.
     """
     if not history.faults:
-        return Ruling(doubt="there was no fault, so nothing to compare")
+        return Ruling(doubt="no fault was injected, so there is nothing to compare")
     begin = history.faults[0].start
     stops = [window.stop for window in history.faults]
-    stop = max((s for s in stops if s), key=lambda s: s.at) if all(stops) else None
+    stop = max((event for event in stops if event), key=lambda event: event.at) if all(stops) else None
     control: list[Sample] = []
     faulted: list[Sample] = []
     for sample in _samples(history, path):
@@ -68,15 +69,15 @@ def p99(history: History, path: str, *, times: float = 3, floor: Duration = "50m
         _quantile(samples, 0.99, lambda sample: sample.least).least for samples in (control, faulted)
     )
     limit, limit_least = (max(seconds(floor) * NS, times * value) for value in (usual.most, usual_least))
-    why = f"p99 {text(round(slow.most / NS, 4))} during the faults, {text(round(usual.most / NS, 4))} before"
+    why = f"p99 was {readable(slow.most / NS)} during the faults and {readable(usual.most / NS)} before"
     few = f"only {len(control)} requests before the faults and {len(faulted)} during them"
     doubt = few if min(len(control), len(faulted)) < _ENOUGH else ""
     if slow.most <= limit and slow_least <= limit_least:
         return Ruling(doubt=doubt, why=why)
-    found = Findings()
-    sentence = f"{path} got slow: {why}; the limit is {text(round(limit / NS, 4))}."
+    findings = Findings()
+    sentence = f"{path} got slow: {why}; the limit is {readable(limit / NS)}."
     ends = [sample.end or history.events[-1] for sample in (usual, slow)]
     proved = witness(usual.sent, slow.sent, *ends, begin, stop)
     anomaly = Anomaly("slowed", sentence, slow.sent.key, witness=proved)
-    found.add(anomaly, 0 if slow_least > limit else max(1, slow.most - slow_least))
-    return found.ruling(why=why)
+    findings.add(anomaly, 0 if slow_least > limit else max(1, slow.most - slow_least))
+    return findings.ruling(why=why)

@@ -1,4 +1,4 @@
-"""What a map promises of one operation: it takes effect once, its caller is told the truth, and the workers go on."""
+"""A map's promises about one operation: it takes effect once, its caller learns the truth, and workers go on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _doubt(life: Life) -> str:
     return "" if life.settled else "the trial ended before the operation was settled"
 
 
-def _found(life: Life, history: History, kind: str, sentence: str, *core: Event | None) -> Anomaly:
+def _anomaly(life: Life, history: History, kind: str, sentence: str, *core: Event | None) -> Anomaly:
     task = life.tasks[0] if life.tasks else None
     proved = witness(life.invoke, life.answer, *core, life.settled, history=history)
     return Anomaly(kind, f"The operation {sentence}.", life.invoke.key if life.invoke else None, task, proved)
@@ -34,11 +34,11 @@ def _counts(life: Life) -> str:
 
 @checker(anomalies=("duplicate", "stuck", "lost", "duplicate-later"))
 def took_effect_once(history: History, *, proof: Proof = "effect") -> Ruling:
-    """What was accepted takes effect exactly once, and no message of it is left.
+    """An accepted operation takes effect exactly once, and leaves no message.
 
-    An operation without an answer obliges to nothing, unless the application's own store has its job; but it must not
-    take effect twice, or have taken effect and leave a message that lets it take effect again. `proof` "ended" is for
-    tasks that record no effect.
+    An operation without an answer need not take effect, unless the application's own store has its job. An
+    operation without an answer must not take effect twice, and it must not leave a message that lets it take
+    effect again. `proof` "ended" is for tasks that record no effect.
     """
     life = _life(history, proof)
     if life.invoke is None:
@@ -50,17 +50,18 @@ def took_effect_once(history: History, *, proof: Proof = "effect") -> Ruling:
     silent = life.answered == "waiting" and life.consumes is not None and not life.consumes.data["ok"]
     if life.repeated:
         how = f"was done more than once: {_counts(life)}"
-        anomalies.append(_found(life, history, "duplicate", how, *life.repeated))
+        anomalies.append(_anomaly(life, history, "duplicate", how, *life.repeated))
     elif life.missing and life.left and obliged:
-        how = f"was not done, and its message lies in {left}"
-        anomalies.append(_found(life, history, "stuck", how, life.sample, *record))
+        how = f"was not done, and its message is still in {left}"
+        anomalies.append(_anomaly(life, history, "stuck", how, life.sample, *record))
     elif life.missing and not life.left and (life.obliged or silent):
-        how = f"was {life.answered}, was not done, and its message is nowhere"
+        answer = "never answered" if life.answered in ("waiting", "unknown") else life.answered
+        how = f"was {answer}, was not done, and its message is nowhere"
         proved = (life.sample, life.consumes) if silent else (life.sample, *record)
-        anomalies.append(_found(life, history, "lost", how, *proved))
+        anomalies.append(_anomaly(life, history, "lost", how, *proved))
     elif life.left and not life.missing and life.answered != "refused":
-        how = f"was done, and its message lies in {left}: it will be done again"
-        anomalies.append(_found(life, history, "duplicate-later", how, *life.firsts, life.sample))
+        how = f"was done, but its message is still in {left}, so it will be done again"
+        anomalies.append(_anomaly(life, history, "duplicate-later", how, *life.firsts, life.sample))
     return Ruling(anomalies, doubt=_doubt(life), why=_counts(life))
 
 
@@ -68,8 +69,8 @@ def took_effect_once(history: History, *, proof: Proof = "effect") -> Ruling:
 def told_truly(history: History, *, proof: Proof = "effect") -> Ruling:
     """The caller gets an answer and the result, and both are true.
 
-    A refusal says that nothing was done; a stored result says what was done; the application's own store has a row of
-    a job that is queued or done, also when its caller got no answer.
+    A refusal must mean that nothing was done. A stored result must say what was done. The application's own store
+    must have a row for a job that is queued or done, even when the caller got no answer.
     """
     life = _life(history, proof)
     if life.invoke is None:
@@ -78,33 +79,33 @@ def told_truly(history: History, *, proof: Proof = "effect") -> Ruling:
     traces = [*life.own[:1], *([life.sample] if life.left else [])]
     stored = frozenset(life.stored.data["states"]) if life.stored else frozenset()
     if life.answered == "refused" and traces:
-        how = "was refused, and was done or is queued all the same"
-        anomalies.append(_found(life, history, "misreported", how, *traces))
+        how = "was refused, but it was done or is queued"
+        anomalies.append(_anomaly(life, history, "misreported", how, *traces))
     elif life.answered == "unknown" and life.recorded is False and traces:
-        how = "was done or is queued, and the application's own store has no record of it"
-        anomalies.append(_found(life, history, "misreported", how, *traces, *life.record))
+        how = "was done or is queued, but the application's own store has no record of it"
+        anomalies.append(_anomaly(life, history, "misreported", how, *traces, *life.record))
     elif life.answered == "waiting":
-        anomalies.append(_found(life, history, "hangs", "was never answered: its caller waits without an end in sight"))
+        anomalies.append(_anomaly(life, history, "hangs", "was never answered: its caller still waits"))
     elif life.answered == "accepted" and not life.missing:
         says = " and ".join(sorted(stored)) or "no final state"
         if stored != SUCCESS:
-            how = f"was done, and what is stored of it says {says}"
-            anomalies.append(_found(life, history, "misreported", how, *life.firsts, life.stored))
+            how = f"was done, but its stored result says {says}"
+            anomalies.append(_anomaly(life, history, "misreported", how, *life.firsts, life.stored))
         elif life.told in ("unread", "waiting"):
             how = "was done and its result is stored, but its caller cannot read the result"
-            anomalies.append(_found(life, history, "unread", how, *life.firsts, life.telling, life.stored))
+            anomalies.append(_anomaly(life, history, "unread", how, *life.firsts, life.telling, life.stored))
     return Ruling(anomalies, doubt=_doubt(life))
 
 
 @checker(anomalies=("worker-dead",))
 def workers_survive(history: History) -> Ruling:
-    """No worker ends by itself; one that steps down asks to be started again, and has not failed."""
+    """No worker ends by itself. A worker that asks its supervisor for a restart has not failed."""
     life = Life.of(history)
     dead = [event for event in life.exits if event.source.startswith("worker")]
     anomalies = [
         Anomaly(
             "worker-dead",
-            f"{event.source} ended by itself with {event.data['code']}.",
+            f"{event.source} ended by itself with exit code {event.data['code']}.",
             witness=witness(event, history=history),
         )
         for event in dead[:1]
@@ -114,11 +115,11 @@ def workers_survive(history: History) -> Ruling:
 
 @checker(anomalies=("silent",))
 def workers_consume(history: History) -> Ruling:
-    """A task that is sent when everything has settled is done, and each of several workers asks for messages."""
+    """After everything has settled, a new task is done, and each of several workers asks for messages."""
     life = Life.of(history)
     if life.consumes is None:
-        return Ruling(doubt="nobody looked whether a worker consumes")
+        return Ruling(doubt="the trial did not check whether a worker consumes")
     if life.consumes.data["ok"]:
         return Ruling()
-    sentence = f"A worker lives and does not consume: {life.consumes.data['why']}."
+    sentence = f"A worker is alive but does not consume: {life.consumes.data['why']}."
     return Ruling([Anomaly("silent", sentence, witness=witness(life.consumes, history=history))])

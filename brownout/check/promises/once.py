@@ -1,4 +1,4 @@
-"""Nothing takes effect twice."""
+"""No operation takes effect twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from brownout.plan.duration import Duration
 _KEY = frozenset({"key", "idempotency_key"})
 
 
-def _subject(history: History, event: Event, by: str) -> str | None:
+def _identity(history: History, event: Event, by: str) -> str | None:
     if by in _KEY:
         return event.key or history.key_of.get(event.task or "") or event.task
     if by == "task":
@@ -28,11 +28,11 @@ def _subject(history: History, event: Event, by: str) -> str | None:
 def _duplicates(history: History, by: str, of: str) -> list[Anomaly]:
     groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in history.kind(of):
-        subject = _subject(history, event, by)
-        # A start with another retry count is another attempt, which is no repetition.
-        which = event.data.get("name") if of == "effect" else event.data.get("retries", 0)
+        subject = _identity(history, event, by)
+        # Starts with different retry counts are different attempts, not repetitions.
+        variant = event.data.get("name") if of == "effect" else event.data.get("retries", 0)
         if subject is not None:
-            groups[subject, str(which)].append(event)
+            groups[subject, str(variant)].append(event)
     anomalies = []
     for (subject, _), events in groups.items():
         if len(events) < 2:
@@ -49,11 +49,11 @@ def _duplicates(history: History, by: str, of: str) -> list[Anomaly]:
 
 @checker(anomalies=("duplicate",))
 def at_most_once(history: History, *, by: str = "key", of: Literal["effect", "started"] = "effect") -> Ruling:
-    """Nothing takes effect twice, or with `of` "started" is begun twice.
+    """No operation takes effect twice or, with `of` "started", is started twice.
 
-    No operation has two effects of one name, whoever did them and however often it was delivered. `by` is "key",
-    "task", or a field of the effect's data. `of` "started" counts starts of the body instead: stricter, and not
-    what at-least-once delivery allows.
+    No operation has two effects of the same name, no matter who did them and how often the message was delivered.
+    `by` is "key", "task", or a field of the effect's data. `of` "started" counts starts of the task's body
+    instead; this is stricter, because at-least-once delivery allows several starts.
     """
     doubt = "" if history.by_kind.get(of) else f"no {of} event was recorded"
     return Ruling(_duplicates(history, by, of), doubt)
@@ -63,7 +63,7 @@ def at_most_once(history: History, *, by: str = "key", of: Literal["effect", "st
 def effectively_once(history: History, *, by: str = "key", within: Duration | None = None) -> Ruling:
     """Each acknowledged operation takes effect exactly once. `by` is "key", "task", or a field of the effect's data.
 
-    Starts and deliveries may be more. `within` counts as for `at_least_once`.
+    Several starts and deliveries are allowed. `within` counts as in `at_least_once`.
     """
-    lower = rule(history, at_least_once(within=within))
-    return replace(lower, anomalies=[*_duplicates(history, by, "effect"), *lower.anomalies])
+    losses = rule(history, at_least_once(within=within))
+    return replace(losses, anomalies=[*_duplicates(history, by, "effect"), *losses.anomalies])

@@ -1,4 +1,4 @@
-"""Known holes, written down: the promise that an anomaly appears."""
+"""The promise that a known anomaly appears."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from brownout.plan.promise import Promise
 
 
 def _findable(kind: str, under: Promise | None = None) -> None:
-    """Raise UnknownName, with near matches, for an anomaly that the promise cannot find."""
+    """Raise UnknownName, with near matches, when the promise cannot find this kind of anomaly."""
     if under is None:
         finder_of(kind)
     else:
@@ -20,21 +20,22 @@ def _findable(kind: str, under: Promise | None = None) -> None:
 
 @checker(anomalies=("missing",), refuse=_findable)
 def must_show(history: History, kind: str, *, under: Promise | None = None) -> Ruling:
-    """This anomaly appears: a known hole, written down. `under` is the promise that it breaks.
+    """The known anomaly `kind` appears. `under` is the promise that the anomaly breaks.
 
-    Valid if and only if the anomaly appears under that promise; another anomaly there is not hidden. The anomalies
-    that were expected are kept for the report. What the inner checker does not know is unknown here too.
+    The verdict is valid only when the anomaly appears under that promise, and invalid when another anomaly appears
+    there. The report shows the expected anomalies. When that promise is in doubt and no anomaly appears, the
+    verdict is unknown.
     """
-    found = rule(history, under or Promise(finder_of(kind)))
-    shown = [anomaly for anomaly in found.anomalies if anomaly.kind == kind]
-    others = [anomaly for anomaly in found.anomalies if anomaly.kind != kind]
+    inner = rule(history, under or Promise(finder_of(kind)))
+    shown = [anomaly for anomaly in inner.anomalies if anomaly.kind == kind]
+    others = [anomaly for anomaly in inner.anomalies if anomaly.kind != kind]
     if others:
         return Ruling(others)
     if shown:
-        return Ruling(expected=shown, why=f"{kind} x{len(shown)}, as it was written down")
-    if found.doubt:
-        return Ruling(doubt=found.doubt, busy_ms=found.busy_ms)
-    sentence = f"No operation was {kind}: the hole that is written down did not show ({found.why})."
+        return Ruling(expected=shown, why=f"{kind} x{len(shown)}, as expected")
+    if inner.doubt:
+        return Ruling(doubt=inner.doubt, busy_ms=inner.busy_ms)
+    sentence = f"The expected anomaly '{kind}' did not appear{f' ({inner.why})' if inner.why else ''}."
     op = next((op for op in history.ops.values() if op.accepted), None)
     core = (op.invoke, op.accepted, *op.effects[:1], *op.of("started")[:1], *op.of("ended")[-1:]) if op else ()
     proved = witness(*core, history.events[-1], history=history)

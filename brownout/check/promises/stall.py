@@ -1,8 +1,8 @@
-"""The API's event loop never stands still, and nothing escapes from its handlers."""
+"""The API's event loop never stands still, and no exception leaves the API."""
 
 from __future__ import annotations
 
-from brownout.check.interval import Findings, busy
+from brownout.check.interval import Findings, busy, readable
 from brownout.check.registry import checker
 from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
@@ -10,11 +10,11 @@ from brownout.history.view import History
 from brownout.plan.duration import Duration, seconds
 
 
-def whole(history: History) -> list[Event]:
-    """Each stall of the API's loop once.
+def distinct_stalls(history: History) -> list[Event]:
+    """The last event of every stall of the API's loop.
 
-    A stall that lasts is told after 1, 2, 4, ... seconds and at its end. A report that lies in the span of a later
-    one of the same process is of the same stall.
+    A long stall is recorded after 1, 2, 4, ... seconds and at its end. An event that lies within the span of a
+    later event of the same process belongs to the same stall.
     """
     last: dict[int, int] = {}  # pid: begin (ns) of the stall that was seen last
     stalls: list[Event] = []
@@ -29,17 +29,17 @@ def whole(history: History) -> list[Event]:
 
 @checker(anomalies=("stalled",), timed=("stalled",))
 def loop_never_stalls(history: History, limit: Duration = "100ms") -> Ruling:
-    """The API's event loop never stands still for so long.
+    """The API's event loop never stands still for `limit` or longer.
 
-    The lower end of a stall is without the time in which threads of the process waited for a CPU: the loop's own,
-    or one for which it may have waited. What a process does before it says that it is ready does not count: it
-    serves nobody yet.
+    A stall's lower end leaves out the time in which threads of the process waited for a CPU: the loop's own
+    thread, or a thread that the loop may have waited for. Stalls before the process is ready do not count, because
+    a process that is not ready serves no requests.
     """
     most = round(seconds(limit) * 1000, 3)  # ms
     watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
     ready = {event.pid: event.at for event in reversed(watched)}
-    found, longest = Findings(), 0.0
-    for stall in whole(history):
+    findings, longest = Findings(), 0.0
+    for stall in distinct_stalls(history):
         if stall.at < ready.get(stall.pid, stall.at):
             continue
         lasted = stall.data["ms"]
@@ -49,12 +49,14 @@ def loop_never_stalls(history: History, limit: Duration = "100ms") -> Ruling:
             others = busy(history, begin, stall.at, (stall.source,)) / 1e6
             waited = min(lasted, max(stall.data.get("starved_ms", 0), others))
             on = stall.data.get("own") or (stall.data.get("stack") or ["an unknown place"])[-1]
-            sentence = f"The event loop of {stall.source} stood still for {lasted:g} ms, in {on}."
-            meanwhile = [e for e in history.kind("invoke") if stall.at - lasted * 1e6 <= e.at <= stall.at][:1]
+            still = f"stood still for {readable(lasted / 1000)} (limit {readable(most / 1000)})"
+            sentence = f"The event loop of {stall.source} {still}, in {on}."
+            meanwhile = [invoke for invoke in history.kind("invoke") if begin <= invoke.at <= stall.at][:1]
             proved = witness(*watched[:1], stall, *meanwhile, history=history)
-            found.add(Anomaly("stalled", sentence, witness=proved), 0 if lasted - waited >= most else int(waited * 1e6))
+            unsure = 0 if lasted - waited >= most else int(waited * 1e6)
+            findings.add(Anomaly("stalled", sentence, witness=proved), unsure)
     doubt = "" if watched else "the event loop was not watched"
-    return found.ruling(doubt=doubt, why=f"longest stall {longest:g} ms")
+    return findings.ruling(doubt=doubt, why=f"the longest stall took {readable(longest / 1000)}")
 
 
 def _path(invoke: Event) -> str:
@@ -63,17 +65,14 @@ def _path(invoke: Event) -> str:
 
 @checker(anomalies=("unhandled",))
 def nothing_raised(history: History) -> Ruling:
-    """No exception leaves the API application.
-
-    It may come from a handler or from a background task.
-    """
+    """No exception leaves the API application, neither from a handler nor from a background task."""
     anomalies = []
     for event in history.kind("raised"):
         path = str(event.data.get("path"))
-        before = [e for e in history.kind("invoke") if e.at <= event.at and _path(e) == path]
-        key = before[-1].key if before else history.key_of.get(path.rpartition("/")[2])  # a status ends in a task id
+        before = [invoke for invoke in history.kind("invoke") if invoke.at <= event.at and _path(invoke) == path]
+        key = before[-1].key if before else history.key_of.get(path.rpartition("/")[2])  # a status path
         op = history.ops.get(key or "")
-        sentence = f"{event.data.get('path')} raised {event.data.get('error')} and nobody handled it."
+        sentence = f"{event.data.get('path')} raised {event.data.get('error')}, and no code handled it."
         proved = witness(event, *before[-1:], about=op, history=history)
         anomalies.append(Anomaly("unhandled", sentence, witness=proved))
     doubt = "" if history.kind("ready", source="api") else "the API was not watched"

@@ -1,4 +1,4 @@
-"""What a status says is true, and does not go backwards."""
+"""A status is true, and never goes back."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def _reads(history: History) -> dict[str, list[Event]]:
 def status_monotone(history: History, *, expires: Duration | None = None, failure_final: bool = False) -> Ruling:
     """A status never goes back.
 
-    No read leaves SUCCESS, and none waits again once it ran. RETRY and STARTED may alternate, and a redelivered
-    task may leave FAILURE unless `failure_final`. After `expires` seconds a result may be forgotten. Of two reads
-    that overlapped neither was first.
+    After SUCCESS every read says SUCCESS, and a task that ran does not wait again. RETRY and STARTED may
+    alternate. Unless `failure_final`, a redelivered task may leave FAILURE. A result may be forgotten `expires`
+    seconds after it was read. Reads that overlap in time are not compared.
     """
     kept = None if expires is None else seconds(expires)
     anomalies, reads = [], _reads(history)
@@ -47,10 +47,11 @@ def status_monotone(history: History, *, expires: Duration | None = None, failur
 
 @checker(anomalies=("misreported",))
 def status_truthful(history: History, *, grace: Duration = "100ms") -> Ruling:
-    """A status says what really happened; `grace` is for the record of an effect, written just after it.
+    """A status says what really happened. `grace` allows for an effect that is recorded just after it was done.
 
-    SUCCESS is read only of what has taken effect; a FAILURE that stands at the end is of what has not. FAILURE is
-    judged by the last read after the drain alone: a redelivered task may fail first and succeed then.
+    SUCCESS is read only after the operation took effect. FAILURE at the end means that the operation took no
+    effect. Only the last read, after the drain, is judged for FAILURE, because a redelivered task may fail and
+    then succeed.
     """
     end, reads = history.drained, _reads(history)
     if not reads or not history.by_kind.get("effect"):
@@ -63,13 +64,13 @@ def status_truthful(history: History, *, grace: Duration = "100ms") -> Ruling:
         last = events[-1]
         how, core = "", success
         if success and (done.at if done else history.end) > success.at + seconds(grace) * NS:
-            how = "it had not taken effect" + (" yet" if done else "")
+            how = "the operation had not taken effect" + (" yet" if done else "")
         elif done and end and last.at >= end.at and state_of(last) in FAILURE:
-            how, core = "its effect was done", last
+            how, core = "the operation took effect", last
         if how and core:
-            # Without an effect of its own: the ledger was on, and time went on after the read.
+            # The proof of a missing effect: another effect was recorded, and the history goes on after the read.
             absent = () if done else (history.by_kind["effect"][0], history.events[-1])
             proved = witness(core, done, *absent, end if core is last else None, about=op, history=history)
-            sentence = f"The status of {subject} says {state_of(core)}, and {how}."
+            sentence = f"The status of {subject} says {state_of(core)}, but {how}."
             anomalies.append(Anomaly("misreported", sentence, core.key, core.task, proved))
     return Ruling(anomalies)
