@@ -1,5 +1,8 @@
 """Find out what a FastAPI + Celery + Redis system really does when a part of it fails."""
 
+# The probes are imported through here, by Pythons as old as 3.8.
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
