@@ -131,4 +131,4 @@ def test_control_c_ends_xdists_workers_too(tmp_path: Path) -> None:
         os.killpg(run.popen.pid, signal.SIGINT)
         assert run.popen.wait(60) == pytest.ExitCode.INTERRUPTED, run.output
         eventually(lambda: not traces(run.folder).processes, within=30, what="nothing is left")
-        assert run.output.count("without a verdict; what was seen is in store/test_small.py-test_") == 2
+        assert run.output.count("without a verdict; its history and logs are in store/test_small.py-test_") == 2

@@ -88,9 +88,9 @@ worker->backend
   a/b     1  differs between trials; the most
              frequent first
   -          not in this map
-  before, after: the server executed the command;
-  load = loading; child = kill-child; broker =
-  restart-broker
+  before, after = before or after the server
+  executed the command; load = loading; child =
+  kill-child; broker = restart-broker
 
 16 cells: 5 good, 10 bad, 1 unknown; 1 with a
 declared set
