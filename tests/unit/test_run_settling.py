@@ -280,7 +280,7 @@ def test_of_two_workers_each_must_ask_for_messages_after_the_probe(asked: tuple[
     assert stage.made.consuming is (idle == "")
     assert stage.over() == pytest.approx(SETTLE.probe if idle else SURE, abs=0.2)
     if idle:
-        assert stage.made.silence == f"{idle} did not ask for messages"
+        assert stage.made.silence == f"{idle} did not ask for messages after a probe was sent"
 
 
 def test_a_request_that_no_api_answered_is_sent_again_as_a_probe() -> None:
