@@ -94,4 +94,4 @@ class Steady:
             begun = time.monotonic()
             time.sleep(NAP)
             if self.fair.look(max(0.0, time.monotonic() - begun - NAP)) > give_up:
-                raise NeverHappened(f"not within {READY:g} s: {what}\n{self.subject.tails()}")
+                raise NeverHappened(f"still not true after {READY:g} s: {what}\n{self.subject.tails()}")

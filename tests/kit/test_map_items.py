@@ -211,7 +211,7 @@ def test_without_a_redis_it_is_skipped_in_one_line_or_an_error(
     module(pytester)
     result = project("-rs", "--chaos-provider=local")
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*no Redis to be had*neither redis-server nor valkey-server is on PATH*"])
+    result.stdout.fnmatch_lines(["SKIPPED*no Redis is available*neither redis-server nor valkey-server is on PATH*"])
     monkeypatch.setenv("BROWNOUT_REQUIRE", "local")
     result = project("--chaos-provider=local")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
