@@ -118,7 +118,8 @@ def detail(result: CellResult, name: str = "", again: str = "") -> list[Line]:
     point, action = result.cell.point, ACTIONS.get(result.cell.action)
     labelled = {
         "Command": clean(point.label),
-        "Fault": f"{action.summary if action else result.cell.action}, {result.cell.moment} the server executed it",
+        "Fault": f"{action.summary if action else result.cell.action}, "
+        f"{result.cell.moment} the server executed the command",
         "Bound": clean(result.note),
         "Again": again,
     }

@@ -20,7 +20,7 @@ def _lines(map_: PairMap) -> Iterator[str]:
     yield f"{map_.name}/{map_.workload}: pairs of faults"
     yield ", ".join(f"{name} {version}" for name, version in map_.versions.items())
     yield ""
-    yield f"{map_.firsts} first faults, {map_.unknown} of them without a verdict and left out; pairs:"
+    yield f"{map_.firsts} first faults, {map_.unknown} of them left out without a verdict; pairs after each step:"
     yield from (f"{n:>8}  {what}" for what, n in map_.counts.items())
     candidates = next(reversed([*map_.counts.values()]), 0)
     sampled = f", a sample of {candidates} (seed {map_.seed})" if map_.planned < candidates else ""

@@ -126,8 +126,8 @@ class Settling:
 
     def _good(self) -> bool:
         life = self.life
-        told = life.told in ("read", "left")
-        return len(self._state) > 1 and not life.left and not life.missing and told and life.answered != "waiting"
+        ended = life.told in ("read", "left") and life.answered != "waiting"
+        return len(self._state) > 1 and not life.left and not life.missing and ended
 
     def _settled(self, still: float) -> bool:
         """Whether nothing changed for long enough. A running task body may show no event for `held` seconds more."""
@@ -148,7 +148,7 @@ class Settling:
     def _lose_patience(self, now: float) -> None:
         """End the caller's wait for its result after `settle.result` seconds of fair time.
 
-        An HTTP client has no such limit: it asks for the status until the trial ends.
+        An HTTP client has no such limit, and asks for the status until the trial ends.
         """
         life = self.life
         if isinstance(self._operation, Http) or life.answered != "accepted" or life.told != "waiting":
@@ -216,7 +216,7 @@ class Settling:
         if not self._probe:
             return "no probe could be sent"
         if not self.life.done(self._probe):
-            return f"a task that was sent after all had settled was not done within {self._settle.probe:g} s"
+            return f"a probe task, sent when nothing changed any more, was not done within {self._settle.probe:g} s"
         return f"{' and '.join(self._idle())} did not ask for messages after a probe was sent"
 
 

@@ -23,9 +23,9 @@ NOTHING = "nothing"
 
 
 def states(operation: Operation, life: Life, subject: Subject, clients: Clients, observer: Observer) -> list[str]:
-    """The final states of the operation's tasks without repetitions. Raises NeverHappened when nobody tells them.
+    """The final states of the operation's tasks without repetitions, from the API for an HTTP operation.
 
-    They come from the API's answer for an HTTP operation, else from the result backend.
+    The result backend tells the states of other operations. Raises NeverHappened when API or backend do not answer.
     """
     if not isinstance(operation, Http):
         return sorted(set(_in_backend(life, subject)))
@@ -48,7 +48,7 @@ def _in_backend(life: Life, subject: Subject) -> list[str]:
     layout = subject.layout
     tasks = life.tasks or ((life.invoke.task,) if life.invoke and life.invoke.task else ())
     if life.invoke and life.invoke.data.get("op") == "tick":
-        return ["SUCCESS"]  # nobody reads the result of a tick
+        return ["SUCCESS"]  # a task that beat sends has no caller who reads the result
     if not isinstance(layout, Layout) or layout.backend is None:
         return [NOTHING]
     with subject.broker.client(layout.backend, timeout=2.0) as redis:

@@ -119,7 +119,7 @@ class Caller:
         return str(answer.get("error", ""))
 
     def stop(self) -> None:
-        """Kill the process; whoever waits for an answer gets the event "ended"."""
+        """Kill the process. Threads that wait for an answer get the event "ended"."""
         self.process.kill()
         self._thread.join()
         self._stack.close()

@@ -37,7 +37,7 @@ LIBRARIES = (
 #: Prefixes of variables that the interpreter reads only when it starts, so a fork cannot have other values for them.
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
 IMPORT_WITHIN = 60.0  # seconds in which the forker must have imported the libraries
-FORK_WITHIN = 30.0  # seconds in which a fork must have started; it takes milliseconds
+FORK_WITHIN = 30.0  # seconds in which a fork must have started; usually a fork takes milliseconds
 GRACE = 0.5  # seconds for the forker to end by itself before it is killed
 
 
@@ -79,7 +79,7 @@ class Forked:
         self.cold_because: set[str] = set()
         self._base, self._read = _complete(env or {}), set[str]()
         self._cold, self._lock, self._numbers = Cold(), threading.Lock(), count(1)
-        self._asked: dict[int, Future[Fork]] = {}
+        self._pending: dict[int, Future[Fork]] = {}
         self._running: dict[int, Fork] = {}
         self._ready: Future[dict[str, Any]] = Future()
         self._over = ""  # the reason why the forker forks no more; empty while it does
@@ -121,7 +121,7 @@ class Forked:
             if self._over:
                 raise ForkerEnded(self._over)
             number = next(self._numbers)
-            self._asked[number] = answer
+            self._pending[number] = answer
         places = {"cwd": str(part.folder.absolute()), "log": str(log.absolute())}
         self._tell(id=number, module=part.module, args=[*part.args], env=env, **places)
         try:
@@ -167,9 +167,9 @@ class Forked:
             why = f"a message of the forker cannot be read: {type(error).__name__}: {error}"
         with self._lock:
             self._over = self._over or why or f"the forker has ended\n{self.process.tail()}"
-            asked, self._asked = [*self._asked.values()], {}
+            pending, self._pending = [*self._pending.values()], {}
             running, self._running = [*self._running.values()], {}
-        waiting: list[Future[Any]] = [self._ready, *asked]
+        waiting: list[Future[Any]] = [self._ready, *pending]
         for future in waiting:
             if not future.done():
                 future.set_exception(ForkerEnded(self._over))
@@ -190,13 +190,13 @@ class Forked:
             self._ready.set_exception(NotForkable(f"the application can't be imported:\n{traceback}"))
         elif "error" in message:
             with self._lock:
-                answer = self._asked.pop(message["id"])
+                answer = self._pending.pop(message["id"])
             answer.set_exception(OSError(message["error"]))
         else:
             fork = Fork(message["pid"], message["started"])
             with self._lock:
                 self._running[fork.pid] = fork
-                answer = self._asked.pop(message["id"])
+                answer = self._pending.pop(message["id"])
             answer.set_result(fork)
 
     def __enter__(self) -> Self:

@@ -120,13 +120,13 @@ class Process:
             self.signal_group(SIGCONT)
             if not self.handle.ended(within):
                 name = Signals(sig).name
-                self._say(f"{self} did not end within {within:g} s of {name}: killed, with {self.members()}")
+                self._say(f"{self} did not end within {within:g} s of {name}: killed processes {self.members()}")
         if self.returncode is not None and (members := self.members()):
-            self._say(f"{self} ended and left processes {members} in its group: killed")
+            self._say(f"{self} ended and left processes {members} in its group: killed them")
         return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL the whole group, wait until it is empty, and return the main process's exit code."""
+        """Kill the whole group, wait until the group is empty, and return the main process's exit code."""
         if self.alive:
             # Killed by its pid first, because a fork that has just started may not lead its own group yet.
             self.handle.signal(SIGKILL)

@@ -24,7 +24,7 @@ class ContainerCarrier:
             **(options or {}),
         }
         self._testcontainer: Any = None
-        self._container: Any = None  # docker-py's
+        self._container: Any = None  # the container object of docker-py
 
     @property
     def pid(self) -> None:

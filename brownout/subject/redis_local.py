@@ -65,7 +65,7 @@ class LocalCarrier:
         if "Address already in use" in tail and not self._served:
             self.port = 0
             raise PortTaken(tail)
-        raise OSError(f"Redis ended with {self._process.returncode}\n{tail}")
+        raise OSError(f"Redis ended with exit code {self._process.returncode}\n{tail}")
 
     def halt(self, *, graceful: bool) -> None:
         """See `Carrier.halt`."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from brownout.probes.loop_watch import LOOKER
 
-KEPT = 100  # threads that are not listed any more are forgotten when they outnumber the listed ones by more than this
+KEPT = 100  # numbers of missing threads are dropped when they outnumber the living threads by more than this
 
 
 class RunDelay:
@@ -43,7 +43,7 @@ class RunDelay:
                     waited.setdefault(pid, 0)
                     continue
                 with suppress(OSError, ValueError, IndexError):
-                    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast, and called often
+                    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast as Path.open
                         known[path] = int(file.read(64).split()[1])
                     new = known[path] - before.get(path, 0) if before is not None else 0
                     if new < 0:  # the kernel has given the thread's id to another thread
@@ -56,7 +56,7 @@ class RunDelay:
         return waited
 
     def _counted(self, path: str) -> bool:
-        """Whether the thread counts: it is not one that only observes."""
+        """Whether the waiting of this thread counts; it does not for threads of brownout that only observe."""
         if not self._threads:
             return True
         if path not in self._counts:
@@ -70,5 +70,5 @@ class RunDelay:
             yield f"/proc/{pid}/schedstat"
             return
         with suppress(OSError):
-            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - see above
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - faster than Path.iterdir
                 yield f"/proc/{pid}/task/{thread}/schedstat"

@@ -212,7 +212,7 @@ class Subject:
                 supervisor, codes = self.supervisors[name], ended[name]
                 if len(codes) > 1 or supervisor.gave_up:
                     why = supervisor.current.last_line()
-                    raise NotLaunched(f"{name} ended with {codes[-1]} before it was ready: {why}")
+                    raise NotLaunched(f"{name} ended with exit code {codes[-1]} before it was ready: {why}")
             self.check()
             sends = self.caller is None or self.caller.ready
             return sends and workers <= ready and self._consumers() >= len(workers) and self.api_ready()
@@ -232,7 +232,7 @@ class Subject:
     def layout(self) -> Layout | Unreadable:
         """The queues and keys of the messages in Redis, from a worker, else from the configuration.
 
-        Unreadable, with the reason, when neither tells them.
+        Unreadable, with the reason, when neither a worker nor the configuration tells them.
         """
         if not self.application.celery:
             return Layout(queues=(), backend=BACKEND)  # without workers, a message may be in any list

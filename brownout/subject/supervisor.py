@@ -60,7 +60,7 @@ class Supervisor:
             code = self.current.kill()  # kills what is left of the process group before the restart
             self.exits.append(Exit(time.monotonic_ns(), self.current.pid, code))
             if len(self.exits) > self._budget:
-                self.gave_up = f"{self.name} ended {len(self.exits)} times; its restart budget is {self._budget}"
+                self.gave_up = f"{self.name} ended {len(self.exits)} times; the restart limit is {self._budget}"
                 return
             self._stopping.wait(self._delay)
             with self._lock:

@@ -103,7 +103,7 @@ def family(pid: int) -> list[int]:
     pids = [pid]
     for parent in pids:
         with suppress(OSError):
-            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - see above
+            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - faster than Path.iterdir
                 with open(f"/proc/{parent}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
                     pids += map(int, file.read().split())
     return pids

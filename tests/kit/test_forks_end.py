@@ -63,7 +63,7 @@ def test_a_supervised_process_comes_back_and_its_ends_are_kept(launcher: Launche
         assert [(end.pid, end.code) for end in it.exits] == [(first.pid, -signal.SIGKILL)]
         second.signal(signal.SIGTERM)
         eventually(lambda: it.gave_up, within=20, what="the budget is spent")
-        assert it.gave_up == "it ended 2 times; its restart budget is 1"
+        assert it.gave_up == "it ended 2 times; the restart limit is 1"
     all_gone(first.pid, second.pid)
 
 
@@ -185,7 +185,7 @@ def test_a_launch_on_its_way_when_the_process_that_forks_dies_raises(forked: For
 
     thread = Thread(target=launch)
     thread.start()
-    eventually(lambda: forked._asked, within=10, what="it is asked")
+    eventually(lambda: forked._pending, within=10, what="it is asked")
     forked.process.signal(signal.SIGKILL)
     thread.join(20)
     assert len(raised) == 1

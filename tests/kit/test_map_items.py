@@ -73,7 +73,7 @@ def test_a_cell_is_an_item_and_a_bad_one_is_red(project: Project, pytester: pyte
         f"✗ {LOST}  invalid · lost ×1*",
         "  The task was accepted, took no effect, and its message is nowhere.",
         "*worker->broker  ZADD unacked_index;HSET unacked: cut(), before it",
-        "  Fault     the connection ends (FIN), before the server executed it",
+        "  Fault     the connection ends (FIN), before the server executed the command",
         f"  Again     pytest 'test_it.py::test_map[[]{LOST}[]]'",
     ])  # fmt: skip
     result.stdout.no_fnmatch_line("*Traceback*")

@@ -102,7 +102,7 @@ def test_a_missing_pool_library_is_one_line_and_soon(tmp_path: Path) -> None:
     with pytest_run(tmp_path / "project", scenarios=NO_LIBRARY) as run:
         code = run.popen.wait(90)
     assert code == pytest.ExitCode.TESTS_FAILED, run.output
-    why = "worker-1 ended with 1 before it was ready: ModuleNotFoundError: No module named 'gevent'"
+    why = "worker-1 ended with exit code 1 before it was ready: ModuleNotFoundError: No module named 'gevent'"
     assert f"\n{why}\nseed " in run.output
     assert "Traceback" not in run.output
     (log,) = run.folder.glob("store/test*/2*/log/worker-1.log")

@@ -108,7 +108,7 @@ def test_orphans_are_found_and_ended_when_the_main_process_is_dead(launch: Launc
     assert process.stop() == -signal.SIGKILL
     assert process.members() == []
     assert gone(child.pid)
-    assert f"left [{child.pid}]: killed" in process.escalation
+    assert f"left processes [{child.pid}] in its group: killed" in process.escalation
 
 
 def test_kill_ends_parent_and_child(launch: Launch) -> None:

@@ -116,7 +116,7 @@ def test_the_report_says_what_was_pruned_what_is_worse_and_whether_merging_holds
     ]
     text = report(mapped(*rows, firsts=5, unknown=1, classes=2, trials=8, seconds=60.0, seed=7))
     assert "late/task: pairs of faults" in text
-    assert "5 first faults, 1 of them without a verdict" in text
+    assert "5 first faults, 1 of them left out without a verdict; pairs after each step:" in text
     assert "       9  all\n       4  left\n" in text
     assert "3 of 4 pairs tried; 2 classes" in text
     assert "merging: 1 of 2 compared pairs (50%) agree with the pair that represents them" in text
