@@ -68,7 +68,7 @@ def style(result: CellResult) -> str:
 def grid(map_: FaultMap, width: int = 80) -> list[Line]:
     """The map, its legend and the counts of its trials, in lines of at most `width` characters.
 
-    Columns that do not fit go into a second table. A cell's text is never cut: a race's may be wider than `width`.
+    Columns that do not fit go into a second table. The text of a cell is never cut.
     """
     versions = ", ".join(f"{name} {version}" for name, version in map_.versions.items())
     lines: list[Line] = [(Span(clean(map_.title), _STRONG),), *_wrapped(versions, width, _FAINT), ()]

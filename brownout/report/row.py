@@ -107,7 +107,7 @@ class Row:
 
     @classmethod
     def from_json(cls, text: str) -> Row:
-        """Read what `to_json` wrote."""
+        """Make a row from the JSON text that `to_json` wrote."""
         fields = json.loads(text)
         findings = tuple(Finding(**finding) for finding in fields.pop("findings"))
         tuples = {name: tuple(fields[name]) for name in ("faults", "busy_ms")}

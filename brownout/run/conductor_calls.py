@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ConductorCalls:
-    """Calls the conductor, which directs all edges of a subject to Redis."""
+    """Calls the conductor, which counts and holds the messages on all edges of a subject to Redis."""
 
     def __init__(self, wire: Wire, conductor: Conductor) -> None:
         self._wire, self.conductor = wire, conductor

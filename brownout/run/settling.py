@@ -148,7 +148,7 @@ class Settling:
     def _lose_patience(self, now: float) -> None:
         """End the caller's wait for its result after `settle.result` seconds of fair time.
 
-        An HTTP client has no such limit, and asks for the status until the trial ends.
+        An HTTP client asks for the status until the trial ends, without this limit.
         """
         life = self.life
         if isinstance(self._operation, Http) or life.answered != "accepted" or life.told != "waiting":

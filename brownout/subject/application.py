@@ -15,7 +15,7 @@ from typing import Any
 
 from brownout.history.event import Event
 
-#: Returns the effects, or the accepted jobs, that are new since its last call. It is made for one trial's directory.
+#: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
 
 

@@ -24,7 +24,7 @@ class Delays(Protocol):
 class FairTime:
     """A clock that starts at 0 and advances at each `look`. Only one thread may use it.
 
-    The time in which this thread waits for a CPU is left out, too.
+    The time in which the thread that calls `look` waits for a CPU is left out, too.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class FairTime:
         self._last: float | None = None
 
     def look(self, late: float = 0.0) -> float:
-        """Add the time since the last look; returns `seconds`. The caller woke up `late` seconds too late.
+        """Add the time since the last look; returns `seconds`. `late`: seconds by which the caller woke up too late.
 
         The waiting times of all processes are added up and left out, at most the whole time since the last look. This
         leaves out too much rather than too little, because one process may have waited while another ran.

@@ -33,4 +33,4 @@ class Cold:
         return Process.launch(part.name, part.argv, log=log, env=part.env, cwd=part.folder)
 
     def close(self) -> None:
-        """Do nothing: there is no process of the launcher's own."""
+        """Do nothing, because a cold launcher has no process of its own."""

@@ -12,7 +12,7 @@ from typing import Self
 
 from brownout.subject.process import Process
 
-LOOK = 1.0  # seconds between two checks whether the supervisor was stopped; a stop ends the process anyway
+LOOK = 1.0  # seconds between two checks whether `stop` was called while the process runs
 
 
 @dataclass(frozen=True, slots=True)

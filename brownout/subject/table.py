@@ -11,7 +11,7 @@ from pathlib import Path
 from brownout.probes import proc
 
 _PROC = Path("/proc")
-LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()  # Linux with CONFIG_PROC_CHILDREN
+LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()  # only on Linux with CONFIG_PROC_CHILDREN
 
 
 @dataclass(frozen=True, slots=True)
