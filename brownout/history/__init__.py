@@ -1,1 +1,1 @@
-"""Everything observed in a trial: one append-only line an event, one monotonic clock."""
+"""The history of a trial: every observed event, one line per event, with times of one monotonic clock."""

@@ -1,4 +1,4 @@
-"""The one record that every witness writes and every checker reads."""
+"""The event: the record that every witness writes and every checker reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from brownout.probes.line import line
 
-#: Who may say what. A trigger or a promise that names a kind outside this table is a misspelling.
+#: The kinds of events, by source. A trigger or a promise that names another kind is an error.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "client": ("invoke", "ok", "fail", "info", "read", "unread", "left"),
     "worker": (
@@ -36,9 +36,9 @@ _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})
 class Event:
     """Something that happened, as one witness saw it.
 
-    `at` is in nanoseconds of `now()` (probes/line.py). `source` is who saw it ("client", "api", "worker-1", "wire",
-    ...), `key` the operation's name as the client chose it before it sent anything, `task` the Celery task id, `data`
-    what is special about this kind; it holds JSON values only.
+    `at` is in nanoseconds of `now()` (probes/line.py). `source` is the witness ("client", "api", "worker-1",
+    "wire", ...), `key` the name that the client gave to the operation before it sent anything, `task` the Celery
+    task's id. `data` has further values that depend on the kind; they are JSON values.
     """
 
     at: int
@@ -50,14 +50,14 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> str:
-        """One line of NDJSON without its newline; it always begins with `{"at":`, which marks torn lines."""
+        """Return a line of NDJSON without newline. Every line begins with `{"at":`, so torn lines are found."""
         return line(self.at, self.source, self.kind, self.key, self.task, self.pid, self.data)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Event:
-        """Read one line; raise ValueError when it is none.
+        """Read an event from one line of NDJSON. Raises ValueError when the line is not an event.
 
-        A line with neither source nor kind is a row of an effects ledger that some application wrote by itself.
+        A line with neither source nor kind is an effect that the application wrote to its own ledger.
         """
         record = json.loads(line)
         if not isinstance(record, dict) or not isinstance(record.get("at"), int):
@@ -65,8 +65,8 @@ class Event:
         if "kind" not in record:
             record = {"source": "effects", "kind": "effect"} | record
         if "source" not in record:
-            raise ValueError(f"nobody saw it: {line!r:.80}")
-        strange = {name: value for name, value in record.items() if name not in _FIELDS}
+            raise ValueError(f"an event needs a `source`: {line!r:.80}")
+        further = {name: value for name, value in record.items() if name not in _FIELDS}
         return cls(
             at=record["at"],
             source=str(record["source"]),
@@ -74,5 +74,5 @@ class Event:
             key=record.get("key"),
             task=record.get("task"),
             pid=record.get("pid", 0),
-            data=record.get("data", {}) | strange,
+            data=record.get("data", {}) | further,
         )

@@ -1,8 +1,9 @@
-"""Where an application's messages lie in Redis: the keys that kombu makes of its configuration.
+"""The layout of an application's messages in Redis: the keys that kombu derives from the configuration.
 
-kombu/transport/redis.py is the source: a list for each queue and, behind a separator, one more for each priority step
-that is not 0; a hash and a sorted set for what was delivered and not acknowledged; a prefix before all of them.
-The application tells it from one of its own processes (probes/layout.py).
+The rules are those of kombu/transport/redis.py. Each queue has a list, and for each priority step that is not 0
+another list, with a separator and the step after the queue's name. A hash and a sorted set hold messages that were
+delivered and not acknowledged. All keys begin with a prefix. A process of the application reports its keys
+(probes/layout.py).
 """
 
 from __future__ import annotations
@@ -14,20 +15,19 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-#: The place of a message that was delivered and not acknowledged.
-UNACKED = "unacked"
+UNACKED = "unacked"  # the place of a message that was delivered and not acknowledged
 
 
 class Unreadable(ValueError):
-    """Nobody knows where the application's messages lie; the message says why."""
+    """The Redis keys of the application's messages are not known; the error's text says why."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """One entry of a list, or of the hash of what is unacknowledged."""
+class Entry:
+    """One entry of a list, or of the hash of unacknowledged messages."""
 
     place: str  # the queue's name, or UNACKED
-    task: str | None  # the id of the task, None for what is no task's message
+    task: str | None  # the task's id; None for an entry that is not a task's message
     message: Any  # kombu's envelope
 
 
@@ -35,8 +35,9 @@ class Found:
 class Layout:
     """The keys of one application; the defaults are kombu's.
 
-    `queues` are those that a worker reads, `results` is what stands before a task's id in the result backend,
-    `database` the number of the broker's, `backend` that of the result backend, None where it is no Redis database.
+    A worker reads the `queues`. The key of a result is `results` followed by the task's id. The broker is in the
+    Redis database with the number `database`, the result backend in `backend`; `backend` is None for a result
+    backend outside of Redis.
     """
 
     prefix: str = ""
@@ -51,32 +52,35 @@ class Layout:
     backend: int | None = None
 
     @classmethod
-    def of(cls, told: Mapping[str, Any] | None) -> Layout:
-        """From what the application told (`probes.layout.describe`). Raises Unreadable with the reason that it gave."""
-        if not told:
-            raise Unreadable("no process of the application has told where its messages lie")
-        if reason := told.get("unreadable"):
-            raise Unreadable(f"where the application's messages lie is not known: {reason}")
-        lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
-        return cls(**{**told, **lists})
+    def of(cls, described: Mapping[str, Any] | None) -> Layout:
+        """Make a layout of what the application reported (`probes.layout.describe`).
+
+        Raises Unreadable with the application's reason when it reported nothing or an error.
+        """
+        if not described:
+            raise Unreadable("no process of the application has reported the Redis keys of its messages")
+        if reason := described.get("unreadable"):
+            raise Unreadable(f"the Redis keys of the application's messages are not known: {reason}")
+        lists = {name: tuple(value) for name, value in described.items() if isinstance(value, list)}
+        return cls(**{**described, **lists})
 
     @property
     def unacked_keys(self) -> tuple[str, str]:
-        """The hash of what is unacknowledged, and its index."""
+        """The keys of the hash of unacknowledged messages and of its index."""
         return self.prefix + self.unacked, self.prefix + self.unacked_index
 
     @cached_property
     def own(self) -> Mapping[str, str]:
-        """The lists of the queues that a worker reads: key and name of the queue, all priorities of each."""
+        """The lists, for all priorities, of the queues that a worker reads: from list's key to queue's name."""
         return {self.key(queue, step): queue for queue in self.queues for step in self.steps or (0,)}
 
     def key(self, queue: str, step: int = 0) -> str:
-        """The list of a queue and priority step."""
+        """Return the key of the list for a queue and a priority step."""
         return f"{self.prefix}{queue}{self.separator}{step}" if step else f"{self.prefix}{queue}"
 
-    def lists(self, found: Iterable[str | bytes]) -> dict[str, str]:
-        """The `own` lists and those that were `found` in the broker, each with the name of its queue."""
-        other = sorted({key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else key for key in found})
+    def lists(self, keys: Iterable[str | bytes]) -> dict[str, str]:
+        """Return the `own` lists and the broker's lists at `keys`: from the list's key to the queue's name."""
+        other = sorted({key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else key for key in keys})
         return {**self.own, **{key: self._queue(key) for key in other if key not in self.own}}
 
     def _queue(self, key: str) -> str:
@@ -85,32 +89,33 @@ class Layout:
         return self._bare(key.removeprefix(self.prefix))
 
     def _bare(self, name: str) -> str:
-        """A list's name without its priority."""
+        """Return a list's name without the suffix for its priority."""
         ends = (f"{self.separator}{step}" for step in self.steps if step and self.separator)
         return next((name.removesuffix(end) for end in ends if name.endswith(end) and name != end), name)
 
-    def located(self, lists: Mapping[str, str], entries: Iterable[Any], unacked: Iterable[Any]) -> Iterator[Found]:
-        """Everything that lies in these lists, whose entries come in their order, and what is unacknowledged.
+    def located(self, lists: Mapping[str, str], entries: Iterable[Any], unacked: Iterable[Any]) -> Iterator[Entry]:
+        """Yield the entries of `lists` and the unacknowledged messages. `entries` has one sequence for each list.
 
-        Of a list that no queue of `queues` owns only messages of tasks are told: applications have lists of their own,
-        and remote control and the RPC result backend leave their answers in lists.
+        From a list that belongs to no queue of `queues`, only messages of tasks are yielded: applications use
+        lists for other things, and remote control and the RPC result backend put their answers into lists.
         """
         for (key, queue), raws in zip(lists.items(), entries, strict=True):
             for raw in raws:
                 message = _loaded(raw)
                 task = task_id(message, strict=key not in self.own)
                 if task is not None or key in self.own:
-                    yield Found(queue, task, message)
+                    yield Entry(queue, task, message)
         for raw in unacked:  # [message, exchange, routing key]
-            whole = _loaded(raw)
-            message = whole[0] if isinstance(whole, list) and whole else whole
-            yield Found(UNACKED, task_id(message), message)
+            delivery = _loaded(raw)
+            message = delivery[0] if isinstance(delivery, list) and delivery else delivery
+            yield Entry(UNACKED, task_id(message), message)
 
     @cached_property
     def plain(self) -> Callable[[bytes], bytes] | None:
-        """Makes a key what it would be with kombu's defaults and without its priority; None for a layout that has them.
+        """A function that turns a key into the key with kombu's default settings and without its priority.
 
-        So a point on the wire has the same name whatever the application's settings are.
+        With this function a point on the wire has the same name whatever the application's settings are. `plain`
+        is None for an application with the default settings.
         """
         stock, names = Layout(), ("prefix", "separator", "steps", "unacked", "unacked_index", "unacked_mutex")
         if all(getattr(self, name) == getattr(stock, name) for name in names):
@@ -120,33 +125,34 @@ class Layout:
         @lru_cache(maxsize=4096)
         def plain(key: bytes) -> bytes:
             name = key.decode("utf-8", "surrogateescape").removeprefix(self.prefix)
-            found: str = special.get(name, self._bare(name))
-            return found.encode("utf-8", "surrogateescape")
+            default: str = special.get(name, self._bare(name))
+            return default.encode("utf-8", "surrogateescape")
 
         return plain
 
 
 def task_id(message: Any, *, strict: bool = False) -> str | None:
-    """The id of the task whose message this is; None for another message, and for what is none.
+    """Return the task's id from a task's message; None for any other value.
 
-    Task protocol 1 has no id in its headers. kombu notes it as the correlation id, which a result of the RPC backend
-    bears as well; with `strict` the message must be a task's by more than that.
+    In task protocol 1 the headers have no id, and kombu puts the id into the correlation id. A result of the RPC
+    backend has a correlation id too. So with `strict` a message counts as a task's only with further evidence.
     """
     try:
         headers, properties = message["headers"], message["properties"]
-        found = headers.get("id") or properties.get("correlation_id")
+        task = headers.get("id") or properties.get("correlation_id")
         if strict and not headers.get("id") and not _of_task(message):
             return None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return str(found) if found else None
+    return str(task) if task else None
 
 
 def _of_task(message: Any) -> bool:
-    """Whether a message without an id in its headers is a task's.
+    """Whether a message without an id in its headers is a task's message.
 
-    Its body names the task. Of one that is pickled or compressed the headers do, or `reply_to` is there, "" when nobody
-    waits: a task has it in either protocol (celery/app/amqp.py), a result of the RPC backend never (backends/rpc.py).
+    The body of a task's message names the task. A pickled or compressed message counts as a task's when its
+    headers name the task, or when it has a `reply_to`: a task's message has one in both protocols, "" when no
+    client waits (celery/app/amqp.py); a result of the RPC backend has none (backends/rpc.py).
     """
     try:
         return "task" in json.loads(base64.b64decode(message["body"]))

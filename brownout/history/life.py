@@ -1,6 +1,7 @@
-"""The life of one operation, put together from events as they come: what took effect, who knows what, what is left.
+"""The life of one operation, collected from events: effects, what the client has learnt, messages that are left.
 
-A trial that settles by evidence feeds it while it runs, and the checkers of a map feed it with the whole history.
+A trial that settles by evidence feeds events to a Life while the trial runs. The checkers of a map feed it the
+whole history.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from brownout.history.event import Event
 from brownout.history.layout import UNACKED
 from brownout.history.operation import RANK, SUCCESS, state_of
 
-#: The operation of the load, and what the trial itself sends: before the load, and to see whether a worker consumes.
+#: Keys: of the load's operation, of the warm-up before the load, and of probes that test whether a worker
+#: consumes.
 OPERATION, WARM, PROBE = "op-1", "warm", "probe"
 Answered = Literal["waiting", "accepted", "refused", "unknown"]
 Told = Literal["waiting", "read", "unread", "left"]
 
 
 class Life:
-    """Feed it with events in their order; what comes after `settled` is left out.
+    """Collects the events of the operation. Feed events in their order; events after `settled` are ignored.
 
-    Effects that bear no key are told by their task: they are the operation's when they are of its own task, or, as long
-    as that is not known, of no other task of the trial. Where the application records no effects (`by_effect` False),
-    a task that ended with success counts as one.
+    An effect without a key is assigned by its task: the effect belongs to the operation when its task does. As
+    long as the operation's task is not known, every effect counts that belongs to no other task of the trial. With
+    `by_effect` False, for an application that records no effects, each task that ended with success counts as an
+    effect.
     """
 
     def __init__(self, *, by_effect: bool = True) -> None:
@@ -33,36 +36,36 @@ class Life:
         self.wanted: tuple[str, ...] = (OPERATION,)
         self.answered: Answered = "waiting"
         self.answer: Event | None = None
-        self.told: Told = "waiting"
-        self.telling: Event | None = None  # what told
-        self.last_state = ""  # of the operation, as a client read it last
-        self.tasks: tuple[str, ...] = ()  # of the operation, as its caller learnt them
-        self.running: dict[str, Event] = {}  # task: the start of its body
-        self.exits: list[Event] = []  # of processes that ended by themselves
+        self.told: Told = "waiting"  # whether the client has read the result
+        self.telling: Event | None = None  # the event that changed `told`
+        self.last_state = ""  # the state of the operation that a client read last
+        self.tasks: tuple[str, ...] = ()  # the operation's tasks that its caller knows
+        self.running: dict[str, Event] = {}  # the events at which task bodies started, by task
+        self.exits: list[Event] = []  # of processes that no fault and no shutdown ended
         self.stored: Event | None = None
         self.consumes: Event | None = None
         self.settled: Event | None = None
         self.sample: Event | None = None
-        self.others: set[str] = set()  # tasks of what the trial itself sends
-        self._ended: dict[str, Event] = {}  # key of another operation: what its client learnt last
-        self._tasks: dict[str, set[str]] = {}  # key of another operation: its tasks
-        self._unread: dict[str, str] = {}  # task of a request: its key, while no final status was read
+        self.others: set[str] = set()  # tasks of warm-ups and probes
+        self._ended: dict[str, Event] = {}  # the last event for the client of other operations, by key
+        self._tasks: dict[str, set[str]] = {}  # the tasks of other operations, by key
+        self._unread: dict[str, str] = {}  # keys of requests without a final status, by task
         self._effects: list[Event] = []
         self._rows: list[Event] = []
         self._store: Event | None = None
 
     @classmethod
     def of(cls, events: Iterable[Event], *, by_effect: bool = True) -> Self:
-        """Of a whole history."""
+        """Return the life of the operation of a complete history."""
         life = cls(by_effect=by_effect)
         life.see(events)
         return life
 
     def see(self, events: Iterable[Event]) -> None:
-        """What happened since."""
+        """Add the next events of the history."""
         for event in events:
             if self.settled is not None:
-                return  # what the trial itself does when it takes everything down proves nothing
+                return  # events of the tear-down prove nothing about the subject
             self._client(event) if event.source == "client" else self._inside(event)
 
     def _client(self, event: Event) -> None:
@@ -80,7 +83,7 @@ class Life:
         if event.kind == "invoke":
             self.invoke = event
             self.wanted = tuple(event.data.get("effects", (OPERATION,)))
-            if event.data.get("op") == "tick":  # its schedule is the promise, and nobody reads its result
+            if event.data.get("op") == "tick":  # no client reads the result of a tick
                 self.told = "read"
         elif event.kind in ("ok", "fail", "info") and self.answered == "waiting":
             self.answered = "accepted" if event.kind == "ok" else "refused" if event.kind == "fail" else "unknown"
@@ -119,25 +122,25 @@ class Life:
 
     @property
     def own(self) -> list[Event]:
-        """The effects of the operation, in the order in which they came."""
+        """The effects of the operation, in the order of their events."""
         return [event for event, _ in self._named()]
 
     def _named(self) -> list[tuple[Event, str]]:
-        own = set(self.tasks) if self.invoke and self.invoke.data.get("op") == "http" else set()
-        return [(event, name) for event in self._effects if (name := self._name(event, own))]
+        own_tasks = set(self.tasks) if self.invoke and self.invoke.data.get("op") == "http" else set()
+        return [(event, name) for event in self._effects if (name := self._name(event, own_tasks))]
 
     def _by_name(self) -> dict[str, list[Event]]:
-        found: dict[str, list[Event]] = {}
+        effects: dict[str, list[Event]] = {}
         for event, name in self._named():
-            found.setdefault(name, []).append(event)
-        return found
+            effects.setdefault(name, []).append(event)
+        return effects
 
-    def _name(self, event: Event, own: set[str]) -> str | None:
-        """Which of the wanted effects it is; None for what is another operation's."""
+    def _name(self, event: Event, own_tasks: set[str]) -> str | None:
+        """Return which of the wanted effects `event` is; None for an effect of another operation."""
         if event.key in self.wanted:
             return event.key
-        mine = event.task in own if own else event.task not in self.others
-        return self.wanted[0] if mine and not str(event.key).startswith((WARM, PROBE)) else None
+        of_operation = event.task in own_tasks if own_tasks else event.task not in self.others
+        return self.wanted[0] if of_operation and not str(event.key).startswith((WARM, PROBE)) else None
 
     @property
     def effects(self) -> Counter[str]:
@@ -146,58 +149,58 @@ class Life:
 
     @property
     def missing(self) -> bool:
-        """Whether an effect is not there yet."""
+        """Whether an effect that the operation should have was not done yet."""
         return not set(self.wanted) <= self.effects.keys()
 
     @property
     def firsts(self) -> list[Event]:
-        """The first effect of each name, as many as there are."""
+        """The first event of each wanted effect that was done."""
         return [events[0] for events in self._by_name().values()]
 
     @property
     def repeated(self) -> list[Event]:
-        """Two effects of one name; empty when each was done once at most."""
+        """Two events of the same wanted effect; empty when every effect was done at most once."""
         return next((events[:2] for events in self._by_name().values() if len(events) > 1), [])
 
     def done(self, name: str) -> bool:
-        """Whether a task, or the operation of a key, took effect: the probe's, for instance."""
+        """Whether the task `name`, or an operation with the key `name` such as a probe, took effect."""
         names = {name, *self._tasks.get(name, ())}
         return any(event.task in names or event.key in names for event in self._effects)
 
     def failed(self, key: str) -> bool:
-        """Whether the client of another operation, such as a probe, got no good answer."""
+        """Whether the client of another operation, such as a probe, got `fail` or `info` as its answer."""
         return key in self._ended and self._ended[key].kind in ("fail", "info")
 
     def told_of(self, key: str) -> Event | None:
-        """What ended another operation for its client: a final status, or that there will be none."""
+        """The event that ended another operation for its client: a final status, or that no status will come."""
         return self._ended.get(key)
 
     @property
     def unread(self) -> dict[str, str]:
-        """Requests that were accepted and whose final status nobody has read: task and key."""
+        """Accepted requests whose final status no client has read: from task to key."""
         return dict(self._unread)
 
-    # --- what is left
+    # --- messages that are left
 
     @property
     def left(self) -> dict[str, str]:
-        """Where messages of the operation lie: task and place."""
-        found = self.sample.data.get("by_task", {}) if self.sample else {}
-        return {task: place for task, place in found.items() if task not in self.others}
+        """The operation's messages that the last sample saw in the broker: from task to place."""
+        places = self.sample.data.get("by_task", {}) if self.sample else {}
+        return {task: place for task, place in places.items() if task not in self.others}
 
     @property
     def unacked(self) -> int:
-        """How many of them are delivered and not acknowledged."""
+        """How many of the operation's messages are delivered and not acknowledged."""
         return sum(place == UNACKED for place in self.left.values())
 
-    # --- who knows of it
+    # --- what the client and the application's store know
 
     @property
     def recorded(self) -> bool | None:
-        """Whether the application's own store has the operation's job; None where nobody can tell.
+        """Whether the application's own store has the operation's job; None when the rows do not show it.
 
-        The store has none only when every row is another task's. The row of a chain may have the root's id while a
-        child takes effect; a row may have no task, an effect only a key.
+        `recorded` is False only when every row belongs to another task. `recorded` is None, for instance, when the
+        row of a chain has the root's id while a child takes effect, or when a row or effect has no task.
         """
         if self._store is None:
             return None
@@ -209,23 +212,23 @@ class Life:
 
     @property
     def record(self) -> list[Event]:
-        """What proves `recorded`: the look into the application's own store, and the row of the job."""
+        """The events that prove `recorded`: the read of the application's own store, and the row of the job."""
         rows = [event for event in self._rows if event.task not in self.others]
         return [*([self._store] if self._store else []), *rows[:1]]
 
     @property
     def obliged(self) -> bool:
-        """Whether the operation must be done: it was accepted, or its caller got no answer and the store has it."""
+        """Whether the subject must do the operation: accepted, or unanswered but in the application's store."""
         return self.answered == "accepted" or (self.answered == "unknown" and self.recorded is True)
 
     @property
     def sent(self) -> int:
-        """When the operation was sent (ns), 0 before."""
+        """The time (ns) at which the operation was sent; 0 before it was sent."""
         return self.invoke.at if self.invoke else 0
 
     @property
     def newest(self) -> int:
-        """When the last effect or answer came (ns), 0 without one."""
+        """The time (ns) of the last effect or answer; 0 when there is neither."""
         answers = (event.at for event in (self.answer, self.telling) if event)
         return max([*(event.at for event in self.own), *answers], default=0)
 

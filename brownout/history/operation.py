@@ -1,4 +1,4 @@
-"""Operations, joined from what the client, the workers and the effects ledger said about one key."""
+"""Operations of a history: each operation has all events of the client, the workers and the ledger for one key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from brownout.history.event import Event
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-#: The names that Celery and common job stores give to the same states: 0 waits, 1 runs, 2 is over.
+#: The states of jobs, as Celery and common job stores name them: 0 means waiting, 1 running, 2 over.
 RANK = {
     **dict.fromkeys(("PENDING", "QUEUED", "ACCEPTED", "RECEIVED"), 0),
     **dict.fromkeys(("STARTED", "RUNNING", "PROGRESS", "RETRY", "RETRYING"), 1),
@@ -18,51 +18,51 @@ FAILURE = frozenset({"FAILURE", "FAILED", "REVOKED"})
 
 
 def state_of(event: Event) -> str:
-    """The state that a `read` or an `ended` names, in capitals; empty when it names none."""
+    """Return the state in a `read` or `ended` event, in capitals; "" when the event has no state."""
     return str(event.data.get("state") or "").upper()
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One key's life. `events` are all that name the key or one of its tasks, in order."""
+    """The operation of one key. `events` are, in order, all events that name the key or one of the key's tasks."""
 
     key: str
     tasks: tuple[str, ...]
     events: tuple[Event, ...]
 
     def of(self, *kinds: str) -> tuple[Event, ...]:
-        """Its events of these kinds."""
+        """Return the operation's events of these kinds."""
         return tuple(event for event in self.events if event.kind in kinds)
 
     @property
     def invoke(self) -> Event | None:
-        """The first time a client tried."""
+        """The event of the client's first try; None when no client sent the operation."""
         return next((event for event in self.events if event.kind == "invoke"), None)
 
     @property
     def outcomes(self) -> tuple[Event, ...]:
-        """What clients learnt: `ok`, `fail` or `info`, one for each try that came back."""
+        """The `ok`, `fail` and `info` events: one for each try that has ended."""
         return self.of("ok", "fail", "info")
 
     @property
     def tries(self) -> tuple[tuple[Event, Event | None], ...]:
-        """Each `invoke` with what came back for it, None while it is open.
+        """Pairs of each `invoke` and its outcome; the outcome is None while the try is open.
 
-        Answers are taken in order: of all ways to pair tries that ran at once it shows the shortest longest wait, so
-        it never makes an answer slower than it was.
+        Outcomes are paired in order. When several tries ran at the same time, this pairing has the smallest
+        possible maximum of waiting times, so no answer appears slower than it could have been.
         """
         ends = list(self.outcomes)
         return tuple((invoke, ends.pop(0) if ends else None) for invoke in self.of("invoke"))
 
     @property
     def path(self) -> str:
-        """The request's path without its query; of a submitted task its name."""
+        """The request's path without its query, or the submitted task's name."""
         data = self.invoke.data if self.invoke else {}
         return str(data.get("path") or data.get("name") or "").partition("?")[0]
 
     @property
     def works(self) -> bool:
-        """Whether it asks for work to be done: a submitted task, or a request that is not merely a read."""
+        """Whether the operation asks for work: a submitted task, or a request that is not GET, HEAD or OPTIONS."""
         invoke = self.invoke
         if invoke is None:
             return False
@@ -71,9 +71,10 @@ class Operation:
 
     @property
     def accepted(self) -> Event | None:
-        """What obliges the subject: the first `ok` that is no error, else that its own store has accepted the job.
+        """The event after which the subject must do the operation: the first `ok` with a status below 400.
 
-        An `info` obliges to nothing, nor does a record that the application took back.
+        Without such an `ok`, the store's event `accepted` counts, unless the application withdrew the job. An
+        `info` is no acceptance.
         """
         if not self.works:
             return None
@@ -83,7 +84,7 @@ class Operation:
 
     @property
     def refused(self) -> bool:
-        """Every try was definitely turned away. A 5xx or a broken connection is nobody's refusal."""
+        """Whether every try was definitely refused. A status of 5xx or a broken connection is not a refusal."""
         ends = self.outcomes
         return (
             len(ends) >= len(self.of("invoke"))
@@ -93,7 +94,7 @@ class Operation:
 
     @property
     def effects(self) -> tuple[Event, ...]:
-        """The effects that were really done for it."""
+        """The effects that were really done for the operation."""
         return self.of("effect")
 
     @property

@@ -1,4 +1,4 @@
-"""Follow a history while it grows: what triggers and drains look at."""
+"""Read a history file while it grows, for triggers and drains."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _START = b'{"at":'
 
 
 def parse(block: bytes) -> tuple[list[Event], int]:
-    """The events of whole lines, and how many lines were torn.
+    """Return the events of the complete lines, and the number of torn lines.
 
-    A writer that is killed inside its write leaves half a line, and the next writer's line follows on it
-    without a newline: that second half is a whole event and is kept.
+    A writer that is killed during its write leaves part of a line. The next writer appends its line to that part
+    without a newline in between. So the end of a torn line may be a complete event, which is returned.
     """
     events, torn = [], 0
     for line in block.splitlines():
@@ -23,13 +23,13 @@ def parse(block: bytes) -> tuple[list[Event], int]:
             torn += 1
             start = line.rfind(_START)
             if start > 0:
-                rest, _ = parse(line[start:])
-                events += rest
+                complete, _ = parse(line[start:])
+                events += complete
     return events, torn
 
 
 class Tail:
-    """Reads what was appended to a history file since the last look."""
+    """Reads the events that were appended to a history file since the last poll."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -37,7 +37,7 @@ class Tail:
         self._offset = 0
 
     def poll(self) -> list[Event]:
-        """Events of the lines that were completed since the last call; none while the file does not exist."""
+        """Return the events of lines completed since the last call; none while the file does not exist."""
         try:
             if self.path.stat().st_size <= self._offset:
                 return []
@@ -46,8 +46,8 @@ class Tail:
                 block = file.read()
         except FileNotFoundError:
             return []
-        whole = block.rfind(b"\n") + 1
-        self._offset += whole
-        events, torn = parse(block[:whole])
+        end = block.rfind(b"\n") + 1
+        self._offset += end
+        events, torn = parse(block[:end])
         self.torn += torn
         return events

@@ -1,4 +1,4 @@
-"""A history as checkers see it: immutable, sorted, indexed once."""
+"""A history as checkers read it: immutable, sorted by time, with indexes that are built once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Window:
-    """The time of one fault, in nanoseconds; `stop` is None when it was never healed."""
+    """Start and stop of one fault, and the events at which it acted; `stop` is None if it never healed."""
 
     fault: str
     start: Event
@@ -29,21 +29,22 @@ class Window:
 
     @property
     def text(self) -> str:
-        """The fault and its target, as far as it is told."""
-        on = self.start.data.get("target")
-        return f"{self.fault} on {on}" if on else self.fault
+        """The fault and, if known, its target: "kill() on worker-1"."""
+        target = self.start.data.get("target")
+        return f"{self.fault} on {target}" if target else self.fault
 
     @property
     def number(self) -> str:
-        """The place of its injection in the schedule, from 1; empty when it is not told."""
+        """The number of the injection in the schedule, counted from 1; "" when it is not known."""
         return str(self.start.data.get("id") or "").rpartition("#")[2]
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Between `begin` and `end` (ns) threads waited for a CPU: nanoseconds for each process, None for all of them.
+    """Threads waited for a CPU between `begin` and `end` (ns).
 
-    `longest` is what the one thread waited that waited longest, `late` how late a thread came back that only sleeps.
+    `waited` has the nanoseconds that each process waited; None means that only `late` was measured. `longest` (ns)
+    is the longest wait of a single thread. `late` (ns) is how late a thread woke up that only sleeps.
     """
 
     begin: int
@@ -53,19 +54,19 @@ class Wait:
     late: int = 0
 
     def of(self, sources: Collection[str]) -> int:
-        """What these processes waited together, in nanoseconds; without a name, what the longest wait was."""
+        """Return the sum (ns) of these processes' waits; with no `sources`, the longest wait of any thread."""
         if self.waited is None:
             return self.late
         if not sources:
             return max(self.longest, self.late)
-        together = sum(
+        total = sum(
             waited for name, waited in self.waited.items() if name in sources or name.rpartition("-")[0] in sources
         )
-        return max(together, self.late)
+        return max(total, self.late)
 
 
 class History:
-    """Every event of a trial in the order of its time. Each index is built once, in one pass."""
+    """All events of a trial, sorted by time. Each index is built once, in one pass."""
 
     def __init__(self, events: Iterable[Event] = (), torn: int = 0) -> None:
         self.events = tuple(sorted(events, key=lambda event: event.at))
@@ -73,13 +74,13 @@ class History:
 
     @classmethod
     def load(cls, *paths: str | Path) -> History:
-        """Read NDJSON files; lines that a killed writer left torn are counted, files that are missing are empty."""
+        """Read NDJSON files. `torn` counts the torn lines of killed writers; a missing file counts as empty."""
         events: list[Event] = []
         torn = 0
         for path in map(Path, paths):
-            more, bad = parse(path.read_bytes()) if path.exists() else ([], 0)
-            events += more
-            torn += bad
+            complete, torn_lines = parse(path.read_bytes()) if path.exists() else ([], 0)
+            events += complete
+            torn += torn_lines
         return cls(events, torn)
 
     def __len__(self) -> int:
@@ -90,35 +91,35 @@ class History:
 
     @property
     def end(self) -> int:
-        """The time of the last event, 0 when there is none."""
+        """The time (ns) of the last event; 0 when the history is empty."""
         return self.events[-1].at if self.events else 0
 
     @cached_property
     def by_kind(self) -> dict[str, list[Event]]:
-        """Events of each kind."""
+        """The events of each kind."""
         return _group((event.kind, event) for event in self.events)
 
     @cached_property
     def by_source(self) -> dict[str, list[Event]]:
-        """Events of each source."""
+        """The events of each source."""
         return _group((event.source, event) for event in self.events)
 
     @cached_property
     def by_task(self) -> dict[str, list[Event]]:
-        """Events that name a task, for each task."""
+        """The events that name a task, by task."""
         return _group((event.task, event) for event in self.events if event.task)
 
     def kind(self, *kinds: str, source: str | None = None) -> list[Event]:
-        """Events of these kinds in order; `source` keeps those of one source or of its numbered members."""
+        """Return the events of these kinds in order; `source` "worker" stands for worker-1, worker-2, ..."""
         if len(kinds) == 1:
-            found = self.by_kind.get(kinds[0], [])
+            events = self.by_kind.get(kinds[0], [])
         else:
-            found = [event for event in self.events if event.kind in kinds]
-        return [e for e in found if source is None or e.source == source or e.source.startswith(f"{source}-")]
+            events = [event for event in self.events if event.kind in kinds]
+        return [e for e in events if source is None or e.source == source or e.source.startswith(f"{source}-")]
 
     @cached_property
     def key_of(self) -> dict[str, str]:
-        """The key to which each task belongs, from every event that names both."""
+        """The key of each task, from the events that name both a task and a key."""
         keys: dict[str, str] = {}
         for event in self.events:
             if event.key and event.task:
@@ -127,24 +128,24 @@ class History:
 
     @cached_property
     def ops(self) -> dict[str, Operation]:
-        """Operations by key: the keys that a client invoked."""
+        """The operations of all keys that a client invoked, by key."""
         keys, tasks = self.key_of, _group((key, task) for task, key in self.key_of.items())
         events: dict[str, list[Event]] = {event.key: [] for event in self.kind("invoke") if event.key}
         for event in self.events:
             key = event.key or keys.get(event.task or "")
             if key in events:
                 events[key].append(event)
-        return {key: Operation(key, tuple(tasks.get(key, ())), tuple(own)) for key, own in events.items()}
+        return {key: Operation(key, tuple(tasks.get(key, ())), tuple(of_key)) for key, of_key in events.items()}
 
     @cached_property
     def faults(self) -> tuple[Window, ...]:
-        """Faults in the order in which they began; `data["id"]`, else the fault's name, pairs their events."""
+        """The faults, by start. Events with the same `data["id"]`, else the same name, are one fault."""
         open_: dict[str, list[Event]] = {}
-        done: list[Window] = []
+        windows: list[Window] = []
 
         def close(name: str, stop: Event | None) -> None:
             start, *acted = open_.pop(name)
-            done.append(Window(str(start.data.get("fault")), start, tuple(acted), stop))
+            windows.append(Window(str(start.data.get("fault")), start, tuple(acted), stop))
 
         for event in self.kind("fault-start", "fault-acted", "fault-stop"):
             name = str(event.data.get("id") or event.data.get("fault"))
@@ -158,30 +159,30 @@ class History:
                 close(name, event)
         for name in list(open_):
             close(name, None)
-        return tuple(sorted(done, key=lambda window: window.start.at))
+        return tuple(sorted(windows, key=lambda window: window.start.at))
 
     @cached_property
     def healed_at(self) -> int | None:
-        """When the last fault ended, or None when there was none."""
+        """The time (ns) at which the last fault healed; None when no fault healed."""
         stops = self.kind("fault-stop")
         return stops[-1].at if stops else None
 
     @cached_property
     def changed(self) -> dict[str, int]:
-        """When each process last became ready or ended: what it ran before that it does not run now."""
+        """The time (ns) at which each process last became ready or ended: it runs no earlier work any more."""
         return {event.source: event.at for event in self.kind("ready", "exit", "shutdown")}
 
     @cached_property
     def waits(self) -> tuple[Wait, ...]:
-        """When threads waited for a CPU, in the order of their begin."""
+        """The times in which threads waited for a CPU, sorted by their beginning."""
         late = {event.at: int(event.data["ms"] * 1e6) for event in self.kind("machine-late")}
         waits = []
         for event in self.kind("waited"):
             waited = {name: int(ms * 1e6) for name, ms in event.data["ms"].items()}
             longest = int(event.data.get("longest", max(waited.values(), default=0) / 1e6) * 1e6)
-            # The same look tells of both, so the same time is not counted twice.
+            # The watch measured this `machine-late` and this `waited` together: count the same delay once.
             slept = late.pop(int(event.data.get("late_at", 0)), 0)
-            # The kernel adds a wait when it is over: it may have begun before the look that sees it.
+            # The kernel counts a wait at its end, so the wait may have begun before `since`.
             begin = int(event.data["since"]) - max(longest, slept)
             waits.append(Wait(begin, event.at, waited, longest, slept))
         waits += [Wait(at - slept, at, None, late=slept) for at, slept in late.items()]
@@ -194,66 +195,66 @@ class History:
 
     @cached_property
     def drained(self) -> Event | None:
-        """What the run said at the end of its drain."""
+        """The event at the end of the drain; None when the trial had no drain."""
         ends = self.kind("drained")
         return ends[-1] if ends else None
 
     @cached_property
     def readers(self) -> tuple[Event, ...]:
-        """The last time that each worker told which queues it reads, when it became ready."""
-        told = [event for event in self.kind("ready") if "queues" in event.data.get("layout", ())]
-        return tuple({event.source: event for event in told}.values())
+        """The last `ready` event of each worker that reported which queues it reads."""
+        reports = [event for event in self.kind("ready") if "queues" in event.data.get("layout", ())]
+        return tuple({event.source: event for event in reports}.values())
 
     @cached_property
     def queues_read(self) -> frozenset[str] | None:
-        """The queues that workers read; None where none has told."""
-        told = [event.data["layout"]["queues"] for event in self.readers]
-        return frozenset().union(*told) if told else None
+        """The queues that workers reported to read; None when no worker reported its queues."""
+        queues = [event.data["layout"]["queues"] for event in self.readers]
+        return frozenset().union(*queues) if queues else None
 
     def place(self, name: str) -> str:
-        """A place of a sample's `by_task`, as a sentence has it: a queue that no worker reads is called so."""
+        """Return a place of a sample's `by_task` as text for a sentence, with a note if no worker reads it."""
         return f"queue {name}, which no worker of the scenario reads" if self.unread(name) else name
 
     def unread(self, queue: str) -> bool:
-        """Whether this place is a queue that no worker of the scenario reads."""
+        """Whether `queue` is a queue that no worker of the scenario reads."""
         if queue == UNACKED or self.queues_read is None or queue in self.queues_read:
             return False
         return queue not in self._taken_from
 
     @cached_property
     def _taken_from(self) -> frozenset[str]:
-        """Queues that no worker told and that somebody reads all the same: a task left one and was then worked on.
+        """Queues that are read although no worker reported them: a task left the queue, and then its work began.
 
-        A worker may begin to read a queue after it became ready (`add_consumer`), and another process may read it. A
-        task that stays in the queue while a copy of its message is done proves nothing.
+        A worker may begin to read a queue after it became ready (`add_consumer`), and another process may read a
+        queue. A task that stays in the queue, while a copy of its message is worked on, is no evidence.
         """
-        told, samples = self.queues_read or frozenset(), self.kind("sample")
-        places = [each.data.get("by_task") for each in samples]
-        found: set[str] = set()
+        reported, samples = self.queues_read or frozenset(), self.kind("sample")
+        places = [sample.data.get("by_task") for sample in samples]
+        taken: set[str] = set()
         for sample, now, then in zip(samples, places, places[1:], strict=False):
-            if now is None or then is None:  # too many to list
+            if now is None or then is None:  # there were too many tasks to list
                 continue
             for task, queue in now.items():
-                if queue in told or queue in found or queue == UNACKED or then.get(task) == queue:
+                if queue in reported or queue in taken or queue == UNACKED or then.get(task) == queue:
                     continue
                 events = self.by_task.get(task, ())
                 if any(e.at >= sample.at and e.kind in ("received", "started", "effect") for e in events):
-                    found.add(queue)
-        return frozenset(found)
+                    taken.add(queue)
+        return frozenset(taken)
 
     @cached_property
     def blind(self) -> str:
-        """Why nobody knows what lies in the broker; empty when a look into it ever succeeded, or none was tried."""
+        """Why the content of the broker is unknown; "" when a sample succeeded or none was tried."""
         failed = self.kind("sample-failed")
         if self.kind("sample") or not failed:
             return ""
-        return f"nobody could look into the broker: {failed[-1].data.get('error')}"
+        return f"the messages in the broker could not be read: {failed[-1].data.get('error')}"
 
     @cached_property
     def sample(self) -> Event | None:
-        """The last look into the broker; where there was a drain, until its end: beat goes on sending after it."""
+        """The last sample of the broker, but none after the end of a drain: beat goes on sending after that."""
         end = self.drained
-        samples = [each for each in self.kind("sample") if end is None or each.at <= end.at]
+        samples = [sample for sample in self.kind("sample") if end is None or sample.at <= end.at]
         return samples[-1] if samples else None
 
 

@@ -1,1 +1,1 @@
-"""What shall happen, as data: nothing here opens, starts or waits for anything."""
+"""Plans of trials as pure data: no module of this package opens a file or socket, starts a process or waits."""

@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, by their annotations."""
+"""Convert frozen dataclasses to JSON values and back; the annotations of the fields give the types."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 def encode(value: Any) -> Any:
-    """The value as JSON would hold it; fields that have their default are left out."""
+    """Return `value` as JSON values. Fields of a dataclass that have their default value are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: (getattr(value, f.name), f) for f in dataclasses.fields(value)}
-        kept = {name: encode(v) for name, (v, f) in fields.items() if v != _default(f)}
-        return {"is": type(value).__name__} | kept
+        changed = {name: encode(v) for name, (v, f) in fields.items() if v != _default(f)}
+        return {"is": type(value).__name__} | changed
     if isinstance(value, Mapping):
         return {str(name): encode(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -25,7 +25,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], value: Any) -> T:
-    """The value of type `kind` that `encode` wrote; ValueError when it has a field that nobody knows."""
+    """Return the value of type `kind` that `encode` wrote. Raises ValueError for a field that `kind` lacks."""
     result: T = _decode(kind, value)
     return result
 
@@ -39,13 +39,13 @@ def _decode(kind: Any, value: Any) -> Any:
         return _decode((named or [a for a in args if a is not type(None)])[0], value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
-        given = {name: item for name, item in value.items() if name != "is"}
-        if strange := given.keys() - hints.keys():
-            raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(strange))}")
-        return kind(**{name: _decode(hints[name], item) for name, item in given.items()})
+        fields = {name: item for name, item in value.items() if name != "is"}
+        if unknown := fields.keys() - hints.keys():
+            raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
+        return kind(**{name: _decode(hints[name], item) for name, item in fields.items()})
     if origin is tuple:
         return tuple(_decode(args[0], item) for item in value)
-    # Sequences of plain values become tuples, as definitions write them.
+    # A JSON array for a field of type Sequence becomes a tuple, because the authors of plans write tuples.
     return tuple(value) if isinstance(value, list) and origin is not None else value
 
 

@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Durations as people write them, such as "100ms"."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ Duration = str | int | float
 
 
 def seconds(value: Duration) -> float:
-    """Seconds from a number of seconds or from text such as "100ms", "2s", "1.5 m"; ValueError if it is neither."""
+    """Return a duration in seconds, from a number of seconds or from text such as "100ms", "2s" or "1.5 m".
+
+    Raises ValueError for any other value, and for a number that is negative or not finite.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"not a time: {value!r}; write seconds as a number, or '100ms', '2s', '5m'")
     if isinstance(value, str):
@@ -20,10 +23,10 @@ def seconds(value: Duration) -> float:
             raise ValueError(f"not a time: {value!r}; write '100ms', '2s' or '5m' (units: {', '.join(_UNITS)})")
         return float(match[1]) * _UNITS[match[2]]
     if not 0 <= value < float("inf"):
-        raise ValueError(f"a time is finite and not negative: {value!r}")
+        raise ValueError(f"not a time: {value!r}; write a finite number of seconds that is not negative")
     return float(value)
 
 
 def text(value: float) -> str:
-    """Seconds as a person would write them: "100ms", "2s"."""
+    """Return a duration in seconds as text: "100ms", "2s"."""
     return f"{value * 1000:g}ms" if 0 < value < 1 else f"{value:g}s"

@@ -1,4 +1,4 @@
-"""Faults as values, and the registry that says what each of them is."""
+"""Faults as values, and the registry of all kinds of faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong: `name` is registered in FAULTS, `args` are JSON values, times in seconds."""
+    """One thing that goes wrong. `name` is registered in FAULTS; `args` are JSON values, durations in seconds."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -25,7 +25,7 @@ class Fault:
 
     @property
     def kind(self) -> FaultKind:
-        """Its entry in FAULTS; UnknownName, with near matches, when it has none."""
+        """The entry of this fault in FAULTS. Raises UnknownName, with near matches, for an unknown name."""
         return FAULTS[known("fault", self.name, FAULTS)]
 
 
@@ -34,14 +34,15 @@ Weaker = Callable[[Fault], tuple[Fault, ...]]
 
 @dataclass(frozen=True)
 class FaultKind:
-    """What is known of all faults of one name.
+    """What all faults of one name have in common.
 
-    `make` checks its arguments and returns the Fault; its docstring's first line is the row in reports. `targets` are
-    the sorts of target it takes ("worker", "api", "broker", "edge", ...). `wires` are the providers that can do
-    it ("builtin", "toxiproxy"), empty when no wire is needed. `heal` says in words how it is undone.
-    `weaker` gives variants that do less harm, the nearest first. `strike` carries it out, see faults/strike.py.
-    `moments` are those of a point of the wire at which `strike_there` strikes the message that is there, and its
-    connection alone; `needs_point`: the fault strikes nowhere else.
+    `make` checks its arguments and returns the Fault; the first line of its docstring is the fault's row in
+    reports. `targets` are the sorts of target that the fault takes ("worker", "api", "broker", "edge", ...).
+    `wires` are the wires that can carry out the fault ("builtin", "toxiproxy"), empty when the fault needs no
+    wire. `heal` says in words how the fault is healed. `weaker` returns variants that do less harm, the strongest
+    variant first. `strike` carries out the fault, see faults/strike.py. `strike_there` strikes a message at a
+    point, and only that message's connection, at one of the `moments` of the point. With `needs_point` the fault
+    can strike only at a point.
     """
 
     name: str
@@ -57,7 +58,7 @@ class FaultKind:
 
     @property
     def row(self) -> str:
-        """The first line of the docstring."""
+        """The first line of the docstring of `make`."""
         return (self.make.__doc__ or "").strip().partition("\n")[0]
 
 
@@ -66,9 +67,9 @@ FAULTS: dict[str, FaultKind] = {}
 
 
 def register(kind: FaultKind) -> FaultKind:
-    """Put a kind of fault into FAULTS; ValueError when its name is taken by another.
+    """Put a kind of fault into FAULTS. Raises ValueError when FAULTS has another kind of that name.
 
-    A module that is imported once more may register its own faults again.
+    A module that is imported a second time may register its own faults again.
     """
     before = FAULTS.get(kind.name)
     again = before is not None and before.make is not kind.make and _place(before.make) == _place(kind.make)
@@ -91,13 +92,13 @@ def fault(
     moments: Iterable[Moment] = (),
     needs_point: bool = False,
 ) -> Callable[[Callable[P, Fault]], Callable[P, Fault]]:
-    """Register the function that makes a fault; the fault has the name of the function.
+    """Register the decorated function as the maker of a fault; the fault has the name of the function.
 
-    The arguments are the fields of FaultKind. The function's docstring has the fault's row in its first line.
-    `@strikes(make)` registers the function that carries the fault out.
+    The arguments are the fields of FaultKind. The first line of the function's docstring is the fault's row in
+    reports. `@strikes(make)` registers the function that carries out the fault.
     """
 
-    def enter(make: Callable[P, Fault]) -> Callable[P, Fault]:
+    def decorate(make: Callable[P, Fault]) -> Callable[P, Fault]:
         register(
             FaultKind(
                 make.__name__, make, frozenset(targets), heal, frozenset(wires), weaker, None, (*moments,), needs_point
@@ -105,4 +106,4 @@ def fault(
         )
         return make
 
-    return enter
+    return decorate

@@ -1,4 +1,4 @@
-"""Say what was probably meant."""
+"""Check a name, and suggest known names that are nearly the same."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class UnknownName(ValueError):
-    """A name that a scenario uses and nobody defines."""
+    """A name that is used, in a scenario for instance, but not defined."""
 
 
 def known(what: str, name: str, names: Iterable[str]) -> str:
-    """Return `name` when it is among `names`; else raise UnknownName with its near matches, or with all of them."""
+    """Return `name` if `names` has it. Else raise UnknownName with near matches, or with all `names`."""
     names = sorted(set(names))
     if name in names:
         return name

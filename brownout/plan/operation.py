@@ -1,4 +1,4 @@
-"""What a client does, and when it intends to."""
+"""Operations of clients, and the load that says at which times the operations are intended to start."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from brownout.plan.duration import Duration, seconds
 from brownout.plan.near import known
 from brownout.plan.trigger import Trigger
 
-#: What `apply_async` takes beside the arguments of the task, as far as JSON can say it (celery.app.task).
-#: `task_id` is not among them: the operation's key is the task's id.
+#: Options of `apply_async` whose values JSON can express (celery.app.task).
+#: `task_id` is missing because the operation's key is the task's id.
 OPTIONS = frozenset({
     "compression", "countdown", "delivery_mode", "eta", "exchange", "expires", "headers", "ignore_result", "link",
     "link_error", "priority", "queue", "retry", "retry_policy", "routing_key", "serializer", "shadow",
@@ -23,7 +23,7 @@ OPTIONS = frozenset({
 
 @dataclass(frozen=True)
 class Submit:
-    """Send a task by its name, past the application's own HTTP surface; `options` are those of `apply_async`."""
+    """Send a task by its name, not through the application's HTTP API; `options` are those of `apply_async`."""
 
     task: str
     args: Sequence[Any] = ()
@@ -36,11 +36,11 @@ class Submit:
 
 @dataclass(frozen=True)
 class Call:
-    """Call a task as a process of the application does: `apply_async`, then `get()` on its result.
+    """Call a task as a process of the application does: `apply_async`, then `get()` on the result.
 
-    `canvas` is "task", "chain", "group" or "chord", which has `effects` tasks with an effect each; the last task of a
-    chord is `body`. Each task is given the name of its effect, or `args` where there are any. An exception of
-    `apply_async` tells the caller that nothing was sent.
+    `canvas` is "task", "chain", "group" or "chord". The canvas has `effects` tasks with one effect each; the last
+    task of a chord is `body`. The argument of each task is the name of its effect, or `args` where `args` is not
+    None. After an exception of `apply_async` the caller knows that no message was sent.
     """
 
     task: str
@@ -57,7 +57,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Tick:
-    """Start beat, whose schedule has one tick that is due: the tick is the operation, and nobody reads its result."""
+    """Start beat with one task that is due. This tick is the operation; no client reads its result."""
 
     def __str__(self) -> str:
         return "a tick of beat"
@@ -65,7 +65,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Http:
-    """Send a request. `path` and `json` may contain "{key}" and "{n}": the operation's key and its number."""
+    """Send an HTTP request. In `path` and `json`, "{key}" and "{n}" become the operation's key and number."""
 
     method: str
     path: str
@@ -81,11 +81,11 @@ Operation = Submit | Call | Http | Tick
 
 @dataclass(frozen=True)
 class Load:
-    """An operation at intended times: open-loop, so a slow subject does not slow its clients down.
+    """An operation at intended start times: open-loop, so a slow subject does not slow its clients down.
 
-    `every` seconds from `begin`, which counts from the beginning of all loads or, with `when`, from that event; it ends
-    after `count` operations or after `lasting` seconds, whichever is given.
-    `spread` "even" keeps the distance, "poisson" draws it with `every` as its mean.
+    An operation starts every `every` seconds. The first operation starts `begin` seconds after the start of all
+    loads or, with `when`, after that event. The load ends after `count` operations or after `lasting` seconds.
+    `spread` "even" means equal gaps between operations; with "poisson" the gaps are random with the mean `every`.
     """
 
     operation: Operation
@@ -98,37 +98,43 @@ class Load:
 
     def __post_init__(self) -> None:
         if self.every <= 0:
-            raise ValueError(f"{self.operation}: `every` is more than 0")
+            raise ValueError(f"{self.operation}: `every` must be more than 0 s, not {self.every!r}")
         if self.count is not None and self.count < 1:
-            raise ValueError(f"{self.operation}: `count` is at least 1")
+            raise ValueError(f"{self.operation}: `count` must be at least 1, not {self.count!r}")
         if self.spread not in ("even", "poisson"):
-            raise ValueError(f'{self.operation}: `spread` is "even" or "poisson", not {self.spread!r}')
+            raise ValueError(f'{self.operation}: `spread` must be "even" or "poisson", not {self.spread!r}')
 
     def on(self, trigger: Trigger) -> Load:
-        """The same, begun by an event: its times count from there. ValueError for a time, which is `begin`'s."""
+        """Return this load with its start on an event. Raises ValueError for a trigger that is a time.
+
+        All times of the load count from that event.
+        """
         if trigger.kind is None:
-            raise ValueError(f"{self.operation} begins on an event, such as event('ok', 'client'), not at a time")
+            hint = "on(event('ok', 'client')), for instance"
+            raise ValueError(f"a load begins on an event, not at a time: {self.operation} needs {hint}")
         return replace(self, when=trigger)
 
     def with_options(self, **options: Any) -> Load:
-        """The same, sent with these options of `apply_async`: `queue="slow"`, `countdown=2`, `expires=1`, ...
+        """Return this load with options of `apply_async`: `queue="slow"`, `countdown=2`, `expires=1`, ...
 
-        Raises ValueError for a request, and UnknownName, with near matches, for what is no option.
+        Raises ValueError when the operation is not a `submit`, and UnknownName, with near matches, for unknown
+        options.
         """
         if not isinstance(self.operation, Submit):
-            raise ValueError(f"{self.operation} is a request, and options are for tasks: submit(...).with_options(...)")
+            hint = "options are for tasks: submit(...).with_options(...)"
+            raise ValueError(f"{self.operation} is a request and has no options of apply_async; {hint}")
         for name in options:
             known("option of apply_async", name, OPTIONS)
         operation = replace(self.operation, options={**self.operation.options, **options})
         return replace(self, operation=operation)
 
     def until(self, lasting: Duration) -> Load:
-        """The same with an end, when it has none."""
+        """Return a load that ends after `lasting`; a load that has an end already stays as it is."""
         return self if self.bounded else replace(self, lasting=seconds(lasting))
 
     @property
     def bounded(self) -> bool:
-        """Whether it has an end."""
+        """Whether the load has an end."""
         return self.count is not None or self.lasting is not None
 
     def check(
@@ -137,13 +143,14 @@ class Load:
         routes: Collection[str] | None,
         takes: Mapping[str, Collection[str] | None] | None = None,
     ) -> None:
-        """Raise ValueError when it has no end, or names what the application has not; None leaves names unchecked.
+        """Raise ValueError when the load has no end, or names a task or route that the application does not have.
 
-        `takes` has the names of each task's parameters: an option of `apply_async` that is none of them would fail the
-        task, or be taken for its argument.
+        With `tasks` or `routes` None, those names are not checked. `takes` has the parameter names of each task.
+        An option of `apply_async` among the task's arguments is an error, unless the task has a parameter of that
+        name.
         """
         if not self.bounded:
-            raise ValueError(f"{self.operation} has no end: give it `count`, or the load `lasting`")
+            raise ValueError(f"{self.operation} has no end: set its `count`, or `lasting` of the load")
         if isinstance(self.operation, Submit):
             if tasks is not None:
                 known("task", self.operation.task, tasks)
@@ -154,12 +161,12 @@ class Load:
                     raise ValueError(f"{self.operation}: the task has no parameter {name!r}; {hint}")
         elif isinstance(self.operation, Http) and routes is not None:
             bare = self.operation.path.partition("?")[0]
-            # "/jobs/{id}" takes every name in the place of its parameter.
+            # The route "/jobs/{id}" matches every path "/jobs/...".
             if not any(re.fullmatch(re.sub(r"\{[^/]+\}", "[^/]+", route), bare) for route in routes):
                 known("route", bare, routes)
 
     def times(self, chance: random.Random) -> Iterator[float]:
-        """Intended times in seconds after the load began."""
+        """Yield the intended start times in seconds after the load began."""
         n, time = 0, self.begin
         while (self.count is None or n < self.count) and (self.lasting is None or time < self.begin + self.lasting):
             yield time
@@ -169,16 +176,16 @@ class Load:
 
 
 def submit(task: str, *args: Any, every: Duration, count: int | None = None, **kwargs: Any) -> Load:
-    """Submit a task with these arguments again and again; a time instead of `count` is given to `lab.load`.
+    """Submit a task with these arguments every `every`, `count` times or until the `lasting` of `lab.load`.
 
-    All other keywords are the task's own. Options of `apply_async` have a place of their own:
+    All other keyword arguments go to the task. Options of `apply_async` are set with `with_options`:
     `submit("shop.pay", 1, every="1s").with_options(queue="slow", countdown=2)`.
     """
     return Load(Submit(task, args, kwargs), seconds(every), count)
 
 
 def get(path: str, *, every: Duration, count: int | None = None, lasting: Duration | None = None) -> Load:
-    """GET a path again and again, `count` times or for the time `lasting`."""
+    """Send a GET request to `path` every `every`, `count` times or for the time `lasting`."""
     return Load(Http("GET", _path(path)), seconds(every), count, _time(lasting))
 
 
@@ -191,7 +198,7 @@ def post(
     json: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Load:
-    """POST to a path again and again, `count` times or for the time `lasting`."""
+    """Send a POST request to `path` every `every`, `count` times or for the time `lasting`."""
     return Load(Http("POST", _path(path), json, headers or {}), seconds(every), count, _time(lasting))
 
 

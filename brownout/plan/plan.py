@@ -1,4 +1,4 @@
-"""A whole trial as one value. Its JSON is what a capsule holds."""
+"""The plan of a trial, as one value. A capsule is the JSON of a plan."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Injection:
-    """A fault, where it strikes, when, and when it heals; without `heal` it heals when the load has ended.
+    """A fault, its target (`on`), and when it strikes and heals. Without `heal`, the fault heals after the load.
 
-    With `then` it waits for a point, whose place counts from the load's begin but is struck only when the injection
-    before it has struck.
+    With `then` the fault strikes at a point only after the previous injection has struck. The point's ordinal
+    counts from the start of the load all the same.
     """
 
     fault: Fault
@@ -40,26 +40,31 @@ class Injection:
 
     @property
     def at_its_point(self) -> bool:
-        """Whether it strikes the very message at the point that it waits for."""
+        """Whether the fault strikes the message at the point that its trigger waits for."""
         place = self.when.place
         return place is not None and place.edge == self.on and bool(self.fault.kind.moments)
 
     def check(self, topology: Topology) -> None:
-        """Raise ValueError, with near matches, when this topology has no such target, edge or source of events."""
+        """Raise ValueError when the injection cannot be carried out in this topology.
+
+        For an unknown target, edge or source of events the error is UnknownName, with near matches.
+        """
         kind, place = self.fault.kind, self.when.place
         if self.when.since == "fault":
-            raise ValueError(f'after("{self.when}") counts from when the fault began, so it is for heal: when=at(time)')
+            hint = f'only heal= takes it; write when=at("{self.when}")'
+            raise ValueError(f'after("{self.when}") counts from the start of the fault: {hint}')
         if self.heal and self.heal.since == "load":
-            raise ValueError(f'at("{self.heal}") counts from when the load began, so it is for when: heal=after(time)')
+            hint = f'only when= takes it; write heal=after("{self.heal}")'
+            raise ValueError(f'at("{self.heal}") counts from the start of the load: {hint}')
         if kind.needs_point and not place:
             raise ValueError(f"{self.fault} strikes a message on the wire: when=point(edge, command), not {self.when}")
         if self.then and not place:
             raise ValueError(f"{self} follows another fault, so it needs a point: when=point(edge, command)")
         known("target", self.on, topology.targets)
-        sort = "edge" if "->" in self.on else self.on.partition("-")[0]
-        if sort not in kind.targets:
-            takes = " or ".join(sorted(kind.targets))
-            raise ValueError(f"{self.fault.name} strikes {takes}, and {self.on!r} is none")
+        target_kind = "edge" if "->" in self.on else self.on.partition("-")[0]
+        if target_kind not in kind.targets:
+            targets = ", ".join(sorted(kind.targets))
+            raise ValueError(f"{self.fault.name} cannot strike {self.on!r}; its targets are: {targets}")
         for trigger in (self.when, self.heal):
             check_source(trigger, topology)
         if place and kind.needs_point and self.on != place.edge:
@@ -69,14 +74,14 @@ class Injection:
 
 
 def told_apart(injections: Iterable[tuple[str, object]]) -> list[str]:
-    """Names for injections, each given by its text and its number: the text, with the number where two are alike."""
-    told = list(injections)
-    alike = Counter(text for text, _ in told)
-    return [text if alike[text] == 1 else f"{text} (injection {number})" for text, number in told]
+    """Return names for injections, given as text and number: the text, with the number where texts are equal."""
+    pairs = list(injections)
+    uses = Counter(text for text, _ in pairs)
+    return [text if uses[text] == 1 else f"{text} (injection {number})" for text, number in pairs]
 
 
 def check_source(trigger: Trigger | None, topology: Topology) -> None:
-    """Raise UnknownName, with near matches, when this topology has nobody, or no edge, of that name to see events."""
+    """Raise UnknownName, with near matches, when the topology lacks the trigger's edge or source of events."""
     if trigger is not None and (place := trigger.place):
         known("edge to Redis", place.edge, topology.redis_edges)
     if trigger is not None and trigger.source is not None:
@@ -86,11 +91,12 @@ def check_source(trigger: Trigger | None, topology: Topology) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """Topology, load, schedule of faults, promises and the seed of every chance in it.
+    """Topology, load, schedule of faults, promises, and the seed of all random choices.
 
-    A trial ends with a drain of at most `drain` seconds, or with `settle` by evidence: that is for a load of one
-    operation. `order` then has the points of a life without a fault (their full names): until the first fault strikes,
-    the wire keeps requests of different processes in this order.
+    A trial ends with a drain of at most `drain` seconds. With `settle`, for a load of one operation, the trial
+    ends when the evidence shows that nothing can change any more. `order` then lists the points of an operation
+    without a fault, by their full names: until the first fault strikes, the wire keeps requests of different
+    processes in this order.
     """
 
     topology: Topology = field(default_factory=Topology)
@@ -104,48 +110,48 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """Ten hexadecimal digits of the content: equal plans have equal ids, in every process."""
+        """Ten hexadecimal digits, a hash of the plan's JSON: equal plans have equal ids, in every process."""
         return hashlib.blake2b(self.to_json().encode(), digest_size=5).hexdigest()
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted names, no spaces."""
+        """The plan as canonical JSON: sorted names, no spaces."""
         content = {"schema": SCHEMA} | encode(self)
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote; ValueError when it is another schema's."""
+        """Read what `to_json` wrote. Raises ValueError for a plan of another schema."""
         content = json.loads(text)
-        if content.pop("schema", None) != SCHEMA:
-            raise ValueError(f"this plan has another schema than {SCHEMA}")
+        if (schema := content.pop("schema", None)) != SCHEMA:
+            raise ValueError(f"this plan has another schema, {schema}; this brownout reads schema {SCHEMA}")
         return decode(cls, content)
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
-        """All that it waits for."""
-        waited = [load.when for load in self.load]
+        """All triggers of the loads and injections."""
+        triggers = [load.when for load in self.load]
         for injection in self.injections:
-            waited += [injection.when, injection.heal]
-        return tuple(trigger for trigger in waited if trigger is not None)
+            triggers += [injection.when, injection.heal]
+        return tuple(trigger for trigger in triggers if trigger is not None)
 
     def validated(self, tasks: Collection[str] | None = None, routes: Collection[str] | None = None) -> Plan:
         """Return the plan when it can be carried out; else raise ValueError, with near matches for a wrong name.
 
-        `tasks` and `routes` are what the application has; None leaves them unchecked.
+        `tasks` and `routes` are those of the application; with None, names of tasks or routes are not checked.
         """
         if not 0 <= self.seed < 1 << SEED_BITS:
-            raise ValueError(f"a seed has {SEED_BITS} bits: {self.seed}")
+            raise ValueError(f"a seed has {SEED_BITS} bits and is not negative: {self.seed}")
         if not self.load:
-            raise ValueError("there is no load: a fault that meets no operation proves nothing")
+            raise ValueError("there is no load: a trial without operations proves nothing; add lab.load(...)")
         if not self.promises:
-            raise ValueError("nothing is promised: the trial could not fail")
+            raise ValueError("nothing is promised: the trial could not fail; add lab.promise(...)")
         for load in self.load:
             load.check(tasks, routes)
             check_source(load.when, self.topology)
             if isinstance(load.operation, Http) and not self.topology.servers:
-                raise ValueError(f"{load.operation} needs an API, and the topology has none")
+                raise ValueError(f"{load.operation} needs an API, and the topology has no API (`servers` is 0)")
         for injection in self.injections:
             injection.check(self.topology)
         if self.injections and self.injections[0].then:
-            raise ValueError(f"{self.injections[0]} follows another fault, and there is none before it")
+            raise ValueError(f"{self.injections[0]} follows another fault (`then`), and there is none before it")
         return self

@@ -1,4 +1,4 @@
-"""A claim about the subject, as data; a checker makes such values, and judges them."""
+"""Promises, which are claims about the subject, as data. Checkers make promises and judge them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def call(name: str, args: Mapping[str, Any]) -> str:
-    """A value as its author would write it: `latency(delay=2)`."""
+    """Return a fault or promise as its author would write it: `latency(delay=2)`."""
     return f"{name}({', '.join(f'{key}={_text(value)}' for key, value in args.items() if value is not None)})"
 
 
 def _text(value: Any) -> str:
-    """A value as Python has it; a promise inside of another one as its author would write it."""
+    """Return the `repr` of `value`; for a promise inside another promise, the text that its author would write."""
     if isinstance(value, Mapping) and value.keys() == {"name", "args"}:
         return call(value["name"], value["args"])
     return repr(value)
@@ -21,7 +21,7 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Promise:
-    """`name` picks the checker; `args` are JSON values, times in seconds."""
+    """A claim about the subject. `name` picks the checker; `args` are JSON values; durations are in seconds."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict, hash=False)

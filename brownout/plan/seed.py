@@ -1,4 +1,4 @@
-"""One seed, and from it one independent stream of chance for each concern."""
+"""The seed of a trial, and independent random streams that are derived from the seed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ SEED_BITS = 64
 
 
 def fresh_seed() -> int:
-    """A new 64-bit seed."""
+    """Return a new random 64-bit seed."""
     return secrets.randbits(SEED_BITS)
 
 
 def stream(seed: int, *concern: str | int) -> random.Random:
-    """The stream of one concern, such as ("wire", "api->broker"): what one draws does not move another's draws."""
+    """Return the random stream for one concern, such as ("wire", "api->broker").
+
+    Draws from one stream do not change the draws of other streams. Raises ValueError for a seed that is not 64
+    bits.
+    """
     if not 0 <= seed < 1 << SEED_BITS:
         raise ValueError(f"a seed has {SEED_BITS} bits and is not negative: {seed!r}")
     name = "\0".join(map(str, concern)).encode()

@@ -1,4 +1,4 @@
-"""How a trial of one operation begins and ends, as data: what is warm before, and how long still means settled."""
+"""How a trial of one operation is warmed up, and how long its end waits for late changes, as data."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from brownout.plan.operation import Operation
 
 @dataclass(frozen=True)
 class Settle:
-    """The trial begins warm and idle, and ends by evidence: when nothing can change any more. All times in seconds.
+    """Limits (s) for a trial that begins warm and idle, and ends when nothing can change any more.
 
-    `held` is for how long a reply may be kept, past every time-out of 5 s or less. `result` is how long a caller waits
-    for its result, `probe` how long a task that is sent afterwards may take to be done. Messages that the broker gives
-    back (kombu's visibility timeout) come `recover` seconds later at most, 0 where that takes longer than anybody
-    waits; `republished` is the same for what the application itself publishes again, 0 where it never does.
-    `warm` is sent first, and everything of it is waited for. `fresh` lets the load come from a client process that has
-    sent nothing before. `held` is for how long a reply may be kept, past every time-out of 5 s or less. `result` is how
-    long a caller waits for its result, `probe` how long a task that is sent afterwards may take to be done. Messages
-    that the broker gives back (kombu's visibility timeout) come `recover` seconds later at most, 0 where that takes
-    longer than anybody waits; `republished` is the same for what the application itself publishes again, 0 where it
-    never does. When nothing has moved for `still`, nobody gives anything back any more. `limit` ends the trial.
+    `warm` is sent first, and the trial waits until everything that `warm` causes is done. With `fresh` the load
+    comes from a client process that has sent nothing before. A fault may keep a reply for `held` seconds, longer
+    than every time-out of 5 s or less. A caller waits at most `result` seconds for the result of its operation.
+    The probe, a task that is sent after the operation, must be done within `probe` seconds. The broker gives
+    messages back (kombu's visibility timeout) after `recover` seconds at most; 0 means that the trial does not
+    wait for that. The application publishes messages again after `republished` seconds at most; 0 means never.
+    After `still` seconds without any change no message will be given back. The trial ends after `limit` seconds at
+    the latest.
     """
 
     warm: Operation

@@ -1,4 +1,4 @@
-"""What the subject consists of."""
+"""The processes, services and edges of a subject, as data."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-CLIENT = ("client->broker", "client->backend")  # edges of the process that calls for the clients
+CLIENT = ("client->broker", "client->backend")  # edges of the process that submits tasks for clients
 
 
 @dataclass(frozen=True)
 class Workers:
-    """`count` workers, named worker-1, worker-2, ..., of one command line.
+    """`count` workers, named worker-1, worker-2, ..., with the same command line.
 
-    `queues` are given to them with `-Q`; without any they read what the application's configuration says. `restarts`
-    is how often a supervisor starts one that ended again.
+    The workers read `queues` (`-Q`); without any, they read the queues of the application's configuration. A
+    supervisor restarts each worker at most `restarts` times. Raises ValueError for a negative `count` or a
+    `concurrency` below 1.
     """
 
     count: int = 1
@@ -28,17 +29,19 @@ class Workers:
 
     def __post_init__(self) -> None:
         if self.count < 0 or self.concurrency < 1:
-            raise ValueError("a topology has 0 or more workers, each with a concurrency of 1 or more")
+            needs = "a topology has 0 or more workers, each with a concurrency of 1 or more"
+            raise ValueError(f"{needs}; not count={self.count}, concurrency={self.concurrency}")
 
 
 @dataclass(frozen=True)
 class Topology:
     """The subject's processes, services and edges.
 
-    `servers` is 1 when there is an API, else 0: clients reach it at one port, and witnesses know it by one name. An API
-    of several processes is its server's affair. `edges` are written "api->broker"; the default has those of the
-    processes that are there. `persistent` keeps the broker's data on disk over a restart. `env` is given to every
-    process. `settings` of Celery are laid over the application's own. Raises ValueError.
+    `servers` is 1 when the subject has an API, else 0. An API server that forks several processes counts as 1,
+    because clients reach the API at one port and witnesses give the API one name. `edges` are written
+    "api->broker"; the default is all edges of the subject's processes. With `persistent` the broker keeps its data
+    over a restart. Every process gets the environment variables `env`. `settings` override settings of Celery in
+    the application's configuration. Raises ValueError for other `servers`.
     """
 
     workers: Workers = field(default_factory=Workers)
@@ -56,7 +59,7 @@ class Topology:
 
     @property
     def processes(self) -> tuple[str, ...]:
-        """Names of the processes."""
+        """The names of the subject's processes."""
         return (
             *(("api",) if self.servers else ()),
             *(f"worker-{n + 1}" for n in range(self.workers.count)),
@@ -66,24 +69,24 @@ class Topology:
 
     @property
     def settings_json(self) -> str:
-        """The settings that are laid over, as JSON; equal settings have equal texts."""
+        """The settings of Celery that the plan overrides, as JSON; equal settings have equal texts."""
         return json.dumps(dict(self.settings), sort_keys=True)
 
     @property
     def links(self) -> tuple[str, ...]:
-        """Names of the edges, those of the processes unless `edges` says otherwise."""
+        """The names of the edges: `edges`, or by default the edges of all processes."""
         roles = dict.fromkeys(name.partition("-")[0] for name in self.processes)
-        reached = {"relay": ("broker",), "beat": ("broker",)}
-        usual = tuple(f"{role}->{end}" for role in roles for end in reached.get(role, ("broker", "backend")))
+        services = {"relay": ("broker",), "beat": ("broker",)}
+        usual = tuple(f"{role}->{end}" for role in roles for end in services.get(role, ("broker", "backend")))
         return self.edges or ("client->api",) * bool(self.servers) + usual
 
     @property
     def redis_edges(self) -> tuple[str, ...]:
-        """Names of the edges on which Redis is spoken, those of one process and those of a role."""
+        """The names of all edges to Redis, of a process ("worker-1->broker") or of a role ("worker->broker")."""
         return tuple(name for name in self.targets if "->" in name and not name.endswith("->api"))
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Everything that a fault may be aimed at: an edge of one process, or of all that play a role."""
-        own = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
-        return tuple(dict.fromkeys((*self.processes, *self.links, *own, "client", *CLIENT, "broker", "backend")))
+        """The names of all targets of faults: processes, services, and edges of a process or a role."""
+        edges = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
+        return tuple(dict.fromkeys((*self.processes, *self.links, *edges, "client", *CLIENT, "broker", "backend")))

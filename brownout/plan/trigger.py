@@ -1,4 +1,4 @@
-"""When something goes wrong, or heals: on an event, at a point of the wire, and by the clock as the last resort."""
+"""When a fault strikes or heals: on an event, at a point of the wire, or after a time as the last resort."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Since = Literal["", "load", "fault"]
 
 @dataclass(frozen=True)
 class Trigger:
-    """The nth event that matches, and `delay` seconds more.
+    """The trigger fires `delay` seconds after the nth matching event.
 
-    `kind` None is the clock: `delay` counts from the begin of `since`, the load for `at` and the fault for `after`.
-    `source` is one source or the common name of its members ("worker" is worker-1, worker-2, ...), `data` what the
-    event's data must contain. `place` is where a trigger of `point` waits.
+    With `kind` None the trigger is a time: `delay` counts from the start of the load (`at`) or from the start of
+    the fault (`after`), as `since` says. `source` is one source, or a name for several: "worker" stands for
+    worker-1, worker-2, ... The event's data must contain `data`. `place` is where a trigger made by `point` waits.
     """
 
     kind: str | None = None
@@ -43,81 +43,83 @@ class Trigger:
 
     @property
     def place(self) -> Place | None:
-        """Where on the wire it waits; None for a trigger that waits for something else."""
+        """The place on the wire that the trigger waits for; None for a trigger that does not wait for a point."""
         return Place(**self.data) if self.kind == POINT and self.data.keys() >= {"edge", "command"} else None
 
     def matches(self, event: Event) -> bool:
-        """Whether this event counts."""
-        at_home = self.source is None or event.source == self.source or event.source.startswith(f"{self.source}-")
+        """Whether this event matches the trigger's kind, source and data."""
+        source = self.source
         return (
             event.kind == self.kind
-            and at_home
+            and (source is None or event.source == source or event.source.startswith(f"{source}-"))
             and all(event.data.get(name) == value for name, value in self.data.items())
         )
 
 
 def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> Trigger:
-    """On the nth event of a kind; UnknownName, with near matches, when no witness knows that kind."""
+    """Return a trigger for the nth event of a kind. Raises UnknownName, with near matches, for an unknown kind."""
     if nth < 1:
-        raise ValueError(f"events are counted from 1: nth={nth}")
+        raise ValueError(f"events are counted from 1, so nth={nth} is not possible")
     return Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data)
 
 
 def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -> Trigger:
-    """When the nth such request since the load began comes ("before" the server sees it), or its reply ("after").
+    """Return a trigger for the nth matching request since the load began ("before"), or for its reply ("after").
 
-    `edge` is "worker->broker" for every worker, "worker-1->broker" for one. `command` is "ZADD", or with its key as
-    points are labelled: "ZADD unacked_index". A transaction is named by its first command, or by all of them: "ZADD
-    unacked_index;HSET unacked". A BRPOP has a moment "after" when it brings a message. The message at the point is kept
-    until the fault has struck. Raises ValueError, with near matches.
+    The moment "before" is before the server sees the request. `edge` is "worker->broker" for every worker or
+    "worker-1->broker" for worker-1. `command` is "ZADD", or a command with its key: "ZADD unacked_index". A
+    transaction is named by its first command or by all its commands: "ZADD unacked_index;HSET unacked". A BRPOP
+    has a moment "after" only when it returns a message. The wire keeps the message at the point until the fault
+    has struck. Raises ValueError, with near matches for an unknown moment.
     """
     known("moment", moment, MOMENTS)
     if nth < 1:
-        raise ValueError(f"points are counted from 1: nth={nth}")
+        raise ValueError(f"points are counted from 1, so nth={nth} is not possible")
     name, space, key = command.strip().partition(" ")
     command = f"{name.upper()}{space}{key}"
     if "->" not in edge:
-        raise ValueError(f'an edge is written "worker->broker": {edge!r}')
+        raise ValueError(f'an edge is written like "worker->broker", not {edge!r}')
     if not name or name.upper() in ("MULTI", "EXEC"):
-        raise ValueError(f"a transaction is named by its first command, a request by its command: {command!r}")
+        hint = "a transaction is named by its first command after MULTI, a request by its command"
+        raise ValueError(f"{command!r} names no point: {hint}")
     if name.upper() == "PUSH" and moment == "before":
-        raise ValueError('nobody asks for a message that the server pushes: its only moment is "after"')
+        raise ValueError('a message that the server pushes answers no request: its only moment is "after"')
     data = {"edge": edge, "command": command, "nth": nth, "moment": moment}
     return Trigger(POINT, data=data)
 
 
 def received(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
-    """On the nth message that a worker took."""
+    """Return a trigger for the nth message that a worker received."""
     return event("received", source, nth, **data)
 
 
 def started(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
-    """On the nth start of a task's body."""
+    """Return a trigger for the nth start of a task's body."""
     return event("started", source, nth, **data)
 
 
 def ended(nth: int = 1, source: str = "worker", **data: Any) -> Trigger:
-    """On the nth end of a task's body, its result already stored."""
+    """Return a trigger for the nth end of a task; the task's result is stored by then."""
     return event("ended", source, nth, **data)
 
 
 def effect(nth: int = 1, **data: Any) -> Trigger:
-    """On the nth effect that was really done."""
+    """Return a trigger for the nth effect that was really done."""
     return event("effect", None, nth, **data)
 
 
 def at(time: Duration) -> Trigger:
-    """When a fault strikes: at a time after the load began."""
+    """Return when a fault strikes: `time` after the load began."""
     return Trigger(delay=seconds(time), since="load")
 
 
 def after(time: Duration) -> Trigger:
-    """How long a fault lasts: some time after it was first seen to act."""
+    """Return when a fault heals: `time` after the fault was first seen to act."""
     return Trigger(delay=seconds(time), since="fault")
 
 
 class Count:
-    """Counts for one trigger while events pass; pure, so that a history can be asked again."""
+    """Counts the events that match one trigger. Pure: no clock and no I/O."""
 
     def __init__(self, trigger: Trigger) -> None:
         self.trigger = trigger
@@ -125,7 +127,7 @@ class Count:
         self.seen: Counter[str] = Counter()
 
     def see(self, event: Event) -> bool:
-        """True for the one event on which the trigger fires."""
+        """Count `event`. Returns True only for the event on which the trigger fires."""
         self.seen[f"{event.source} {event.kind}"] += 1
         if not self.trigger.matches(event):
             return False
@@ -133,6 +135,7 @@ class Count:
         return self.matched == self.trigger.nth
 
     def __str__(self) -> str:
-        """Why it did not fire: what was awaited, and what came instead."""
-        came = ", ".join(f"{name} x{n}" for name, n in sorted(self.seen.items())) or "nothing"
-        return f"{self.trigger} came {self.matched} times; seen: {came}"
+        """Why the trigger did not fire: the awaited event, and the events that came instead."""
+        seen = ", ".join(f"{name} x{n}" for name, n in sorted(self.seen.items())) or "none"
+        came = f"{self.matched} matching event{'s' * (self.matched != 1)} came"
+        return f"waited for {self.trigger}; {came}; events seen: {seen}"

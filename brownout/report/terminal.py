@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from brownout.check.verdict import Anomaly
 from brownout.report.clean import clean
+from brownout.report.ends import ends
 from brownout.report.row import NOT_JUDGED, WORST, Row, between, row, shown
 from brownout.report.timeline import timeline
 
@@ -35,6 +36,8 @@ def failure(result: Result, again: str, root: Path) -> str:
     """
     trial = row(result, root)
     lines = [trial.not_judged if trial.busy else headline(trial)]
+    if unexplained := [f"  {end}" for end in ends(result.history)]:
+        lines += [*unexplained, ""]
     for promises, anomalies in _broken(result).items():
         for anomaly in anomalies[:SHOWN]:
             lines += [f"  {clean(anomaly.sentence)}", "", *timeline(anomaly, result.history), ""]

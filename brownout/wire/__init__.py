@@ -1,4 +1,4 @@
-"""The network between the parts of a subject: edges, and what goes wrong on them."""
+"""The network between the parts of a subject: edges, and the toxics that disturb them."""
 
 from brownout.wire.errors import AlreadyExists, BadRequest, NotFound, Unreachable, WireError
 from brownout.wire.tcp.armed import Acted, Counters

@@ -1,4 +1,4 @@
-"""What every wire offers, so that a scenario does not know which one it runs on."""
+"""The interface of all wires, so that a scenario runs unchanged on each of them."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from brownout.wire.tcp.toxics import Toxic
 
 
 class AnyEdge(Protocol):
-    """`Edge`, or `ToxiproxyEdge`: the documentation is theirs."""
+    """An `Edge` or a `ToxiproxyEdge`; these classes document the methods in full."""
 
     name: str
 
     @property
     def port(self) -> int:
-        """The port the subject connects to."""
+        """The port to which the subject connects."""
 
     @property
     def address(self) -> str:
-        """`host:port` for the subject."""
+        """The `host:port` to which the subject connects."""
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
-        """Those armed now."""
+        """The toxics that are armed now."""
 
     @property
     def enabled(self) -> bool:
-        """Does it listen?"""
+        """Whether the edge listens."""
 
     def add(self, toxic: Toxic) -> Toxic:
-        """Arm; idempotent."""
+        """Arm a toxic; idempotent."""
 
     def remove(self, name: str) -> bool:
-        """Heal one; False if there was none."""
+        """Remove the toxic `name`; return False if there is no such toxic."""
 
     def heal(self) -> None:
-        """Heal all, and listen."""
+        """Remove all toxics, and listen."""
 
     def down(self) -> None:
-        """Refuse."""
+        """Close every connection, and refuse new ones."""
 
     def up(self) -> None:
-        """Listen again."""
+        """Listen again after `down`."""
 
     def cut(self) -> None:
-        """Close every live connection, and go on listening."""
+        """Close every live connection; new connections are accepted."""
 
     def redirect(self, upstream: str) -> None:
-        """Lead to another `host:port`."""
+        """Send new connections to another `host:port`."""
 
     def close(self) -> None:
-        """Give it up."""
+        """Close the edge for good."""
 
 
 class AnyWire(Protocol):
-    """`Wire`, or `ToxiproxyWire`."""
+    """A `Wire` or a `ToxiproxyWire`."""
 
     @property
     def kind(self) -> str:
-        """The word for it in `Toxic.wires`."""
+        """The name of this kind of wire in `Toxic.wires`."""
 
     @property
     def pid(self) -> int | None:
-        """The process that carries it; None for this one."""
+        """The pid of the wire's process; None for a wire inside the current process."""
 
     def edge(self, name: str, upstream: str) -> AnyEdge:
-        """A new edge."""
+        """Return a new edge that leads to `upstream` (`host:port`)."""
 
     def close(self) -> None:
-        """Give everything up."""
+        """Close all edges of the wire for good."""

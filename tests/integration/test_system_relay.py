@@ -4,14 +4,16 @@ import json
 from collections import Counter
 from signal import SIGKILL, SIGTERM
 
+import psutil
+
 from brownout.subject.waiting import eventually
 from brownout.wire import blackhole
-from system.job import Request
+from system.job import Request, now
 from system.publisher import THREADS
 from system.settings import Settings
 from system.store import Store
 from tests.integration.fragile import Fragile
-from tests.integration.running import SLACK, NewSystem
+from tests.integration.running import SLACK, NewSystem, Running
 from tests.measured import measured
 
 
@@ -157,12 +159,41 @@ def test_a_result_backend_that_is_away_stops_no_publishing(fragile: Fragile) -> 
 
 
 def test_a_job_that_runs_is_not_published_again(new_system: NewSystem) -> None:
-    """It takes longer than a job may wait for its start: the worker's lease is as long as the longest run."""
-    system = new_system("long", pace=1, queue_patience=3).relay().worker("worker-1", "-c", "1").ready()
+    """It takes longer than a job may wait for its start: the worker's lease is as long as the longest run.
+
+    The relay starts after the job, so the job is never late for its start, and the job is stopped until the relay has
+    looked for late ones.
+    """
+    limits = {"soft_time_limit": 100, "time_limit": 110, "visibility_timeout": 200}  # none passes meanwhile
+    system = new_system("long", pace=1, queue_patience=0.5, **limits).worker("worker-1", "-c", "1").ready()
     job = system.enqueue("system.process_data", {})
+    eventually(lambda: state(system, job) == "STARTED", within=SLACK, what="the job starts")
+    late = now() + system.settings.queue_patience
+    (child,) = psutil.Process(system.process("worker-1").pid).children()
+    child.suspend()
+    try:
+        system.relay().ready("relay")
+        eventually(lambda: seen(system) > late, within=SLACK, what="the relay looks")
+        looked = seen(system)
+        eventually(lambda: seen(system) > looked, within=SLACK, what="the relay has looked")
+        assert state(system, job) == "STARTED"
+    finally:
+        child.resume()
     assert system.job_ended(job).state == "SUCCESS"
     assert system.said("worker-1", f"[{job}] received") == 1
     assert system.said("relay", f"published job {job}") == 0
+
+
+def state(system: Running, job_id: str) -> str:
+    """Of a job, as the store has it."""
+    job = system.app.store.job(job_id)
+    assert job is not None
+    return job.state.value
+
+
+def seen(system: Running) -> float:
+    """When the relay last began to look for late jobs (seconds since the epoch)."""
+    return float(system.rows("select at from seen where name = 'relay'")[0][0])
 
 
 def test_a_relay_that_is_told_to_end_finishes_its_sweep(new_system: NewSystem) -> None:

@@ -44,7 +44,7 @@ def test_nothing_evicted(bench):
 
 
 def test_misused(bench):
-    with pytest.raises(ValueError, match="evict strikes broker, and 'worker-1' is none"):
+    with pytest.raises(ValueError, match="evict cannot strike 'worker-1'; its targets are: broker"):
         bench.inject(evict(), on="worker-1", when=started())
     with pytest.raises(TypeError, match="bodies_end.. got an unexpected keyword argument 'wihtin'"):
         bodies_end(wihtin="1s")

@@ -309,6 +309,9 @@ WATCH = """
     from brownout.probes.recorder import Recorder
 
     async def main():
+        # Before anything is watched: the loop itself waits until the new thread gets a CPU.
+        end = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
+        await asyncio.sleep(0.1)
         watch = LoopWatch(Recorder(sys.argv[1], "api"))
         watch.start()
         await asyncio.sleep(0.1)
@@ -317,7 +320,7 @@ WATCH = """
             print(time.monotonic_ns(), flush=True)
             time.sleep(float(sys.argv[4]))
             await asyncio.sleep(0.03)
-        await asyncio.to_thread(sys.stdin.read)
+        await end
         await asyncio.sleep(0.03)
         print(sum(watch._use()[1:]), flush=True)  # ns for which the loop's and the watching thread waited for a CPU
         watch.stop()

@@ -110,7 +110,7 @@ def test_the_built_in_wire_offers_the_same_directly(up: Upstream) -> None:
 
 @pytest.mark.parametrize("kind", sorted(name for name, kind in KINDS.items() if kind.wires == {"builtin"}))
 def test_what_toxiproxy_cannot_do_is_refused_before_it_is_asked(driven: ToxiproxyWire, up: Upstream, kind: str) -> None:
-    with pytest.raises(BadRequest, match="only builtin can do it"):
+    with pytest.raises(BadRequest, match="use the builtin wire"):
         driven.edge("e", up.address).add(Toxic(kind))
 
 

@@ -45,13 +45,13 @@ class Line:
         return cast("Passage", self)  # what a conductor uses of one is here
 
     def ask(self, *commands: str) -> Request:
-        (request,) = self._talk.asked(b"".join(encode(*command.split()) for command in commands))
+        (request,) = self._talk.requests(b"".join(encode(*command.split()) for command in commands))
         self._talk.sent(request)
         self._go("upstream", request.label, self.conductor.request(self.passage, request))
         return request
 
     def tell(self, reply: bytes) -> None:
-        for answer in self._talk.said(reply):
+        for answer in self._talk.answers(reply):
             self._answer(answer)
 
     def _answer(self, answer: Answer) -> None:
@@ -71,7 +71,7 @@ class Line:
         self._kept.pop("upstream")
         request = self._talk.pending[-1]
         request.canned = reply
-        for answer in self._talk.turn():
+        for answer in self._talk.canned_answers():
             self._answer(answer)
 
     def let(self, stream: str) -> None:

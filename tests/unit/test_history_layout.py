@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_said_and_never_the_defaults(monkeypatch: pytest.
         (describe(app("memory://")), "its broker is memory, not Redis"),
         (describe(app("own://127.0.0.1:1/0")), f"its transport {__name__}.OwnTransport names its lists in its own way"),
         (describe(app(broker_transport_options={"priority_steps": ["low"]})), "ValueError"),
-        (None, "no process of the application has told"),
+        (None, "no process of the application has reported"),
     ):
         with pytest.raises(Unreadable, match=reason):
             Layout.of(told)

@@ -117,7 +117,7 @@ def test_a_good_plan_is_validated() -> None:
         (replace(PLAN, load=(submit("tasks.ad", every=1, count=1),)), "did you mean 'tasks.add'"),
         (replace(PLAN, topology=Topology(servers=0)), "needs an API"),
         (replace(PLAN, injections=(Injection(kill(), "worker-9", at(1)),)), "no target is called 'worker-9'; did you"),
-        (replace(PLAN, injections=(Injection(kill(), "broker", at(1)),)), "strikes worker"),
+        (replace(PLAN, injections=(Injection(kill(), "broker", at(1)),)), "strike 'broker'; its targets are: worker"),
         (replace(PLAN, injections=(Injection(Fault("test-kil"), "worker-1", at(1)),)), "did you mean 'test-kill'"),
         (replace(PLAN, injections=(Injection(kill(), "worker-1", started(source="wroker")),)), "did you mean 'worker'"),
     ],

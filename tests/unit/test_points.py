@@ -136,10 +136,12 @@ def test_a_place_that_was_not_reached_lists_those_that_were_the_near_ones_first(
     text = Place("worker-1->broker", "ZADD unacked_indx").missed(
         {**reached, ("worker-1->broker", "ZADD unacked_index", "before"): 4}  # type: ignore[dict-item]
     )
-    assert text.startswith("point worker-1->broker ZADD unacked_indx #1 before was not reached (0 such points were); ")
+    assert text.startswith(
+        "point worker-1->broker ZADD unacked_indx #1 before was not reached (0 matching points were); "
+    )
     assert "points reached: worker-1->broker ZADD unacked_index before x4, " in text
     assert text.endswith(", and 9 more")
-    assert Place("worker->broker", "GET 03", nth=9).missed(reached).split("; ")[0].endswith("(3 such points were)")  # type: ignore[arg-type]
+    assert Place("worker->broker", "GET 03", nth=9).missed(reached).split("; ")[0].endswith("(3 matching points were)")  # type: ignore[arg-type]
     assert Place("worker->broker", "GET").missed({}).endswith("points reached: none")
 
 

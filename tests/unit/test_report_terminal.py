@@ -97,6 +97,25 @@ def test_a_failure_counts_the_promises_that_a_busy_machine_left_in_doubt() -> No
     assert "p99" not in broken + unknown
 
 
+def test_a_process_that_no_fault_ended_is_named_before_what_broke() -> None:
+    exits = [event(1100 + n, "worker-1", "exit", code=1, ended=n) for n in range(2)]
+    exits += [event(1300, "api", "exit", code=-11, ended=9), event(1400, "api", "exit", code=-99, ended=10)]
+    explained = [
+        event(1310, "relay", "exit", code=-9, struck=True),
+        event(1320, "relay", "exit", code=70, orderly=True),
+    ]
+
+    lines = failure(result(BROKEN, events=[*exits, *explained]), AGAIN, ROOT).splitlines()
+    assert lines[1:6] == [
+        "  api ended by signal 99, and no fault ended it",
+        "  api ended by SIGSEGV, and no fault ended it",
+        "  worker-1 ended 2 times with exit code 1, and no fault ended it",
+        "",
+        "  Operation op-3 took effect 2 times.",
+    ]
+    assert "ended" not in failure(result(BROKEN, events=explained), AGAIN, ROOT)
+
+
 def test_no_payload_and_no_secret_is_shown() -> None:
     error = event(
         1300, "api", "raised", error="no answer from redis://:hunter2@10.0.0.1:6379/0\x1b[31m\nok", value="{payload}"

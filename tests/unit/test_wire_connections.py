@@ -41,10 +41,10 @@ class Line:
         self.conductor, self.edge, self.talk = conductor, edge, Conversation()
 
     def both(self, *command: str, reply: bytes = ONE) -> None:
-        for request in self.talk.asked(encode(*command)):
+        for request in self.talk.requests(encode(*command)):
             self.talk.sent(request)
             self.conductor.request(cast("Passage", self), request)
-        for answer in self.talk.said(reply):
+        for answer in self.talk.answers(reply):
             self.conductor.answer(cast("Passage", self), answer)
 
     def says(self, *commands: str) -> None:

@@ -22,7 +22,7 @@ def said(line: str) -> bytes:
 
 def ask(talk: Conversation, *lines: str) -> list[Request]:
     """Send them all, as a client that pipelines."""
-    requests = talk.asked(b"".join(map(said, lines)))
+    requests = talk.requests(b"".join(map(said, lines)))
     for request in requests:
         talk.sent(request)
     return requests
@@ -105,8 +105,8 @@ def test_a_transaction_is_one_request() -> None:
     assert (request.label, request.expected, request.verb) == ("ZREM unacked_index;HDEL unacked", 4, b"MULTI")
     assert request.raw == b"".join(map(said, ACK))
     replies = [OK, b"+QUEUED\r\n", b"+QUEUED\r\n", b"*2\r\n:1\r\n:1\r\n"]
-    assert talk.said(b"".join(replies[:3])) == []
-    (answer,) = talk.said(replies[3])
+    assert talk.answers(b"".join(replies[:3])) == []
+    (answer,) = talk.answers(replies[3])
     assert (answer.raw, answer.request, answer.label) == (b"".join(replies), request, request.label)
 
 
@@ -132,14 +132,14 @@ def test_the_reply_to_a_request_comes_once_though_a_list_of_usual_ones_is_kept()
     talk = Conversation()
     first, second = ask(talk, "SET a 1", "SET b 1")
     for request in (first, second):
-        talk.said(OK)
+        talk.answers(OK)
         assert [reply.raw for reply in request.replies] == [OK]
 
 
 def test_half_a_transaction_is_no_request_yet() -> None:
     talk = Conversation()
-    assert talk.asked(b"".join(map(said, ACK[:3]))) == []
-    (request, after) = talk.asked(said("EXEC") + said("PING"))
+    assert talk.requests(b"".join(map(said, ACK[:3]))) == []
+    (request, after) = talk.requests(said("EXEC") + said("PING"))
     assert (request.raw, after.label) == (b"".join(map(said, ACK)), "PING")
 
 
@@ -149,7 +149,7 @@ def test_half_a_transaction_is_no_request_yet() -> None:
 def test_replies_belong_to_requests_in_order() -> None:
     talk = Conversation()
     get, ack, pop = ask(talk, "GET a", *ACK, "BRPOP celery 1")
-    found = talk.said(b"$1\r\nx\r\n" + OK + b"+QUEUED\r\n-ERR no\r\n-EXECABORT gone\r\n" + POPPED)
+    found = talk.answers(b"$1\r\nx\r\n" + OK + b"+QUEUED\r\n-ERR no\r\n-EXECABORT gone\r\n" + POPPED)
 
     assert [each.request for each in found] == [get, ack, pop]
     assert (get.error, ack.error, ack.answer) == (None, "ERR no", OK + b"+QUEUED\r\n-ERR no\r\n-EXECABORT gone\r\n")
@@ -164,18 +164,18 @@ def test_a_brpop_delivers_or_does_not(reply: bytes, delivered: bool) -> None:
     talk = Conversation()
     (request,) = ask(talk, "BRPOP celery 1")
     assert not request.delivered
-    talk.said(reply)
+    talk.answers(reply)
     assert request.delivered is delivered
 
 
 def test_a_command_of_nothing_is_no_request_and_its_bytes_are_kept() -> None:
     talk = Conversation()
-    assert talk.asked(b"*0\r\n\r\n") == []
-    assert [each.raw for each in talk.asked(b"PING\r\n")] == [b"*0\r\n\r\nPING\r\n"]
+    assert talk.requests(b"*0\r\n\r\n") == []
+    assert [each.raw for each in talk.requests(b"PING\r\n")] == [b"*0\r\n\r\nPING\r\n"]
 
 
 def test_what_nobody_asked_for_answers_nothing() -> None:
-    (answer,) = Conversation().said(error("ERR max number of clients reached"))
+    (answer,) = Conversation().answers(error("ERR max number of clients reached"))
     assert (answer.request, answer.label) == (None, "PUSH")
 
 
@@ -195,7 +195,7 @@ def test_published_messages_come_between_replies(kind: str, parts: tuple[str, ..
     talk, message = Conversation(), published(kind, *parts, resp3=resp3)
     subscribe, ping = ask(talk, "SUBSCRIBE one", "PING")
     pong = b"+PONG\r\n" if resp3 else b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
-    found = talk.said(confirmed("subscribe", "one", 1, resp3=resp3) + message + pong + message)
+    found = talk.answers(confirmed("subscribe", "one", 1, resp3=resp3) + message + pong + message)
 
     assert [each.request for each in found] == [subscribe, None, ping, None]
     assert labels(found) == ["SUBSCRIBE one", label, "PING", label]
@@ -205,14 +205,14 @@ def test_published_messages_come_between_replies(kind: str, parts: tuple[str, ..
 def test_a_push_before_the_reply_is_not_the_reply() -> None:
     talk = Conversation()
     (request,) = ask(talk, "GET a")
-    first, second = talk.said(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n" + b"$1\r\nx\r\n")
+    first, second = talk.answers(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n" + b"$1\r\nx\r\n")
     assert (first.request, first.label, second.request) == (None, "PUSH", request)
 
 
 def test_a_push_of_another_kind_does_not_confirm_a_subscription() -> None:
     talk = Conversation()
     (request,) = ask(talk, "SUBSCRIBE one")
-    found = talk.said(b">2\r\n$10\r\ninvalidate\r\n_\r\n" + confirmed("subscribe", "one", 1, resp3=True))
+    found = talk.answers(b">2\r\n$10\r\ninvalidate\r\n_\r\n" + confirmed("subscribe", "one", 1, resp3=True))
     assert [each.request for each in found] == [None, request]
 
 
@@ -221,16 +221,16 @@ def test_a_subscription_is_confirmed_once_a_channel(resp3: bool) -> None:
     talk = Conversation()
     two, get = ask(talk, "SUBSCRIBE one two", "PING")
     assert two.expected == 2
-    assert talk.said(confirmed("subscribe", "one", 1, resp3=resp3)) == []
-    assert [each.request for each in talk.said(confirmed("subscribe", "two", 2, resp3=resp3))] == [two]
-    assert [each.request for each in talk.said(b"+PONG\r\n")] == [get]
+    assert talk.answers(confirmed("subscribe", "one", 1, resp3=resp3)) == []
+    assert [each.request for each in talk.answers(confirmed("subscribe", "two", 2, resp3=resp3))] == [two]
+    assert [each.request for each in talk.answers(b"+PONG\r\n")] == [get]
 
 
 @pytest.mark.parametrize("verb", ["SUBSCRIBE", "psubscribe", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE"])
 def test_a_subscription_is_refused_once(verb: str) -> None:
     talk = Conversation()
     refused, ping = ask(talk, f"{verb} one two three", "PING")
-    found = talk.said(error("NOAUTH Authentication required.") + error("NOAUTH Authentication required."))
+    found = talk.answers(error("NOAUTH Authentication required.") + error("NOAUTH Authentication required."))
     assert [each.request for each in found] == [refused, ping]
 
 
@@ -241,7 +241,7 @@ def test_the_end_of_all_subscriptions_is_confirmed_as_often_as_there_were(resp3:
     stream = [confirmed("subscribe", "one", 1, resp3=resp3), confirmed("subscribe", "two", 2, resp3=resp3)]
     stream += [confirmed("unsubscribe", "one", 1, resp3=resp3), confirmed("unsubscribe", "two", 0, resp3=resp3)]
     # A list that looks like a message is one, once nobody is subscribed.
-    found = talk.said(b"".join(stream) + encode("message", "a", "b"))
+    found = talk.answers(b"".join(stream) + encode("message", "a", "b"))
 
     assert [each.request for each in found] == [both, none, None, get]
 
@@ -249,14 +249,14 @@ def test_the_end_of_all_subscriptions_is_confirmed_as_often_as_there_were(resp3:
 def test_a_list_is_no_message_where_nobody_has_subscribed() -> None:
     talk = Conversation()
     first, second = ask(talk, "LRANGE a 0 -1", "HVALS b")
-    found = talk.said(encode("message", "a", "b") + encode("subscribe", "a"))
+    found = talk.answers(encode("message", "a", "b") + encode("subscribe", "a"))
     assert [each.request for each in found] == [first, second]
 
 
 def test_in_resp3_a_subscriber_s_list_is_no_message_either() -> None:
     talk = Conversation()
     subscribe, lrange = ask(talk, "SUBSCRIBE one", "LRANGE a 0 -1")
-    found = talk.said(confirmed("subscribe", "one", 1, resp3=True) + encode("message", "a", "b"))
+    found = talk.answers(confirmed("subscribe", "one", 1, resp3=True) + encode("message", "a", "b"))
     assert [each.request for each in found] == [subscribe, lrange]
 
 
@@ -265,32 +265,32 @@ def test_in_resp3_a_subscriber_s_list_is_no_message_either() -> None:
 
 def test_an_answer_of_ours_waits_for_its_turn() -> None:
     talk = Conversation()
-    first, second, third, fourth = talk.asked(b"".join(said(f"GET {key}") for key in "abcd"))
+    first, second, third, fourth = talk.requests(b"".join(said(f"GET {key}") for key in "abcd"))
     second.canned, third.canned = error("LOADING x"), error("OOM y")
     for request in (first, second, third, fourth):
         talk.sent(request)
 
-    assert talk.turn() == []
-    found = talk.said(b"$1\r\n1\r\n")
+    assert talk.canned_answers() == []
+    found = talk.answers(b"$1\r\n1\r\n")
     assert [(each.request, each.raw) for each in found] == [
         (first, b"$1\r\n1\r\n"),
         (second, b"-LOADING x\r\n"),
         (third, b"-OOM y\r\n"),
     ]
-    assert [each.request for each in talk.said(b"$1\r\n4\r\n")] == [fourth]
-    assert talk.turn() == []
+    assert [each.request for each in talk.answers(b"$1\r\n4\r\n")] == [fourth]
+    assert talk.canned_answers() == []
 
 
 def test_with_nothing_before_it_the_turn_of_ours_is_now() -> None:
     talk = Conversation()
-    (request,) = talk.asked(said("BRPOP celery 1"))
+    (request,) = talk.requests(said("BRPOP celery 1"))
     request.canned = error("LOADING x")
     talk.sent(request)
-    assert [each.raw for each in talk.turn()] == [b"-LOADING x\r\n"]
+    assert [each.raw for each in talk.canned_answers()] == [b"-LOADING x\r\n"]
     assert (request.delivered, len(talk.pending)) == (False, 0)
 
 
-@pytest.mark.parametrize("side", ["asked", "said"])
+@pytest.mark.parametrize("side", ["requests", "answers"])
 def test_what_is_not_resp_is_told(side: str) -> None:
     talk = Conversation()
     ask(talk, "PING")
@@ -344,10 +344,10 @@ def test_any_split_of_both_streams_gives_the_same(
     came = [push * pushed + answered(line) for line, pushed in recorded]
 
     talk = Conversation()
-    requests = [each for piece in pieces(b"".join(sent), up) for each in talk.asked(piece)]
+    requests = [each for piece in pieces(b"".join(sent), up) for each in talk.requests(piece)]
     for request in requests:
         talk.sent(request)
-    answers = [each for piece in pieces(b"".join(came), down) for each in talk.said(piece)]
+    answers = [each for piece in pieces(b"".join(came), down) for each in talk.answers(piece)]
 
     assert [each.raw for each in requests] == sent
     assert [each.request for each in answers if each.request] == requests

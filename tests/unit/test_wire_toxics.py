@@ -74,7 +74,7 @@ def test_defaults_are_toxiproxys() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Toxic("latncy"), "no toxic 'latncy'; near: latency"),
+        (lambda: Toxic("latncy"), "no toxic is called 'latncy'; did you mean 'latency'"),
         (lambda: Toxic("latency", attributes={"delay": 1}), "latency takes whole numbers"),
         (lambda: Toxic("latency", attributes={"latency": 1.5}), "not latency=1.5"),  # type: ignore[dict-item]
         (lambda: Toxic("latency", attributes={"latency": -1}), "not latency=-1"),

@@ -101,7 +101,7 @@ def test_a_load_may_begin_on_an_event() -> None:
     assert next(intended for _, key, _, intended in seen if key.startswith("op-1-")) == second.at
     generator.stop()
     (told,) = generator.missed
-    assert "POST /c never began: beat ready #1 came 0 times" in told
+    assert "POST /c never began: waited for beat ready #1; 0 matching events came" in told
 
 
 def test_a_load_that_begins_on_an_event_of_nobody_is_refused() -> None:

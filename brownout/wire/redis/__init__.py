@@ -1,1 +1,1 @@
-"""Redis on the wire: its protocol, the points of a conversation, and the conductor that knows them."""
+"""Redis on the wire: the protocol (RESP), requests and answers of connections, and their conductor."""

@@ -1,4 +1,4 @@
-"""Names every request of a trial's subject, keeps them in order, and tells who waits for a point that it is reached."""
+"""The conductor names and orders all requests of a subject, and tells watches when their points are reached."""
 
 from __future__ import annotations
 
@@ -17,121 +17,122 @@ from brownout.wire.redis.naming import Naming
 from brownout.wire.redis.order import OVERDUE, Order
 from brownout.wire.redis.passage import Passage
 from brownout.wire.redis.probe import ProbeTrail
-from brownout.wire.redis.record import Record, Seen, answered, asked
+from brownout.wire.redis.record import Record, Seen, answer_seen, request_seen
 from brownout.wire.redis.watch import Hit, Message, Watch
 
-REGISTER = "ZADD unacked_index"  # what a worker sends for a message that has come
+REGISTER = "ZADD unacked_index"  # a worker sends this command for each message that it received
 
 
 @dataclass
 class Conductor(Record):
-    """A `Director` of all edges of one subject. On the wire's loop only.
+    """A `Director` for all edges of one subject. Use the conductor only on the wire's loop.
 
-    Until `arm`, everything passes and is not counted. What waits for a point is a watch. What a probe makes does not
-    count: no watch sees it.
+    Until `arm`, all requests pass and are not counted. A watch waits for a point. Requests of a probe are not
+    counted, and no watch sees them.
     """
 
-    handshakes: bool = False  # count them before the first strike, too
+    handshakes: bool = False  # whether handshakes are counted before the first strike, too
     order: Sequence[Point] = ()
     overdue: float = OVERDUE
-    clock: Callable[[], float] = time.monotonic  # s; what the conductor waits for is measured with it
-    hits: list[Hit] = field(default_factory=list)  # where faults struck
+    clock: Callable[[], float] = time.monotonic  # s; measures how long points and messages wait
+    hits: list[Hit] = field(default_factory=list)  # the points at which faults struck
     naming: Naming = field(default_factory=Naming)
     watches: list[Watch] = field(default_factory=list)
-    reached: Counter[Reached] = field(default_factory=Counter)  # what was, while a watch waited
+    reached: Counter[Reached] = field(default_factory=Counter)  # the points that passed while a watch waited
     counting: bool = False
-    noting: bool = True  # for witnesses; not while a probe is under way
+    noting: bool = True  # whether requests are recorded for witnesses; not while a probe is running
     probes: ProbeTrail = field(default_factory=ProbeTrail)
-    polling: dict[Request, Passage] = field(default_factory=dict)  # each BRPOP that waits at the server
-    polled: dict[str, float] = field(default_factory=dict)  # edge -> when its newest BRPOP came
+    polling: dict[Request, Passage] = field(default_factory=dict)  # BRPOPs that wait at the server
+    polled: dict[str, float] = field(default_factory=dict)  # edge -> time (s) of its newest BRPOP
     passages: set[Passage] = field(default_factory=set)
-    in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)  # edge -> a message came there, and when
-    aside: frozenset[str] = frozenset()  # edges whose BRPOPs wait until the first message is delivered elsewhere
-    _aside: list[Passage] = field(default_factory=list)
+    in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)  # edge -> unregistered message, s
+    aside: frozenset[str] = frozenset()  # edges whose BRPOPs wait until another edge got the first message
+    _aside: list[Passage] = field(default_factory=list)  # the passages of BRPOPs that wait
     published: Message | None = None  # the last message that a client queued before `arm`
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # edge and label -> how often, since `arm`
-    _last: int = 0  # ns
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # edge, label -> number of points since `arm`
+    _last: int = 0  # the time (ns) of the last request that no clock caused
     _frozen: bool = False
-    _hasty: bool = False
-    _names: dict[Request, Point] = field(default_factory=dict)
-    _held: list[Callable[[], None]] = field(default_factory=list)
+    _fast: bool = False  # whether plain requests take the fast path
+    _points: dict[Request, Point] = field(default_factory=dict)  # of requests without an answer
+    _held: list[Callable[[], None]] = field(default_factory=list)  # called by `thaw`
 
     def __post_init__(self) -> None:
         super().__init__()
         self.connections = Connections(self.naming)
         self.turns = Order(self.order, self.overdue, self.clock)
-        self._set_pace()
+        self._choose_path()
 
     def arm(self) -> None:
-        """Count from here on."""
+        """Begin to count points."""
         self.counting = True
-        self._set_pace()
+        self._choose_path()
 
     def watch(self, *watches: Watch) -> None:
-        """Wait for these places, counted from here or from `arm` on."""
+        """Add watches. The points of the watches are counted from now on, but not before `arm`."""
         self.watches += watches
-        self._set_pace()
+        self._choose_path()
 
     def forget(self) -> None:
-        """No watch waits any longer."""
+        """Remove all watches."""
         self.watches.clear()
-        self._set_pace()
+        self._choose_path()
 
     def probe(self) -> None:
-        """A probe is about to be sent: what it makes neither counts nor goes to witnesses."""
+        """Note that a probe is about to be sent: its requests are neither counted nor recorded for witnesses."""
         self.probes.begin(argv for sample in self.samples.values() for argv in sample)
         self.noting = False
-        self._set_pace()
+        self._choose_path()
 
     def unprobe(self) -> None:
-        """The probe proves nothing any more: witnesses are told again."""
+        """Note that the probe proves nothing any more: requests are recorded for witnesses again."""
         self.probes.void()
         self.noting = True
 
     def steps(self) -> Iterator[Step]:
-        """The trace, without the handshakes of connections that a clock or a probe alone asked for."""
+        """Yield the points that passed, but not handshakes of connections that only a clock or a probe caused."""
         return self.connections.steps(dict.fromkeys(self.trace))
 
     def freeze(self) -> None:
-        """Keep every new request; answers still pass."""
+        """Keep every new request until `thaw`; answers still pass."""
         self._frozen = True
-        self._set_pace()
+        self._choose_path()
 
     def thaw(self) -> None:
-        """Let go of them."""
+        """Let the requests pass that were kept since `freeze`."""
         self._frozen = False
-        self._set_pace()
+        self._choose_path()
         held, self._held = self._held, []
-        for go in held:
-            go()
+        for resume in held:
+            resume()
 
     def consumes(self, edge: str, queue: str) -> bool:
-        """Whether a BRPOP for this queue waits at the server now; mingle and remote control have their own queues."""
+        """Whether a BRPOP of this edge waits for this queue now. Mingle and remote control use other queues."""
         return any(
-            where.edge == edge and queue in request.label.partition(" ")[2].split(",")
-            for request, where in self.polling.items()
+            passage.edge == edge and queue in request.label.partition(" ")[2].split(",")
+            for request, passage in self.polling.items()
         )
 
     def holds(self, within: float) -> bool:
-        """Whether a message came to a worker that has not registered it yet, for so many seconds at most: it is in
-        its memory alone.
+        """Whether a worker received a message in the last `within` seconds and has not registered it yet.
+
+        A message that is not registered exists only in the worker's memory.
         """
         return any(self.clock() - at < within for _, at in self.in_hand.values())
 
     @property
     def latest(self) -> int:
-        """When (ns) the last request came that does not come by a clock."""
+        """The time (ns) of the last request that no clock caused."""
         return self._last
 
     def step_in(self) -> None:
-        """Those that stood aside may ask for messages now."""
+        """Let the BRPOPs of the `aside` edges pass now."""
         waiting, self._aside, self.aside = self._aside, [], frozenset()
         for passage in waiting:
             if not passage.link.over:
                 passage.again("upstream")
 
     def close(self) -> None:
-        """The trial is over: no connection of it stays, not even one whose client has left."""
+        """Close all connections at the end of the trial, also those whose client has left."""
         self.turns.forget()
         for passage in list(self.passages):
             passage.cut()
@@ -139,17 +140,17 @@ class Conductor(Record):
     # --- Director
 
     def request(self, passage: Passage, request: Request) -> bool:
-        """See Director."""
+        """See `Director.request`."""
         self.passages.add(passage)
         label = request.label
         if self.in_hand and label.startswith(REGISTER):
             self.in_hand.pop(passage.edge, None)
-        if self._hasty and self.naming.kind(label) == "plain":
-            place = passage.edge, label  # nothing can happen to it but to pass: to jot it down is enough
+        if self._fast and self.naming.kind(label) == "plain":
+            place = passage.edge, label  # the request can only pass, so counting and recording it is enough
             self.counts[place] = request.ordinal = ordinal = self.counts.get(place, 0) + 1
             self._last = now = time.monotonic_ns()
-            if passage not in self.connections.told:
-                self._connected(passage, label, by_probe=False)
+            if passage not in self.connections.classified:
+                self._add_to_connection(passage, label, by_probe=False)
             self.jotted += now, passage.edge, label, ordinal, self.noting, request.raw, None
             return True
         if request.blocking and passage.edge in self.aside:
@@ -157,21 +158,21 @@ class Conductor(Record):
             return False
         label = f"{label}{IDLE}" if request.blocking else label
         if self._frozen:
-            self._held.append(partial(self._come, passage, request))
+            self._held.append(partial(self._resume, passage, request))
             return False
-        by_probe = self.probes.sent and self.probes.asked(request)
-        self._connected(passage, request.label, by_probe=by_probe)
+        by_probe = self.probes.sent and self.probes.causes(request)
+        self._add_to_connection(passage, request.label, by_probe=by_probe)
         self._notice(passage, label, request)
-        point = None if by_probe else self._name(passage, label)
+        point = None if by_probe else self._count(passage, label)
         if point is not None:
             self.samples.setdefault(point, tuple(command.argv for command in request.commands))
         if point is None or request.blocking:
-            return not self._struck(point, "before", passage, request) if point else True
-        self._names[request] = point
-        return self._in_turn(point, passage, "upstream", partial(self._ask, point, passage, request))
+            return not self._kept(point, "before", passage, request) if point else True
+        self._points[request] = point
+        return self._in_order(point, passage, "upstream", partial(self._pass_request, point, passage, request))
 
     def answer(self, passage: Passage, answer: Answer) -> bool:
-        """See Director."""
+        """See `Director.answer`."""
         request = answer.request
         if request is not None and request.ordinal:
             if self.noting:
@@ -181,35 +182,34 @@ class Conductor(Record):
         if request is not None:
             self.polling.pop(request, None)
         if request is None or request.delivered:
-            tells = answer.label.partition(" ")[2] and not (self.probes.sent and self.probes.made(answer.raw))
-            came = self._name(passage, answer.label) if tells else None
-            return came is None or self._in_turn(
-                came, passage, "downstream", partial(self._tell, came, passage, request)
+            counts = answer.label.partition(" ")[2] and not (self.probes.sent and self.probes.made(answer.raw))
+            point = self._count(passage, answer.label) if counts else None
+            return point is None or self._in_order(
+                point, passage, "downstream", partial(self._pass_answer, point, passage, request)
             )
-        if (point := self._names.pop(request, None)) is None:
+        if (point := self._points.pop(request, None)) is None:
             return True
-        return self._tell(point, passage, request)
+        return self._pass_answer(point, passage, request)
 
     def ended(self, passage: Passage) -> None:
-        """See Director."""
+        """See `Director.ended`."""
         self.passages.discard(passage)
-        self.in_hand = {edge: each for edge, each in self.in_hand.items() if each[0] is not passage}
-        for request in [each for each, where in self.polling.items() if where is passage]:
-            del self.polling[request]
+        self.in_hand = {edge: came for edge, came in self.in_hand.items() if came[0] is not passage}
+        self.polling = {request: where for request, where in self.polling.items() if where is not passage}
 
     # --- in between
 
-    def _set_pace(self) -> None:
-        """In haste while nothing can happen to a request but to pass."""
+    def _choose_path(self) -> None:
+        """Take the fast path while no watch, freeze, order or probe can matter to a request."""
         ordered = self.order and not self.hits
-        self._hasty = self.counting and not (self.watches or self._frozen or ordered or self.probes.sent)
+        self._fast = self.counting and not (self.watches or self._frozen or ordered or self.probes.sent)
 
-    def _connected(self, passage: Passage, label: str, *, by_probe: bool) -> None:
+    def _add_to_connection(self, passage: Passage, label: str, *, by_probe: bool) -> None:
         probing, counted = not self.noting, self.counting
-        self.connections.asked(passage, label, probing=probing, counted=counted, by_probe=by_probe)
+        self.connections.add(passage, label, probing=probing, counted=counted, by_probe=by_probe)
 
-    def _come(self, passage: Passage, request: Request) -> None:
-        """A request that was frozen."""
+    def _resume(self, passage: Passage, request: Request) -> None:
+        """Handle a request that was frozen."""
         if not passage.link.over and self.request(passage, request):
             passage.let("upstream")
 
@@ -225,25 +225,25 @@ class Conductor(Record):
                 if "task" in raw["headers"]:
                     self.published = Message(raw["headers"]["id"], argv[1].decode(), raw)
 
-    def _name(self, passage: Passage, label: str) -> Point | None:
-        """The point, counted; None for what is none."""
+    def _count(self, passage: Passage, label: str) -> Point | None:
+        """Count the point of a request or message and return it; None for a label that is not counted now."""
         edge = passage.edge
-        if not self.counting or (what := self.naming.kind(label)) == "timer":
+        if not self.counting or (kind := self.naming.kind(label)) == "timer":
             return None
-        if what == "handshake" and not self.handshakes and not self.hits:
+        if kind == "handshake" and not self.handshakes and not self.hits:
             return None
         if label.endswith(IDLE):
             return Point(edge, label)
         self.counts[edge, label] = ordinal = self.counts.get((edge, label), 0) + 1
         point = Point(edge, label, ordinal)
-        if what == "handshake":
-            self.connections.shakes(point, passage)
+        if kind == "handshake":
+            self.connections.add_handshake(point, passage)
         self.trace.append(point)
         self.times[point] = time.monotonic()
         return point
 
-    def _in_turn(self, point: Point, passage: Passage, stream: str, go: Callable[[], bool]) -> bool:
-        """Go now, or when what comes before it on other edges was answered."""
+    def _in_order(self, point: Point, passage: Passage, stream: str, go: Callable[[], bool]) -> bool:
+        """Call `go` now, or after the answers of the points that come before `point` on other edges."""
         if not self.turns.early(point):
             return go()
 
@@ -256,13 +256,13 @@ class Conductor(Record):
         self.turns.wait(point, go_on)
         return False
 
-    def _ask(self, point: Point, passage: Passage, request: Request) -> bool:
-        self._note(asked(time.monotonic_ns(), point, self.order))
-        return not self._struck(point, "before", passage, request)
+    def _pass_request(self, point: Point, passage: Passage, request: Request) -> bool:
+        self._note(request_seen(time.monotonic_ns(), point, self.order))
+        return not self._kept(point, "before", passage, request)
 
-    def _tell(self, point: Point, passage: Passage, request: Request | None) -> bool:
-        self._note(answered(time.monotonic_ns(), point, request.error if request else None))
-        if self._struck(point, "after", passage, request):
+    def _pass_answer(self, point: Point, passage: Passage, request: Request | None) -> bool:
+        self._note(answer_seen(time.monotonic_ns(), point, request.error if request else None))
+        if self._kept(point, "after", passage, request):
             return False
         self.turns.answered(point)
         if point.command in BLOCKING:
@@ -270,8 +270,8 @@ class Conductor(Record):
             asyncio.get_running_loop().call_soon(self.step_in)
         return True
 
-    def _struck(self, point: Point, moment: Moment, passage: Passage, request: Request | None) -> bool:
-        """Tell the watches that wait for this point; whether one of them keeps the message."""
+    def _kept(self, point: Point, moment: Moment, passage: Passage, request: Request | None) -> bool:
+        """Tell the watches that wait for this point; return whether a watch keeps the request or answer."""
         if not self.watches:
             return False
         self.reached[point.edge, point.label.removesuffix(IDLE), moment] += 1
@@ -282,14 +282,14 @@ class Conductor(Record):
             hit = Hit(point, moment, passage, request)
             if watch.strikes:
                 self._hit(hit)
-            self._set_pace()
+            self._choose_path()
             kept |= watch.reached(hit)
         return kept
 
     def _hit(self, hit: Hit) -> None:
         self.hits.append(hit)
         if not self.noting:
-            self.unprobe()  # the fault may have struck what the probe made
+            self.unprobe()  # the fault may have struck a request of the probe
         asyncio.get_running_loop().call_soon(self.step_in)
         self.turns.end()
 

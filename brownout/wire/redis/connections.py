@@ -1,4 +1,4 @@
-"""What each connection of a subject is for, as its requests tell, and which of them a probe alone opened."""
+"""The purpose of each connection of a subject, derived from its requests; which ones only a probe needed."""
 
 from __future__ import annotations
 
@@ -10,88 +10,89 @@ from brownout.plan.point import Point, Step
 from brownout.wire.redis.naming import HANDSHAKE, Naming
 from brownout.wire.redis.passage import Passage
 
-GREETING = re.compile(r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD")  # tells nothing about what a connection is for
-PIDBOX = "celery.pidbox"  # remote control
-BINDINGS = "_kombu.binding"  # a channel that declares its queues
-OF_ANY_WORKER = re.compile("worker.*->broker")  # a worker opens these whether there is a message or not
+GREETING = re.compile(r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD")  # every connection may send these requests
+PIDBOX = "celery.pidbox"  # a connection for remote control
+BINDINGS = "_kombu.binding"  # a connection of a channel that declares its queues
+OF_ANY_WORKER = re.compile("worker.*->broker")  # a worker opens connections to the broker even without a message
 
 
 @dataclass
 class Connection:
-    """One connection. `labels` are what it asked, once each, in order: after the first request that no clock and no
-    handshake asks for, only those that are written down for another reason as well.
+    """A connection of the subject. `labels` are the different labels of its requests, in order.
+
+    After the first request that neither a clock nor a handshake caused, some labels may be missing.
     """
 
     edge: str
-    probing: bool  # a probe was under way when it was opened
-    counted: bool  # the load had begun by then
+    probing: bool  # a probe was running when the connection was opened
+    counted: bool  # the load had begun when the connection was opened
     naming: Naming = field(default_factory=Naming)
     labels: dict[str, None] = field(default_factory=dict)
-    sole: bool = False  # it was opened for a probe alone
+    sole: bool = False  # the connection was opened only for a probe
 
     @property
     def purpose(self) -> str:
-        """What it is for: the part of one of its labels that tells. Empty when only a clock asked for it.
+        """What the connection is for, as part of one of its labels; "" when only a clock caused it.
 
-        Monitors and watchdogs connect to ask for the length of a queue, and the monitor of an API for a PING; kombu
-        begins a connection of its own with a PING as well.
+        Monitors and watchdogs connect to get the length of a queue, and the monitor of an API connects for a PING.
+        kombu also begins some connections with a PING.
         """
-        told = [label for label in self.labels if not GREETING.fullmatch(label)]
-        for known in (PIDBOX, BINDINGS):
-            if any(known in label for label in told):
-                return known
-        work = [label for label in told if not self.naming.timers.fullmatch(label)]
+        labels = [label for label in self.labels if not GREETING.fullmatch(label)]
+        for purpose in (PIDBOX, BINDINGS):
+            if any(purpose in label for label in labels):
+                return purpose
+        work = [label for label in labels if not self.naming.timers.fullmatch(label)]
         if work:
             return work[0]
-        clock = self.naming.monitored(self.edge) or any(map(self.naming.polls.fullmatch, told))
-        return "" if clock or not told else told[0]
+        clock = self.naming.monitored(self.edge) or any(map(self.naming.polls.fullmatch, labels))
+        return "" if clock or not labels else labels[0]
 
 
 class Connections:
-    """All connections of a subject, in the order in which they first asked something."""
+    """All connections of a subject, in the order of their first requests."""
 
     def __init__(self, naming: Naming) -> None:
-        self.told: set[Passage] = set()  # connections whose further plain requests tell nothing new
+        self.classified: set[Passage] = set()  # the purpose is known: further plain requests need no `add`
         self._naming = naming
         self._all: dict[Passage, Connection] = {}
-        self._shaking: dict[Point, Connection] = {}  # the connection of each point that is part of a handshake
+        self._handshakes: dict[Point, Connection] = {}  # the connection of each point that is part of a handshake
 
-    def asked(self, passage: Passage, label: str, *, probing: bool, counted: bool, by_probe: bool) -> None:
-        """A connection asks something; `by_probe` when it does so for a probe."""
+    def add(self, passage: Passage, label: str, *, probing: bool, counted: bool, by_probe: bool) -> None:
+        """Add a request of a connection; `by_probe` says that a probe caused the request."""
         if (connection := self._all.get(passage)) is None:
             connection = self._all[passage] = Connection(passage.edge, probing, counted, self._naming)
         connection.labels[label] = None
-        if passage not in self.told and self._naming.kind(label) not in ("handshake", "timer"):
-            self.told.add(passage)
+        if passage not in self.classified and self._naming.kind(label) not in ("handshake", "timer"):
+            self.classified.add(passage)
             connection.sole = connection.probing and by_probe and not OF_ANY_WORKER.fullmatch(connection.edge)
 
-    def shakes(self, point: Point, passage: Passage) -> None:
-        """This point is part of the handshake of a connection."""
+    def add_handshake(self, point: Point, passage: Passage) -> None:
+        """Add a point that is part of the handshake of a connection."""
         if connection := self._all.get(passage):
-            self._shaking.setdefault(point, connection)
+            self._handshakes.setdefault(point, connection)
 
     def steps(self, points: Iterable[Point]) -> Iterator[Step]:
-        """The points, without handshakes of connections that a clock or a probe alone asked for."""
+        """Yield the points, but not handshakes of connections that only a clock or a probe caused."""
         sole = self._sole()
         for point in points:
             if not HANDSHAKE.fullmatch(point.label):
                 yield Step(point)
-            elif (of := self._shaking.get(point)) and id(of) not in sole and (purpose := of.purpose):
+            elif (of := self._handshakes.get(point)) and id(of) not in sole and (purpose := of.purpose):
                 yield Step(point, purpose)
 
     def opened(self) -> Iterator[Step]:
-        """A handshake for each connection that was opened since the load began, counted or not."""
+        """Yield a handshake, counted or not, for each connection that was opened since the load began."""
         for connection in self._all.values():
             if connection.counted and (purpose := connection.purpose):
                 yield Step(Point(connection.edge, next(iter(connection.labels))), purpose)
 
     def _sole(self) -> set[int]:
-        """The connections that a probe alone opened, with the one that kombu opens right before, for a PING."""
-        following: dict[str, Connection] = {}
+        """Return the ids of connections that only a probe needed; kombu opens another before, for a PING."""
+        next_on_edge: dict[str, Connection] = {}
         sole: set[int] = set()
         for connection in reversed(self._all.values()):
-            then = following.get(connection.edge)
-            if connection.sole or (then and then.sole and connection.purpose == "PING"):
+            after = next_on_edge.get(connection.edge)
+            if connection.sole or (after and after.sole and connection.purpose == "PING"):
                 sole.add(id(connection))
-            following[connection.edge] = connection
+            next_on_edge[connection.edge] = connection
         return sole

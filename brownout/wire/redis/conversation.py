@@ -1,7 +1,8 @@
-"""What one connection to Redis says, as requests with their replies: pure, no bytes are sent here.
+"""The conversation of one connection to Redis, as requests with their replies. Pure: no bytes are sent here.
 
-A request is one command, or MULTI … EXEC as one atom: redis-py sends a transaction in one piece, and half of one means
-nothing. RESP3 pushes come out of band and answer nothing, but the confirmations of SUBSCRIBE, which are pushes too.
+A request is one command, or a whole transaction (MULTI … EXEC, an atom), because redis-py sends a transaction in
+one piece. RESP3 pushes are out of band and answer no request; but confirmations of SUBSCRIBE, which are pushes
+too, do.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ from brownout.wire.redis.resp import Command, Replies, Reply, Requests
 from brownout.wire.redis.resp_value import Value
 
 IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-RESULT = re.compile(r"(?<=^celery-task-meta-).+")  # a task may have an id of its client's choice
+RESULT = re.compile(r"(?<=^celery-task-meta-).+")  # a client may choose any text as a task's id
 PRIORITY = re.compile(r"\x06\x16\d")  # kombu.transport.redis.Channel.sep and the priority step
 CONFIRMED = {b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE"}
 MESSAGES = {b"MESSAGE", b"PMESSAGE", b"SMESSAGE"}
-#: Commands whose second word tells what they are, and those whose first argument is no key.
+#: Commands whose name has two words, and commands whose first argument is not a key.
 SUBCOMMANDS = {"CLIENT", "CONFIG", "SCRIPT", "HELLO", "COMMAND", "CLUSTER", "PUBSUB"}
 KEYLESS = {"MULTI", "EXEC", "DISCARD", "PING", "AUTH", "SELECT", "ECHO", "QUIT", "EVALSHA", "EVAL", "UNWATCH", "INFO"}
 BLOCKING = {"BRPOP", "BLPOP"}
-SHORT = 256  # bytes; what is longer, a script or a text for ECHO, would only fill the memory
-_MULTIPLE = {b"MULTI"} | CONFIRMED  # what has not one reply of its own
-_new = tuple.__new__  # faster than to call a NamedTuple
+SHORT = 256  # bytes; longer arguments, such as scripts, are not cached, because they would fill the memory
+_MULTIPLE = {b"MULTI"} | CONFIRMED  # commands that do not have exactly one reply
+_new = tuple.__new__  # faster than a call of the NamedTuple
 
 
 def pattern(key: bytes) -> str:
-    """A key without what differs from one task, worker or priority to the next."""
+    """Return a key without the parts that depend on the task, the worker or the priority."""
     text = key.decode("utf-8", "backslashreplace")
     text = PRIORITY.sub("", RESULT.sub("<id>", IDS.sub("<id>", text)))
     return re.sub(r"^.+@.+(?=\.celery\.pidbox$)", "<node>", text)
 
 
 def name(argv: tuple[bytes, ...]) -> str:
-    """A command and its key pattern; a BRPOP names its queues once each, because kombu rotates and multiplies them."""
+    """Return a command and the pattern of its key. A BRPOP's queues are sorted, each once: kombu rotates them."""
     if len(argv) == 1:
         return argv[0].decode("latin-1").upper()
     short = len(argv[1]) < SHORT
@@ -46,9 +47,9 @@ def name(argv: tuple[bytes, ...]) -> str:
     return f"{argv[0].decode('latin-1').upper()} {','.join(sorted({pattern(key) for key in argv[1:-1]}))}"
 
 
-@lru_cache(maxsize=4096)  # a system says the same few things all the time
+@lru_cache(maxsize=4096)  # a system sends the same few commands all the time
 def _name(verb: bytes, first: bytes) -> str:
-    """Of a command with an argument; empty where it takes more of them to tell."""
+    """Return the name of a command from its first argument; "" for a command that needs more arguments."""
     command = verb.decode("latin-1").upper()
     if command in KEYLESS:
         return command
@@ -59,48 +60,49 @@ def _name(verb: bytes, first: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _plain(verb: bytes, first: bytes) -> str:
-    """The same, empty too where there is not one reply."""
+    """Return `_name`, but "" for commands that do not have exactly one reply."""
     return "" if verb.upper() in _MULTIPLE else _name(verb, first)
 
 
 class Request:
-    """One command or atom. `raw` are its bytes, `answer` those of all its replies so far.
+    """One command or atom. `raw` are its bytes; `answer` has the bytes of all its replies so far.
 
-    Made for every few bytes that pass, so it is a class that sets what it must; a dataclass takes twice as long.
+    A plain class, because creating a dataclass takes twice as long, and every command on the wire creates a
+    request.
     """
 
-    several: bool = False  # an atom, or about subscriptions: the next reply in band may not be its answer
-    ordinal: int = 0  # which of its kind it is, where a director has counted it in haste
-    canned: bytes | None = None  # answered by us, never sent
+    several: bool = False  # an atom, or about subscriptions: the next reply in band may not be the answer
+    ordinal: int = 0  # the ordinal of the point, when the conductor has counted the request on its fast path
+    canned: bytes | None = None  # the answer of a request that the wire answers itself and never sends
     replies: tuple[Reply, ...] = ()
 
     def __init__(self, commands: list[Command], label: str, expected: int, raw: bytes) -> None:
-        """`expected`: how many replies."""
+        """`expected` is the number of replies that the server will send."""
         self.commands, self.label, self.expected, self.raw = commands, label, expected, raw
 
     @property
     def answer(self) -> bytes:
-        """What the server answered."""
+        """The bytes of all replies so far."""
         return b"".join(reply.raw for reply in self.replies)
 
     @property
     def verb(self) -> bytes:
-        """The first command's name: `MULTI` for an atom."""
+        """The name of the first command: `MULTI` for an atom."""
         return self.commands[0].argv[0].upper()
 
     @property
     def blocking(self) -> bool:
-        """Waits for a message."""
+        """Whether the request waits at the server for a message, such as BRPOP."""
         return self.label.partition(" ")[0] in BLOCKING
 
     @property
     def delivered(self) -> bool:
-        """A blocking request that brought a message."""
+        """Whether this is a blocking request that returned a message."""
         return self.blocking and bool(self.replies) and not self.replies[-1].nil and self.replies[-1].error is None
 
     @property
     def error(self) -> str | None:
-        """The first error among its replies."""
+        """The text of the first error among the replies; None without an error."""
         for reply in self.replies:
             if (error := reply.error) is not None:
                 return error
@@ -108,7 +110,7 @@ class Request:
 
 
 class Answer(NamedTuple):
-    """Something for the client: all replies to a request, or a push that answers none."""
+    """Bytes for the client: all replies to a request, or a push that answers no request."""
 
     raw: bytes
     request: Request | None
@@ -116,9 +118,9 @@ class Answer(NamedTuple):
 
 
 class Conversation:
-    """Frames both streams of a connection and matches replies to requests, in order.
+    """Splits both streams of a connection into requests and replies, and matches replies to requests, in order.
 
-    `plain` makes of a key the one by which requests are named: without an application's prefix, for instance.
+    `plain` turns a key into the key for a request's label, for instance without the application's prefix.
     """
 
     def __init__(self, plain: Callable[[bytes], bytes] | None = None) -> None:
@@ -126,34 +128,33 @@ class Conversation:
         self.pending: deque[Request] = deque()
         self._up, self._down = Requests(), Replies()
         self._atom: list[Command] | None = None
-        self._subscribed = False  # in RESP2, where whatever comes is told apart by its first word alone
+        self._subscribed = False  # in RESP2, where only the first word tells messages from replies
 
-    def asked(self, data: bytes) -> list[Request]:
-        """Requests that are complete now. Raises ProtocolError."""
+    def requests(self, data: bytes) -> list[Request]:
+        """Take bytes of the client; return the requests that are complete now. Raises ProtocolError."""
         done: list[Request] = []
         for command in self._up.feed(data):
             argv, raw = command
-            told = self._told(argv) if self._key else argv
-            if self._atom is None and len(told) > 1 and len(told[1]) < SHORT and (label := _plain(told[0], told[1])):
-                done.append(Request([command], label, 1, raw))  # most often
+            words = self._labelled(argv) if self._key else argv
+            if self._atom is None and len(words) > 1 and len(words[1]) < SHORT and (label := _plain(*words[:2])):
+                done.append(Request([command], label, 1, raw))  # the most frequent case
             elif self._atom is None and (verb := argv[0].upper()) not in _MULTIPLE:
-                done.append(Request([command], name(told), 1, raw))
+                done.append(Request([command], name(words), 1, raw))
             elif self._atom is not None:
                 self._atom.append(command)
                 if argv[0].upper() in (b"EXEC", b"DISCARD"):
                     atom, self._atom = self._atom, None
-                    inner = ";".join(name(self._told(each.argv)) for each in atom[1:-1])
-                    done.append(
-                        _several(Request(atom, inner or "MULTI", len(atom), b"".join(each.raw for each in atom)))
-                    )
+                    inner = ";".join(name(self._labelled(queued.argv)) for queued in atom[1:-1])
+                    raw = b"".join(part.raw for part in atom)
+                    done.append(_several(Request(atom, inner or "MULTI", len(atom), raw)))
             elif verb == b"MULTI":
                 self._atom = [command]
             else:
-                done.append(_several(Request([command], name(told), max(1, len(argv) - 1), raw)))
+                done.append(_several(Request([command], name(words), max(1, len(argv) - 1), raw)))
         return done
 
-    def _told(self, argv: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """The command with its keys as they are named."""
+    def _labelled(self, argv: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return the command with the keys that its label has, see `plain`."""
         if self._key is None or len(argv) < 2:
             return argv
         verb = argv[0].decode("latin-1").upper()
@@ -163,20 +164,20 @@ class Conversation:
         return (argv[0], *map(self._key, argv[1:last]), *argv[last:])
 
     def sent(self, request: Request) -> None:
-        """The request goes to the server, or (with `canned`) is answered in its turn by us."""
+        """Note that `request` goes to the server, or that its `canned` answer follows the answers before it."""
         self.pending.append(request)
 
-    def said(self, data: bytes) -> list[Answer]:
-        """Answers that are complete now. Raises ProtocolError."""
+    def answers(self, data: bytes) -> list[Answer]:
+        """Take bytes of the server; return the answers that are complete now. Raises ProtocolError."""
         done: list[Answer] = []
         for reply in self._down.feed(data):
             raw = reply.raw
             if self.pending and not (self._subscribed or raw[0] in b">|" or self.pending[0].several):
-                request = self.pending.popleft()  # most often; it can be nothing else than the answer
+                request = self.pending.popleft()  # the most frequent case: this must be the answer
                 request.replies = (reply,)
                 done.append(_new(Answer, (raw, request, request.label)))
                 if self.pending and self.pending[0].canned is not None:
-                    done.extend(self.turn())
+                    done.extend(self.canned_answers())
                 continue
             expected = self.pending[0].verb if self.pending else b""
             confirms = expected in CONFIRMED
@@ -187,18 +188,18 @@ class Conversation:
                 channel = self._key(parts[1]) if self._key else parts[1]
                 done.append(Answer(reply.raw, None, f"PUSH {pattern(channel)}"))
             elif not self.pending or ((reply.push or kind in CONFIRMED) and kind != expected):
-                done.append(Answer(reply.raw, None, "PUSH"))  # an UNSUBSCRIBE from all is confirmed by many
+                done.append(Answer(reply.raw, None, "PUSH"))  # one UNSUBSCRIBE may have many confirmations
             else:
                 request = self.pending[0]
                 request.replies = (*request.replies, reply)
                 if len(request.replies) >= request.expected or (confirms and reply.error is not None):
                     self.pending.popleft()
                     done.append(Answer(request.answer, request, request.label))
-                    done.extend(self.turn())
+                    done.extend(self.canned_answers())
         return done
 
-    def turn(self) -> list[Answer]:
-        """Answers of ours whose turn has come."""
+    def canned_answers(self) -> list[Answer]:
+        """Return the `canned` answers that are due now: no request before them waits for the server."""
         done = []
         while self.pending and (canned := self.pending[0].canned) is not None:
             request = self.pending.popleft()
@@ -212,7 +213,7 @@ def _several(request: Request) -> Request:
 
 
 def _announced(reply: Reply) -> tuple[bytes, list[Value]]:
-    """What comes of itself or confirms a subscription: its first word, and all of it."""
+    """Return the first word and the whole value of a message or a confirmation; b"" and [] for other replies."""
     value = reply.value
     if isinstance(value, list) and len(value) > 1 and isinstance(value[0], bytes):
         return value[0].upper(), value

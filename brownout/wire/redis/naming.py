@@ -1,4 +1,4 @@
-"""What is behind a request: a task, a clock, a new connection, or a wait for messages."""
+"""What causes a request: a task, a clock, a new connection, or a wait for messages."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from brownout.wire.redis.conversation import BLOCKING
 
 Kind = Literal["timer", "handshake", "idle", "plain"]
 
-#: What Celery and kombu send by a clock and not for a task: the sweep for unacked messages and its lock, health checks,
-#: the expiry of bindings, and heartbeats (celery.events). With them how long a queue is, over all its priorities: kombu
-#: asks so whenever it declares one, and does nothing with the answer.
+#: Requests that Celery and kombu send at intervals and not for a task: the sweep for unacked messages and its
+#: lock, health checks, the expiry of bindings, and heartbeats (celery.events). The length of a queue over all its
+#: priorities is here too: kombu requests it whenever it declares a queue, and ignores the answer.
 CELERY_TIMERS = (
     r"SET unacked_mutex|ZRANGE unacked_index|ZREVRANGEBYSCORE unacked_index|EVALSHA|EVAL|SCRIPT EXISTS|SCRIPT LOAD"
     r"|LLEN (?P<queue>[^;]+)(?:;LLEN (?P=queue))+"
     r"|PING|(PUBLISH|PUSH) .*worker\.heartbeat"
 )
-#: What every new connection begins with.
+#: Requests with which new connections begin.
 HANDSHAKE = re.compile(
     r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD|.*_kombu\.binding\..*|.*celery\.pidbox.*|.*celeryev.*"
 )
 
 
 class Naming:
-    """Tells requests apart by their labels.
+    """Classifies requests by their labels.
 
-    `polls` are patterns of the labels that the application itself sends by a clock, `monitors` the processes that
-    connect by a clock; with `timed=False` no request counts as one that a clock sent.
+    `polls` are patterns for labels of requests that the application sends at intervals. `monitors` are processes
+    that connect at intervals. With `timed=False` no request is classified as "timer".
     """
 
     def __init__(self, polls: Iterable[str] = (), monitors: Iterable[str] = (), *, timed: bool = True) -> None:
@@ -46,5 +46,5 @@ class Naming:
         return "idle" if label.partition(" ")[0] in BLOCKING else "plain"
 
     def monitored(self, edge: str) -> bool:
-        """Whether a clock may have asked for a new connection on this edge."""
+        """Whether a process that connects at intervals is at the start of this edge."""
         return edge.startswith(self.monitors)

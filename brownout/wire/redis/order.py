@@ -1,4 +1,4 @@
-"""Keeps what different processes ask in the order of a life without a fault, until a fault strikes."""
+"""Keeps requests of different processes in the order of a trial without faults, until a fault strikes."""
 
 from __future__ import annotations
 
@@ -7,44 +7,47 @@ from collections.abc import Callable, Sequence
 
 from brownout.plan.point import Point
 
-OVERDUE = 1.0  # s; what has not come by then will not come: the order is given up for the point that waits for it
+OVERDUE = 1.0  # s; a point that has waited this long for an earlier point passes out of order
 
 
 class Order:
-    """On the wire's loop only. `clock` (s) measures how long a point waits."""
+    """The order of `points`. Use an Order only on the wire's loop. `clock` (s) measures how long a point waits."""
 
     def __init__(self, points: Sequence[Point], overdue: float, clock: Callable[[], float]) -> None:
-        self.over = False  # a fault has struck, and from then on nothing waits
-        self.disorder: list[Point] = []  # points that waited in vain
+        self.over = False  # a fault has struck; no point waits after that
+        self.disorder: list[Point] = []  # points that passed out of order, after `overdue` seconds
         self.points, self._overdue, self._clock = points, overdue, clock
         self._answered: set[Point] = set()
         self._waiting: dict[Point, Callable[[], None]] = {}
 
     def early(self, point: Point) -> bool:
-        """Whether something else comes first. An edge that has waited in vain is one that polls: it keeps no order."""
-        if self.over or point not in self.points or any(each.edge == point.edge for each in self.disorder):
+        """Whether `point` must wait for earlier points on other edges.
+
+        An edge with a point in `disorder` keeps no order any more, because its process polls.
+        """
+        if self.over or point not in self.points or any(late.edge == point.edge for late in self.disorder):
             return False
         before = self.points[: self.points.index(point)]
-        return any(each.edge != point.edge and each not in self._answered for each in before)
+        return any(earlier.edge != point.edge and earlier not in self._answered for earlier in before)
 
     def wait(self, point: Point, go: Callable[[], None]) -> None:
-        """Call `go` when what comes before the point was answered, or when that is overdue."""
+        """Call `go` when the points before `point` are answered, or after `overdue` seconds."""
         self._waiting[point] = go
         asyncio.get_running_loop().call_later(self._overdue, self._give_up, point, self._clock())
 
     def answered(self, point: Point) -> None:
-        """The answer to this point is about to pass; those that waited for it go after it."""
+        """Note that the answer of `point` is about to pass; points that waited for it are released after that."""
         self._answered.add(point)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._release)
 
     def end(self) -> None:
-        """A fault strikes: the order has served."""
+        """Release all points, because a fault strikes; the order does not matter any more."""
         self.over = True
         asyncio.get_running_loop().call_soon(self._release)
 
     def forget(self) -> None:
-        """What waits will never go."""
+        """Drop all points that wait, because the trial is over."""
         self._waiting.clear()
 
     def _give_up(self, point: Point, since: float) -> None:
@@ -56,6 +59,6 @@ class Order:
             go()
 
     def _release(self) -> None:
-        for point in [each for each in self._waiting if not self.early(each)]:
+        for point in [point for point in self._waiting if not self.early(point)]:
             if go := self._waiting.pop(point, None):
                 go()

@@ -1,4 +1,4 @@
-"""A connection through an edge, request by request: a director lets each one pass, or does something else with it."""
+"""A passage is a connection to Redis, request by request: a director decides which requests and answers pass."""
 
 from __future__ import annotations
 
@@ -13,131 +13,135 @@ if TYPE_CHECKING:
 
 
 class Director(Protocol):
-    """Decides, on the loop's thread. False keeps a request or answer, and all that follows it on its stream."""
+    """Decides which requests and answers pass; called on the loop's thread.
+
+    After False, the passage keeps the request or answer, and everything that follows on the same stream.
+    """
 
     def request(self, passage: Passage, request: Request) -> bool:
-        """The client has sent it. May it go to the server?"""
+        """Return whether this request of the client may go to the server now."""
 
     def answer(self, passage: Passage, answer: Answer) -> bool:
-        """The server has answered. May it go to the client?"""
+        """Return whether this answer of the server may go to the client now."""
 
     def ended(self, passage: Passage) -> None:
-        """The connection is over."""
+        """Take note that the connection is closed."""
 
 
 class Passage:
-    """Made by `Link` where its edge has a director.
+    """A connection whose edge has a director; `Link` creates it.
 
-    What the director keeps is let go by `let`, answered by `refuse`, or dropped with the connection.
+    A request or answer that the director keeps passes with `let`, and a kept request is answered with `refuse`.
+    Kept requests and answers are dropped when the connection closes.
     """
 
     def __init__(self, link: Link, director: Director) -> None:
         self.link, self.director = link, director
-        self.edge = link.edge.name.rpartition(".")[2]  # without a bench's number
-        self.asleep = False  # its client may leave: the server's side stays for what is kept
-        self.left = False  # it has, meanwhile; the server has not been told
+        self.edge = link.edge.name.rpartition(".")[2]  # without a prefix that ends with a dot
+        self.asleep = False  # when the client leaves, the connection to the server stays open for the kept request
+        self.left = False  # the client has left while `asleep`; the server does not know yet
         self._conversation = Conversation(link.edge.plain)
         self._pending = self._conversation.pending
-        self._asked: deque[Request] = deque()
-        self._said: deque[Answer] = deque()
-        self._keeps_asked = self._keeps_said = False  # the first of them
-        self._asking = self._saying = False
+        self._requests: deque[Request] = deque()
+        self._answers: deque[Answer] = deque()
+        self._keeps_request = self._keeps_answer = False  # whether the director keeps the first of the deque
+        self._in_requests = self._in_answers = False  # whether `from_client` or `from_server` is running
 
-    def asked(self, data: bytes = b"") -> None:
-        """A chunk from the client. What is not RESP ends the connection.
+    def from_client(self, data: bytes = b"") -> None:
+        """Take a chunk from the client. Bytes that are not RESP close the connection.
 
-        The director is asked about one request after the other until one is kept. Kept is what it is asked about, so
-        that it may let or refuse it at once.
+        The director decides about one request after the other until it keeps a request. While the director
+        decides, the request counts as kept, so the director may call `let` or `refuse` at once.
         """
         try:
-            self._asked += self._conversation.asked(data) if data else ()
+            self._requests += self._conversation.requests(data) if data else ()
         except ProtocolError as wrong:
             self._garbled(wrong)
-        if self._asking:
+        if self._in_requests:
             return
-        self._asking = True
+        self._in_requests = True
         try:
-            while self._asked and not self._keeps_asked and not self.link.over:
-                self._keeps_asked = True
-                request = self._asked[0]
-                if self.director.request(self, request) and self._keeps_asked:
-                    self._keeps_asked = False
-                    self._asked.popleft()
+            while self._requests and not self._keeps_request and not self.link.over:
+                self._keeps_request = True
+                request = self._requests[0]
+                if self.director.request(self, request) and self._keeps_request:
+                    self._keeps_request = False
+                    self._requests.popleft()
                     self._pending.append(request)
                     self.link.up.send(request.raw)
         finally:
-            self._asking = False
+            self._in_requests = False
 
-    def said(self, data: bytes = b"") -> None:
-        """A chunk from the server. The same loop, written twice: every chunk comes through here."""
+    def from_server(self, data: bytes = b"") -> None:
+        """Take a chunk from the server. The loop repeats that of `from_client`, to be fast for every chunk."""
         try:
-            self._said += self._conversation.said(data) if data else ()
+            self._answers += self._conversation.answers(data) if data else ()
         except ProtocolError as wrong:
             self._garbled(wrong)
-        if self._saying:
+        if self._in_answers:
             return
-        self._saying = True
+        self._in_answers = True
         try:
-            while self._said and not self._keeps_said and not self.link.over:
-                self._keeps_said = True
-                answer = self._said[0]
-                if self.director.answer(self, answer) and self._keeps_said:
-                    self._keeps_said = False
-                    self._said.popleft()
+            while self._answers and not self._keeps_answer and not self.link.over:
+                self._keeps_answer = True
+                answer = self._answers[0]
+                if self.director.answer(self, answer) and self._keeps_answer:
+                    self._keeps_answer = False
+                    self._answers.popleft()
                     self.link.down.send(answer.raw)
         finally:
-            self._saying = False
+            self._in_answers = False
 
     def let(self, stream: str) -> None:
-        """Let the kept one pass; the director is asked about those that follow it."""
-        if stream == "upstream" and self._keeps_asked:
-            self._keeps_asked = False
-            request = self._asked.popleft()
+        """Let the kept request or answer pass; then the director decides about those that follow."""
+        if stream == "upstream" and self._keeps_request:
+            self._keeps_request = False
+            request = self._requests.popleft()
             self._pending.append(request)
             self.link.up.send(request.raw)
-            self.asked()
-        elif stream == "downstream" and self._keeps_said:
-            self._keeps_said = False
-            self.link.down.send(self._said.popleft().raw)
-            self.said()
+            self.from_client()
+        elif stream == "downstream" and self._keeps_answer:
+            self._keeps_answer = False
+            self.link.down.send(self._answers.popleft().raw)
+            self.from_server()
 
     def again(self, stream: str) -> None:
-        """Ask the director about the kept one once more."""
+        """Let the director decide about the kept request or answer once more."""
         if stream == "upstream":
-            self._keeps_asked = False
-            self.asked()
+            self._keeps_request = False
+            self.from_client()
         else:
-            self._keeps_said = False
-            self.said()
+            self._keeps_answer = False
+            self.from_server()
 
     def refuse(self, reply: bytes) -> None:
-        """Answer the kept request in its turn, instead of the server, which never sees it."""
-        self._keeps_asked = False
-        request = self._asked.popleft()
+        """Answer the kept request with `reply`, after the answers before it. The server never sees the request."""
+        self._keeps_request = False
+        request = self._requests.popleft()
         request.canned = reply
         self._conversation.sent(request)
-        self._said += self._conversation.turn()
-        self.said()
-        self.asked()
+        self._answers += self._conversation.canned_answers()
+        self.from_server()
+        self.from_client()
 
     def tear(self) -> None:
-        """Give the client half of the kept answer, then end the connection."""
-        if self._said and not self.link.over:
-            raw = self._said[0].raw
+        """Send the first half of the kept answer to the client, then close the connection."""
+        if self._answers and not self.link.over:
+            raw = self._answers[0].raw
             self.link.down.send(raw[: len(raw) // 2])
             self.link.client.transport.close()
             self.link.server.transport.close()
 
     def cut(self) -> None:
-        """End the connection on both sides (FIN); what is kept is dropped."""
+        """Close the connection on both sides (FIN); kept requests and answers are dropped."""
         self.link.abort()
 
     def reset(self) -> None:
-        """The same by RST."""
+        """Close the connection on both sides with RST."""
         self.link.reset("director")
 
     def keeps_open(self, stream: str) -> bool:
-        """Asked when a side has left."""
+        """Return whether this stream stays open although its source has left."""
         keeps = self.asleep and stream == "upstream"
         self.left |= keeps
         return keeps

@@ -1,4 +1,4 @@
-"""Which requests and messages on the wire a probe makes: they are no part of the operation's life."""
+"""Finds the requests and messages on the wire that a probe causes, because they do not belong to the operation."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ PUSHED = re.compile(f"probe-({IDS.pattern})")  # the delivery tag of a message t
 
 
 class ProbeTrail:
-    """Tells what a probe makes from what the operation makes, by the ids in it.
+    """Tells requests of a probe from requests of the operation, by the ids in them.
 
-    A probe that is queued past the network says so in its delivery tag. With `through_api` a probe is a task that
-    nobody had published before the probe was sent, and that is not one of the operation's `own` tasks.
+    A probe that the trial puts into the queue directly has a special delivery tag. With `through_api` the probe is
+    a request to the API: its task is not one of the operation's `own` tasks, and is first published after `begin`.
     """
 
     def __init__(self, own: Callable[[], Iterable[str]] = tuple, *, through_api: bool = False) -> None:
-        self.sent = False  # there was a probe: until then no request is one's
+        self.sent = False  # a probe was sent; before that no request belongs to a probe
         self.through_api = through_api
         self._own = own
         self._under_way = False
-        self._ids: set[str] = set()  # of probes: task ids and delivery tags
+        self._ids: set[str] = set()  # task ids and delivery tags of probes
         self._known: set[str] = set()  # tasks that were published before a probe
 
     def begin(self, commands: Iterable[tuple[bytes, ...]]) -> None:
-        """A probe is about to be sent, after all these commands of the operation."""
+        """Note that a probe is about to be sent; `commands` are all commands of the operation before that."""
         self.sent = self._under_way = True
         if self.through_api:
             self._known |= {message[0] for argv in commands if (message := published(argv))}
 
     def void(self) -> None:
-        """The probe that is under way proves nothing any more; what it still makes remains a probe's."""
+        """Note that the running probe proves nothing any more; its later requests still count as a probe's."""
         self._under_way = False
 
-    def asked(self, request: Request) -> bool:
-        """Whether a probe makes this request."""
+    def causes(self, request: Request) -> bool:
+        """Whether a probe causes this request."""
         if self.through_api and (message := published(request.commands[0].argv)):
             task, tag = message
             if self._under_way and task not in self._known and task not in self._own():
@@ -46,14 +46,14 @@ class ProbeTrail:
         return self.made(request.raw)
 
     def made(self, raw: bytes) -> bool:
-        """Whether a probe makes what has these bytes."""
+        """Whether a probe causes the request or message with these bytes."""
         text = raw.decode("latin-1")
-        self._ids |= set(PUSHED.findall(text))  # no other id: a message names the process it came from, too
+        self._ids |= set(PUSHED.findall(text))  # other ids do not count: a message also has the id of its sender
         return not self._ids.isdisjoint(IDS.findall(text))
 
 
 def published(argv: tuple[bytes, ...]) -> tuple[str, str] | None:
-    """The id and the delivery tag of the task's message that a command queues; None when it queues none."""
+    """Return task id and delivery tag of the message that a command puts into a queue; None for other commands."""
     if argv[0].upper() != b"LPUSH" or len(argv) < 3 or b'"headers"' not in argv[2]:
         return None
     message = json.loads(argv[2])

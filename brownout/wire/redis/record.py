@@ -1,4 +1,4 @@
-"""What a conductor has seen, written down in a hurry and made into points when somebody asks."""
+"""The record of a conductor: requests and answers, stored as plain values and converted to points on demand."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from brownout.plan.point import Point
 from brownout.wire.redis.resp import Requests
 
 Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # the commands of a request
-#: When (ns), edge, label, ordinal, whether witnesses are to know, the bytes of a request or the error of an answer.
+#: Time (ns), edge, label, ordinal, whether to tell witnesses, the bytes of a request, the error of an answer.
 Line: TypeAlias = "tuple[int, str, str, int, bool, bytes | None, str | None]"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Something on the wire, for witnesses."""
+    """A request or answer on the wire, as witnesses in a report show it."""
 
-    at: int  # ns
+    at: int  # the time in ns
     edge: str
     what: str
-    telling: bool = False  # a fault, an error, or something that comes again
+    telling: bool = False  # worth showing first: a fault, an error, or a request that was sent again
 
 
 class Record:
-    """Its lines are in the order in which things came, and so is everything that is made of them."""
+    """All requests and answers that a conductor has seen, in the order in which they came."""
 
-    order: Sequence[Point] = ()  # a life without a fault
+    order: Sequence[Point] = ()  # the points of an operation without faults
 
     def __init__(self) -> None:
-        #: The lines of which nothing has been made yet, one behind the other: with an object for each, the garbage
-        #: collector would cost as much as all else that is done with a request.
+        #: The fields of the lines that were not read yet, in one flat list. With an object for each line, garbage
+        #: collection would take as long as all other work for a request.
         self.jotted: list[object] = []
         self._trace: list[Point] = []
         self._seen: list[Seen] = []
@@ -40,22 +40,22 @@ class Record:
 
     @property
     def trace(self) -> list[Point]:
-        """Every request and message that counts."""
+        """The points of all requests and messages that count, in order."""
         return self._read()._trace
 
     @property
     def seen(self) -> list[Seen]:
-        """Those, their answers, and what else was noted."""
+        """The requests, messages and answers for witnesses, in order."""
         return self._read()._seen
 
     @property
     def times(self) -> dict[Point, float]:
-        """When each point came, by the monotonic clock, in seconds."""
+        """The time (s, monotonic clock) at which each point came."""
         return self._read()._times
 
     @property
     def samples(self) -> dict[Point, Sample]:
-        """The commands behind each point that is a request."""
+        """The commands of each point that is a request."""
         return self._read()._samples
 
     def _read(self) -> Record:
@@ -71,18 +71,18 @@ class Record:
                 self._times[point] = at / 1e9
                 self._samples[point] = tuple(command.argv for command in Requests().feed(raw))
             if noting and raw is not None:
-                self._seen.append(asked(at, point, usual))
+                self._seen.append(request_seen(at, point, usual))
             elif noting:
-                self._seen.append(answered(at, point, error))
+                self._seen.append(answer_seen(at, point, error))
         return self
 
 
-def asked(at: int, point: Point, usual: Collection[Point] = ()) -> Seen:
-    """A request comes; telling when it comes once more than in a `usual` life."""
+def request_seen(at: int, point: Point, usual: Collection[Point] = ()) -> Seen:
+    """Return the record of a request; `telling` for a repeated request that is not among the `usual` points."""
     again = point.ordinal > 1 and point not in usual
     return Seen(at, point.edge, point.label + (" again" if again else ""), again)
 
 
-def answered(at: int, point: Point, error: str | None) -> Seen:
-    """A request is answered, or a message comes."""
+def answer_seen(at: int, point: Point, error: str | None) -> Seen:
+    """Return the record of an answer or a message; `telling` for an error."""
     return Seen(at, point.edge, f"{point.label} answered{f': {error}' if error else ''}", bool(error))

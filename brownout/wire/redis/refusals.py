@@ -1,8 +1,8 @@
-"""Which error reply a Redis in a bad state gives to which request, so that none is injected that no server would give.
+"""The error replies of a Redis server in a bad state. A fault injects only errors that a real server can send.
 
-All of it is what redis-server 7.0 answers (`processCommand` in server.c decides); tests/kit/test_refusals.py brings a
-real server into each state and compares byte by byte. Later servers say a few of the texts in other words (Valkey its
-own name; HELLO <proto> AUTH), which that test allows. An error looks the same in RESP2 and RESP3.
+The replies are those of redis-server 7.0 (`processCommand` in server.c). tests/kit/test_refusals.py brings a real
+server into each state and compares the replies byte by byte. Later servers word a few texts differently (Valkey
+with its own name; HELLO <proto> AUTH), which that test allows. Errors are the same in RESP2 and RESP3.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 Command = tuple[bytes, ...]  # a command and its arguments
 Flags = frozenset[str]
 
-#: Commands that Celery, kombu and redis-py send, by those of their flags (COMMAND INFO) on which a refusal depends.
+#: Commands that Celery, kombu and redis-py send, by the flags (COMMAND INFO) on which a refusal depends.
 _BY_FLAGS: Mapping[str, str] = {
     "write denyoom": "APPEND DECR DECRBY HINCRBY HMSET HSET HSETNX INCR INCRBY LPUSH LPUSHX LSET MSET PSETEX RPOPLPUSH"
     " RPUSH RPUSHX SADD SET SETEX SETNX SETRANGE XADD ZADD ZINCRBY BLMOVE BRPOPLPUSH LMOVE",
@@ -27,11 +27,11 @@ _BY_FLAGS: Mapping[str, str] = {
     "loading allow_busy": "DISCARD MULTI UNWATCH WATCH",
     "loading allow_busy no_auth": "AUTH HELLO QUIT RESET",
 }
-#: The same by command; a command of two words is one name: "SCRIPT|LOAD".
+#: The flags of each command. The name of a command of two words is written "SCRIPT|LOAD".
 COMMANDS: Mapping[str, Flags] = {
     name: frozenset(flags.split()) for flags, names in _BY_FLAGS.items() for name in names.split()
 }
-UNQUEUED = frozenset({"DISCARD", "EXEC", "MULTI", "QUIT", "RESET", "WATCH"})  # in a transaction they act at once
+UNQUEUED = frozenset({"DISCARD", "EXEC", "MULTI", "QUIT", "RESET", "WATCH"})  # a transaction does not queue these
 ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 ABORTED_BY = b"-EXECABORT Transaction discarded because of: "
 OK, QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
@@ -39,10 +39,11 @@ OK, QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
 
 @dataclass(frozen=True)
 class State:
-    """A state of a server, the reply with which it refuses, and `refuses(name, flags, in_transaction)`: what.
+    """A bad state of a server, and its error reply.
 
-    `newcomers`: only a connection that was opened in this state is refused anything. `closes`: the server sends `error`
-    as soon as the connection stands, without a request, and closes it; so it can only be the first thing received.
+    `refuses(name, flags, in_transaction)` returns whether the server refuses a command. With `newcomers` the
+    server refuses only connections that were opened in this state. With `closes` the server sends `error` right
+    after the connection is opened, without a request, and closes the connection.
     """
 
     name: str
@@ -53,47 +54,47 @@ class State:
 
 
 def _while_loading(_name: str, flags: Flags, _queued: bool) -> bool:
-    """What has no CMD_LOADING; PING has none.
+    """Refuse commands without CMD_LOADING, such as PING.
 
-    A connection meets this after the server's restart; in its middle when the server became a replica and loads what
-    its master sent.
+    A server loads its data after a restart; a server that became a replica also loads data while connections are
+    open.
     """
     return "loading" not in flags
 
 
 def _by_a_replica(_name: str, flags: Flags, _queued: bool) -> bool:
-    """Writes, BRPOP among them, empty list or not (replica-read-only; replica-serve-stale-data yes: reads are served).
+    """Refuse writes, also BRPOP on an empty list (replica-read-only), but not reads (replica-serve-stale-data).
 
-    PUBLISH is no write, nor is a script, until it writes.
+    PUBLISH is not a write. A script is refused only at its first write.
     """
     return "write" in flags
 
 
 def _by_a_busy_script(_name: str, flags: Flags, _queued: bool) -> bool:
-    """What has no CMD_ALLOW_BUSY, once a script has run for busy-reply-threshold. EXEC has none, MULTI has."""
+    """Refuse commands without CMD_ALLOW_BUSY, such as EXEC, after a script has run for busy-reply-threshold."""
     return "allow_busy" not in flags
 
 
 def _without_memory(_name: str, flags: Flags, queued: bool) -> bool:
-    """What has CMD_DENYOOM; in a transaction whatever is to be queued, even a ZREM or a GET, since queueing costs."""
+    """Refuse commands with CMD_DENYOOM, and all commands in a transaction, because queueing needs memory."""
     return "denyoom" in flags or queued
 
 
 def _after_a_failed_save(name: str, flags: Flags, _queued: bool) -> bool:
-    """Writes and PING (stop-writes-on-bgsave-error; the text is another one where writing the AOF failed)."""
+    """Refuse writes and PING (stop-writes-on-bgsave-error). The text differs after a failed AOF write."""
     return "write" in flags or name == "PING"
 
 
 def _without_a_password(name: str, flags: Flags, _queued: bool) -> bool:
-    """What has no CMD_NO_AUTH, and HELLO and AUTH by themselves, without the password or with a wrong one.
+    """Refuse commands without CMD_NO_AUTH, and HELLO and AUTH without the right password.
 
-    Who was connected before there was a password stays authenticated.
+    Connections that were opened before the password was set stay authenticated.
     """
     return "no_auth" not in flags or name in ("HELLO", "AUTH")
 
 
 def _without_room(_name: str, _flags: Flags, _queued: bool) -> bool:
-    """All: the connection is not taken (acceptCommonHandler in networking.c)."""
+    """Refuse everything: the server does not accept the connection (acceptCommonHandler in networking.c)."""
     return True
 
 
@@ -128,22 +129,22 @@ WRONG_PASSWORD = b"-WRONGPASS invalid username-password pair or user is disabled
 
 
 def refusal(state: str, commands: Sequence[Command]) -> bytes | None:
-    """Return all replies, raw, of a server in this state to a request that it refuses; None if it would execute it.
+    """Return the bytes of the replies with which a server in this state refuses a request.
 
-    A request is one command, or MULTI, commands and EXEC. A script (EVAL, EVALSHA) that may be started is executed,
-    although a write in it can fail then; the error would name its line. None also for a command that is not in
-    `COMMANDS`: nothing was derived for it. (CLIENT SETINFO is not: 7.0 does not know it, and redis-py does not mind
-    whether that or -BUSY, as from 7.2 on, is the answer.) Raises KeyError for an unknown state, ValueError for what
-    is no request.
+    A request is one command, or MULTI, commands and EXEC. Returns None if the server executes the request. A
+    script (EVAL, EVALSHA) counts as executed when the server starts the script, although a write in the script can
+    fail with an error that names a line. Returns None also for commands that are not in `COMMANDS`, because their
+    replies were not tested. (CLIENT SETINFO is unknown to 7.0; from 7.2 on the reply is -BUSY; redis-py ignores
+    both errors.) Raises KeyError for an unknown state, and ValueError if `commands` are not a request.
     """
     here = STATES[state]
     if not commands or not all(commands):
-        raise ValueError("a request has a command")
+        raise ValueError("a request must have at least one command, and no command may be empty")
     names = [name_of(command) for command in commands]
     if len(names) > 1 and (names[0], names[-1]) != ("MULTI", "EXEC"):
-        raise ValueError(f"neither one command nor a transaction: {', '.join(names)}")
-    if UNQUEUED & set(names[1:-1]):
-        raise ValueError(f"not what MULTI queues: {', '.join(names[1:-1])}")
+        raise ValueError(f"a request is one command or a transaction (MULTI ... EXEC), not {', '.join(names)}")
+    if unqueued := UNQUEUED & set(names[1:-1]):
+        raise ValueError(f"a transaction does not queue {', '.join(sorted(unqueued))}")
     if here.closes:
         return here.error
     if not COMMANDS.keys() >= set(names):
@@ -159,13 +160,13 @@ def refusal(state: str, commands: Sequence[Command]) -> bytes | None:
 
 
 def name_of(command: Command) -> str:
-    """As in `COMMANDS`."""
+    """Return the command's name as `COMMANDS` has it."""
     words = [word.decode("latin-1").upper() for word in command[:2]]
     return "|".join(words) if words[0] in ("CLIENT", "CONFIG", "SCRIPT") else words[0]
 
 
 def _refused(state: State, command: Command, queued: bool) -> bytes | None:
-    """The reply to one command of a request, if it is an error."""
+    """Return the error reply to one command of a request; None if the server accepts the command."""
     name = name_of(command)
     if not state.refuses(name, COMMANDS[name], queued):
         return None

@@ -1,8 +1,8 @@
-"""RESP2 and RESP3, read as they arrive and kept byte for byte. Pure: no sockets, no clock.
+"""Parsers for RESP2 and RESP3 that keep all bytes unchanged. Pure: no sockets, no clock.
 
-Source: the Redis serialization protocol specification; limits and inline commands as in Redis' `networking.c`,
-what a number or a length may look like as in hiredis' `read.c`. Not understood, since nobody sends them: streamed
-types (`$?`, `*?`) and quotes in inline commands.
+The source is the Redis serialization protocol specification. Limits and inline commands are as in `networking.c`
+of Redis, the forms of numbers and lengths as in `read.c` of hiredis. Streamed types (`$?`, `*?`) and quotes in
+inline commands are errors, because no client or server sends them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from brownout.wire.redis.resp_value import Value, begin, decoded
 
-BULK_LIMIT = 512 << 20  # bytes or items declared at once (proto-max-bulk-len); bytes of a line of text
+BULK_LIMIT = 512 << 20  # bytes of a string or of a line of text, items of an array (proto-max-bulk-len)
 LINE_LIMIT = 64 << 10  # bytes of an inline command (PROTO_INLINE_MAX_SIZE), or of any other line
-DEPTH_LIMIT = 64
+DEPTH_LIMIT = 64  # levels of nested arrays and maps
 
 Bytes: TypeAlias = bytes | bytearray
 T = TypeVar("T")
@@ -28,11 +28,11 @@ _LINE = re.compile(
 _LENGTH = re.compile(rb"0|[1-9]\d{0,8}").fullmatch
 _SIZES = {b"%d" % size: size for size in range(4096)}
 _COUNTS = {(b"*%d\r\n" % count)[:4]: count for count in range(1, 100)} | {b"*%d" % n: n for n in range(1, 100)}
-_new = tuple.__new__  # faster than to call a NamedTuple
+_new = tuple.__new__  # faster than a call of the NamedTuple
 
 
 class _Heads(dict[int, bytes]):
-    """Size of a string to its head."""
+    """Maps the size of a string to the line that stands before the string."""
 
     def __missing__(self, size: int) -> bytes:
         return b"$%d" % size
@@ -42,8 +42,10 @@ _head_of = _Heads({size: b"$%d" % size for size in range(4096)}).__getitem__
 
 
 class ProtocolError(ValueError):
-    """Bytes that are not RESP, or over a limit. Whoever has fed them still gets every byte, in order:
-    `complete`, what came whole before them in the same feed, then `rest`, which is wrong at `offset`.
+    """The bytes are not RESP, or exceed a limit.
+
+    All bytes are kept in order: `complete` has the frames before the error from the same feed, `rest` the bytes
+    after these frames. The error is in `rest` at `offset`.
     """
 
     def __init__(self, why: str, offset: int, rest: bytes = b"", complete: Sequence[object] = ()) -> None:
@@ -52,37 +54,37 @@ class ProtocolError(ValueError):
 
 
 class Command(NamedTuple):
-    """What a client sent."""
+    """A command of a client."""
 
     argv: tuple[bytes, ...]  # never empty
-    raw: bytes  # its bytes, and before them those of empty commands, which Redis skips without a reply
+    raw: bytes  # the bytes of the command and of empty commands before it, which Redis skips without a reply
 
 
 class Reply(NamedTuple):
-    """What a server sent."""
+    """A reply of a server, or a push."""
 
-    raw: bytes  # its bytes, and before them those of its attributes
+    raw: bytes  # the bytes of the reply and of its attributes before it
 
     @property
     def value(self) -> Value:
-        """As hiredis decodes it (a set is a list), but a big number is an int. Decoded anew each time."""
+        """The value as hiredis decodes it (a set is a list), but big numbers are int. Decoded at each access."""
         return decoded(self.raw, 0)[0]
 
     @property
     def push(self) -> bool:
-        """Out of band: nobody's reply, save SUBSCRIBE's and its like."""
+        """Whether this is a push, out of band. Only for SUBSCRIBE and similar commands a push is a reply."""
         return self._head(1) == b">"
 
     @property
     def error(self) -> str | None:
-        """The text, `ERR …`, where it is one. Errors inside an array are in its value."""
-        if self.raw[0] not in b"-!|":  # most often; |: attributes
+        """The text of an error reply, `ERR …`, else None. Errors inside an array are part of its value."""
+        if self.raw[0] not in b"-!|":  # the most frequent case; "|" begins attributes
             return None
         return str(self.value) if self._head(1) in (b"-", b"!") else None
 
     @property
     def nil(self) -> bool:
-        """Of either protocol."""
+        """Whether the reply is the null of RESP2 or RESP3."""
         return self._head(1) == b"_" or self._head(3) in (b"$-1", b"*-1")
 
     def _head(self, size: int) -> bytes:
@@ -94,36 +96,36 @@ _USUAL = {raw: Reply(raw) for raw in (b"+OK\r\n", b"+PONG\r\n", b":0\r\n", b":1\
 
 
 def encode(*argv: bytes | str | int) -> bytes:
-    """A request."""
+    """Return the bytes of a command in RESP."""
     words = [word if isinstance(word, bytes) else str(word).encode() for word in argv]
     return b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)])
 
 
 def error(text: str) -> bytes:
-    """An error reply; the text begins with its code, `LOADING …`. Raises ValueError where it is not one line."""
+    """Return an error reply. `text` begins with a code, `LOADING …`. Raises ValueError for more than one line."""
     if "\r" in text or "\n" in text:
-        raise ValueError(f"an error reply is one line, not {text!r}")
+        raise ValueError(f"the text of an error reply must be one line, not {text!r}")
     return b"-%b\r\n" % text.encode()
 
 
 class _Stream(Generic[T]):
-    """What is not yet whole is kept, with how far it has been read: nothing is read twice."""
+    """Keeps an incomplete frame and the position reached in it, so that no byte is parsed twice."""
 
     __slots__ = ("_at", "_need", "_open", "_rest", "_seen", "_wrong")
-    _line = _LINE  # what is whole when its line is
-    _first = _further = b"+-:_#,($!=*~>%|"  # the types that may stand there
+    _line = _LINE  # frames that end with their line
+    _first = _further = b"+-:_#,($!=*~>%|"  # the types allowed for the frame, and for items inside the frame
 
     def __init__(self) -> None:
-        self._rest = bytearray()  # begins where a frame begins
-        self._at = 0  # where its next token begins
-        self._seen = 0  # before here that token's line does not end
-        self._need = 0  # bytes there must be before it is worth to read on
-        self._open: list[int] = []  # items still to come, of each aggregate
-        self._wrong: ProtocolError | None = None  # behind it there is no going on
+        self._rest = bytearray()  # bytes from the beginning of the incomplete frame
+        self._at = 0  # offset of the next token
+        self._seen = 0  # the line of the next token does not end before this offset
+        self._need = 0  # parsing goes on only when `_rest` has this many bytes
+        self._open: list[int] = []  # for each open aggregate, the number of items to come
+        self._wrong: ProtocolError | None = None  # after an error nothing more is parsed
 
     @property
     def rest(self) -> bytes:
-        """What was fed and is not part of anything returned."""
+        """The bytes that were fed and are not part of a returned frame."""
         return bytes(self._rest)
 
     def _read(self, fed: bytes, start: int, complete: list[T]) -> list[T]:
@@ -153,20 +155,20 @@ class _Stream(Generic[T]):
         return complete
 
     def _next(self, data: Bytes, start: int) -> T | None:
-        """Read on to the end of what began at `start`; afterwards `_at` is there."""
+        """Parse the rest of the frame that began at `start`, and move `_at` behind it; None if incomplete."""
         raise NotImplementedError
 
     def _frame(self, data: Bytes) -> bool:
-        """Read on to the end of a frame, if it is there."""
+        """Parse on to the end of a frame; return False if the frame is incomplete."""
         at, seen, need, size, todo = self._at, self._seen, 0, len(data), self._open
         while at < size:
             kind = data[at]
             if kind not in (self._further if todo else self._first):
-                raise ProtocolError("no type of RESP that can stand here", at)
+                raise ProtocolError("a byte that is no RESP type, or no type allowed here", at)
             end = data.find(b"\r\n", seen)
             if end < 0:
                 if size - at > (BULK_LIMIT if kind in b"+-" else LINE_LIMIT):
-                    raise ProtocolError("a line without an end", at)
+                    raise ProtocolError("a line that is too long, without an end", at)
                 seen = max(at, size - 1)
                 break
             if self._line.fullmatch(data, at, end + 2):
@@ -178,25 +180,25 @@ class _Stream(Generic[T]):
                     seen, need = end, stop
                     break
                 if data[stop - 2 : stop] != b"\r\n":
-                    raise ProtocolError("a string does not end where it should", stop - 2)
+                    raise ProtocolError("a string without \\r\\n after its declared length", stop - 2)
                 if kind == 61 and (count < 4 or data[end + 5] != 58):  # =txt:
-                    raise ProtocolError("a verbatim string begins with its format", end + 2)
+                    raise ProtocolError("a verbatim string that does not begin with its format", end + 2)
                 at = stop
             elif kind in b"*~>%|":
                 count = _length(data, at, end)
                 if kind in b"%|":
                     count *= 2
-                if kind == 124:  # |: the reply that it precedes is its last item
+                if kind == 124:  # |: attributes; the reply after the attributes counts as their last item
                     count += 1
                 if count and len(todo) == DEPTH_LIMIT:
-                    raise ProtocolError("nested too deeply", at)
+                    raise ProtocolError(f"nested too deeply: the limit is {DEPTH_LIMIT} levels", at)
                 at = end + 2
                 if count:
                     todo.append(count)
                     seen = at
                     continue
             else:
-                raise ProtocolError("no value of its type", at)
+                raise ProtocolError("a malformed value for its type", at)
             seen = at
             while todo:
                 todo[-1] -= 1
@@ -211,20 +213,20 @@ class _Stream(Generic[T]):
 
 
 class Requests(_Stream[Command]):
-    """What a client sends."""
+    """Parses the bytes that a client sends."""
 
     __slots__ = ("_skipped",)
     _line, _first, _further = _NIL, b"*", b"$"
 
     def __init__(self) -> None:
         super().__init__()
-        self._skipped = 0  # bytes of empty commands before the one that is being read
+        self._skipped = 0  # bytes of empty commands before the current command
 
     def feed(self, data: bytes) -> list[Command]:
-        """The commands that are now complete, in order. Raises ProtocolError."""
+        """Take bytes; return the commands that are complete now, in order. Raises ProtocolError."""
         if self._rest or not (count := _COUNTS.get(data[:4])):
             return self._read(data, 0, [])
-        parts = data.split(b"\r\n", 2 * count)  # one whole command, most often: do not search its last argument
+        parts = data.split(b"\r\n", 2 * count)  # mostly one complete command: its last argument is not searched
         last = parts[-1]
         if last[-2:] == b"\r\n":
             parts[-1] = last[:-2]
@@ -255,13 +257,13 @@ class Requests(_Stream[Command]):
             else:
                 end = data.find(b"\n", self._seen)
                 if (len(data) if end < 0 else end) - at > LINE_LIMIT:
-                    raise ProtocolError("too long an inline command", at)
+                    raise ProtocolError(f"an inline command of more than {LINE_LIMIT} bytes", at)
                 if end < 0:
                     self._seen, self._need = len(data), 0
                     return None
                 argv = bytes(data[at:end]).split()
                 if b'"' in data[at:end] or b"'" in data[at:end]:
-                    raise ProtocolError("an inline command with quotes", at)
+                    raise ProtocolError("an inline command with quotes, which this parser does not support", at)
                 self._at = self._seen = end + 1
             if argv:
                 return _new(Command, (tuple(argv), bytes(data[start : self._at])))
@@ -269,12 +271,12 @@ class Requests(_Stream[Command]):
 
 
 class Replies(_Stream[Reply]):
-    """What a server sends."""
+    """Parses the bytes that a server sends."""
 
     __slots__ = ()
 
     def feed(self, data: bytes) -> list[Reply]:
-        """The replies that are now complete, pushed ones included, in order. Raises ProtocolError."""
+        """Take bytes; return the replies and pushes that are complete now, in order. Raises ProtocolError."""
         if not self._rest:
             if len(data) < 8 and data in _USUAL:
                 return [_USUAL[data]]
@@ -291,5 +293,5 @@ def _length(data: Bytes, at: int, end: int) -> int:
     if digits in _SIZES:
         return _SIZES[digits]
     if not _LENGTH(digits) or int(digits) > BULK_LIMIT:
-        raise ProtocolError("no length, or one over the limit", at)
+        raise ProtocolError(f"a malformed length, or a length over {BULK_LIMIT}", at)
     return int(digits)

@@ -1,4 +1,4 @@
-"""What a frame of RESP means: its value, as Python's."""
+"""Decode a frame of RESP into a Python value."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ Value: TypeAlias = "bool | int | float | bytes | Failure | list[Value] | dict[Va
 
 
 class Failure(str):
-    """The text of an error reply, as a value."""
+    """The text of an error reply, as a value inside an array for instance."""
 
     __slots__ = ()
 
     def __new__(cls, text: bytes | str) -> Failure:
-        """Bytes are taken as UTF-8, and as `\ufffd` where they are not."""
+        """Decode bytes as UTF-8; bytes that are not UTF-8 become `\ufffd`."""
         return super().__new__(cls, text if isinstance(text, str) else text.decode(errors="replace"))
 
 
 def begin(raw: bytes, at: int) -> int:
-    """Where what stands there begins, behind its attributes."""
+    """Return the offset of the value at `at`, after its attributes."""
     while raw[at] == 124:
         end = raw.index(b"\r\n", at)
         pairs, at = int(raw[at + 1 : end]), end + 2
@@ -33,7 +33,7 @@ _SCALARS |= {b"-": Failure, b"_": lambda _: None, b"#": b"tT".__contains__}
 
 
 def decoded(raw: bytes, at: int) -> tuple[Value, int]:
-    """The value that stands there, and where it ends. Its form has been checked."""
+    """Return the value at `at` and the offset of its end. `raw` must be a complete, checked frame."""
     at = begin(raw, at)
     end = raw.index(b"\r\n", at)
     kind, text, at = raw[at : at + 1], raw[at + 1 : end], end + 2
@@ -54,4 +54,4 @@ def decoded(raw: bytes, at: int) -> tuple[Value, int]:
     try:
         return dict(zip(items[::2], items[1::2], strict=True)), at
     except TypeError:  # an aggregate cannot be a key
-        return [items[place : place + 2] for place in range(0, len(items), 2)], at
+        return [items[i : i + 2] for i in range(0, len(items), 2)], at

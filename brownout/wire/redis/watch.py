@@ -1,4 +1,4 @@
-"""What waits for a point of the wire, and what is handed over when the point is reached."""
+"""A watch waits for a point on the wire; a hit tells its owner that the point was reached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brownout.wire.redis.passage import Passage
 
 @dataclass(frozen=True)
 class Message:
-    """A task's message, wherever it lies."""
+    """A task's message in a queue or in the hash of unacknowledged messages."""
 
     id: str
     place: str  # a queue's name, or "unacked"
@@ -22,9 +22,9 @@ class Message:
 
 @dataclass(frozen=True)
 class Hit:
-    """A point that something waits for was reached, and its message is kept.
+    """A watch has reached its point, and the wire keeps the request or answer there.
 
-    `request` is None for a message that answers none.
+    `request` is the request, also at the moment "after"; None for a message that answers no request.
     """
 
     point: Point
@@ -34,11 +34,11 @@ class Hit:
 
     @property
     def stream(self) -> str:
-        """The stream on which the message is kept."""
+        """The stream on which the request or answer is kept."""
         return "upstream" if self.moment == "before" else "downstream"
 
     def let(self) -> None:
-        """Let the message pass, if its connection still stands."""
+        """Let the request or answer pass, if its connection is still open."""
         if not self.passage.link.over:
             self.passage.let(self.stream)
 
@@ -49,11 +49,11 @@ class Hit:
 
 @dataclass(eq=False)
 class Watch:
-    """Waits for a place on the wire. On the wire's loop only.
+    """Waits for a place on the wire. Use a Watch only on the wire's loop.
 
-    `reached` is called with the message that is kept, once; it answers whether the message stays kept. Points count at
-    any time, but the place is reached only while it is `ready`. `strikes` says that a fault strikes there: other
-    watches change nothing in what the conductor does.
+    `reached` is called once, with the hit; it returns whether the wire goes on keeping the request or answer.
+    Points are counted at any time, but the place is reached only if `ready()` is true then. With `strikes` a fault
+    strikes at the place; other watches do not change what the conductor does.
     """
 
     place: Place
@@ -64,9 +64,10 @@ class Watch:
     _reply_to: Request | None = None
 
     def met(self, point: Point, moment: Moment, request: Request | None) -> bool:
-        """Count, and say whether this is the one.
+        """Count a matching point; return whether the place is reached.
 
-        The nth reply is the reply to the nth request; a message that answers no request counts when it comes.
+        The nth reply is the reply to the nth request. A message that answers no request is counted when it
+        arrives.
         """
         if not self.place.matches(point.edge, point.label):
             return False

@@ -1,1 +1,1 @@
-"""TCP: edges, the links through them, and the toxics that act on their bytes."""
+"""TCP: edges, the connections through edges (links), and the toxics that act on the bytes of links."""

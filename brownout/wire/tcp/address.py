@@ -1,4 +1,4 @@
-"""Addresses as Toxiproxy writes them."""
+"""Parse and check addresses as Toxiproxy does."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ PORT = re.compile("([+-]?)([0-9]*)")
 
 
 def edge_name(text: str) -> str:
-    """A name that can stand in the path of Toxiproxy's API. Raises BadRequest."""
+    """Return a name if it can be part of a path of Toxiproxy's API; else raise BadRequest."""
     if not text or "/" in text:
-        raise BadRequest(f"an edge's name is not empty and has no slash: {text!r}")
+        raise BadRequest(f"an edge's name must not be empty and must not contain a slash: {text!r}")
     return text
 
 
 def address(text: str) -> tuple[str, int]:
-    """`host:port`, taken apart. Raises BadRequest."""
+    """Split `host:port` into host and port. Raises BadRequest for a malformed address."""
     host, colon, port = text.rpartition(":")
     if not colon or not DIGITS.fullmatch(port) or int(port) > 65535:
-        raise BadRequest(f"an address is host:port, not {text!r}")
+        raise BadRequest(f"an address is written host:port, not {text!r}")
     return host.strip("[]"), int(port)
 
 
 def joined(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
+    """Join host and port to `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def resolved(listen: str) -> tuple[str, int]:
-    """Host and port of an address to listen at, as Go resolves it (net.ResolveTCPAddr); "" is every address.
+    """Return host and port to listen at, as Go resolves them (net.ResolveTCPAddr). "" means every address.
 
-    Of names only `localhost` is known. Raises WireError in Go's words.
+    The only host name that is resolved is `localhost`. Raises WireError with the error texts of Go.
     """
     if not listen:
         return "", 0
@@ -45,17 +45,17 @@ def resolved(listen: str) -> tuple[str, int]:
         host = "127.0.0.1"
     elif host:
         try:
-            found = ip_address(host)
+            ip = ip_address(host)
         except ValueError:
             raise WireError(f"lookup {host}: no such host") from None
-        if isinstance(found, IPv6Address) and found.ipv4_mapped:
-            found = found.ipv4_mapped
-        host = str(found)
+        if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+            ip = ip.ipv4_mapped
+        host = str(ip)
     return host, number
 
 
 def _split(text: str) -> tuple[str, str]:
-    """As net.SplitHostPort."""
+    """Split host and port as Go's net.SplitHostPort does."""
     host, colon, port = text.rpartition(":")
     wrong = ""
     if text.startswith("[") and colon:
@@ -78,7 +78,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _port(text: str) -> int:
-    """A number, or the name of a service."""
+    """Return the port number for a number or the name of a service."""
     match = PORT.fullmatch(text)
     try:
         number = int(match[1] + (match[2] or "0")) if match else socket.getservbyname(text, "tcp")

@@ -1,4 +1,4 @@
-"""A toxic that is armed on an edge, and the proof that it acted."""
+"""A toxic that is armed on an edge, and counters that prove that the toxic acted."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from brownout.wire.tcp.toxics import Toxic
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What a toxic has done on its edge, under its name, heals and new arms included."""
+    """Counts what all toxics of one name have done on an edge, also when a toxic was removed and armed again."""
 
-    connections: int = 0  # it acted on
-    shaped: int = 0  # bytes that went on late, or in other pieces
-    dropped: int = 0  # bytes that never went on
-    closed: int = 0  # connections it ended, or whose end it delayed
+    connections: int = 0  # connections that the toxic acted on
+    shaped: int = 0  # bytes that were passed on late, or in other pieces
+    dropped: int = 0  # bytes that were dropped
+    closed: int = 0  # connections that the toxic ended, or whose end it delayed
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What has happened on an edge since it was made."""
+    """Counts of connections of an edge since the edge was created."""
 
     connected: int = 0
-    closed: int = 0  # in any way
-    reset: int = 0  # of these, by RST: ours, or carried from one end to the other
+    closed: int = 0  # connections closed in any way
+    reset: int = 0  # closed by RST, which the wire sent or passed on from one end to the other
     refused: int = 0  # the upstream could not be reached
-    abandoned: int = 0  # the client left during the dial
+    abandoned: int = 0  # the client left while the edge connected to the upstream
     toxics: tuple[tuple[str, Acted], ...] = ()
 
     def acted(self, name: str) -> Acted:
-        """What the toxic of that name did: all zeros if it never acted."""
+        """Return the counts of the toxic `name`; all counts are 0 if the toxic never acted."""
         return dict(self.toxics).get(name, Acted())
 
 
 @dataclass(slots=True)
 class Armed:
-    """One armed toxic: its definition, what it shares between connections, and whom it has hit."""
+    """An armed toxic: its definition, state that its connections share, and the connections that it has hit."""
 
     toxic: Toxic
     on_first: Callable[[Toxic, int, int], None]  # toxic, connection, bytes
@@ -45,14 +45,15 @@ class Armed:
     hit: set[int] = field(default_factory=set)
 
     def count(self, connection: int, *, shaped: int = 0, dropped: int = 0, closed: int = 0) -> None:
-        """It has acted on this connection."""
+        """Count that the toxic has acted on this connection: on so many bytes, or on the connection's end."""
         first = connection not in self.hit
-        was = self.acted
-        self.acted = Acted(was.connections + first, was.shaped + shaped, was.dropped + dropped, was.closed + closed)
+        old = self.acted
+        connections = old.connections + first
+        self.acted = Acted(connections, old.shaped + shaped, old.dropped + dropped, old.closed + closed)
         if first:
             self.hit.add(connection)
             self.on_first(self.toxic, connection, shaped + dropped)
 
     def updated(self, toxic: Toxic) -> Armed:
-        """The same one with other attributes."""
+        """Return this armed toxic, counts included, with the attributes of `toxic`."""
         return replace(self, toxic=toxic)

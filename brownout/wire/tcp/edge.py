@@ -1,4 +1,4 @@
-"""One edge of the subject's network: a listening port, where it leads, and the toxics that act on it."""
+"""One edge of the subject's network: a port that listens, the address it leads to, and the toxics on the edge."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Observer = Callable[[int, str, bytes], None]  # connection, stream, chunk
-WATCH_AFTER = 0.02  # s; a dial on one machine is done long before
+WATCH_AFTER = 0.02  # s; connecting to the upstream takes less on one machine, unless something is wrong
 
 
 class Edge:
-    """Made by `Wire.edge`. Every method may be called from any thread, the wire's own included.
+    """An edge, made by `Wire.edge`. Every method may be called from any thread, also from the wire's thread.
 
-    While the upstream refuses, a client that has connected is reset (RST); with `resets_refused=False` it sees the
-    end of the stream (FIN), as with Toxiproxy. (A real host refuses the connection itself: that is what `down` does.)
-    A client that ends its stream while a dial takes long has left: the dial is given up, so that nothing speaks to the
-    upstream in its name. With `keeps_port=False` the edge binds its port only while it listens, as Toxiproxy does;
-    until then `address` is `listen` as it was given.
+    While the upstream refuses connections, the edge accepts a client and resets it (RST). With
+    `resets_refused=False` the client sees the end of the stream (FIN) instead, as with Toxiproxy. To refuse
+    clients at once, use `down`. When a client ends its stream while the edge still connects to the upstream (a
+    dial), the dial is cancelled, so that the upstream never sees a client that has left. With `keeps_port=False`
+    the edge binds its port only while it listens, as Toxiproxy does; until then, `address` is `listen`.
     """
 
     def __init__(
@@ -45,85 +45,87 @@ class Edge:
         self.enabled = False
         self._wire = wire
         self._links: set[Link] = set()
-        self._dials: dict[asyncio.Task[None], float] = {}  # and when they began
+        self._dials: dict[asyncio.Task[None], float] = {}  # from dial to its start (s, the loop's clock)
         self._counts = dict.fromkeys(("connected", "closed", "reset", "refused", "abandoned"), 0)
         self._acted: dict[str, Armed] = {}
         self._number = 0
         self._resets_refused = resets_refused
         self._keeper = bound(listen) if keeps_port else None
-        self.address = where(self._keeper) if self._keeper else listen  # `host:port` for the subject
+        self.address = where(self._keeper) if self._keeper else listen  # the subject connects to this `host:port`
         self._listener: socket.socket | None = None
 
     @property
     def port(self) -> int:
-        """The port the subject connects to.
+        """The port to which the subject connects.
 
-        While the edge is down, a program can bind this port only by its number and with SO_REUSEADDR. `up` fails only
-        if that program also listens. With `keeps_port=False` every program may take the port.
+        While the edge is down, another program can bind this port only by its number and with SO_REUSEADDR. `up`
+        fails only if that program also listens. With `keeps_port=False` every program may take the port.
         """
         return address(self.address)[1]
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
-        """Those armed now, upstream first and in the order of adding, as in Toxiproxy; `down` is not among them."""
-        return tuple(sorted((one.toxic for one in self.armed.values()), key=lambda t: str(t.stream), reverse=True))
+        """The armed toxics without `down`: upstream first, then in the order in which they were added."""
+        toxics = (armed.toxic for armed in self.armed.values())
+        return tuple(sorted(toxics, key=lambda toxic: str(toxic.stream), reverse=True))
 
     @property
     def counters(self) -> Counters:
-        """A snapshot."""
+        """The current counts of connections and of what the toxics did."""
 
         def snapshot() -> Counters:
-            return Counters(**self._counts, toxics=tuple((name, one.acted) for name, one in self._acted.items()))
+            toxics = tuple((name, armed.acted) for name, armed in self._acted.items())
+            return Counters(**self._counts, toxics=toxics)
 
         return self._wire.run(snapshot) if self._wire.running else snapshot()
 
     def add(self, toxic: Toxic) -> Toxic:
-        """Arm a toxic on live and new connections; the next byte meets it.
+        """Arm a toxic on live and new connections, from the next byte on.
 
-        Again with the same name: nothing if it is the same, an update if only attributes or toxicity differ,
-        else AlreadyExists.
+        If a toxic of the same name is armed, an equal toxic changes nothing, and a toxic with another toxicity or
+        other attributes replaces it. Raises AlreadyExists when type or stream differ.
         """
         self._wire.run(lambda: self._add(toxic))
         return toxic
 
     def remove(self, name: str) -> bool:
-        """Heal: take the toxic of that name off; False if there was none."""
+        """Remove the toxic `name`; return False if no such toxic is armed."""
         return self._wire.run(lambda: self._remove(name))
 
     def heal(self) -> None:
-        """Take everything off, and listen. Raises as `up` does; the toxics are off nevertheless."""
+        """Remove all toxics, and listen. Raises as `up` does; the toxics are removed even then."""
         self._wire.run(lambda: [self._remove(name) for name in (*self.armed, "down")])
 
     def down(self) -> None:
-        """Stop listening and close the live connections: `enabled: false`."""
+        """Stop listening and close the live connections, as `enabled: false` does in Toxiproxy."""
         self.add(down())
 
     def up(self) -> None:
-        """Listen again, on the same port. Raises WireError when another program has it; may be tried again."""
+        """Listen again on the same port. Raises WireError when another program has it; may be called again."""
         self._wire.run(self._up)
 
     def reset(self) -> int:
-        """RST to both ends of every live connection, now; how many those were. New ones are not touched."""
+        """Send RST to both ends of every live connection now; return the number of connections that were reset."""
 
-        def all_of_them() -> int:
+        def reset_links() -> int:
             live = list(self._links)
             for link in live:
                 link.reset("wire")
             return len(live)
 
-        return self._wire.run(all_of_them)
+        return self._wire.run(reset_links)
 
     def cut(self) -> None:
-        """Close every live connection, now, while new ones are accepted; counted as what "cut" did."""
+        """Close every live connection now, and go on accepting new ones. The counters name this toxic "cut"."""
         self._wire.run(lambda: self._ended(Toxic("down", name="cut"), self._end_all()))
 
     def redirect(self, upstream: str) -> None:
-        """New connections go to this `host:port`; live ones stay where they are."""
+        """Send new connections to this `host:port`; live connections do not change."""
         address(upstream)
         self.upstream = upstream
 
     def tap(self, observer: Observer | None) -> None:
-        """Show every chunk, as it comes in and before any toxic, on the loop's thread. None costs nothing."""
+        """Call `observer` on the loop's thread with every chunk, before any toxic acts; None removes it."""
 
         def change() -> None:
             self.observer = observer
@@ -133,24 +135,24 @@ class Edge:
         self._wire.run(change)
 
     def direct(self, director: Director | None, plain: Callable[[bytes], bytes] | None = None) -> None:
-        """Show it each request and answer of connections to come, which must speak RESP; it decides what passes.
+        """Let `director` decide which requests and answers pass on new connections, which must speak RESP.
 
-        `plain` makes of each key the one that names it, see Conversation.
+        `plain` turns a Redis key into the key that is used in names of requests, see Conversation.
         """
         self.director, self.plain = director, plain
 
     def run(self, call: Callable[[], T]) -> T:
-        """Call on the wire's loop and wait, see `Wire.run`."""
+        """Run `call` on the wire's loop and wait for its result, see `Wire.run`."""
         return self._wire.run(call)
 
     def close(self) -> None:
-        """Give the port back; live connections are closed."""
+        """Close the edge for good: free the port, and close live connections."""
         self._wire.run(self.dispose)
 
     # --- from here on: on the loop's thread only
 
     def move(self, listen: str) -> None:
-        """Stop, and give the port back. `listen` is bound when the edge listens again (Toxiproxy's `listen`)."""
+        """Stop listening and free the port. The edge will bind `listen` when it listens again."""
         self.listen(False)
         if self._keeper:
             self._keeper.close()
@@ -158,14 +160,14 @@ class Edge:
         self.address = listen
 
     def dispose(self) -> None:
-        """Stop for good."""
+        """Close the edge for good, see `close`."""
         self.move(self.address)
         self._wire.forget(self)
 
     def listen(self, on: bool) -> int:
-        """Start or stop; stopping closes what is live. Answers how many connections that were.
+        """Start or stop listening. To stop closes the live connections; return how many were closed.
 
-        Raises WireError when another program has the port: the edge stays down, and may be asked again.
+        Raises WireError when another program has the port: the edge stays down, and `listen` may be called again.
         """
         if on is self.enabled:
             return 0
@@ -182,7 +184,7 @@ class Edge:
         return self._end_all()
 
     def _end_all(self) -> int:
-        """Close every live connection with FIN, and give up every dial."""
+        """Close every live connection with FIN, and cancel every dial; return how many connections were closed."""
         for dial in self._dials:
             dial.cancel()
         live = list(self._links)
@@ -191,17 +193,17 @@ class Edge:
         return len(live)
 
     def opening(self) -> list[asyncio.Task[None]]:
-        """Connections that both peers may see already, but for which the loop was not yet there."""
-        return [dial for dial, begun in self._dials.items() if self.loop.time() - begun < WATCH_AFTER]
+        """Return recent dials: both peers may see such a connection as open before the loop has handled it."""
+        return [dial for dial, start in self._dials.items() if self.loop.time() - start < WATCH_AFTER]
 
     def note(self, kind: str, **data: Any) -> None:
-        """Count, and tell."""
+        """Count an event of this kind, and send it to `on_event` of the wire."""
         if kind in self._counts:
             self._counts[kind] += 1
         self._wire.tell(kind, {"edge": self.name, **data})
 
     def gone(self, link: Link) -> None:
-        """Both ends of it are closed."""
+        """Remove a link whose two ends are closed."""
         if link in self._links:
             self._links.discard(link)
             self.note("closed", connection=link.number)
@@ -214,12 +216,12 @@ class Edge:
                 self._ended(toxic, closed)
             return
         old = self.armed.get(toxic.name)
-        # Compared as data: AnyToxic, which the API makes, is never equal to a Toxic.
+        # The JSON is compared because an AnyToxic, which the API makes, is never equal to a Toxic.
         if old and Toxic.to_json(old.toxic) == Toxic.to_json(toxic):
             return
         if old and (old.toxic.type, old.toxic.stream) != (toxic.type, toxic.stream):
             raise AlreadyExists("toxic already exists")
-        armed = old.updated(toxic) if old else Armed(toxic, self._first)
+        armed = old.updated(toxic) if old else Armed(toxic, self._first_act)
         if not old and (before := self._acted.get(toxic.name)):
             armed.acted = before.acted
         self.armed[toxic.name] = self._acted[toxic.name] = armed
@@ -245,11 +247,11 @@ class Edge:
 
     def _ended(self, toxic: Toxic, closed: int) -> None:
         if closed:
-            one = self._acted.setdefault(toxic.name, Armed(toxic, self._first))
-            one.acted = Acted(one.acted.connections + closed, closed=one.acted.closed + closed)
+            armed = self._acted.setdefault(toxic.name, Armed(toxic, self._first_act))
+            armed.acted = Acted(armed.acted.connections + closed, closed=armed.acted.closed + closed)
             self.note("toxic-acted", toxic=toxic.name, type="down", connections=closed, bytes=0)
 
-    def _first(self, toxic: Toxic, connection: int, size: int) -> None:
+    def _first_act(self, toxic: Toxic, connection: int, size: int) -> None:
         self.note("toxic-acted", toxic=toxic.name, type=toxic.type, connection=connection, bytes=size)
 
     def _accept(self) -> None:
@@ -257,9 +259,9 @@ class Edge:
         for _ in range(1024):
             try:
                 client, _peer = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):  # nobody is waiting, or the one who was has left
+            except (BlockingIOError, ConnectionAbortedError):  # no client is waiting, or the client has left
                 return
-            except OSError as wrong:  # no descriptors left: ask again, but not at once
+            except OSError as wrong:  # no file descriptors are left: accept again after a pause
                 self.note("refused", error=str(wrong))
                 self.loop.remove_reader(self._listener)
                 self.loop.call_later(0.1, self._listen_again, self._listener)
@@ -272,7 +274,7 @@ class Edge:
 
     def _dialled(self, client: socket.socket, dial: asyncio.Task[None]) -> None:
         del self._dials[dial]
-        if dial.cancelled():  # before it began: nobody else has the socket
+        if dial.cancelled():  # a task that is cancelled before its start never runs its own clean-up
             client.close()
 
     def _listen_again(self, listener: socket.socket) -> None:
@@ -287,7 +289,7 @@ class Edge:
             dial = self.loop.create_task(self.loop.create_connection(lambda: link.server, host or "127.0.0.1", port))
             await self.loop.connect_accepted_socket(lambda: link.client, client)
             await asyncio.wait({dial}, timeout=WATCH_AFTER)
-            if not dial.done():  # it takes long: not for a client that has left
+            if not dial.done():  # connecting takes long: cancel the dial when the client leaves
                 link.client.leaving = dial.cancel
                 if link.client.ended or link.client.gone:
                     dial.cancel()
@@ -295,7 +297,7 @@ class Edge:
             self._links.add(link)
             self.note("connected", connection=number)
             link.open()
-        except (OSError, ValueError) as wrong:  # nobody listens there, or it is no address
+        except (OSError, ValueError) as wrong:  # no server listens at the upstream, or the address is malformed
             if client.fileno() >= 0 and self._resets_refused:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self.note("refused", connection=number, error=str(wrong))

@@ -1,4 +1,4 @@
-"""One connection through an edge: two transports and the two pipes between them."""
+"""A link is one connection through an edge: the transports of client and server, and a pipe for each direction."""
 
 # ruff: noqa: D102 - asyncio.Protocol documents its callbacks
 
@@ -20,33 +20,34 @@ from brownout.wire.tcp.toxics import Toxic
 if TYPE_CHECKING:
     from brownout.wire.tcp.edge import Edge
 
-#: Bytes read at once. asyncio asks for 256 KiB (asyncio.selector_events._SelectorSocketTransport.max_size), which glibc
-#: may map and unmap for every chunk, however short: two page faults each (M_MMAP_THRESHOLD in mallopt(3)).
+#: Bytes read at once. The default of asyncio (asyncio.selector_events._SelectorSocketTransport.max_size) is 256
+#: KiB: glibc may map and unmap a buffer of this size for every chunk, with two page faults (M_MMAP_THRESHOLD in
+#: mallopt(3)).
 CHUNK = 64 << 10
-EARLY = 1 << 20  # bytes, of one side, before the other is there
+EARLY = 1 << 20  # bytes that are kept from one side before the other side is connected
 NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER)
 
 
 class Side(asyncio.Protocol):
-    """One end of a link. asyncio has set TCP_NODELAY on it."""
+    """One end of a link: the client's or the server's connection. asyncio has set TCP_NODELAY."""
 
-    reads: Pipe  # takes what this side sends
-    writes: Pipe  # brings what this side gets
+    reads: Pipe  # gets the bytes that this side sends
+    writes: Pipe  # brings the bytes that this side receives
     transport: asyncio.Transport
 
     def __init__(self, link: Link, name: str) -> None:
         self.link, self.name = link, name
-        self.early = bytearray()  # what came before the other side was there
-        self.leaving: Callable[[], object] | None = None  # called if it goes before that
+        self.early = bytearray()  # bytes that came before the other side was connected
+        self.leaving: Callable[[], object] | None = None  # called if this side ends before the other is connected
         self.ended = self.gone = self.failed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        if hasattr(transport, "max_size"):  # asyncio's own
+        if hasattr(transport, "max_size"):  # a transport of asyncio, not of uvloop
             vars(transport)["max_size"] = CHUNK
 
     def data_received(self, data: bytes) -> None:
-        """Until the other side is there: then `Pipe.route` takes its place."""
+        """Keep bytes until the other side is connected; then `Pipe.route` replaces this method."""
         self.early += data
         if len(self.early) > EARLY:
             self.transport.pause_reading()
@@ -57,7 +58,7 @@ class Side(asyncio.Protocol):
             self.reads.finish("eof")
         elif self.leaving:
             self.leaving()
-        return True  # the other stream goes on
+        return True  # keep the transport open, because the other stream goes on
 
     def pause_writing(self) -> None:
         self.writes.full = True
@@ -75,7 +76,7 @@ class Side(asyncio.Protocol):
 
 
 class Link:
-    """Born with the dial, opened when both sides are there, over when both are gone."""
+    """A connection: created on accept, `opened` when both sides are connected, `over` when no byte may pass."""
 
     def __init__(self, edge: Edge, number: int) -> None:
         self.edge, self.number = edge, number
@@ -90,13 +91,13 @@ class Link:
         self.rngs: dict[str, Random] = {}
 
     def open(self) -> None:
-        """Let the bytes flow, those first that came during the dial."""
+        """Let bytes pass; the first are those that came before both sides were connected."""
         self.opened = True
-        for one in list(self.edge.armed.values()):
-            if one.toxic.type == "reset_peer":  # link.go sets it on both ends, then or never
+        for armed in list(self.edge.armed.values()):
+            if armed.toxic.type == "reset_peer":  # link.go sets SO_LINGER on both ends, only now
                 self.linger()
-            if not SHAPES[one.toxic.type].old_only:
-                self.arm(one)
+            if not SHAPES[armed.toxic.type].old_only:
+                self.arm(armed)
         for pipe in (self.up, self.down):
             pipe.route()
         for side in (self.client, self.server):
@@ -105,7 +106,7 @@ class Link:
             pipe.flow()
 
     def _catch_up(self, side: Side) -> None:
-        """Pass on what came from it before the link was open."""
+        """Pass on bytes and ends that came from `side` before the link was open."""
         if side.early and not self.over:
             side.data_received(bytes(side.early))
         if side.ended and not self.over:
@@ -114,7 +115,7 @@ class Link:
             self.lost(side)
 
     def arm(self, armed: Armed) -> None:
-        """Put a toxic at the end of the chain of its stream."""
+        """Append a toxic to the stages of its stream."""
         for pipe in (self.up, self.down):
             if armed.toxic.stream in (pipe.stream, "both") and not self.over and not pipe.finished:
                 stage = Stage(pipe, armed)
@@ -123,7 +124,7 @@ class Link:
                 pipe.route()
 
     def rearm(self, armed: Armed) -> None:
-        """The toxic of that name has other attributes now; its toxicity is drawn again."""
+        """Give other attributes to a toxic that is armed; whether the toxic acts on this link is drawn again."""
         self.hits.pop(armed.toxic.name, None)
         for pipe in (self.up, self.down):
             for stage in [s for s in pipe.stages if s.armed.toxic.name == armed.toxic.name]:
@@ -131,7 +132,7 @@ class Link:
             pipe.flow()
 
     def disarm(self, name: str) -> None:
-        """Take a toxic off; what it held goes on at once."""
+        """Remove the toxic `name`; bytes that it held are passed on at once."""
         self.hits.pop(name, None)
         for pipe in (self.up, self.down):
             for stage in [s for s in pipe.stages if s.armed.toxic.name == name]:
@@ -141,43 +142,43 @@ class Link:
             pipe.flow()
 
     def draw(self, armed: Armed) -> bool:
-        """Does the toxic act on this connection? One draw for both streams."""
+        """Return whether the toxic acts on this connection: one random draw for both streams."""
         toxic = armed.toxic
         if toxic.name not in self.hits:
             self.hits[toxic.name] = self.rng(toxic).random() < toxic.toxicity
         return self.hits[toxic.name]
 
     def rng(self, toxic: Toxic) -> Random:
-        """Its own stream of draws for each toxic on each connection, so that none moves another's."""
+        """Return the random stream of a toxic on this connection. Draws of one toxic do not change another's."""
         if toxic.name not in self.rngs:
             self.rngs[toxic.name] = Random(f"{self.edge.seed}/{self.edge.name}/{self.number}/{toxic.name}")
         return self.rngs[toxic.name]
 
     def linger(self) -> None:
-        """From now on, closing an end resets it."""
+        """Make every later close of an end send RST instead of FIN (SO_LINGER)."""
         for side in (self.client, self.server):
             if not side.gone:
                 sock = side.transport.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
     def reset(self, by: str) -> None:
-        """RST to both ends that are still there."""
+        """Send RST to both ends, unless they are closed."""
         if not self.over:
             self.linger()
             self.edge.note("reset", connection=self.number, by=by)
             self.abort()
 
     def abort(self) -> None:
-        """Close both ends now: FIN, as a process that ends; unsent bytes are lost."""
+        """Close both ends now with FIN, as if a process had ended; bytes that are not sent yet are lost."""
         if not self.over:
             self.finish()
             for side in (self.client, self.server):
                 side.transport.abort()
 
     def finish(self) -> None:
-        """Nothing passes any more; what the stages hold is dropped."""
-        self.over, was = True, self.over
-        if self.passage and not was:
+        """Let no byte pass any more; bytes that the stages hold are dropped."""
+        self.over, was_over = True, self.over
+        if self.passage and not was_over:
             self.passage.director.ended(self.passage)
         for pipe in (self.up, self.down):
             if self.opened:
@@ -187,13 +188,13 @@ class Link:
                 stage.sleep()
 
     def lost(self, side: Side) -> None:
-        """A side is gone: by an error of its connection, which goes on to the other as a reset, or closed by us."""
+        """Handle the end of a side's connection: after an error the other side is reset, else it is closed."""
         side.writes.finished = True
         if self.opened and not self.over:
             side.writes.route()
             if not side.reads.finished:
                 side.reads.finish("reset" if side.failed else "close")
-            elif side.failed:  # its end had gone on already
+            elif side.failed:  # the error came after the end of this side's stream, which was passed on already
                 self.reset(side.name)
             else:
                 (self.server if side is self.client else self.client).transport.close()
@@ -202,7 +203,7 @@ class Link:
             self.edge.gone(self)
 
     def settle(self) -> None:
-        """Both streams have ended in good order: close both sides once they are flushed."""
+        """Close both sides, after their buffers are flushed, if both streams have ended without an error."""
         if self.up.finished and self.down.finished:
             self.client.transport.close()
             self.server.transport.close()

@@ -1,7 +1,7 @@
-"""One stream of one connection: what a side reads goes through the toxics' stages to the other side.
+"""A pipe is one stream of a link: bytes from one side pass the stages of the toxics and go to the other side.
 
-Without a toxic and without a tap, a chunk goes from the reading transport's callback straight into the other
-transport's `write`: no code of ours runs. All of it lives on the wire's loop thread, so that arming is atomic.
+Without toxics and observer, the reading transport calls the other transport's `write` directly, without any code
+of the wire in between. All methods run on the wire's loop thread, so arming a toxic is atomic.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from brownout.wire.tcp.shapes import SHAPES, Shape
 if TYPE_CHECKING:
     from brownout.wire.tcp.link import Link, Side
 
-End = Literal["eof", "close", "reset"]  # half-close, both ways, RST
+End = Literal["eof", "close", "reset"]  # one stream ends (half-close), both streams end (FIN), RST
 
 
 class Stage:
-    """A toxic at work in a pipe: keeps order, sleeps, counts."""
+    """A toxic that acts in a pipe: keeps chunks in order, waits until they are due, and counts them."""
 
     def __init__(self, pipe: Pipe, armed: Armed) -> None:
         self.pipe, self.loop = pipe, pipe.link.edge.loop
-        self.queue: deque[tuple[float, bytes | End, int]] = deque()
-        self.held = 0  # bytes
-        self.last = 0.0  # due time of what came last
-        self.over = False  # it has ended the stream
+        self.queue: deque[tuple[float, bytes | End, int]] = deque()  # due time (s), chunk or end, bytes
+        self.held = 0  # bytes in the queue
+        self.last = 0.0  # due time (s) of the last chunk or end
+        self.over = False  # whether this stage has ended the stream
         self.timer: asyncio.TimerHandle | None = None
         self.armed = armed
 
     def adopt(self, armed: Armed) -> None:
-        """Act as `armed` says, from now on; its toxicity is drawn here."""
+        """Act as `armed` says from now on; the draw whether the toxic acts on this link is made here."""
         self.armed = armed
         act = SHAPES[armed.toxic.type] if self.pipe.link.draw(armed) else Shape
         rng = self.pipe.link.rng(armed.toxic)
@@ -45,7 +45,7 @@ class Stage:
         self.sleep()
 
     def update(self, armed: Armed) -> None:
-        """Go on with other attributes: held bytes go at once, as in Toxiproxy; a held end is timed anew."""
+        """Change the attributes. Held bytes pass at once, as in Toxiproxy; a held end gets a new due time."""
         ends = [data for _, data, _ in self.queue if isinstance(data, str)]
         old, self.last = self.shape, 0.0
         self.flush(ends=False)
@@ -55,7 +55,7 @@ class Stage:
             self.end(how)
 
     def leave(self) -> None:
-        """The toxic is taken off."""
+        """Handle the removal of the toxic: `Shape.leaving` says what happens to held bytes and connection."""
         kind = SHAPES[self.armed.toxic.type]
         if self.timer:
             self.timer.cancel()
@@ -63,34 +63,34 @@ class Stage:
             return
         if kind.leaving == "reset" and isinstance(self.shape, kind):
             self.pipe.link.reset("wire")
-        elif kind.leaving == "close":  # whatever its toxicity: ToxicLink.RemoveToxic
+        elif kind.leaving == "close":  # also on links that the toxicity spared, as in ToxicLink.RemoveToxic
             self.pipe.passed(self, "close")
         else:
             self.flush()
 
     def flush(self, *, ends: bool = True) -> None:
-        """Let go of everything at once."""
+        """Pass on everything that is held at once; with `ends=False`, only bytes."""
         queue, self.queue, self.held = self.queue, deque(), 0
         for _, data, _ in queue:
             if ends or not isinstance(data, str):
                 self.pipe.passed(self, data)
 
     def feed(self, data: bytes, at: float) -> None:
-        """A chunk comes to this stage's door."""
+        """Take a chunk that reached this stage at the time `at` (s, monotonic)."""
         if self.over:
             return
         now = monotonic()
         pieces = self.shape.feed(data, now, at)
-        kept = sum(len(piece) for _, piece in pieces)
-        shaped = kept if len(pieces) > 1 or (pieces and pieces[-1][0] > now) else 0
-        if shaped or kept < len(data):
-            self.armed.count(self.pipe.link.number, shaped=shaped, dropped=len(data) - kept)
+        passing = sum(len(piece) for _, piece in pieces)
+        shaped = passing if len(pieces) > 1 or (pieces and pieces[-1][0] > now) else 0
+        if shaped or passing < len(data):
+            self.armed.count(self.pipe.link.number, shaped=shaped, dropped=len(data) - passing)
         for due, piece in pieces:
             self.push(max(due, self.last), piece, now)
         self.sleep()
 
     def end(self, how: End) -> None:
-        """What comes before it has ended."""
+        """Take the end of the stream, which comes from the source or from the previous stage."""
         if self.over:
             return
         now = monotonic()
@@ -101,7 +101,7 @@ class Stage:
         self.sleep()
 
     def push(self, due: float, data: bytes | End, now: float) -> None:
-        """Pass it on if it is due and nothing is before it, else keep it."""
+        """Pass on a chunk or end if it is due and the queue is empty; else append it to the queue."""
         self.last = due
         if due <= now and not self.queue:
             self.pipe.passed(self, data)
@@ -111,7 +111,7 @@ class Stage:
         self.held += size
 
     def sleep(self) -> None:
-        """Set the timer for what is due next; act on a deadline that is already there."""
+        """Set the timer for the next due time; if the deadline of the toxic has passed, act on it now."""
         if self.timer:
             self.timer.cancel()
             self.timer = None
@@ -121,23 +121,23 @@ class Stage:
         if self.shape.deadline <= monotonic():
             self.expire()
         elif due < inf:
-            # Whole milliseconds, up: uvloop rounds to the nearest, and its clock has no finer ones.
+            # Rounded up to whole milliseconds: uvloop's clock has no finer unit and would round to the nearest.
             self.timer = self.loop.call_later(max(0, ceil((due - monotonic()) * 1000)) / 1000, self.wake)
 
     def wake(self) -> None:
-        """Something is due."""
+        """Pass on everything that is due; called by the timer."""
         self.timer, now = None, monotonic() + 1e-6
         while self.queue and self.queue[0][0] <= now and not self.over:
             _, data, size = self.queue.popleft()
             self.held -= size
             self.pipe.passed(self, data)
-            if self.shape.apart:  # uvloop puts what is written in one turn of the loop into one segment
+            if self.shape.apart:  # uvloop joins all writes of one iteration of the loop into one TCP segment
                 break
         self.sleep()
         self.pipe.flow()
 
     def expire(self) -> None:
-        """The toxic ends the connection."""
+        """End the connection, because the toxic's deadline has passed."""
         self.armed.count(self.pipe.link.number, closed=1)
         if self.shape.hard:
             self.over = True
@@ -147,48 +147,48 @@ class Stage:
 
 
 def _dropped(_data: bytes) -> None:
-    """Its sink takes nothing any more."""
+    """Drop the bytes, because the sink of the pipe is closed."""
 
 
 class Pipe:
-    """From `source` to `sink`, through the stages in the order in which their toxics were added."""
+    """Passes bytes from `source` to `sink`, through the stages in the order in which their toxics were added."""
 
     def __init__(self, link: Link, stream: str, source: Side, sink: Side) -> None:
         self.link, self.stream, self.source, self.sink = link, stream, source, sink
         self.stages: list[Stage] = []
-        self.full = False  # the sink's buffer is
-        self.ended = False  # nothing comes any more
-        self.finished = False  # and nothing goes out any more
-        self.send: Callable[[bytes], object] = _dropped  # what a passage lets through goes out, if anything still may
+        self.full = False  # the buffer of the sink is full
+        self.ended = False  # the source sends no more bytes
+        self.finished = False  # no more bytes go to the sink
+        self.send: Callable[[bytes], object] = _dropped  # a passage calls this with bytes that may pass
 
     def route(self) -> None:
-        """Choose the way of the bytes: straight into the sink, or through stages and tap."""
+        """Choose where chunks of the source go: to the sink directly, to a passage, or to the first stage."""
         link = self.link
         out = self._staged if self.stages else self.sink.transport.write
         self.send = _dropped if self.finished or link.over or self.sink.gone else out
-        way: Callable[[bytes], None] = self.receive
+        take: Callable[[bytes], None] = self.receive
         if not (link.edge.observer or self.ended or self.finished or link.over):
             if link.passage:
-                way = link.passage.asked if self.stream == "upstream" else link.passage.said
+                take = link.passage.from_client if self.stream == "upstream" else link.passage.from_server
             elif not self.stages:
-                way = self.sink.transport.write
-        self.source.data_received = way  # type: ignore[assignment, method-assign]  # on the instance: a call less for each chunk
-        self.source.transport.set_protocol(self.source)  # which looks it up
+                take = self.sink.transport.write
+        self.source.data_received = take  # type: ignore[assignment, method-assign]  # on the instance: a call less for each chunk
+        self.source.transport.set_protocol(self.source)  # the transport looks up `data_received` only here
 
     def _staged(self, data: bytes) -> None:
-        """What a passage lets through meets the toxics."""
+        """Send bytes that a passage lets pass through the stages."""
         if not self.ended:
             self.stages[0].feed(data, monotonic())
             self.flow()
 
     def receive(self, data: bytes) -> None:
-        """The slow way of a chunk."""
+        """Show a chunk of the source to the observer, and pass the chunk to the passage, a stage or the sink."""
         if self.ended or self.finished or self.link.over:
             return
         if observer := self.link.edge.observer:
             observer(self.link.number, self.stream, data)
         if self.link.passage:
-            (self.link.passage.asked if self.stream == "upstream" else self.link.passage.said)(data)
+            (self.link.passage.from_client if self.stream == "upstream" else self.link.passage.from_server)(data)
         elif self.stages:
             self.stages[0].feed(data, monotonic())
             self.flow()
@@ -196,7 +196,7 @@ class Pipe:
             self.sink.transport.write(data)
 
     def finish(self, how: End) -> None:
-        """The source has ended."""
+        """Take the end of the source's stream."""
         if self.link.passage and self.link.passage.keeps_open(self.stream):
             return
         if not self.ended:
@@ -207,7 +207,7 @@ class Pipe:
                 self.close(how)
 
     def passed(self, stage: Stage, data: bytes | End) -> None:
-        """What a stage lets through goes to the next one, or out."""
+        """Send a chunk or end that `stage` lets pass to the next stage, or to the sink after the last stage."""
         here = self.stages.index(stage) + 1
         after = self.stages[here] if here < len(self.stages) else None
         if isinstance(data, str):
@@ -219,10 +219,10 @@ class Pipe:
             self.sink.transport.write(data)
 
     def close(self, how: End) -> None:
-        """Everything that will go out has gone: pass the end on to the sink.
+        """Pass the end of the stream on to the sink, after all bytes.
 
-        A half-close stays one, until both streams have ended. An end made by a toxic closes the sink both ways,
-        as Toxiproxy does; the other stream then ends through its own toxics.
+        A half-close (`eof`) closes only this stream. An end that a toxic has made closes both streams of the sink,
+        as in Toxiproxy; the other stream then ends through its own toxics.
         """
         if self.finished:
             return
@@ -233,12 +233,12 @@ class Pipe:
         elif how == "close" or self.source.gone or self.source.transport.is_closing():
             self.sink.transport.close()
         else:
-            with suppress(OSError):  # ENOTCONN: the sink has been reset, and its protocol is about to hear so
+            with suppress(OSError):  # ENOTCONN: the sink was reset, and connection_lost will be called soon
                 self.sink.transport.write_eof()
             self.link.settle()
 
     def flow(self) -> None:
-        """Make the source wait while the sink is full or a stage holds what it may; let it go on after that."""
+        """Pause reading from the source while the sink or a stage is full; resume reading after that."""
         if self.ended or self.link.over:
             return
         if self.full or any(stage.held >= stage.shape.limit for stage in self.stages):

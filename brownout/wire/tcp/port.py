@@ -1,4 +1,4 @@
-"""The sockets of an edge: one that keeps its port, and one that listens on it."""
+"""The two sockets of an edge: the first keeps the port bound, the second listens on the port."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ BACKLOG = 1024  # connections that wait to be accepted
 
 
 def bound(listen: str) -> socket.socket:
-    """A socket that is bound to `host:port` and does not listen; port 0 is any free one.
+    """Return a socket that is bound to `host:port` and does not listen. Port 0 means any free port.
 
-    No host is 127.0.0.1. Raises BadRequest for a host that is not the loopback, and WireError for a malformed
-    address and when the port is taken.
+    An empty host means 127.0.0.1. Raises BadRequest for a host that is not the loopback, and WireError for a
+    malformed address or a port that is taken.
     """
     host, port = _place(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY where it sees this, alone
+    sock = socket.socket(family, proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY only with this `proto`
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
@@ -29,11 +29,11 @@ def bound(listen: str) -> socket.socket:
 
 
 def listening(listen: str) -> socket.socket:
-    """A socket that listens on `host:port` and does not block. Raises as `bound` does."""
+    """Return a non-blocking socket that listens on `host:port`. Raises the same errors as `bound`."""
     sock = bound(listen)
     try:
         sock.setblocking(False)
-        # Beside the socket that keeps the port, bind() succeeds even when another program has the port; this does not.
+        # If another program has the port, bind() succeeds all the same beside the edge's own socket; listen() fails.
         sock.listen(BACKLOG)
     except OSError as wrong:
         sock.close()
@@ -42,7 +42,7 @@ def listening(listen: str) -> socket.socket:
 
 
 def where(sock: socket.socket) -> str:
-    """The `host:port` that it is bound to."""
+    """Return the `host:port` to which `sock` is bound."""
     return joined(*sock.getsockname()[:2])
 
 
@@ -53,10 +53,10 @@ def _place(listen: str) -> tuple[str, int]:
         raise WireError(f"listen tcp: {wrong}") from None
     host = host or "127.0.0.1"
     if not host.startswith("127.") and host != "::1":
-        raise BadRequest(f"the built-in wire listens on the loopback alone, not on {host}")
+        raise BadRequest(f"the built-in wire listens on the loopback alone, not on {host}; use 127.0.0.1")
     return host, port
 
 
 def _taken(host: str, port: int, wrong: OSError) -> WireError:
-    """In Go's words, as Toxiproxy gives them."""
+    """Return the error for a port that is taken, with the text of Go and Toxiproxy."""
     return WireError(f"listen tcp {joined(host, port)}: bind: {(wrong.strerror or '').lower()}")

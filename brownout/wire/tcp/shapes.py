@@ -1,11 +1,11 @@
-"""How each toxic acts on the bytes of one stream of one connection. Pure: time and draws are given.
+"""How each toxic acts on the bytes of one stream of one connection. Pure: the caller passes time and random draws.
 
-A shape answers, for each chunk, which pieces go on and when; the runtime (`pipe`) keeps them in order, sleeps
-and counts. Semantics of the kinds that Toxiproxy has are those of its v2.12 source, file by file, quirks
-included: `timeout` counts from the last byte; `limit_data` keeps its count when the toxic is updated.
+For each chunk a shape returns the pieces that are passed on, and when. The module `pipe` keeps the pieces in
+order, waits and counts. Toxics that Toxiproxy has act as in its v2.12 source, file by file, with all quirks:
+`timeout` counts from the last byte; `limit_data` keeps its count when the toxic is updated.
 """
 
-# ruff: noqa: D102, ARG002 - `Shape` documents what the others override
+# ruff: noqa: D102, ARG002 - `Shape` documents the methods that the subclasses override
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from math import inf
 from random import Random
 from typing import ClassVar, Literal
 
-FINEST = 1000  # µs
+FINEST = 1000  # µs; timers are no finer
 Pieces = list[tuple[float, bytes]]
 Leaving = Literal["flush", "close", "reset"]
 
 
 class Shape:
-    """Everything passes at once: `noop`, and every toxic on a connection that its toxicity spares."""
+    """Lets everything pass at once: for `noop`, and for other toxics on connections that their toxicity spares."""
 
-    limit: ClassVar[int] = 1  # bytes it may hold before the sender is made to wait
-    leaving: ClassVar[Leaving] = "flush"  # what becomes of the connection when the toxic is taken off
-    old_only: ClassVar[bool] = False  # acts on connections that exist when it is added, alone
+    limit: ClassVar[int] = 1  # bytes that the toxic may hold before the sender has to wait
+    leaving: ClassVar[Leaving] = "flush"  # what happens to held bytes or the connection when the toxic is removed
+    old_only: ClassVar[bool] = False  # the toxic acts only on connections that exist when it is added
     apart: ClassVar[bool] = False  # pieces that are due at different times are not sent as one segment
-    hard: ClassVar[bool] = False  # its deadline is a reset
+    hard: ClassVar[bool] = False  # at the deadline the connection is reset (RST), not closed
 
     def __init__(self, values: Mapping[str, int], rng: Random, now: float, shared: MutableMapping[str, int]) -> None:
         self.values, self.rng, self.shared = values, rng, shared
-        self.deadline = inf  # when the connection is ended, whatever is held
+        self.deadline = inf  # the time (s) at which the toxic ends the connection and drops held bytes
         self.start(now)
 
     def start(self, now: float) -> None:
-        """The toxic begins to act on this connection."""
+        """Begin to act on this connection at the time `now` (s)."""
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
-        """The pieces that go on, each with its due time (s); `at` is when the chunk came to this toxic's door."""
+        """Return the pieces to pass on, with due times (s). The chunk reached the toxic at the time `at`."""
         return [(now, data)]
 
     def end(self, now: float) -> float:
-        """When the sender's end of stream goes on."""
+        """Return the time (s) at which the end of the sender's stream is passed on."""
         return now
 
     def inherit(self, old: Shape) -> None:
-        """Take over what an updated toxic must remember."""
+        """Take over the state that an updated toxic keeps from its old shape."""
 
 
 class Latency(Shape):
-    """latency.go; its channel holds 1024 chunks of 32 KiB."""
+    """Acts as Toxiproxy's latency.go, whose channel holds 1024 chunks of 32 KiB."""
 
     limit = 32 << 20
 
@@ -60,7 +60,7 @@ class Latency(Shape):
 
 
 class Bandwidth(Shape):
-    """bandwidth.go: KB/s are bytes a millisecond, sent at least every 100 ms."""
+    """Acts as Toxiproxy's bandwidth.go: a rate in KB/s is bytes per ms; bytes are sent every 100 ms at least."""
 
     free = 0.0
 
@@ -77,14 +77,14 @@ class Bandwidth(Shape):
 
 
 class SlowClose(Shape):
-    """slow_close.go."""
+    """Acts as Toxiproxy's slow_close.go: the end of the stream is late."""
 
     def end(self, now: float) -> float:
         return now + self.values["delay"] / 1000
 
 
 class Timeout(Shape):
-    """timeout.go: its timer starts again with each chunk it drops; taking it off closes the connection."""
+    """Acts as Toxiproxy's timeout.go: each dropped chunk restarts the timer; removal closes the connection."""
 
     leaving = "close"
 
@@ -97,7 +97,7 @@ class Timeout(Shape):
 
 
 class ResetPeer(Shape):
-    """reset_peer.go: the first byte, or the end, lights the fuse."""
+    """Acts as Toxiproxy's reset_peer.go: the timer starts with the first byte or with the end of the stream."""
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
         self.end(now)
@@ -109,10 +109,10 @@ class ResetPeer(Shape):
 
 
 class Slicer(Shape):
-    """slicer.go: halves until a piece is small enough, the middle moved at random.
+    """Acts as Toxiproxy's slicer.go: chunks are cut near their middle, at random, until pieces are small enough.
 
-    A delay of less than a millisecond is one: a timer is no finer, in Toxiproxy neither, and slices that follow each
-    other at once would be read as one.
+    A delay of less than 1 ms becomes 1 ms. Timers are no finer, in Toxiproxy too, and the receiver would read
+    slices without a gap as one piece.
     """
 
     apart = True
@@ -128,7 +128,7 @@ class Slicer(Shape):
         return pieces
 
     def cuts(self, start: int, end: int) -> list[int]:
-        """Offsets between the slices. Toxiproxy itself dies of a size of 0, and of a variation above the size."""
+        """Return the offsets between slices. Size 0, or a variation above the size, crashes Toxiproxy itself."""
         vary, size = self.values["size_variation"], max(1, self.values["average_size"])
         if end - start - size <= vary:
             return []
@@ -141,7 +141,7 @@ class Slicer(Shape):
 
 
 class LimitData(Shape):
-    """limit_data.go: closes with the byte that reaches the limit."""
+    """Acts as Toxiproxy's limit_data.go: the connection is closed after the byte that reaches the limit."""
 
     passed = 0
 
@@ -157,7 +157,7 @@ class LimitData(Shape):
 
 
 class Rst(Shape):
-    """Ours: a reset needs no traffic."""
+    """Not in Toxiproxy: a reset after a time, without any traffic."""
 
     hard = True
 
@@ -166,7 +166,7 @@ class Rst(Shape):
 
 
 class Blackhole(Shape):
-    """Ours: held until healed; a sender fills its window, as with a path that loses everything."""
+    """Not in Toxiproxy: bytes are held until healed, so the sender's buffers fill, as if all packets were lost."""
 
     limit = 256 << 10
 
@@ -178,7 +178,7 @@ class Blackhole(Shape):
 
 
 class Swallow(Shape):
-    """Ours: bytes and ends vanish; unlike `timeout` it leaves the connection alone when it goes."""
+    """Not in Toxiproxy: bytes and ends are dropped. Unlike `timeout`, removing this toxic closes no connection."""
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
         return []
@@ -188,13 +188,13 @@ class Swallow(Shape):
 
 
 class HalfOpen(Swallow):
-    """Ours: the other end has forgotten this connection; when it is back it answers with a reset."""
+    """Not in Toxiproxy: the other end seems to have lost this connection, and answers with a reset when healed."""
 
     leaving, old_only = "reset", True
 
 
 class Spike(Shape):
-    """Ours: `shared` counts the chunks of the whole edge."""
+    """Not in Toxiproxy: the nth chunk of the edge is later; `shared` counts chunks over all connections."""
 
     limit = Latency.limit
 

@@ -1,7 +1,7 @@
-"""Toxics as data: what goes wrong on an edge. Nothing here does I/O; `shapes` says how each one acts.
+"""Toxics, which are the disturbances of an edge, as data without I/O; `shapes` says how each toxic acts.
 
-Names, attributes, units and defaults of the kinds that both wires know are Toxiproxy's (v2.12, `toxics/*.go`).
-Attributes are whole numbers; times are milliseconds (a slicer's delay: microseconds), rates KB/s, sizes bytes.
+Toxics that both wires have use Toxiproxy's names, attributes, units and defaults (v2.12, `toxics/*.go`).
+Attributes are whole numbers. Times are in ms (the delay of a slicer: µs), rates in KB/s, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ BUILTIN = frozenset({"builtin"})
 
 @dataclass(frozen=True, slots=True)
 class Toxic:
-    """One toxic on one stream of an edge. Make it with the functions below; `from_json(to_json())` is the same.
+    """A toxic on one stream of an edge. Functions of this module make toxics; `from_json` reads `to_json`.
 
-    `toxicity` is the share of connections it acts on (0..1), drawn once for each of them. `name` is unique on
-    an edge and defaults to Toxiproxy's `<type>_<stream>`. Raises BadRequest for what the kind does not know.
+    The toxic acts on a share of connections, its `toxicity` (0..1); a random draw decides for each connection.
+    `name` is unique on an edge; the default is Toxiproxy's `<type>_<stream>`. Raises BadRequest for an unknown
+    type, stream or attribute.
     """
 
     type: str
@@ -36,7 +37,8 @@ class Toxic:
         kind = KINDS.get(self.type)
         if kind is None:
             near = get_close_matches(self.type, KINDS, n=3)
-            raise BadRequest(f"no toxic {self.type!r}" + (f"; near: {', '.join(near)}" if near else ""))
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise BadRequest(f"no toxic is called {self.type!r}{hint}")
         stream = self.stream or kind.streams[0]
         if stream not in kind.streams:
             raise BadRequest(f"{self.type} acts on {' or '.join(kind.streams)}, not on {stream!r}")
@@ -47,24 +49,25 @@ class Toxic:
 
     def _check(self, kind: Kind) -> None:
         if not 0 <= self.toxicity <= 1:
-            raise BadRequest(f"toxicity is a share from 0 to 1, not {self.toxicity}")
+            raise BadRequest(f"toxicity is a share of connections from 0 to 1, not {self.toxicity}")
         for key, value in self.attributes.items():
             if key not in kind.attributes or type(value) is not int or value < 0:
-                raise BadRequest(f"{self.type} takes whole numbers {list(kind.attributes)}, not {key}={value!r}")
+                names = ", ".join(kind.attributes) or "no attribute"
+                raise BadRequest(f"{self.type} takes whole numbers from 0 for {names}, not {key}={value!r}")
 
     @property
     def wires(self) -> frozenset[str]:
-        """Which wires can do it: `builtin`, `toxiproxy`."""
+        """The wires that have this type of toxic: "builtin", "toxiproxy"."""
         return KINDS[self.type].wires
 
     def weaker(self) -> tuple[Toxic, ...]:
-        """The same trouble, less of it, strongest first; empty at the end. For shrinking a failing plan."""
+        """Return variants that do less harm, the strongest first, for shrinking a plan."""
         milder = KINDS[self.type].weaker(self)
         rarer = (replace(self, toxicity=self.toxicity / 2),) if self.toxicity > 0.25 and self.type != "down" else ()
         return milder + rarer
 
     def to_json(self) -> dict[str, Any]:
-        """As Toxiproxy writes it."""
+        """Return the toxic as Toxiproxy's JSON."""
         return {
             "attributes": dict(self.attributes),
             "name": self.name,
@@ -75,7 +78,7 @@ class Toxic:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Toxic:
-        """Raises BadRequest for unknown fields, types, streams or attributes."""
+        """Read a toxic from Toxiproxy's JSON. Raises BadRequest for unknown names of any sort."""
         try:
             return Toxic(**data)
         except TypeError as wrong:
@@ -89,23 +92,23 @@ class Toxic:
 
 @dataclass(frozen=True, slots=True)
 class AnyToxic(Toxic):
-    """A toxic as Toxiproxy's API takes it: any share, negative attributes, and its stream written in any case.
+    """A toxic with values that Toxiproxy's API accepts: any toxicity, negative attributes, stream in capitals.
 
-    A share below 0 acts on no connection, one above 1 on all; a negative attribute acts as 0 does.
+    A toxicity below 0 acts on no connection, and a toxicity above 1 on all. A negative attribute acts as 0 does.
     """
 
     written: str = ""
 
     def _check(self, kind: Kind) -> None:
-        """Everything is allowed."""
+        """Accept every value, as Toxiproxy does."""
 
     def to_json(self) -> dict[str, Any]:
-        """As Toxiproxy writes it."""
+        """Return the toxic as Toxiproxy's JSON, with the stream as it was written."""
         return Toxic.to_json(self) | {"stream": self.written}
 
 
 class Where(TypedDict, total=False):
-    """Where a toxic acts: what every function below also takes."""
+    """Arguments of every function that makes a toxic: on which stream and connections it acts, and its name."""
 
     stream: Stream
     toxicity: float
@@ -114,7 +117,7 @@ class Where(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is known of a type of toxic, beside how it acts."""
+    """The properties of a type of toxic; `shapes` says how the type acts on bytes."""
 
     make: Callable[..., Toxic]
     attributes: Mapping[str, int]
@@ -124,22 +127,22 @@ class Kind:
 
     @property
     def summary(self) -> str:
-        """One line, for a report's row and the docs."""
+        """One line about the type, for a report's row and the docs."""
         return (self.make.__doc__ or "").partition("\n")[0]
 
 
 def noop(**where: Unpack[Where]) -> Toxic:
-    """Nothing: bytes pass as they came."""
+    """Bytes pass unchanged."""
     return Toxic("noop", **where)
 
 
 def latency(latency: int, jitter: int = 0, **where: Unpack[Where]) -> Toxic:
-    """Every chunk arrives `latency` ± `jitter` ms late, in order."""
+    """Every chunk arrives `latency` ± `jitter` ms late, and chunks keep their order."""
     return Toxic("latency", attributes={"latency": latency, "jitter": jitter}, **where)
 
 
 def bandwidth(rate: int, **where: Unpack[Where]) -> Toxic:
-    """No more than `rate` KB/s pass; at 0 nothing does."""
+    """At most `rate` KB/s pass; with a `rate` of 0 nothing passes."""
     return Toxic("bandwidth", attributes={"rate": rate}, **where)
 
 
@@ -149,53 +152,53 @@ def slow_close(delay: int, **where: Unpack[Where]) -> Toxic:
 
 
 def timeout(timeout: int = 0, **where: Unpack[Where]) -> Toxic:
-    """Bytes vanish, and after `timeout` ms of silence the connection is closed; at 0 only when healed."""
+    """Bytes are dropped, and the connection is closed after `timeout` ms without bytes (0: only when healed)."""
     return Toxic("timeout", attributes={"timeout": timeout}, **where)
 
 
 def reset_peer(timeout: int = 0, **where: Unpack[Where]) -> Toxic:
-    """`timeout` ms after its first byte a connection opened since is reset; an older one is closed."""
+    """A connection ends `timeout` ms after its next byte: new connections are reset, older ones are closed."""
     return Toxic("reset_peer", attributes={"timeout": timeout}, **where)
 
 
 def slicer(average_size: int, size_variation: int = 0, delay: int = 0, **where: Unpack[Where]) -> Toxic:
-    """Chunks arrive in slices of `average_size` ± `size_variation` bytes, `delay` µs apart."""
+    """Chunks are cut into slices of `average_size` ± `size_variation` bytes, which arrive `delay` µs apart."""
     sizes = {"average_size": average_size, "size_variation": size_variation, "delay": delay}
     return Toxic("slicer", attributes=sizes, **where)
 
 
 def limit_data(bytes: int, **where: Unpack[Where]) -> Toxic:
-    """The connection is closed after `bytes` bytes."""
+    """Each connection is closed after `bytes` bytes."""
     return Toxic("limit_data", attributes={"bytes": bytes}, **where)
 
 
 def down() -> Toxic:
-    """Nobody listens: connections are refused, and the live ones closed."""
+    """The edge does not listen: new connections are refused, and live connections are closed."""
     return Toxic("down", name="down")
 
 
 def rst(timeout: int = 0, **where: Unpack[Where]) -> Toxic:
-    """Live connections get a TCP reset (RST) after `timeout` ms, idle or not, and new ones too."""
+    """All connections, old and new, get a TCP reset (RST) after `timeout` ms, even without traffic."""
     return Toxic("rst", attributes={"timeout": timeout}, **where)
 
 
 def blackhole(**where: Unpack[Where]) -> Toxic:
-    """Silence, as when packets are lost on the way; healed, the held bytes arrive on the same connection."""
+    """No byte arrives, as if all packets were lost; when healed, the held bytes arrive on the same connection."""
     return Toxic("blackhole", **where)
 
 
 def swallow(**where: Unpack[Where]) -> Toxic:
-    """Bytes vanish for good, and the connection goes on when healed."""
+    """Bytes are dropped for good; when healed, the connection works again."""
     return Toxic("swallow", **where)
 
 
 def half_open(**where: Unpack[Where]) -> Toxic:
-    """Connections that exist go silent for ever while new ones work; healing resets them."""
+    """Existing connections carry no more bytes while new connections work; healing resets the existing ones."""
     return Toxic("half_open", **where)
 
 
 def spike(latency: int, spike: int, nth: int = 1, **where: Unpack[Where]) -> Toxic:
-    """A constant `latency` ms, and for the edge's `nth` chunk `spike` ms more, once."""
+    """Every chunk is `latency` ms late, and the `nth` chunk of the edge is `spike` ms later than that."""
     return Toxic("spike", attributes={"latency": latency, "spike": spike, "nth": nth}, **where)
 
 
@@ -204,17 +207,17 @@ def _none(_: Toxic) -> tuple[Toxic, ...]:
 
 
 def _halved(*keys: str) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """Each of these attributes at half its value, one at a time, down to 1."""
+    """Return variants with one of these attributes halved, as long as the attribute is above 1."""
 
     def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
-        now = toxic.attributes
-        return tuple(replace(toxic, attributes={**now, k: now[k] // 2}) for k in keys if now[k] > 1)
+        old = toxic.attributes
+        return tuple(replace(toxic, attributes={**old, key: old[key] // 2}) for key in keys if old[key] > 1)
 
     return weaker
 
 
 def _doubled(key: str) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """This attribute at twice its value, up to a million: more bytes pass."""
+    """Return a variant with this attribute doubled, up to a million, so that more bytes pass."""
 
     def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
         more = max(1, toxic.attributes[key] * 2)
@@ -224,39 +227,39 @@ def _doubled(key: str) -> Callable[[Toxic], tuple[Toxic, ...]]:
 
 
 def _one_way_or(milder: Callable[[Toxic], tuple[Toxic, ...]]) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """First on one stream alone, then something milder."""
+    """Return variants on one stream for a toxic on both streams; for other toxics, the `milder` variants."""
 
     def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
         if toxic.stream != "both":
             return milder(toxic)
-        return tuple(replace(toxic, stream=s, name="") for s in _SIDES)
+        return tuple(replace(toxic, stream=stream, name="") for stream in _ONE)
 
     return weaker
 
 
 def _late(toxic: Toxic) -> tuple[Toxic, ...]:
-    """Instead of vanishing, bytes come a second late (or as late as the connection would have been closed)."""
+    """Return a latency instead of dropped bytes: 1 s, or the `timeout` that would close the connection."""
     return (latency(toxic.attributes.get("timeout") or 1000, stream=toxic.stream or "downstream"),)
 
 
-_SIDES: tuple[Stream, ...] = ("downstream", "upstream")
+_ONE: tuple[Stream, ...] = ("downstream", "upstream")
 _ANY: tuple[Stream, ...] = ("both", "upstream", "downstream")
 
 KINDS: dict[str, Kind] = {
-    "noop": Kind(noop, {}, BOTH_WIRES, _SIDES, _none),
-    "latency": Kind(latency, {"latency": 0, "jitter": 0}, BOTH_WIRES, _SIDES, _halved("latency", "jitter")),
-    "bandwidth": Kind(bandwidth, {"rate": 0}, BOTH_WIRES, _SIDES, _doubled("rate")),
-    "slow_close": Kind(slow_close, {"delay": 0}, BOTH_WIRES, _SIDES, _halved("delay")),
-    "timeout": Kind(timeout, {"timeout": 0}, BOTH_WIRES, _SIDES, _late),
-    "reset_peer": Kind(reset_peer, {"timeout": 0}, BOTH_WIRES, _SIDES, _none),
+    "noop": Kind(noop, {}, BOTH_WIRES, _ONE, _none),
+    "latency": Kind(latency, {"latency": 0, "jitter": 0}, BOTH_WIRES, _ONE, _halved("latency", "jitter")),
+    "bandwidth": Kind(bandwidth, {"rate": 0}, BOTH_WIRES, _ONE, _doubled("rate")),
+    "slow_close": Kind(slow_close, {"delay": 0}, BOTH_WIRES, _ONE, _halved("delay")),
+    "timeout": Kind(timeout, {"timeout": 0}, BOTH_WIRES, _ONE, _late),
+    "reset_peer": Kind(reset_peer, {"timeout": 0}, BOTH_WIRES, _ONE, _none),
     "slicer": Kind(
         slicer,
         {"average_size": 0, "size_variation": 0, "delay": 0},
         BOTH_WIRES,
-        _SIDES,
+        _ONE,
         lambda toxic: _doubled("average_size")(toxic) + _halved("delay")(toxic),
     ),
-    "limit_data": Kind(limit_data, {"bytes": 0}, BOTH_WIRES, _SIDES, _doubled("bytes")),
+    "limit_data": Kind(limit_data, {"bytes": 0}, BOTH_WIRES, _ONE, _doubled("bytes")),
     "down": Kind(down, {}, BOTH_WIRES, ("both",), lambda _: (rst(),)),
     "rst": Kind(rst, {"timeout": 0}, BUILTIN, ("both",), _none),
     "blackhole": Kind(blackhole, {}, BUILTIN, _ANY, _one_way_or(_late)),
@@ -264,5 +267,5 @@ KINDS: dict[str, Kind] = {
         swallow, {}, BUILTIN, _ANY, _one_way_or(lambda toxic: (blackhole(stream=toxic.stream or "downstream"),))
     ),
     "half_open": Kind(half_open, {}, BUILTIN, ("both",), lambda _: (blackhole(),)),
-    "spike": Kind(spike, {"latency": 0, "spike": 0, "nth": 1}, BUILTIN, _SIDES, _halved("spike", "latency")),
+    "spike": Kind(spike, {"latency": 0, "spike": 0, "nth": 1}, BUILTIN, _ONE, _halved("spike", "latency")),
 }

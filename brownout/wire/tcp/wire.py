@@ -1,8 +1,8 @@
 """The built-in wire: every edge of a subject's network on one event loop, in one thread of the test's process.
 
-It does what Toxiproxy does and what Toxiproxy cannot (`Toxic.wires` says which); an edge without a toxic
-changes no byte. Where it differs from Toxiproxy on purpose: half-closes and resets are carried through (Toxiproxy
-closes both ways, with FIN), every draw comes from one seed, and only the loopback is listened on.
+The built-in wire has Toxiproxy's toxics and more toxics (see `Toxic.wires`). An edge without a toxic changes no
+byte. The built-in wire differs from Toxiproxy on purpose: it passes half-closes and resets on (Toxiproxy closes
+both streams with FIN), takes all random draws from one seed, and listens only on the loopback.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from brownout.wire.tcp.edge import WATCH_AFTER, Edge
 
 T = TypeVar("T")
 OnEvent = Callable[[str, dict[str, Any]], None]
-DEADLINE = 5.0  # s, for the loop to do what it was told
+DEADLINE = 5.0  # s, for a call on the loop
 LoopName = Literal["asyncio", "uvloop"]
 
 
 def default_loop() -> LoopName:
-    """See Wire."""
+    """Return "uvloop" if it is installed, else "asyncio"."""
     return "uvloop" if find_spec("uvloop") else "asyncio"
 
 
 def new_loop(name: LoopName) -> asyncio.AbstractEventLoop:
-    """A loop of that kind. Raises ImportError without uvloop."""
+    """Return a new event loop. Raises ImportError for "uvloop" when it is not installed."""
     if name == "asyncio":
         return asyncio.SelectorEventLoop()
-    import uvloop  # only where a wire is started
+    import uvloop  # imported only when a wire is started
 
     return uvloop.new_event_loop()
 
 
 class Wire:
-    """Use it as a context manager, or `start()` and `close()` it.
+    """A wire in the current process. Use it as a context manager, or call `start()` and `close()`.
 
-    `on_event(kind, data)` is called on the loop's thread, so it must be quick: connected, closed, reset, refused,
-    abandoned, toxic-added, toxic-removed, and toxic-acted the first time on each connection. What it raises is
-    raised again by `close()`. `seed` decides every draw of every toxic: the same seed, edge, ordinal of the
-    connection and toxic draw the same. `loop` is "uvloop" or "asyncio": the first where it is installed, which costs a
-    quarter less CPU for each request (docs/evidence/wire.md).
+    `on_event(kind, data)` is called on the loop's thread, so it must be quick. The kinds are connected, closed,
+    reset, refused, abandoned, toxic-added, toxic-removed, and toxic-acted, once for each connection. `close()`
+    raises the errors of `on_event` again. `seed` decides all random draws: they depend on the seed, the edge, the
+    connection's ordinal and the toxic. `loop` is "uvloop" or "asyncio". The default is uvloop if it is installed,
+    because it needs a quarter less CPU for each request (docs/evidence/wire.md).
     """
 
     kind = "builtin"
@@ -61,16 +61,16 @@ class Wire:
         self._wrong: Exception | None = None
 
     def start(self) -> Self:
-        """Start the loop; idempotent."""
+        """Start the event loop in its thread; idempotent."""
         if not self._thread:
             self.loop = new_loop(self.loop_name)
-            self.loop.set_exception_handler(self._heard)
+            self.loop.set_exception_handler(self._uncaught)
             self._thread = threading.Thread(target=self.loop.run_forever, name="brownout-wire", daemon=True)
             self._thread.start()
         return self
 
     def edge(self, name: str, upstream: str) -> Edge:
-        """A new edge that listens on a free port of 127.0.0.1 and leads to `upstream` (`host:port`).
+        """Return a new edge that listens on a free port of 127.0.0.1 and leads to `upstream` (`host:port`).
 
         Raises AlreadyExists, BadRequest for a malformed address, and WireError if the wire was not started.
         """
@@ -78,8 +78,8 @@ class Wire:
         return self.run(lambda: self.create(edge_name(name), upstream, "127.0.0.1:0"))
 
     def serve_api(self, port: int = 0) -> int:
-        """Serve Toxiproxy's HTTP API for these edges on 127.0.0.1; the port."""
-        from brownout.wire.toxiproxy.api import serve  # only on request
+        """Serve Toxiproxy's HTTP API for these edges on 127.0.0.1; return the port."""
+        from brownout.wire.toxiproxy.api import serve  # imported only when the API is needed
 
         if self._api is None:
             self._api = self.wait(serve(self, port))
@@ -87,19 +87,19 @@ class Wire:
 
     @property
     def pid(self) -> int | None:
-        """See AnyWire: it lives in this process."""
+        """None, because the built-in wire runs in the current process, see AnyWire."""
         return None
 
     def close(self) -> None:
-        """Close every edge, connection and the API, end the thread; idempotent.
+        """Close every edge and connection and the API, and end the thread; idempotent.
 
-        Raises WireError for what `on_event` raised, and for an error in a callback of the loop that nobody caught: what
-        was seen of the wire may be wrong then.
+        Raises WireError for an error of `on_event`, and for an uncaught error in a callback of the loop: events of
+        the wire may be wrong then.
         """
         if thread := self._thread:
             try:
                 self.wait(self._shutdown())
-            finally:  # whatever goes wrong, the thread ends
+            finally:  # the thread must end even after an error
                 self._thread = None
                 self.loop.call_soon_threadsafe(self.loop.stop)
                 thread.join(DEADLINE)
@@ -109,8 +109,8 @@ class Wire:
             wrong, self._wrong = self._wrong, None
             raise WireError(f"the wire failed: {type(wrong).__name__}: {wrong}") from wrong
 
-    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop tells of an error that nobody caught. That of a task is read by whoever waits for the task."""
+    def _uncaught(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Remember an uncaught error of the loop; an error of a task is raised where the task is awaited."""
         wrong = context.get("exception")
         if isinstance(wrong, Exception) and not isinstance(wrong, OSError) and not context.keys() & {"task", "future"}:
             self._wrong = self._wrong or wrong
@@ -123,10 +123,10 @@ class Wire:
         self.close()
 
     def run(self, call: Callable[[], T]) -> T:
-        """Run it on the loop's thread and wait.
+        """Run `call` on the loop's thread and return its result.
 
-        Before, connections that both peers have are open here too, so that a fault acts on all of them; when it
-        returns, sockets that it closed are closed.
+        Before the call, the wire opens connections that both peers see as open, so a fault acts on all of them.
+        When `run` returns, sockets that `call` closed are really closed. Raises as `wait` does.
         """
         if self._thread and threading.get_ident() == self._thread.ident:
             return call()
@@ -134,13 +134,13 @@ class Wire:
         async def there() -> T:
             await self.settle()
             result = call()
-            await asyncio.sleep(0)  # after the connection_lost of what was aborted
+            await asyncio.sleep(0)  # let the loop call connection_lost of aborted connections
             return result
 
         return self.wait(there())
 
     def ask(self, question: Callable[[], T]) -> T:
-        """Answer a question on the loop's thread, at once: nothing is settled before. Raises as `wait` does."""
+        """Run `question` on the loop's thread, without `settle` before; return its result. Raises as `wait`."""
 
         async def there() -> T:
             return question()
@@ -148,10 +148,10 @@ class Wire:
         return self.wait(there())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await it on the loop. Raises Unreachable after DEADLINE."""
+        """Await `work` on the loop; return its result. Raises Unreachable after DEADLINE seconds."""
         if not self._thread:
             work.close()
-            raise WireError("the wire is not started")
+            raise WireError("the wire is not started: call start()")
         done: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return done.result(DEADLINE)
@@ -161,20 +161,20 @@ class Wire:
 
     @property
     def running(self) -> bool:
-        """Between `start` and `close`."""
+        """Whether the wire was started and not closed."""
         return self._thread is not None
 
     # --- from here on: on the loop's thread only
 
     async def settle(self) -> None:
-        """Let the loop catch up with connections that exist; a dial that takes long is not waited for."""
+        """Let the loop handle new connections; wait at most WATCH_AFTER for connections to upstreams."""
         await asyncio.sleep(0)
-        await asyncio.sleep(0)  # the selector has been asked in between
+        await asyncio.sleep(0)  # the loop polls the selector between the two sleeps
         if opening := [dial for edge in self.edges.values() for dial in edge.opening()]:
             await asyncio.wait(opening, timeout=WATCH_AFTER)
 
     def create(self, name: str, upstream: str, listen: str, enabled: bool = True) -> Edge:
-        """Raises AlreadyExists; BadRequest or WireError if `listen` will not do."""
+        """Return a new edge. Raises AlreadyExists, and BadRequest or WireError if `listen` is not possible."""
         if name in self.edges:
             raise AlreadyExists("proxy already exists")
         edge = Edge(self, name, upstream, listen)
@@ -187,12 +187,12 @@ class Wire:
         return edge
 
     def forget(self, edge: Edge) -> None:
-        """It is closed."""
+        """Remove a closed edge."""
         if self.edges.get(edge.name) is edge:
             del self.edges[edge.name]
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
-        """Call `on_event`; it cannot break the wire."""
+        """Call `on_event`. An error of `on_event` does not stop the wire; `close` raises the first error."""
         if self._on_event:
             try:
                 self._on_event(kind, data)

@@ -1,1 +1,1 @@
-"""Toxiproxy: its HTTP API for the built-in wire, and an adapter that drives a server of it."""
+"""Toxiproxy: its HTTP API for the built-in wire, and an adapter that uses a Toxiproxy server as a wire."""

@@ -1,8 +1,9 @@
-"""Toxiproxy as a wire: `toxiproxy-python` drives a `toxiproxy-server`, or the built-in wire's own HTTP API.
+"""Toxiproxy as a wire: `toxiproxy-python` drives a `toxiproxy-server`, or the HTTP API of the built-in wire.
 
-Of `toxiproxy-python` (0.1.1) only `APIConsumer`'s `get`, `post` and `delete` are used: they hand their arguments on to
-`requests`, so every call has a deadline, which its objects' methods cannot be given. It keeps host and port on the
-class; a subclass for each server keeps servers apart. Calls block: a coroutine makes them in a thread.
+Of `toxiproxy-python` (0.1.1) only `get`, `post` and `delete` of `APIConsumer` are used. The three pass their
+arguments to `requests`, so every call can have a deadline; other methods of the library take no deadline.
+`APIConsumer` keeps host and port as class attributes, so each server gets a subclass. Calls block: a coroutine
+must make them in a thread.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from brownout.wire.tcp.address import address, edge_name
 from brownout.wire.tcp.toxics import Toxic, down, timeout
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-DIRECT = {"http": None, "https": None}  # a proxy in the environment is not for the loopback
+DIRECT = {"http": None, "https": None}  # ignore proxies of the environment, because the server is local
 
 
 class Server(Protocol):
-    """The process of a server."""
+    """The process of a Toxiproxy server."""
 
     @property
     def pid(self) -> int:
-        """Its pid."""
+        """The pid of the server."""
 
     def stop(self) -> int:
-        """End it."""
+        """End the server."""
 
 
 class Client:
-    """One server's API; one call at a time. Raises our errors, never those of `requests`."""
+    """The API of one server, one call at a time. Raises WireError, never errors of `requests`."""
 
     def __init__(self, host: str, port: int, deadline: float) -> None:
-        from toxiproxy.api import APIConsumer  # an optional extra, imported on use
+        from toxiproxy.api import APIConsumer  # an optional extra, imported only when it is used
 
         self._consumer: Any = type("Consumer", (APIConsumer,), {"host": host, "port": port})
         self._deadline = deadline
@@ -45,7 +46,10 @@ class Client:
         self.where = f"{host}:{port}"
 
     def call(self, verb: str, *path: str, body: Any = None) -> Any:
-        """`get`, `post` or `delete`; the decoded answer, None where there is none."""
+        """Call `get`, `post` or `delete`; return the decoded answer, None for an empty answer.
+
+        Raises Unreachable without an answer within the deadline, and WireError for an answer that is an error.
+        """
         from requests import RequestException
         from toxiproxy.exceptions import InvalidToxic, ProxyExists
         from toxiproxy.exceptions import NotFound as Missing
@@ -67,7 +71,7 @@ class Client:
 
 
 def reason(content: bytes) -> str:
-    """The text of an error answer."""
+    """Return the text of an error answer."""
     try:
         return str(json.loads(content)["error"])
     except (ValueError, KeyError, TypeError):
@@ -75,7 +79,7 @@ def reason(content: bytes) -> str:
 
 
 class ToxiproxyEdge:
-    """A proxy of the server, with the interface of the built-in wire's `Edge`."""
+    """A proxy on the server, with the interface of the built-in wire's `Edge`."""
 
     def __init__(self, wire: ToxiproxyWire, name: str, shown: Mapping[str, Any]) -> None:
         self.name, self._wire = name, wire
@@ -85,28 +89,32 @@ class ToxiproxyEdge:
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
-        """Those armed now, as the server says."""
-        return tuple(Toxic.from_json(one) for one in self._call("get", "toxics"))
+        """The toxics that are armed now, requested from the server."""
+        return tuple(Toxic.from_json(data) for data in self._call("get", "toxics"))
 
     @property
     def enabled(self) -> bool:
-        """Does it listen?"""
+        """Whether the proxy listens, requested from the server."""
         return bool(self._call("get")["enabled"])
 
     @property
     def upstream(self) -> str:
-        """Where it leads."""
+        """The `host:port` to which the proxy leads, requested from the server."""
         return str(self._call("get")["upstream"])
 
     def add(self, toxic: Toxic) -> Toxic:
-        """Arm it, or update the one of that name. Raises BadRequest for what only the built-in wire can do."""
+        """Arm a toxic, or update the toxic of the same name. Raises BadRequest for a type that Toxiproxy lacks.
+
+        Raises AlreadyExists when a toxic of the same name has another type or stream.
+        """
         if "toxiproxy" not in toxic.wires:
-            raise BadRequest(f"Toxiproxy has no {toxic.type}; only {', '.join(sorted(toxic.wires))} can do it")
+            wires = " or ".join(sorted(toxic.wires))
+            raise BadRequest(f"Toxiproxy has no toxic {toxic.type!r}; use the {wires} wire")
         if toxic.type == "down":
             changed = self.enabled
             self._call("post", body={"enabled": False})
         else:
-            old = next((one for one in self.toxics if one.name == toxic.name), None)
+            old = next((armed for armed in self.toxics if armed.name == toxic.name), None)
             changed = old != toxic
             if old is None:
                 self._call("post", "toxics", body=toxic.to_json())
@@ -121,7 +129,7 @@ class ToxiproxyEdge:
         return toxic
 
     def remove(self, name: str) -> bool:
-        """Heal; False if there was none of that name."""
+        """Remove the toxic `name`; return False if no such toxic is armed."""
         try:
             if name == "down":
                 if self.enabled:
@@ -135,29 +143,29 @@ class ToxiproxyEdge:
         return True
 
     def heal(self) -> None:
-        """Take everything off, and listen."""
+        """Remove all toxics, and listen."""
         for name in ("down", *(toxic.name for toxic in self.toxics)):
             self.remove(name)
 
     def down(self) -> None:
-        """Stop listening, close live connections."""
+        """Stop listening, and close live connections."""
         self.add(down())
 
     def up(self) -> None:
-        """Listen again."""
+        """Listen again after `down`."""
         self.remove("down")
 
     def cut(self) -> None:
-        """Close live connections, and those that come within this call; none is refused.
+        """Close live connections, and connections that are opened during this call; no connection is refused.
 
-        Toxiproxy closes a connection when a `timeout` is taken off it (timeout.go, Cleanup), soon after it answers.
+        Toxiproxy closes connections when a `timeout` is removed (timeout.go, Cleanup), shortly after its answer.
         """
         toxic = timeout(stream="upstream", name="cut")
         self._call("post", "toxics", body=toxic.to_json())
         self._call("delete", "toxics", toxic.name)
 
     def redirect(self, upstream: str) -> None:
-        """Lead elsewhere; unlike the built-in wire, Toxiproxy closes the live connections."""
+        """Lead to another `host:port`. Unlike the built-in wire, Toxiproxy closes the live connections."""
         address(upstream)
         self._call("post", body={"upstream": upstream})
 
@@ -172,12 +180,12 @@ class ToxiproxyEdge:
 
 
 class ToxiproxyWire:
-    """A server that listens at `host:port`; `subject.toxiproxy_server.started` starts one.
+    """A wire on a Toxiproxy server at `host:port`; `subject.toxiproxy_server.started` starts a server.
 
-    `deadline` (s) holds for every call. For a server in a container, `published` maps the container's ports to those
-    of `host`; each edge takes one. Toxiproxy does not tell when a toxic acts: `on_event` hears toxic-added and
-    toxic-removed alone, and evidence must come from elsewhere. `server` is the process of a server that ends with
-    the wire.
+    `deadline` (s) is for every call. For a server in a container, `published` maps ports of the container to ports
+    of `host`; each edge uses one of these ports. Toxiproxy does not report when a toxic acts: `on_event` gets only
+    toxic-added and toxic-removed, so the evidence that a fault acted must come from other witnesses. `close` ends
+    the process `server`.
     """
 
     kind = "toxiproxy"
@@ -201,28 +209,29 @@ class ToxiproxyWire:
 
     @property
     def pid(self) -> int | None:
-        """The pid of `server`."""
+        """The pid of `server`; None without a `server`."""
         return self._server.pid if self._server else None
 
     def version(self) -> str:
-        """The server's word for itself; `git` for one that was not built by a release."""
+        """The version that the server reports: "git" for a server that was not built from a release."""
         return str(self.client.call("get", "version")["version"])
 
     def edge(self, name: str, upstream: str) -> ToxiproxyEdge:
-        """A new proxy on a free port. Raises AlreadyExists."""
+        """Return a new proxy on a free port. Raises AlreadyExists."""
         return self._made(self.client.call("post", "proxies", body=self._wanted(name, upstream)))
 
     def populate(self, upstreams: Mapping[str, str]) -> dict[str, ToxiproxyEdge]:
-        """Several in one call, name to `host:port`; one that exists is made anew."""
+        """Create several proxies in one call, from name to `host:port`; an existing proxy is replaced."""
         body = [self._wanted(name, upstream) for name, upstream in upstreams.items()]
-        return {one["name"]: self._made(one) for one in self.client.call("post", "populate", body=body)["proxies"]}
+        proxies = self.client.call("post", "populate", body=body)["proxies"]
+        return {proxy["name"]: self._made(proxy) for proxy in proxies}
 
     def reset(self) -> None:
-        """Every proxy of the server listens, every toxic is gone."""
+        """Remove all toxics from all proxies of the server, and let every proxy listen."""
         self.client.call("post", "reset")
 
     def close(self) -> None:
-        """Delete the edges made here, and end `server`; idempotent."""
+        """Delete the edges of this wire, and end `server`; idempotent."""
         server, self._server = self._server, None
         if server:
             self.edges.clear()
@@ -239,7 +248,7 @@ class ToxiproxyWire:
     def _wanted(self, name: str, upstream: str) -> dict[str, Any]:
         address(upstream)
         if self.published and not self._free:
-            raise WireError(f"no published port is left for edge {name!r}")
+            raise WireError(f"no published port is left for edge {name!r}: publish more ports of the container")
         listen = f"0.0.0.0:{self._free.pop(0)}" if self.published else "127.0.0.1:0"
         return {"name": edge_name(name), "upstream": upstream, "listen": listen, "enabled": True}
 

@@ -1,6 +1,6 @@
-"""Toxiproxy's HTTP API (v2.12, `api.go`) over the built-in wire: its routes, statuses, defaults and error texts.
+"""Toxiproxy's HTTP API (v2.12, `api.go`) for the built-in wire: the same routes, statuses, defaults and errors.
 
-`docs/toxiproxy.md` lists where it differs from the server, with the reason for each difference.
+`docs/toxiproxy.md` lists the differences from the Toxiproxy server, with reasons.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from brownout.wire.toxiproxy.http import TEXT, Request, Response, cleaned, host_
 if TYPE_CHECKING:
     from brownout.wire.tcp.wire import Wire
 
-VERSION = "2.12.0"  # clients parse it; the header `Server` tells who it is
-LOCAL = ("127.0.0.1", "localhost", "[::1]", "")  # "" as in HTTP/1.0; a browser always names the host
+VERSION = "2.12.0"  # clients parse the version; the header `Server` says that this is not Toxiproxy
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "")  # HTTP/1.0 needs no Host header; browsers always send one
 PROXY = {"name": str, "listen": str, "upstream": str, "enabled": bool, "logger": Object}
 TOXIC = {"name": str, "type": str, "stream": str, "toxicity": Float32, "attributes": Object}
 Handler = Callable[[bytes], Response]
 
 
 async def serve(wire: Wire, port: int) -> asyncio.Server:
-    """Listen on 127.0.0.1."""
+    """Serve the API on 127.0.0.1."""
     return await http.listen(lambda request: answer(wire, request), port, wire.settle)
 
 
 def answer(wire: Wire, request: Request) -> Response:
-    """One request, answered, whatever goes wrong. Runs on the wire's loop thread."""
+    """Return the answer to a request, also after an error. Runs on the wire's loop thread."""
     if host_of(request.headers.get("host", "")) not in LOCAL:
         return text(403, "Host not allowed\n")
     if (request.method, request.path) == ("OPTIONS", "*"):
@@ -57,7 +57,7 @@ def answer(wire: Wire, request: Request) -> Response:
 
 
 def handled(handler: Handler, request: Request) -> Response:
-    """What the handler answers, or its error."""
+    """Return the handler's answer, or the answer for the handler's error."""
     if request.headers.get("user-agent", "").startswith("Mozilla/"):
         return text(403, "User agent not allowed\n")
     try:
@@ -69,7 +69,7 @@ def handled(handler: Handler, request: Request) -> Response:
 
 
 def routes_of(wire: Wire, path: list[str]) -> Mapping[str, Handler] | None:
-    """The handlers of a path, by method; None where there is no such path."""
+    """Return the handlers of a path, by method; None for an unknown path."""
     match path:
         case ["version"]:
             return {"GET": lambda _: version()}
@@ -83,7 +83,7 @@ def routes_of(wire: Wire, path: list[str]) -> Mapping[str, Handler] | None:
             return {
                 "GET": lambda _: ok(shown(find(wire, name))),
                 "POST": (update_it := lambda body: update(find(wire, name), body)),
-                "PATCH": update_it,  # POST is Toxiproxy's old word for it
+                "PATCH": update_it,  # Toxiproxy keeps POST for old clients
                 "DELETE": lambda _: gone(find(wire, name).close),
             }
         case ["proxies", name, "toxics"] if name:
@@ -102,43 +102,43 @@ def routes_of(wire: Wire, path: list[str]) -> Mapping[str, Handler] | None:
 
 
 def request_id() -> str:
-    """As long as Toxiproxy's, of the same letters."""
+    """Return a random id with the length and letters of Toxiproxy's request ids."""
     return base64.b32hexencode(os.urandom(12)).decode().lower().rstrip("=")
 
 
 def ok(data: Any, status: int = 200) -> Response:
-    """JSON."""
+    """Return an answer with `data` as JSON."""
     return Response(status, compact(data), "application/json")
 
 
 def compact(data: Any) -> bytes:
-    """JSON without a space, as Go writes it."""
+    """Return `data` as JSON without spaces, as Go writes it."""
     return json.dumps(data, separators=(",", ":")).encode()
 
 
 def text(status: int, body: str) -> Response:
-    """As Go's http.Error."""
+    """Return an answer in plain text, as Go's http.Error does."""
     return Response(status, body.encode(), TEXT)
 
 
 def error(message: str, status: int) -> Response:
-    """JSON that calls itself plain text."""
+    """Return an error as JSON with the Content-Type of plain text, as Toxiproxy does."""
     return text(status, compact({"error": message, "status": status}).decode() + "\n")
 
 
 def gone(act: Callable[[], object]) -> Response:
-    """Do it, and have nothing to say."""
+    """Call `act`, and return an answer without a body."""
     act()
     return Response(204)
 
 
 def version() -> Response:
-    """Whose API this is."""
+    """GET /version."""
     return Response(200, f'{{"version": "{VERSION}"}}\n'.encode(), "application/json;charset=utf-8")
 
 
 def shown(edge: Edge) -> dict[str, Any]:
-    """A proxy as Toxiproxy writes it."""
+    """Return an edge as Toxiproxy's JSON of a proxy."""
     return {
         "name": edge.name,
         "listen": edge.address,
@@ -149,14 +149,14 @@ def shown(edge: Edge) -> dict[str, Any]:
 
 
 def find(wire: Wire, name: str) -> Edge:
-    """Raises NotFound."""
+    """Return the edge `name`. Raises NotFound."""
     if name not in wire.edges:
         raise NotFound("proxy not found")
     return wire.edges[name]
 
 
 def toxic_of(edge: Edge, name: str) -> Toxic:
-    """Raises NotFound."""
+    """Return the toxic `name` of an edge. Raises NotFound."""
     for toxic in edge.toxics:
         if toxic.name == name:
             return toxic
@@ -169,16 +169,16 @@ def index(wire: Wire) -> Response:
 
 
 def required(want: Mapping[str, Any], place: str = "") -> None:
-    """Raises BadRequest."""
+    """Raise BadRequest when a required field of a proxy is missing."""
     for key in ("name", "upstream"):
         if not want.get(key):
             raise BadRequest(f"missing required field: {key}{place}")
 
 
 def edge_of(wire: Wire, want: Mapping[str, Any]) -> Edge:
-    """The edge that a proxy's fields describe, listening if it is enabled. It is not among the wire's edges yet.
+    """Return a new edge for a proxy's fields, listening if it is enabled. The caller adds the edge to the wire.
 
-    Raises WireError when it cannot listen.
+    Raises WireError when the edge cannot listen.
     """
     listen = want.get("listen", "")
     edge = Edge(wire, want["name"], want["upstream"], listen, keeps_port=False, resets_refused=False)
@@ -197,7 +197,7 @@ def create(wire: Wire, body: bytes) -> Response:
 
 
 def update(edge: Edge, body: bytes) -> Response:
-    """POST or PATCH /proxies/{proxy}: another address drops what is live; a proxy's name stays."""
+    """POST or PATCH /proxies/{proxy}: a new address closes live connections; the name cannot be changed."""
     now: dict[str, Any] = {"listen": edge.address, "upstream": edge.upstream, "enabled": edge.enabled}
     want = now | decoded(parsed(body), PROXY)
     if differs(edge, want["listen"], want["upstream"]):
@@ -214,12 +214,12 @@ def update(edge: Edge, body: bytes) -> Response:
 
 
 def differs(edge: Edge, listen: str, upstream: str) -> bool:
-    """proxy.go, Differs. Raises WireError for a malformed `listen`."""
+    """Return whether addresses differ from the edge's (proxy.go, Differs). Raises WireError for a bad `listen`."""
     return (joined(*resolved(listen)), upstream) != (edge.address, edge.upstream)
 
 
 def populate(wire: Wire, body: bytes) -> Response:
-    """POST /populate: those that are already as wanted stay, toxics and all; others are made, or made anew."""
+    """POST /populate: existing proxies with the same addresses keep their toxics; others are created anew."""
     made: list[Edge] = []
     status, failed = 201, {}
     try:
@@ -231,7 +231,7 @@ def populate(wire: Wire, body: bytes) -> Response:
 
 
 def entries(body: bytes) -> list[dict[str, Any]]:
-    """The proxies of a /populate. Raises BadRequest when one of them is incomplete."""
+    """Return the proxies in the body of /populate. Raises BadRequest when a proxy lacks a required field."""
     data = parsed(body)
     if data is not None and type(data) is not list:
         raise mismatch(data)
@@ -242,7 +242,7 @@ def entries(body: bytes) -> list[dict[str, Any]]:
 
 
 def populated(wire: Wire, want: Mapping[str, Any]) -> Edge:
-    """The edge that is as wanted. When it cannot listen, the one before it is left, stopped."""
+    """Return the edge for a proxy of /populate. If the new edge cannot listen, the old one stays, stopped."""
     old = wire.edges.get(want["name"])
     if old:
         if not differs(old, want.get("listen", ""), want["upstream"]):
@@ -256,7 +256,7 @@ def populated(wire: Wire, want: Mapping[str, Any]) -> Edge:
 
 
 def reset(wire: Wire) -> Response:
-    """POST /reset: every proxy enabled, every toxic removed."""
+    """POST /reset: enable every proxy, and remove every toxic."""
     for edge in wire.edges.values():
         edge.up()
         edge.heal()
@@ -264,7 +264,7 @@ def reset(wire: Wire) -> Response:
 
 
 def add(edge: Edge, body: bytes) -> Response:
-    """POST …/toxics."""
+    """POST …/toxics: add a toxic."""
     data = parsed(body)
     want = decoded(data, TOXIC)
     written = want.get("stream", "downstream")
@@ -283,7 +283,7 @@ def add(edge: Edge, body: bytes) -> Response:
 
 
 def change(edge: Edge, name: str, body: bytes) -> Response:
-    """POST or PATCH …/toxics/{toxic}: attributes and toxicity, nothing else."""
+    """POST or PATCH …/toxics/{toxic}: change only attributes and toxicity."""
     toxic = toxic_of(edge, name)
     want = decoded(parsed(body), {"toxicity": Float32, "attributes": Object})
     values = decoded(want.get("attributes"), dict.fromkeys(toxic.attributes, Int64))
@@ -294,5 +294,5 @@ def change(edge: Edge, name: str, body: bytes) -> Response:
 
 
 def remove(edge: Edge, name: str) -> None:
-    """DELETE …/toxics/{toxic}. Raises NotFound."""
+    """DELETE …/toxics/{toxic}: remove a toxic. Raises NotFound."""
     edge.remove(toxic_of(edge, name).name)

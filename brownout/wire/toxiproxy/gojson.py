@@ -1,7 +1,7 @@
-"""Request bodies, decoded as Go's `encoding/json` decodes them into structs (`json.NewDecoder(body).Decode(&struct)`).
+"""Decodes request bodies as Go's `encoding/json` decodes into structs (`json.NewDecoder(body).Decode(&struct)`).
 
-Keys match in any case, unknown keys are ignored, null changes nothing, the last of two equal keys wins, and what
-follows the first value is not read. The texts of errors begin as Go's do.
+Keys match in any case, unknown keys are ignored, null changes nothing, the last of two equal keys counts, and
+bytes after the first value are not read. The texts of errors begin like Go's.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from brownout.wire.errors import BadRequest
 
 GO_NAMES = {list: "array", str: "string", bool: "bool"}
 SPACE = " \t\r\n"
-MAX_DEPTH = 500  # levels of arrays and objects: less than what CPython's decoder can do at any recursion limit in use
-BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)  # and strings, in which brackets do not count
+MAX_DEPTH = 500  # levels of arrays and objects; CPython's decoder can handle this at usual recursion limits
+BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)  # strings, too: brackets inside do not count
 WHOLE = re.compile("-?[0-9]+")
 INT64 = range(-(1 << 63), 1 << 63)
 LONE = re.compile("[\ud800-\udfff]")
 
 
 class Object(list[tuple[str, Any]]):
-    """A JSON object: its pairs in order, equal keys included."""
+    """A JSON object, as a list of key and value in order; keys may be repeated."""
 
 
 class Number(str):
-    """A JSON number as it is written."""
+    """A JSON number, as the text that the client wrote."""
 
     __slots__ = ()
 
@@ -47,7 +47,7 @@ Fields = Mapping[str, type]
 
 
 def parsed(body: bytes) -> Any:
-    """The first JSON value of a body. Raises BadRequest."""
+    """Return the first JSON value of a body. Raises BadRequest."""
     text = body.decode("utf-8", "surrogateescape").lstrip(SPACE)
     if not text:
         raise BadRequest("bad request body: EOF")
@@ -72,24 +72,25 @@ def _too_deep(text: str) -> bool:
 
 
 def decoded(data: Any, fields: Fields) -> dict[str, Any]:
-    """Those of `fields` (name in lower case: str, bool, Int64, Float32, Object) that an object has.
+    """Return the values of the `fields` that `data` has. `fields` maps a name in lower case to a type.
 
-    Raises BadRequest where Go could not decode `data` into a struct with such fields.
+    Types are str, bool, Int64, Float32 and Object. Raises BadRequest if Go could not decode `data` into such a
+    struct.
     """
     if data is None:
         return {}
     if not isinstance(data, Object):
         raise mismatch(data)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in data:
-        # Of the letters beyond ASCII, Go folds the long s and the Kelvin sign alone into ASCII; lower() has the second.
+        # Go folds two letters beyond ASCII into ASCII: the long s, and the Kelvin sign, which lower() folds too.
         name = key.lower().replace("ſ", "s")
         if name in fields and value is not None:
             value = _converted(name, value, fields[name])
-            if isinstance(value, Object) and name in found:
-                value = Object(found[name] + value)
-            found[name] = value
-    return found
+            if isinstance(value, Object) and name in values:
+                value = Object(values[name] + value)
+            values[name] = value
+    return values
 
 
 def _converted(name: str, value: Any, kind: type) -> Any:
@@ -107,21 +108,21 @@ def _converted(name: str, value: Any, kind: type) -> Any:
 
 
 def float32(value: float) -> float:
-    """What Go shows of a number that it holds in 32 bits: the shortest decimal. Raises OverflowError."""
+    """Return the shortest decimal that Go writes for `value` as a 32-bit float. Raises OverflowError."""
     if isinf(value):
         raise OverflowError
     packed = struct.pack("<f", value)
     held = struct.unpack("<f", packed)[0]
     for digits in range(1, 9):
         short = float(f"{held:.{digits}g}")
-        with suppress(OverflowError):  # rounded up, it may be more than the largest number of 32 bits
+        with suppress(OverflowError):  # a decimal that is rounded up may exceed the largest 32-bit float
             if struct.pack("<f", short) == packed:
                 return short
     return float(f"{held:.9g}")
 
 
 def mismatch(value: Any, field: str = "") -> BadRequest:
-    """The error for a value that has another type than its field."""
+    """Return the error for a value whose type does not fit its field."""
     name = "number" if isinstance(value, Number) else "object" if isinstance(value, Object) else GO_NAMES[type(value)]
     return BadRequest(f"bad request body: json: cannot unmarshal {name}" + (f" into field {field}" if field else ""))
 
@@ -130,5 +131,5 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
 
 
-# A byte that is not UTF-8 becomes a lone surrogate, each of which is shown as U+FFFD.
+# `parsed` turns a byte that is not UTF-8 into a lone surrogate; `_converted` turns lone surrogates into U+FFFD.
 _DECODER = json.JSONDecoder(object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=_no_constant)

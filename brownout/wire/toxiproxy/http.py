@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server of the control API: h11 reads and writes, asyncio carries the bytes."""
+"""The HTTP/1.1 server of the control API: h11 parses and writes HTTP, asyncio transports the bytes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from urllib.parse import unquote
 
 import h11
 
-MAX_HEAD = 1 << 20  # bytes of request line and headers: net/http, DefaultMaxHeaderBytes
+MAX_HEAD = 1 << 20  # bytes of request line and headers, as DefaultMaxHeaderBytes of net/http
 MAX_BODY = 1 << 20  # bytes
-READ_WITHIN = 15.0  # s, for a whole request from its first byte on: api.go, ReadTimeout
-SEND_WITHIN = 30.0  # s, for a client to read: api.go, WriteTimeout
+READ_WITHIN = 15.0  # s, for a complete request from its first byte on, as ReadTimeout in api.go
+SEND_WITHIN = 30.0  # s, for a client to read an answer, as WriteTimeout in api.go
 IDLE = 60.0  # s between requests
-LINGER = 0.5  # s, for a refused client to read the answer: closing with unread bytes would reset it (net/http's time)
+LINGER = 0.5  # s before a refused client is closed, as in net/http: to close with unread bytes would send RST
 ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 TEXT = "text/plain; charset=utf-8"
@@ -27,7 +27,7 @@ TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. Names of headers are in lower case, `path` has its percent escapes decoded."""
+    """An HTTP request. Names of headers are in lower case; percent escapes in `path` are decoded."""
 
     method: str
     path: str
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer. `type` is the Content-Type; without one there is no such header."""
+    """An HTTP response. `type` is the Content-Type; the header is left out if `type` is empty."""
 
     status: int
     body: bytes = b""
@@ -47,11 +47,11 @@ class Response:
 
 
 class Refused(Exception):
-    """The request is answered without the handler, and the connection is closed. `args` are status and text."""
+    """A request that the server answers without the handler, and then closes. `args` are status and text."""
 
 
 def request_of(event: h11.Request) -> Request:
-    """What h11 has read, checked as Go's net/http checks it. Raises Refused."""
+    """Return the request that h11 has parsed, after the checks of Go's net/http. Raises Refused."""
     if not event.http_version.startswith(b"1."):
         raise Refused(505, "505 HTTP Version Not Supported: unsupported protocol version")
     headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
@@ -62,32 +62,32 @@ def request_of(event: h11.Request) -> Request:
     path, _, query = target[absolute.end() if absolute else 0 :].partition("?")
     if BAD_ESCAPE.search(path) or not (absolute or path == "*" or path.startswith("/")):
         raise Refused(400, "400 Bad Request")
-    # A byte that is not UTF-8 becomes a lone surrogate, which no name has.
+    # A byte that is not UTF-8 becomes a lone surrogate, so the path matches no name.
     return Request(event.method.decode(), unquote(path, errors="surrogateescape"), headers, query=query)
 
 
 def host_of(header: str) -> str:
-    """The host of a Host header, in lower case and without its port."""
+    """Return the host of a Host header, in lower case and without the port."""
     head, bracket, _port = header.lower().partition("]")
     return head + bracket if bracket else head.partition(":")[0]
 
 
 def cleaned(path: str) -> str:
-    """As gorilla/mux cleans it: no empty segment but the last one, no `.` and no `..`."""
+    """Return a path as gorilla/mux cleans it: without `.`, `..` and empty segments, except at its end."""
     clean = "/" + posixpath.normpath("/" + path).lstrip("/")
     return clean + "/" if path.endswith("/") and clean != "/" else clean
 
 
 class Connection:
-    """One client of the API."""
+    """The connection of one client of the API."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-        self._asked = ""  # the method of the request that is being answered
+        self._method = ""  # of the current request
 
     async def serve(self, handler: Callable[[Request], Response], before: Callable[[], Awaitable[None]]) -> None:
-        """Answer requests until either side ends. Raises OSError or TimeoutError when the client is gone."""
+        """Answer requests until client or server closes. Raises OSError or TimeoutError if the client has left."""
         while True:
             try:
                 request = await self._request()
@@ -102,7 +102,7 @@ class Connection:
             except Refused as wrong:
                 await self._refuse(*wrong.args)
                 return
-            await asyncio.sleep(0)  # what the handler aborted is closed before the answer says so
+            await asyncio.sleep(0)  # close the connections that the handler aborted before the answer is sent
             await self._answer(answer)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
@@ -114,31 +114,31 @@ class Connection:
         return event  # type: ignore[return-value]  # never NEED_DATA
 
     async def _request(self) -> Request | None:
-        """The next request, with its body; None when the client has closed."""
-        self._asked = ""
+        """Return the next request, with its body; None when the client has closed the connection."""
+        self._method = ""
         if not self._http.trailing_data[0]:
             async with asyncio.timeout(IDLE):
                 self._http.receive_data(await self._reader.read(1 << 16))
         try:
             async with asyncio.timeout(READ_WITHIN):
-                return await self._whole()
+                return await self._with_body()
         except TimeoutError:
-            if not self._asked:
+            if not self._method:
                 raise
             raise Refused(503, "") from None
 
-    async def _whole(self) -> Request | None:
+    async def _with_body(self) -> Request | None:
         event = await self._event()
         if not isinstance(event, h11.Request):
             return None
-        self._asked = event.method.decode()
+        self._method = event.method.decode()
         request, body = request_of(event), bytearray()
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
         while isinstance(data := await self._event(), h11.Data):
             body += data.data
             if len(body) > MAX_BODY:
-                raise Refused(413, f"a body of more than {MAX_BODY} bytes")
+                raise Refused(413, f"the body has more than {MAX_BODY} bytes, which is the limit")
         return replace(request, body=bytes(body))
 
     async def _refuse(self, status: int, text: str) -> None:
@@ -159,7 +159,7 @@ class Connection:
         if answer.status != 204:
             headers.append(("Content-Length", str(len(answer.body))))
         head = h11.Response(status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase)
-        body = [h11.Data(data=answer.body)] if answer.body and self._asked != "HEAD" else []
+        body = [h11.Data(data=answer.body)] if answer.body and self._method != "HEAD" else []
         await self._send(head, *body, h11.EndOfMessage())
 
     async def _send(self, *events: h11.Event) -> None:
@@ -168,20 +168,20 @@ class Connection:
             async with asyncio.timeout(SEND_WITHIN):
                 await self._writer.drain()
         except TimeoutError:
-            self._writer.transport.abort()  # close() would wait for the client to read
+            self._writer.transport.abort()  # close() would wait until the client has read everything
             raise
 
 
 async def listen(
     handler: Callable[[Request], Response], port: int, before: Callable[[], Awaitable[None]]
 ) -> asyncio.Server:
-    """Serve on 127.0.0.1; `before` is awaited before each request is handled."""
+    """Serve on 127.0.0.1, and await `before` before each request is handled."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError, TimeoutError, asyncio.CancelledError):
                 await Connection(reader, writer).serve(handler, before)
         finally:
             writer.close()
 
-    return await asyncio.start_server(talk, "127.0.0.1", port)
+    return await asyncio.start_server(connected, "127.0.0.1", port)
