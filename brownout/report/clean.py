@@ -1,11 +1,11 @@
-"""What came from the subject, made fit to be shown: on one line, no longer than it helps, without its secrets."""
+"""Texts that came from the subject, made safe to show: on one line, short, and without secrets."""
 
 from __future__ import annotations
 
 import re
 
 _SECRETS = (
-    # The password of a URL. Up to the last @ of the word: one that was not encoded may hold anything.
+    # The password of a URL, up to the last @ of the word: a password that was not encoded may itself contain @.
     (re.compile(r"(://)\S*@"), r"\1***@"),
     (
         re.compile(
@@ -18,13 +18,16 @@ _SECRETS = (
 
 
 def redacted(text: str) -> str:
-    """The text without passwords of URLs, and without the values of what is called a password, token or the like."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
+    """Replace the passwords in URLs, and the values of names such as "password" or "token", by ***."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
     return text
 
 
 def clean(value: object, longest: int = 300) -> str:
-    """One printable line: no secrets, no control characters (a log may colour a terminal, or forge a report's line)."""
+    """One printable line of at most `longest` characters, without secrets.
+
+    Control characters are escaped: a log could otherwise colour the terminal, or imitate a line of the report.
+    """
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in redacted(str(value)))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

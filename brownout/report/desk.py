@@ -1,4 +1,4 @@
-"""Where the results of all trials come together: in pytest's own process, or in xdist's controller."""
+"""Collects the results of all trials: in pytest's own process, or in xdist's controller."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ if TYPE_CHECKING:
     from brownout.run.events import Event, Stream
     from brownout.run.store import Store
 
-#: Attributes of a test's report, plain values that pass from an xdist worker: its trials, as `Row.to_json` writes
-#: them, and the index of the trial whose text is the text of the test's failure.
+#: Attributes of a pytest report that xdist can send. `TRIALS`: the test's trials, as `Row.to_json` writes them.
+#: `FAILED`: the index of the trial whose text is the text of the test's failure.
 TRIALS, FAILED = "brownout_trials", "brownout_failed"
 CAMPAIGN = "pytest"
-_OTHERS = "pytest_github_actions_annotate_failures"  # makes an annotation of each failed test itself
+_ANNOTATOR = "pytest_github_actions_annotate_failures"  # this pytest plugin annotates each failed test itself
 
 
 class Desk:
-    """Takes reports of tests in: shows failures at once, and all trials at the end.
+    """Receives pytest's reports of tests: shows a failure at once, and all trials at the end of the run.
 
-    Nothing is imported for a run without trials.
+    A pytest run without trials does not import the report handlers.
     """
 
     def __init__(self, config: pytest.Config, store: Store) -> None:
         self._config, self._store = config, store
-        self._stream: Stream | None = None  # hears of all trials; none as long as there was no trial
+        self._stream: Stream | None = None  # gets the events of all trials; None until the first trial
         self._shown: set[str] = set()  # ids of the tests whose failure is on the terminal
-        # A terminal of our own: pytest turns descriptor 1 into a file while a test runs.
+        # The terminal under a descriptor of its own: pytest redirects descriptor 1 to a file while a test runs.
         self.tty = os.dup(sys.stdout.fileno()) if sys.stdout.isatty() else None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
-        """Keep the trials of a test, and show its failure when pytest has written the test's letter."""
+        """Keep the trials of a test, and show the test's failure after pytest has written the test's letter."""
         yield
         if rows := getattr(report, TRIALS, None):
             from brownout.run.events import TrialEnded
 
             for row in map(_row, rows):
-                self._told(TrialEnded(row.scenario, row, row.attempts))
-            if report.failed and not self._config.getoption("usepdb"):  # pytest shows the text before it starts pdb
+                self._handle(TrialEnded(row.scenario, row, row.attempts))
+            # With --pdb pytest itself shows the failure's text before it starts the debugger.
+            if report.failed and not self._config.getoption("usepdb"):
                 self._failed(report)
         elif report.when == "teardown" and report.nodeid in self._shown:
             from brownout.report import live
 
             live.teardown(self._terminal, report)
 
-    def _told(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if self._stream is None:
             from brownout.run.events import CampaignStarted
 
@@ -64,7 +65,8 @@ class Desk:
         from brownout.run.events import Stream
 
         terminal = self._terminal
-        annotated = os.environ.get("GITHUB_ACTIONS") == "true" and not self._config.pluginmanager.has_plugin(_OTHERS)
+        plugins = self._config.pluginmanager
+        annotated = os.environ.get("GITHUB_ACTIONS") == "true" and not plugins.has_plugin(_ANNOTATOR)
         annotate = terminal.write_line if terminal and annotated else lambda _: None
         summaries = (Summary(terminal),) if terminal else ()
         return Stream(*summaries, GitHub(self._config.rootpath, annotate))
@@ -76,7 +78,7 @@ class Desk:
         if terminal and not (row and row.busy):
             live.failure(terminal, report, own=row is not None)
             self._shown.add(report.nodeid)
-        # pytest leaves a report with this mark out of its section FAILURES; its short summary keeps the report.
+        # pytest leaves a report with this attribute out of its section FAILURES, not out of its short summary.
         report._pdbshown = True  # type: ignore[attr-defined]
 
     @property
@@ -85,14 +87,16 @@ class Desk:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Put real failures first in pytest's short summary, and last what was not judged."""
+        """Sort pytest's short summary: invalid trials first, trials that were not judged last."""
         if self._stream and (terminal := self._terminal):
             terminal.stats.get("failed", []).sort(key=_rank)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what has no verdict; the handlers say what there is to say of the trials."""
+        """Name the folders of trials that have no verdict, then let the handlers write their summaries."""
         for folder in self._store.partial():
-            terminalreporter.write_line(f"brownout: without a verdict; what was seen is in {self._folder(folder)}")
+            terminalreporter.write_line(
+                f"brownout: a trial ended without a verdict; its history and logs are in {self._folder(folder)}"
+            )
         if self._stream:
             from brownout.run.events import CampaignEnded
 
@@ -103,11 +107,15 @@ class Desk:
 
 
 def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequence[Row], texts: Sequence[str]) -> None:
-    """Hang a test's trials on its report. A failure with the text of a trial has that trial's sentence as its line."""
-    setattr(report, TRIALS, [each.to_json() for each in rows])
-    for n, (each, text) in enumerate(zip(rows, texts, strict=False)):
+    """Store a test's trials, as JSON, in pytest's report of the test.
+
+    When the text of the failure is the text of a trial, pytest's short summary shows the sentence of that trial.
+    """
+    setattr(report, TRIALS, [row.to_json() for row in rows])
+    for n, (row, text) in enumerate(zip(rows, texts, strict=False)):
         if call.excinfo and str(call.excinfo.value) == text:
-            report.longrepr.reprcrash.message = each.sentence  # type: ignore[union-attr] # a failed call has one
+            # The report of a failed call always has a `reprcrash`.
+            report.longrepr.reprcrash.message = row.sentence  # type: ignore[union-attr]
             setattr(report, FAILED, n)
 
 
@@ -118,7 +126,7 @@ def _row(text: str) -> Row:
 
 
 def _failed_trial(report: pytest.TestReport) -> Row | None:
-    """The trial whose text is the failure's; None when the test failed for another reason."""
+    """The trial whose text is the text of the failure; None when the test failed for another reason."""
     n = getattr(report, FAILED, None)
     return None if n is None else _row(getattr(report, TRIALS)[n])
 

@@ -1,4 +1,4 @@
-"""Processes that ended although no fault had ended them: a line each, for the text of a failure."""
+"""The processes that ended although no fault ended them, one line for each process, for the text of a failure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from brownout.history.view import History
 
 
 def ends(history: History) -> Iterator[str]:
-    """One line for each process and way to end, in the order of the names.
+    """One line for each process and exit code, in the order of the names.
 
-    A process that a fault has ended is left out, and so is one that steps down as the application declares
-    (`Application.steps_down`).
+    A process that a fault ended is left out, and so is a process with an exit code in `Application.steps_down`.
     """
     exits = [event for event in history.kind("exit") if not (event.data.get("struck") or event.data.get("orderly"))]
     for (source, code), events in groupby(sorted(exits, key=_ending), key=_ending):

@@ -1,4 +1,4 @@
-"""What GitHub shows of a run: a job summary and annotations."""
+"""GitHub Actions: a summary of the job in Markdown, and annotations of the scenarios' files."""
 
 import html
 import os
@@ -10,21 +10,21 @@ from brownout.report.summary import counted
 from brownout.report.terminal import SIGNS
 from brownout.run.events import CampaignEnded, Event, TrialEnded
 
-#: GitHub drops a summary of more than 1 MiB whole, and other steps of the job write to it, too.
+#: Bytes of a summary at most. GitHub drops a summary of more than 1 MiB, and other steps of the job add to it.
 BUDGET = 200_000
-#: It shows no more errors, and no more notices, of one step.
+#: GitHub shows at most ten errors and ten notices of a step.
 ANNOTATIONS = 10
 
 
 class GitHub:
-    """When all trials have ended: appends to the job's summary, and has `annotate` write each annotation."""
+    """When all trials have ended, appends them to the job's summary, and calls `annotate` with each annotation."""
 
     def __init__(self, root: Path, annotate: Callable[[str], None]) -> None:
         self._root, self._annotate = root, annotate
         self._rows: list[Row] = []
 
     def __call__(self, event: Event) -> None:
-        """See the class."""
+        """Keep the trial of an event; at the campaign's end write the summary and the annotations."""
         match event:
             case TrialEnded(result=Row() as row):
                 self._rows.append(row)
@@ -35,7 +35,7 @@ class GitHub:
 
 
 def append_summary(rows: Iterable[Row]) -> None:
-    """Append to $GITHUB_STEP_SUMMARY when there is one, and something to tell."""
+    """Append a summary to the file $GITHUB_STEP_SUMMARY, unless the variable is not set or no trial ran."""
     path, rows = os.environ.get("GITHUB_STEP_SUMMARY"), list(rows)
     if path and rows:
         with Path(path).open("a", encoding="utf-8") as file:
@@ -43,9 +43,9 @@ def append_summary(rows: Iterable[Row]) -> None:
 
 
 def summary(rows: list[Row], budget: int = BUDGET) -> str:
-    """Markdown, the worst first, of at most `budget` bytes; a last line says what was left out.
+    """The trials as Markdown, the worst first, in at most `budget` bytes; a last line counts the trials left out.
 
-    Trials that were not judged because the machine was busy have a section of their own, a line each.
+    Trials that were not judged because the machine was busy have a section of their own, a line for each trial.
     """
     text = f"### chaos: {counted(rows)}\n\n"
     ordered = sorted(rows, key=lambda row: (row.rank, -row.seconds))
@@ -53,9 +53,10 @@ def summary(rows: list[Row], budget: int = BUDGET) -> str:
     for n, row in enumerate(ordered):
         before, section = section, _section(row)
         title = f"\n#### {section}\n\n" if section != before and (n or row.busy) else ""
-        entry, left = title + _entry(row), f"\n… {len(ordered) - n} more trials are left out, for lack of space.\n"
-        if len((text + entry + left).encode()) > budget:
-            return text + left
+        entry = title + _entry(row)
+        omitted = f"\n… {len(ordered) - n} more trials are left out, for lack of space.\n"
+        if len((text + entry + omitted).encode()) > budget:
+            return text + omitted
         text += entry
     return text
 
@@ -73,7 +74,7 @@ def _entry(row: Row) -> str:
     if row.recovery_ms is not None:
         facts.append(f"recovered in {row.recovery_ms} ms")
     lines = [f"- {SIGNS[row.validity]} **{_plain(row.name)}** {row.validity} · {' · '.join(facts)}"]
-    lines += [f"  - {_plain(each.sentence)} <sub>{_plain(each.promise)}</sub>" for each in row.findings]
+    lines += [f"  - {_plain(finding.sentence)} <sub>{_plain(finding.promise)}</sub>" for finding in row.findings]
     if row.validity != WORST[-1]:
         lines.append(f"  - store: {_plain(row.store)}")
     return "\n".join(lines) + "\n"
@@ -86,12 +87,10 @@ def _plain(text: str) -> str:
 
 
 def annotations(rows: Iterable[Row], root: Path) -> list[str]:
-    """One error for each distinct anomaly of a scenario, the worst first; then a notice for each trial not judged.
-
-    There are ten errors and ten notices at most.
-    """
+    """At most ten errors, one for each kind of anomaly in a scenario, and ten notices of trials not judged."""
     ordered = sorted(rows, key=lambda row: row.rank)
-    first = {(row.scenario, each.kind): (row, each) for row in reversed(ordered) for each in reversed(row.findings)}
+    first = {(row.scenario, finding.kind): (row, finding)
+             for row in reversed(ordered) for finding in reversed(row.findings)}  # fmt: skip
     errors = [
         _annotation("error", row, root, f"{finding.kind} in {row.name}", finding.sentence)
         for row, finding in reversed(first.values())

@@ -1,4 +1,4 @@
-"""The fault map as a person reads it: points in the order of life by what went wrong there; what is bad stands out."""
+"""Draws a fault map as a table: a row for each point in the order of the task's life, a column for each fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from brownout.plan.point import MOMENTS, Point
 from brownout.report.clean import clean
 from brownout.report.terminal import SIGNS as VERDICTS
 
-#: What stands in a cell, and behind it: what is good is small, what broke the task is large.
+#: The text in a cell for each outcome and flag: capitals mean that the task's effect or its result is wrong.
 SIGNS: Final[Mapping[str, str]] = {
     **{"once": ".", "recovered": "r", "refused": "ref", "unanswered": "x", UNKNOWN: "?"},
     **{"unread": "gerr", "misreported": "RES", "hangs": "HANG", "duplicate-later": "ldup", "duplicate": "DUP"},
@@ -33,13 +33,13 @@ _STYLES = {"valid": "bold green", "invalid": "bold red", "unknown": "bold yellow
 _STRONG, _FAINT = "bold", "dim"
 _GAP = "  "
 
-_Column = tuple[int, int, str]  # as faultmap.column sorts them: moment, rank, action
+_Column = tuple[int, int, str]  # the key by which `faultmap.column` sorts columns: moment, rank, action
 _Row = tuple[Point, dict[_Column, CellResult]]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Text in one style; styles are rich's."""
+    """Text in one style, such as "bold red", in the notation of the library rich."""
 
     text: str
     style: str = ""
@@ -49,38 +49,41 @@ Line = tuple[Span, ...]
 
 
 def sign(result: CellResult) -> str:
-    """`LOST*`; of a race all, `./DUP`, the most frequent first."""
+    """The text of a cell, such as `LOST*`; for a race all outcomes, such as `./DUP`, the most frequent first."""
     signs = dict.fromkeys("".join(SIGNS[part] for part in parts(word)) for word in result.words)
     return "/".join(signs) or SIGNS[UNKNOWN]
 
 
 def style(result: CellResult) -> str:
-    """Red where the task's effect is wrong or tasks to come are in danger, magenta for what else is bad."""
+    """A cell's style: green for "once", cyan for other good outcomes, yellow for unknown, magenta or red for bad.
+
+    Red is for outcomes in which the task's effect is wrong or later tasks will fail, from "duplicate-later" on.
+    """
     if result.verdict == "invalid":
-        grave = severity(result.worst)[0] >= SEVERITY.index("duplicate-later")
-        return f"bold white on {'red' if grave else 'magenta'}"
+        severe = severity(result.worst)[0] >= SEVERITY.index("duplicate-later")
+        return f"bold white on {'red' if severe else 'magenta'}"
     return "bold black on yellow" if result.verdict == "unknown" else "green" if result.worst == "once" else "cyan"
 
 
 def grid(map_: FaultMap, width: int = 80) -> list[Line]:
-    """The map, its legend and what vouches for it, in lines of at most `width` characters.
+    """The map, its legend and the counts of its trials, in lines of at most `width` characters.
 
-    Columns that do not fit go into a further table; no sign is ever cut, so a race's may be wider than a tiny width.
+    Columns that do not fit go into a second table. The text of a cell is never cut.
     """
     versions = ", ".join(f"{name} {version}" for name, version in map_.versions.items())
     lines: list[Line] = [(Span(clean(map_.title), _STRONG),), *_wrapped(versions, width, _FAINT), ()]
-    rows, called = _rows(map_), names((*map_.trace, *(each.cell.point for each in map_.cells)))
-    labels = {point: clean(called[point].removeprefix(f"{point.edge}/")) for point, _ in rows}
+    rows, name_of = _rows(map_), names((*map_.trace, *(result.cell.point for result in map_.cells)))
+    labels = {point: clean(name_of[point].removeprefix(f"{point.edge}/")) for point, _ in rows}
     longest = max((len(label) for label in labels.values() if len(label) <= width // 2), default=0)
     widths = _widths(rows)
-    for table in _split(widths, width - longest - 2):
-        lines += [*_table(rows, {each: widths[each] for each in table}, labels, longest + 2), ()]
+    for columns_ in _split(widths, width - longest - 2):
+        lines += [*_table(rows, {key: widths[key] for key in columns_}, labels, longest + 2), ()]
     for mark, count, meaning in _legend(map_):
         first, *rest = textwrap.wrap(meaning, max(10, width - 13))
         lines.append((Span(f"  {mark:<5}", _STRONG), Span(f"{count or '':>4}  {first}")))
         lines += [(Span(f"{'':13}{line}"),) for line in rest]
     shortened = [f"{HEADINGS[action]} = {action}" for *_, action in widths if action in HEADINGS]
-    moments = "before, after: the server executed the command" if rows else ""
+    moments = "before, after = before or after the server executed the command" if rows else ""
     lines += _wrapped("; ".join(dict.fromkeys((moments, *shortened))), width, _FAINT, "  ")
     lines += [(), *(line for text in facts(map_) for line in _wrapped(text, width))]
     lines.append((Span(f"{VERDICTS[map_.validity]} {map_.validity}: exit code {EXIT[map_.validity]}",
@@ -89,32 +92,34 @@ def grid(map_: FaultMap, width: int = 80) -> list[Line]:
 
 
 def facts(map_: FaultMap) -> Iterator[str]:
-    """How many cells are good, what vouches for them, and what speaks against that."""
-    tally, races = map_.tally, sum(each.race for each in map_.cells)
+    """Counts of cells, trials and controls, then the reasons why the map is void or in doubt."""
+    tally, races = map_.tally, sum(result.race for result in map_.cells)
     cells = f"{len(map_.cells)} cell{'' if len(map_.cells) == 1 else 's'}"
     declared = f"; {races} with a declared set" if races else ""
     yield f"{cells}: {tally['valid']} good, {tally['invalid']} bad, {tally['unknown']} unknown{declared}"
     controls = f"{map_.controls.ran} without a fault, {len(map_.controls.bad)} of them bad"
-    yield f"{map_.trials} trials: {controls}; {sum(len(each.cold) for each in map_.cold)} from cold processes"
+    cold = sum(len(comparison.cold) for comparison in map_.cold)
+    yield f"{map_.trials} trials: {controls}; {cold} from cold processes"
     yield f"{map_.seconds:.1f} s, {map_.rate:.0f} trials a minute"
-    yield from (f"void: {clean(why)}" for why in map_.void)
-    yield from (f"doubt: {clean(why)}" for why in map_.doubts)
+    yield from (f"void: {clean(reason)}" for reason in map_.void)
+    yield from (f"doubt: {clean(reason)}" for reason in map_.doubts)
 
 
 def detail(result: CellResult, name: str = "", again: str = "") -> list[Line]:
-    """One cell in full: what became of the task, what proves it, and the command `again` that shows it once more."""
-    seen = [f"{clean(word)} ×{result.seen[word]}" for word in result.words]
-    headline = " · ".join((result.verdict, *seen, *([f"{result.seconds:.1f} s"] if result.seconds else ())))
+    """One cell in full: outcomes, witness, command, fault, and `again`, the command that runs the cell again."""
+    counts = [f"{clean(word)} ×{result.seen[word]}" for word in result.words]
+    headline = " · ".join((result.verdict, *counts, *([f"{result.seconds:.1f} s"] if result.seconds else ())))
     lines: list[Line] = [(Span(f"{VERDICTS[result.verdict]} {clean(name or result.cell)}  {headline}",
                                _STYLES[result.verdict]),)]  # fmt: skip
     trials = sum(result.seen.values())
     often = {word: f"{n} of {trials} times: " for word, n in result.seen.items() if n < trials}
     lines += [(Span(f"  {often.get(word, '')}{_sentence(word)}", _STRONG),) for word in result.words or (UNKNOWN,)]
-    lines += [(), *((Span(f"      {clean(each)}"),) for each in result.witness), *([()] if result.witness else ())]
+    lines += [(), *((Span(f"      {clean(line)}"),) for line in result.witness), *([()] if result.witness else ())]
     point, action = result.cell.point, ACTIONS.get(result.cell.action)
     labelled = {
         "Command": clean(point.label),
-        "Fault": f"{action.summary if action else result.cell.action}, {result.cell.moment} the server executed it",
+        "Fault": f"{action.summary if action else result.cell.action}, "
+        f"{result.cell.moment} the server executed the command",
         "Bound": clean(result.note),
         "Again": again,
     }
@@ -122,17 +127,20 @@ def detail(result: CellResult, name: str = "", again: str = "") -> list[Line]:
 
 
 def plain(lines: Iterable[Line]) -> str:
-    """The text alone."""
+    """The text of the lines without styles."""
     return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
 
 
 def columns() -> int:
-    """How wide the terminal is; 80 where there is none. COLUMNS in the environment decides."""
+    """The width of the terminal in characters: the variable COLUMNS if it is set; 80 when there is no terminal."""
     return shutil.get_terminal_size().columns
 
 
 def write(lines: Iterable[Line], stream: TextIO | None = None) -> None:
-    """In colour where rich is installed, the stream is a terminal and NO_COLOR is not set; plain otherwise."""
+    """Write lines to `stream`, by default stdout.
+
+    They are coloured when rich is installed, `stream` is a terminal and NO_COLOR is not set.
+    """
     stream, lines = stream or sys.stdout, list(lines)
     if stream.isatty() and not os.environ.get("NO_COLOR"):
         try:
@@ -149,16 +157,16 @@ def write(lines: Iterable[Line], stream: TextIO | None = None) -> None:
 
 
 def markdown(map_: FaultMap) -> str:
-    """The map as a table with its legend; what is bad is in bold."""
-    rows, called = _rows(map_), names((*map_.trace, *(each.cell.point for each in map_.cells)))
+    """The map as a Markdown table with its legend; cells that are bad or unknown are in bold."""
+    rows, name_of = _rows(map_), names((*map_.trace, *(result.cell.point for result in map_.cells)))
     widths = _widths(rows)
     heads = [f"{MOMENTS[moment]}<br>{action}" for moment, _, action in widths]
     lines = [_cells("point", "command", *heads), "|---" * (2 + len(heads)) + "|"]
     for point, results in rows:
-        signs = [sign(results[each]) if each in results else "" for each in widths]
-        bold = [each in results and results[each].verdict != "valid" for each in widths]
+        signs = [sign(results[key]) if key in results else "" for key in widths]
+        bold = [key in results and results[key].verdict != "valid" for key in widths]
         marked = [f"**{_escaped(text)}**" if strong else text for text, strong in zip(signs, bold, strict=True)]
-        lines.append(_cells(f"`{clean(called[point])}`", f"`{clean(point.label)}`", *marked))
+        lines.append(_cells(f"`{clean(name_of[point])}`", f"`{clean(point.label)}`", *marked))
     lines += ["", _cells("sign", "cells", "what became of the task"), "|---|---:|---|"]
     lines += [
         _cells(_escaped(mark), str(count or ""), meaning) for mark, count, meaning in _legend(map_) if mark != ABSENT
@@ -175,34 +183,40 @@ def _escaped(text: str) -> str:
 
 
 def _rows(map_: FaultMap) -> list[_Row]:
-    """A row a point that has cells: in the order of life, the points of an edge together."""
+    """One row for each point that has cells, in the order of the task's life; an edge's points are together."""
     rows: dict[Point, dict[_Column, CellResult]] = {}
-    for each in map_.cells:
-        rows.setdefault(each.cell.point, {})[column(each.cell)] = each
+    for result in map_.cells:
+        rows.setdefault(result.cell.point, {})[column(result.cell)] = result
     edges = list(dict.fromkeys(point.edge for point in (*map_.trace, *rows)))
     return sorted(rows.items(), key=lambda row: edges.index(row[0].edge))
 
 
 def _widths(rows: Sequence[_Row]) -> dict[_Column, int]:
-    """Each column in its order, with the room that it needs; a moment's only one has room for the moment's name."""
+    """The width of each column in characters, in the order of the columns.
+
+    A column that is the only one of its moment is at least as wide as the name of the moment.
+    """
     room: dict[_Column, int] = {}
     for _, results in rows:
-        for each, result in results.items():
-            room[each] = max(room.get(each, len(HEADINGS.get(each[2], each[2]))), len(sign(result)))
-    alone = [each for each in room if [moment for moment, *_ in room].count(each[0]) == 1]
-    return dict(sorted((room | {each: max(room[each], len(MOMENTS[each[0]])) for each in alone}).items()))
+        for key, result in results.items():
+            room[key] = max(room.get(key, len(HEADINGS.get(key[2], key[2]))), len(sign(result)))
+    alone = [key for key in room if [moment for moment, *_ in room].count(key[0]) == 1]
+    return dict(sorted((room | {key: max(room[key], len(MOMENTS[key[0]])) for key in alone}).items()))
 
 
 def _split(widths: Mapping[_Column, int], room: int) -> Iterator[list[_Column]]:
-    """All columns if they fit; else those before the execution and those after it apart, and these as they fit."""
-    whole = sum(each + len(_GAP) for each in widths.values()) <= room
-    for _, group in groupby(widths, key=lambda each: 0 if whole else each[0]):
+    """Distribute the columns over tables of at most `room` characters.
+
+    When all columns fit, there is one table. Otherwise the columns "before" and "after" are in different tables.
+    """
+    fits = sum(width + len(_GAP) for width in widths.values()) <= room
+    for _, group in groupby(widths, key=lambda key: 0 if fits else key[0]):
         table: list[_Column] = []
-        for each in group:
-            if table and sum(widths[one] + len(_GAP) for one in (*table, each)) > room:
+        for key in group:
+            if table and sum(widths[other] + len(_GAP) for other in (*table, key)) > room:
                 yield table
                 table = []
-            table.append(each)
+            table.append(key)
         yield table
 
 
@@ -210,8 +224,8 @@ def _table(
     rows: Sequence[_Row], widths: Mapping[_Column, int], labels: Mapping[Point, str], indent: int
 ) -> Iterator[Line]:
     banner = [Span(" " * indent)]
-    for moment, group in groupby(widths, key=lambda each: each[0]):
-        length = sum(widths[each] + len(_GAP) for each in group) - len(_GAP)
+    for moment, group in groupby(widths, key=lambda key: key[0]):
+        length = sum(widths[key] + len(_GAP) for key in group) - len(_GAP)
         banner.append(
             Span(_GAP + f"{MOMENTS[moment]} ".ljust(length, "─")[: max(length, len(MOMENTS[moment]))], _FAINT)
         )
@@ -223,7 +237,7 @@ def _table(
         if here:
             yield (Span(clean(edge), _STRONG),)
         for point, results in here:
-            verdicts = {result.verdict for each, result in results.items() if each in widths}
+            verdicts = {result.verdict for key, result in results.items() if key in widths}
             worst = "invalid" if "invalid" in verdicts else "unknown" if "unknown" in verdicts else ""
             label: Line = (Span(f"{VERDICTS.get(worst, ' ')} ", _STYLES.get(worst, "")), Span(labels[point]))
             if len(labels[point]) > indent - 2:
@@ -231,7 +245,7 @@ def _table(
                 label = (Span(" " * indent),)
             else:
                 label = (*label, Span(" " * (indent - 2 - len(labels[point]))))
-            yield (*label, *(span for each in widths for span in _signed(results.get(each), widths[each])))
+            yield (*label, *(span for key in widths for span in _signed(results.get(key), widths[key])))
 
 
 def _signed(result: CellResult | None, room: int) -> Line:
@@ -240,19 +254,18 @@ def _signed(result: CellResult | None, room: int) -> Line:
 
 
 def _legend(map_: FaultMap) -> Iterator[tuple[str, int, str]]:
-    """Signs that occur, the worst first: the sign, in how many cells, what it means."""
+    """The signs that occur in the map, the worst first: the sign, the number of its cells, its meaning."""
     for part, n in reversed(map_.counts().items()):
         yield SIGNS[part], n, _MEANING[part]
         if part == UNKNOWN:
             reasons = Counter(
-                clean(word.partition(": ")[2]) for each in map_.cells for word in each.seen if ": " in word
+                clean(word.partition(": ")[2]) for result in map_.cells for word in result.seen if ": " in word
             )
             yield from (("", n, reason) for reason, n in sorted(reasons.items()))
-    if races := sum("/" in sign(each) for each in map_.cells):
+    if races := sum("/" in sign(result) for result in map_.cells):
         yield "a/b", races, "differs between trials; the most frequent first"
-    if len(map_.cells) < len({each.cell.point for each in map_.cells}) * len(
-        {column(each.cell) for each in map_.cells}
-    ):
+    points, keys = {result.cell.point for result in map_.cells}, {column(result.cell) for result in map_.cells}
+    if len(map_.cells) < len(points) * len(keys):
         yield ABSENT, 0, "not in this map"
 
 

@@ -1,4 +1,4 @@
-"""A failure on the terminal as soon as the test has failed, while other tests still run."""
+"""Shows a failure on the terminal as soon as its test has failed, while other tests still run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from brownout.report.terminal import style
 
 
 def failure(terminal: pytest.TerminalReporter, report: pytest.TestReport, *, own: bool) -> None:
-    """Write the text of a failure, and what pytest captured, below the line of dots; the dots go on below the text.
+    """Write a failure and the test's captured output below pytest's line of dots; pytest goes on below them.
 
-    `own` says that the text is of terminal.py; otherwise the text is pytest's, and the name of the test stands above
-    it. `--tb=no` hides all of it, as pytest hides its section FAILURES.
+    With `own`, `terminal.py` made the text of the failure. Otherwise pytest made the text, and the test's name is
+    written above the text. With `--tb=no` nothing is written, as pytest then omits its section FAILURES.
     """
     if terminal.config.getoption("tbstyle") == "no":
         return
@@ -28,7 +28,7 @@ def failure(terminal: pytest.TerminalReporter, report: pytest.TestReport, *, own
 
 
 def teardown(terminal: pytest.TerminalReporter | None, report: pytest.TestReport) -> None:
-    """Write what pytest captured in the teardown of a test whose failure was shown."""
+    """Write the output that pytest captured in the teardown of a test whose failure was shown before."""
     if terminal is None or terminal.config.getoption("tbstyle") == "no":
         return
     if captured := [(name, text) for name, text in _captured(terminal, report) if "teardown" in name]:
@@ -40,7 +40,7 @@ def teardown(terminal: pytest.TerminalReporter | None, report: pytest.TestReport
 def _leave_line(terminal: pytest.TerminalReporter) -> None:
     if terminal._tw.width_of_current_line:
         terminal.line("")
-    terminal.currentfspath = None  # pytest writes the file's name again before the next dot
+    terminal.currentfspath = None  # makes pytest write the test file's name again before the next dot
 
 
 def _name(terminal: pytest.TerminalReporter, report: pytest.TestReport) -> None:
@@ -56,7 +56,7 @@ def _write(terminal: pytest.TerminalReporter, captured: Iterator[tuple[str, str]
     for name, text in captured:
         terminal.section(name, sep="-")
         terminal.line(text.removesuffix("\n"))
-    # With names of files or tests pytest writes an empty line itself before it goes on.
+    # When pytest shows the names of files or tests, pytest itself writes an empty line before the next name.
     if not terminal.showfspath and not terminal.showlongtestinfo:
         terminal.line("")
     terminal.flush()

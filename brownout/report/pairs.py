@@ -12,7 +12,7 @@ from brownout.report.terminal import SIGNS
 
 
 def report(pair_map: PairMap) -> str:
-    """All of it as plain text; what is worse than the first fault alone in full, with its witness."""
+    """The map as plain text; pairs that are worse than their first fault alone are shown with their witness."""
     return "\n".join(_lines(pair_map)) + "\n"
 
 
@@ -20,27 +20,24 @@ def _lines(map_: PairMap) -> Iterator[str]:
     yield f"{map_.name}/{map_.workload}: pairs of faults"
     yield ", ".join(f"{name} {version}" for name, version in map_.versions.items())
     yield ""
-    yield f"{map_.firsts} first faults, {map_.unknown} of them without a verdict and left out; pairs:"
+    yield f"{map_.firsts} first faults, {map_.unknown} of them left out without a verdict; pairs after each step:"
     yield from (f"{n:>8}  {what}" for what, n in map_.counts.items())
-    left = next(reversed([*map_.counts.values()]), 0)
-    sampled = f", a sample of {left} (seed {map_.seed})" if map_.planned < left else ""
+    candidates = next(reversed([*map_.counts.values()]), 0)
+    sampled = f", a sample of {candidates} (seed {map_.seed})" if map_.planned < candidates else ""
     yield ""
     yield f"{len(map_.tried)} of {map_.planned} pairs tried{sampled}; {map_.classes} classes of first faults"
     yield from (f"{n:>8}  {what}" for what, n in map_.outcomes().items())
     yield from _merging(map_)
-    worse = [each for each in map_.bad if each.worse]
+    worse = [result for result in map_.bad if result.worse]
     yield ""
     yield f"bad: {len(map_.bad)}, of which {len(worse)} are worse than the first fault alone"
-    for each in worse:
-        yield from _shown(each)
-    for each in map_.rows:
-        if each.verdict == "unknown":
-            yield from _shown(each)
+    for result in (*worse, *(row for row in map_.rows if row.verdict == "unknown")):
+        yield from _shown(result)
     yield ""
     rate = map_.trials * 60 / map_.seconds if map_.seconds else 0.0
     yield f"{map_.controls} trials without a fault; {map_.trials} trials in {map_.seconds:.0f} s, {rate:.0f} a minute"
-    yield from (f"void: {each}" for each in map_.void)
-    yield from (f"doubt: {each}" for each in map_.doubts)
+    yield from (f"void: {reason}" for reason in map_.void)
+    yield from (f"doubt: {reason}" for reason in map_.doubts)
     yield f"{SIGNS[map_.validity]} {map_.validity}: exit code {EXIT[map_.validity]}"
 
 
@@ -49,21 +46,22 @@ def _merging(map_: PairMap) -> Iterator[str]:
     compared = sum(words.values()) - words["no verdict"]
     if not words:
         return
-    share = f"{words['agrees'] / compared:.0%}" if compared else "nothing"
-    yield f"merging: {share} of {compared} pairs of other members agree with those that stand for them"
+    share = f" ({words['agrees'] / compared:.0%})" if compared else ""
+    agreeing = f"{words['agrees']} of {compared} compared pairs{share}"
+    yield f"merging: {agreeing} agree with the pair that represents them"
     for check in map_.checks:
         if check.word != "agrees":
             yield f"  {check.word}: {check.member.pair}: {_words(check.member.said)}"
-            yield f"    stands for it: {check.stands.pair}: {_words(check.stands.said)}"
+            yield f"    represented by: {check.stands.pair}: {_words(check.stands.said)}"
 
 
-def _words(said: Collection[str]) -> str:
-    return " or ".join(sorted(said)) or UNKNOWN
+def _words(words: Collection[str]) -> str:
+    return " or ".join(sorted(words)) or UNKNOWN
 
 
 def _shown(result: PairResult) -> Iterator[str]:
     words = " or ".join(f"{word} ({n} times)" if n > 1 else word for word, n in result.seen.items())
     yield ""
     yield f"{result.pair}"
-    yield f"  {words}; the first alone: {result.pair.alone}"
+    yield f"  {words}; the first fault alone: {result.pair.alone}"
     yield from (f"  {line}" for line in (*result.witness, *([result.note] if result.note else ())))

@@ -1,4 +1,4 @@
-"""What a run is doing, for the person who waits for it."""
+"""Shows the progress of a run: the phase of a trial, or how many trials of a campaign have ended."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from brownout.run.events import CampaignEnded, CampaignStarted, Event, Phase, Re
 if TYPE_CHECKING:
     import pytest
 
-PATIENCE = 2.0  # s in which pytest shows nothing of a trial
-TICK = 0.5  # s between two looks of pytest
-LINE_EVERY = 5.0  # s between two lines where the output is no terminal
-DRAW_EVERY = 0.2  # s between two looks on a terminal
+PATIENCE = 2.0  # seconds that a trial must have run before pytest shows its phase
+TICK = 0.5  # seconds between two updates under pytest
+LINE_EVERY = 5.0  # seconds between two lines where the output is no terminal
+DRAW_EVERY = 0.2  # seconds between two updates of a campaign's line on a terminal
 Write = Callable[[str], None]
 
 
 class Progress:
-    """Shows the phase of a trial, or how far a campaign is.
+    """Shows the phase of a trial, or how many trials of a campaign have ended.
 
-    `transient` shows a text that the next text replaces; the empty text removes it. The text comes when a run has taken
-    `patience` seconds, is shown anew each `every` seconds, and is removed at the end. `line` shows a line that stays:
-    each remark, each phase of a trial and, without `transient`, the text of a campaign each `every` seconds.
+    `transient` shows a text in place of the text before; an empty text removes it. The first text comes after
+    `patience` seconds, a new text every `every` seconds, and the end of the run removes the text. `line` shows a
+    line that stays: remarks, phases of a trial and, without `transient`, a campaign's text every `every` seconds.
     """
 
     def __init__(
@@ -40,15 +40,15 @@ class Progress:
     ) -> None:
         self._line, self._transient, self._every, self._patience = line, transient, every, patience
         self._clock = clock
-        self._tally: Tally | None = None  # of a campaign
+        self._tally: Tally | None = None  # counts a campaign's trials; None outside of a campaign
         self._phase, self._since = "", 0.0
         self._begin: float | None = None
-        self._lock = threading.Lock()  # whoever shows something holds it
+        self._lock = threading.Lock()  # held while something is shown
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
     def __call__(self, event: Event) -> None:
-        """See the class."""
+        """Show what the event tells; start or stop the thread that updates the text."""
         with self._lock:
             self._see(event)
         if isinstance(event, CampaignEnded) or (isinstance(event, TrialEnded) and not (self._tally or event.again)):
@@ -72,7 +72,7 @@ class Progress:
 
     def _start(self, *, ticking: bool) -> None:
         if self._begin is not None:
-            return  # the trial is run again
+            return  # another attempt of the same trial
         self._begin = self._clock()
         if ticking:
             self._ticker = threading.Thread(target=self._tick, args=(self._begin,), name="progress", daemon=True)
@@ -80,7 +80,7 @@ class Progress:
 
     @property
     def text(self) -> str:
-        """The transient text; empty when there is nothing to show yet."""
+        """The transient text: a campaign's counts, or the phase and its seconds; empty before the first phase."""
         if self._tally and self._tally.total:
             return self._tally.text
         seconds = f"{self._clock() - self._since:.0f} s"
@@ -98,7 +98,7 @@ class Progress:
             self._transient("")
 
     def _end(self) -> None:
-        """Remove what is transient. The next event may begin another run."""
+        """Remove the transient text, and reset the state for the next run."""
         if self._ticker:
             self._stop.set()
             self._ticker.join()
@@ -107,7 +107,7 @@ class Progress:
 
 
 def to_stream(stream: TextIO) -> Progress:
-    """One line that is redrawn where the stream is a terminal; elsewhere a line each five seconds."""
+    """Progress on a stream: on a terminal one line that is redrawn, elsewhere a line every five seconds."""
 
     def write(text: str) -> None:
         stream.write(text)
@@ -125,7 +125,10 @@ def to_stream(stream: TextIO) -> Progress:
 
 
 def of_pytest(config: pytest.Config) -> Progress:
-    """A line for each phase with -v, a transient text on a terminal; else nothing, as in an xdist worker."""
+    """Progress under pytest: with -v a line for each phase, else on a terminal a transient text.
+
+    With -q, without a terminal and in an xdist worker nothing is shown.
+    """
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
     desk: Any = config.pluginmanager.get_plugin("brownout-desk")
     if desk is None or terminal is None or terminal.verbosity < 0:
@@ -143,7 +146,10 @@ def of_pytest(config: pytest.Config) -> Progress:
 
 
 def _behind_cursor(tty: int, line: Any) -> Write:
-    """Write a text and step back before it, so that the next one overwrites it; `line` is pytest's terminal writer."""
+    """A function that writes a text and moves the cursor back, so that pytest's next output overwrites the text.
+
+    `tty` is the terminal's file descriptor, `line` is pytest's terminal writer.
+    """
 
     def transient(text: str) -> None:
         text = f" {text}"[: max(0, line.fullwidth - line.width_of_current_line - 1)] if text else ""

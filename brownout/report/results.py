@@ -1,4 +1,4 @@
-"""`results.json`: what came out of a trial, in the folder of its traces. Without it the trial counts as broken."""
+"""Writes `results.json`, a trial's verdicts, into the trial's folder. A folder without the file has no verdict."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from brownout.run.store import write
 
 
 def results(event: Event) -> None:
-    """Write `results.json` of each attempt of a trial that has ended."""
+    """Write `results.json` when an attempt of a trial has ended."""
     if isinstance(event, TrialEnded) and isinstance(event.result, Result):
         write(event.result.folder / "results.json", summary(event.result))
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """As the file has it."""
+    """The content of `results.json`: scenario, seed, validity, seconds, and each verdict with its anomalies."""
     return {
         "scenario": result.scenario,
         "seed": result.plan.seed,
@@ -29,9 +29,9 @@ def summary(result: Result) -> dict[str, Any]:
                 "why": verdict.why,
                 "busy_ms": round(verdict.busy_ms, 1),
                 "anomalies": [
-                    {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
-                     "witness": [event.to_json() for event in each.witness]}
-                    for each in verdict.anomalies
+                    {"kind": anomaly.kind, "sentence": anomaly.sentence, "key": anomaly.key, "task": anomaly.task,
+                     "witness": [event.to_json() for event in anomaly.witness]}
+                    for anomaly in verdict.anomalies
                 ],
             }
             for verdict in result.verdicts

@@ -1,4 +1,4 @@
-"""A trial as one small value: what travels from an xdist worker, and all that the short reports need."""
+"""A trial as one small value, which an xdist worker sends to the controller, and which the short reports use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from brownout.report.clean import clean
 from brownout.run.events import Event, TrialEnded
 from brownout.run.result import Result
 
-#: Worst first.
+#: All validities, the worst first.
 WORST = ("invalid", "unknown", "valid")
 NOT_JUDGED = "not judged"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One anomaly in a sentence, or (kind "unknown") what kept a promise from being judged."""
+    """One anomaly in a sentence, or (kind "unknown") the reason why a promise could not be judged."""
 
     kind: str
     sentence: str
@@ -29,12 +29,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Row:
-    """One trial. `scenario` is its node id, `store` relative to the root directory where it lies below it.
+    """One trial. `scenario` is the test's node id; `store` is the trial's folder.
 
-    `file` is relative to the root directory and `line` counts from 1. `recovery_ms` is None when nothing healed, or
-    something never recovered. `faults` are those that were seen to act; `attempts` also counts the attempts that a
-    busy machine made worthless. `busy_ms` is empty unless the trial could not be judged because the machine was busy;
-    then the number of each attempt is the longest time in which threads may have waited for a CPU.
+    `store` and `file` are relative to pytest's root directory where they lie below it; `line` counts from 1.
+    `recovery_ms` is explained at `recovery`. `faults` are the faults that were seen to act. `attempts` also counts the
+    attempts that could not be judged because the machine was busy. `busy_ms` is empty unless no attempt could be
+    judged; then it has, for each attempt, the longest time in milliseconds in which threads may have waited for a CPU.
     """
 
     scenario: str
@@ -52,17 +52,17 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The scenario without its file."""
+        """The test's node id without its file."""
         return self.scenario.rpartition("::")[2]
 
     @property
     def rank(self) -> int:
-        """The place in a list: invalid trials first, then unknown, not judged, and valid trials."""
+        """The key for sorting: invalid trials come first, then unknown, not judged, and valid trials."""
         return 2 * WORST.index(self.validity) + bool(self.busy_ms)
 
     @property
     def busy(self) -> str:
-        """Why the trial could not be judged; empty unless the machine was busy."""
+        """How long the machine was busy, when the trial could not be judged because of that; else empty."""
         attempts = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
         return f"the machine was busy for {between(self.busy_ms)}, {attempts}" if self.busy_ms else ""
 
@@ -83,7 +83,7 @@ class Row:
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many anomalies of each kind."""
+        """The number of anomalies of each kind."""
         kinds: dict[str, int] = {}
         for finding in self.findings:
             kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
@@ -91,7 +91,7 @@ class Row:
 
     @property
     def properties(self) -> list[tuple[str, str]]:
-        """For JUnit."""
+        """The names and values of the trial's JUnit properties."""
         return [
             ("seed", str(self.seed)),
             ("verdict", self.validity),
@@ -102,34 +102,34 @@ class Row:
         ]
 
     def to_json(self) -> str:
-        """One line."""
+        """The trial as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Row:
-        """Read what `to_json` wrote."""
-        given = json.loads(text)
-        findings = tuple(Finding(**each) for each in given.pop("findings"))
-        tuples = {name: tuple(given[name]) for name in ("faults", "busy_ms")}
-        return cls(**given | tuples | {"findings": findings})
+        """Make a row from the JSON text that `to_json` wrote."""
+        fields = json.loads(text)
+        findings = tuple(Finding(**finding) for finding in fields.pop("findings"))
+        tuples = {name: tuple(fields[name]) for name in ("faults", "busy_ms")}
+        return cls(**fields | tuples | {"findings": findings})
 
 
 class Rows:
-    """Keeps a Row of each trial of a test, and adds the Row's properties to the test's own, which JUnit shows."""
+    """Keeps a `Row` for each trial of a test, and adds the row's properties to `properties`, which JUnit shows."""
 
     def __init__(self, properties: list[tuple[str, object]], root: Path, file: str, line: int) -> None:
         self.kept: list[Row] = []
         self._properties, self._root, self._file, self._line = properties, root, file, line
 
     def __call__(self, event: Event) -> None:
-        """See the class."""
+        """Keep the trial of a `TrialEnded`, unless another attempt follows."""
         if isinstance(event, TrialEnded) and isinstance(event.result, Result) and not event.again:
             self.kept.append(row(event.result, self._root, self._file, self._line))
             self._properties.extend(self.kept[-1].properties)
 
 
 def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
-    """What is told of a result."""
+    """The row for a result; `root` is pytest's root directory, `file` and `line` are the test's."""
     return Row(
         scenario=result.scenario,
         validity=result.validity,
@@ -137,8 +137,8 @@ def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
         seconds=round(result.seconds, 3),
         store=shown(result.folder, root),
         findings=tuple(_findings(result)),
-        faults=tuple(f"{each.fault} on {each.start.data.get('target', '?')}" for each in result.history.faults
-                     if each.acted),
+        faults=tuple(f"{fault.fault} on {fault.start.data.get('target', '?')}" for fault in result.history.faults
+                     if fault.acted),
         recovery_ms=recovery(result.history),
         attempts=result.attempts,
         busy_ms=tuple(_busy_ms(result)),
@@ -148,7 +148,7 @@ def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
 
 
 def shown(path: Path, root: Path) -> str:
-    """The path from the root directory, or as it is where it lies elsewhere."""
+    """The path relative to `root`; unchanged when the path is not below `root`."""
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
@@ -159,14 +159,14 @@ def _busy_ms(result: Result) -> Iterable[float]:
 
 
 def between(ms: Sequence[float]) -> str:
-    """`65 to 338 ms`, or `65 ms` when all numbers look the same; in seconds from one second on."""
+    """The least and the greatest of times in ms as text: "65 to 338 ms", or "65 ms" when both look the same."""
     divisor, unit = (1, "ms") if max(ms) < 999.5 else (1000, "s")
     ends = dict.fromkeys(f"{float(f'{number / divisor:.3g}'):g}" for number in (min(ms), max(ms)))
     return f"{' to '.join(ends)} {unit}"
 
 
 def _findings(result: Result) -> Iterable[Finding]:
-    told = set()
+    sentences = set()
     for validity in WORST[:2]:
         for verdict in result.verdicts:
             if verdict.validity != validity or verdict.busy_ms > 0:
@@ -176,20 +176,20 @@ def _findings(result: Result) -> Iterable[Finding]:
                 yield Finding("unknown", f"Unknown: {clean(verdict.why or 'nothing was judged')}", promise)
             for anomaly in verdict.anomalies:
                 sentence = clean(anomaly.sentence)
-                if sentence not in told:  # one lost operation breaks several promises
-                    told.add(sentence)
+                if sentence not in sentences:  # one lost operation can break several promises
+                    sentences.add(sentence)
                     yield Finding(anomaly.kind, sentence, promise)
 
 
 def recovery(history: History) -> int | None:
-    """Milliseconds from the last healing until all that had been accepted by then was settled; 0 when it was already.
+    """Milliseconds from the last healing until all operations accepted before it had finished; at least 0.
 
-    Settled is by its effect, or by the end of its body where the history has no effects; a failure settles, too.
-    None when nothing has healed, and when something accepted was never settled.
+    An operation finishes with its effect or its failure. Where the history has no effects, the end of the task's
+    body counts as the effect. None when no fault healed, and when an accepted operation never finished.
     """
     healed, proof = history.healed_at, "effect" if history.by_kind.get("effect") else "ended"
-    before = [op for op in history.ops.values() if healed is not None and op.accepted and op.accepted.at <= healed]
-    ends = [finished(op, proof) for op in before]
+    accepted = [op for op in history.ops.values() if healed is not None and op.accepted and op.accepted.at <= healed]
+    ends = [finished(op, proof) for op in accepted]
     if healed is None or not all(ends):
         return None
     return max([0, *((end.at - healed) // 1_000_000 for end in ends if end)])

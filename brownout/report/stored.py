@@ -1,4 +1,4 @@
-"""Maps as files: what a map's campaign found is kept."""
+"""Saves the result of a map's campaign to a file."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from typing import Final
 from brownout.explore.kept import Kept
 from brownout.run.events import CampaignEnded, Event
 
-STORE: Final = Path("store", "maps")  # where maps are kept that nobody gave a place
+STORE: Final = Path("store", "maps")  # the folder for maps when the user names no file
 
 
 class Stored:
-    """Writes what `keep` makes of a campaign's result to `place`, and says so; nothing when `keep` returns None."""
+    """Saves a campaign's result to `place` and prints the path on stderr.
+
+    `keep` turns the result into the value that is saved; None means that nothing is saved.
+    """
 
     def __init__(self, place: Path, keep: Callable[[object], Kept | None]) -> None:
         self._place, self._keep = place, keep
 
     def __call__(self, event: Event) -> None:
-        """See the class. Raises OSError when the file cannot be written."""
+        """Save the result at the end of the campaign. Raises OSError when the file cannot be written."""
         if isinstance(event, CampaignEnded) and (kept := self._keep(event.result)):
             self._place.parent.mkdir(parents=True, exist_ok=True)
             if self._place.parent == STORE and not (ignore := STORE.parent / ".gitignore").exists():
-                ignore.write_text("*\n")  # as the traces of trials beside it
+                ignore.write_text("*\n")  # keeps stored maps out of git, like the stored trials in the same folder
             kept.save(self._place)
             sys.stderr.write(f"stored in {self._place}\n")

@@ -1,4 +1,4 @@
-"""The last word of a run: how many trials there were, and what came out of them."""
+"""Writes the summary at the end of a pytest run: the number of trials and their verdicts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from brownout.run.events import CampaignEnded, Event, TrialEnded
 if TYPE_CHECKING:
     import pytest
 
-SLOWEST = 5
+SLOWEST = 5  # trials that the list of the slowest has at most
 
 
 class Summary:
-    """Writes the last lines of pytest: the trials that were not judged, and one line of the whole."""
+    """Writes a line for each trial that was not judged, and one line that counts all trials."""
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal
         self._rows: list[Row] = []
 
     def __call__(self, event: Event) -> None:
-        """See the class."""
+        """Keep the trial of an event; write the lines at the end of the campaign."""
         match event:
             case TrialEnded(result=Row() as row):
                 self._rows.append(row)
@@ -45,21 +45,21 @@ class Summary:
 
 
 def counted(rows: Sequence[Row]) -> str:
-    """`24 trials, 1 invalid, 0 unknown`, and how often a trial was repeated because the machine was busy."""
+    """Counts as text: "24 trials, 1 invalid, 0 unknown", and the trials repeated because the machine was busy."""
     trials = f"{len(rows)} trial{'' if len(rows) == 1 else 's'}"
-    parts = [trials, *(f"{sum(row.validity == each for row in rows)} {each}" for each in WORST[:2])]
+    parts = [trials, *(f"{sum(row.validity == validity for row in rows)} {validity}" for validity in WORST[:2])]
     if again := sum(row.attempts - 1 for row in rows):
         parts.append(f"{again} repeated because the machine was busy")
     return ", ".join(parts)
 
 
 def title(rows: Sequence[Row]) -> str:
-    """The line of pytest's summary."""
+    """The last line: the counts, and the slowest trial with its seconds."""
     slow = max(rows, key=lambda row: row.seconds)
     return f"chaos: {counted(rows)}; slowest {slow.name} {slow.seconds:.1f} s"
 
 
 def slowest(rows: Sequence[Row]) -> list[str]:
-    """The slowest trials, a line each."""
+    """One line for each of the slowest trials."""
     ordered = sorted(rows, key=lambda row: -row.seconds)[:SLOWEST]
     return [f"{row.seconds:7.1f} s  {row.validity:<7}  {row.scenario}" for row in ordered]

@@ -1,4 +1,4 @@
-"""How far a map is: trials by what became of the task."""
+"""Counts the trials of a map that have ended, by the outcome of the task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tally:
         self._again = 0
 
     def __call__(self, event: Event) -> None:
-        """Count what an event tells."""
+        """Count the trials that the event plans or ends."""
         match event:
             case Planned(trials):
                 self.total += trials
@@ -33,7 +33,7 @@ class Tally:
 
     @property
     def text(self) -> str:
-        """`43 of 109 · 12 lost · 38 good · 0 unknown`, the worst first."""
+        """The counts as text, the worst outcome first: `43 of 109 · 12 lost · 38 good · 0 unknown`."""
         bad = [name for name in reversed(SEVERITY) if self._seen[name] and name != UNKNOWN]
         counts = (f"{self._seen[name]} {name}" for name in (*bad, "good", UNKNOWN))
         again = [f"{self._again} run again: the machine is busy"] if self._again else []
@@ -48,7 +48,7 @@ def _words(result: object) -> Iterator[Mapping[str, int]]:
 
 
 def _counted(word: str) -> str:
-    """A bad word is counted by its outcome, or by its first flag when the outcome alone is good."""
+    """The name under which a verdict word is counted: "good", "unknown", or for a bad word its first bad part."""
     validity = validity_of(word)
     if validity != "invalid":
         return UNKNOWN if validity == "unknown" else "good"

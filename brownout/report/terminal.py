@@ -1,4 +1,4 @@
-"""A failure as a person reads it: the broken promise first, then the evidence, then what to type next."""
+"""The text of a failed trial: the broken promise, then the evidence, then the command that repeats the trial."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from brownout.run.result import Result
 
 SIGNS = {"valid": "✓", "invalid": "✗", "unknown": "?"}
-SHOWN = 3  # anomalies of the same promises with their evidence; the others are counted
+SHOWN = 3  # anomalies that are shown with their evidence for the same promises; further anomalies are only counted
 _LABELS = ("Promise", "Again", "Store", "…")
 
 
 def headline(row: Row) -> str:
-    """One line: verdict, anomalies, seed, time."""
+    """One line: validity, name, number of anomalies of each kind, seed, seconds."""
     kinds = [f"{kind} ×{n}" for kind, n in row.kinds.items() if kind != "unknown"]
     parts = [row.validity, *kinds, f"seed {row.seed}", f"{row.seconds:.1f} s"]
     if row.attempts > 1:
-        parts.append(f"attempt {row.attempts}; the machine was busy before")
+        parts.append(f"attempt {row.attempts}; the machine was busy during earlier attempts")
     return f"{SIGNS[row.validity]} {clean(row.name)}  {' · '.join(parts)}"
 
 
 def failure(result: Result, again: str, root: Path) -> str:
-    """Everything about a trial that was not valid. `again` is the command that runs it again.
+    """The report of a trial that was not valid. `again` is the command that runs the trial again.
 
-    One line says that the trial could not be judged because the machine was busy; its promises are not listed.
+    When the trial could not be judged because the machine was busy, one line says so and no promise is listed.
     """
-    known = row(result, root)
-    lines = [known.not_judged if known.busy else headline(known)]
+    trial = row(result, root)
+    lines = [trial.not_judged if trial.busy else headline(trial)]
     if unexplained := [f"  {end}" for end in ends(result.history)]:
         lines += [*unexplained, ""]
     for promises, anomalies in _broken(result).items():
@@ -46,16 +46,16 @@ def failure(result: Result, again: str, root: Path) -> str:
         lines += [*_labelled("Promise", promises), ""]
     for why, promises in _unknown(result).items():
         lines += [f"  Unknown: {why}", "", *_labelled("Promise", promises), ""]
-    if not known.busy:
+    if not trial.busy:
         lines += _busy_promises(result)
     lines += [*_labelled("Again", (again,)), *_labelled("Store", (shown(result.folder, root),))]
-    for n, before in enumerate(result.earlier, 1):
-        lines += _labelled("", (f"{shown(before.folder, root)} (attempt {n})",))
+    for n, attempt in enumerate(result.earlier, 1):
+        lines += _labelled("", (f"{shown(attempt.folder, root)} (attempt {n})",))
     return "\n".join(lines)
 
 
 def _broken(result: Result) -> dict[tuple[str, ...], list[Anomaly]]:
-    """Each anomaly once, with all the promises that it breaks."""
+    """The anomalies of invalid verdicts without repetitions, grouped by the promises that they break."""
     promises: dict[str, list[str]] = {}
     anomalies: dict[str, Anomaly] = {}
     for verdict in result.verdicts:
@@ -69,7 +69,7 @@ def _broken(result: Result) -> dict[tuple[str, ...], list[Anomaly]]:
 
 
 def _unknown(result: Result) -> dict[str, tuple[str, ...]]:
-    """Each reason why something could not be judged, with all its promises; a busy machine is not among them."""
+    """The reasons why promises could not be judged, each with its promises; a busy machine is left out."""
     reasons: dict[str, tuple[str, ...]] = {}
     for verdict in result.verdicts:
         if verdict.validity == WORST[1] and not verdict.busy_ms:
@@ -93,7 +93,7 @@ def _labelled(label: str, values: tuple[str, ...]) -> Iterator[str]:
 
 
 def style(line: str) -> dict[str, bool]:
-    """How pytest's terminal writer shows a line of `failure`; it does so on a terminal only, and heeds NO_COLOR."""
+    """The markup of a line of `failure` for pytest's terminal writer; without a terminal the writer ignores it."""
     if line.startswith(SIGNS["invalid"]):
         return {"red": True, "bold": True}
     if line.startswith((SIGNS["unknown"], NOT_JUDGED)):

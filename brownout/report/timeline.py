@@ -1,4 +1,4 @@
-"""The events that prove an anomaly, one line each, with the faults that were on meanwhile."""
+"""Draws the events that prove an anomaly, a line for each event, beside the faults that were active meanwhile."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from brownout.history.event import Event
 from brownout.history.view import History, Window
 from brownout.report.clean import clean
 
-BARS = 3  # faults that are drawn; the others are counted
-# What may be shown of an event's data: never a body, a result or an argument.
-_TOLD = ("status", "state", "error", "retries", "countdown", "code", "ms", "queues", "unacked", "left")
+BARS = 3  # faults that are drawn; further faults are only counted
+# Fields of an event's data that may be shown. Request bodies, results and arguments are never shown.
+_FIELDS = ("status", "state", "error", "retries", "countdown", "code", "ms", "queues", "unacked", "left")
 _FAULT = {"fault-start": "begins", "fault-acted": "acted", "fault-stop": "healed"}
 
 
 def timeline(anomaly: Anomaly, history: History) -> Iterator[str]:
-    """Time since the first witness, a bar for each fault, the process, and what it did. The last witness is marked."""
+    """A line for each event: time since the first witness, a bar for each fault, the process, and what happened.
+
+    The line of the last witness ends with the kind of the anomaly.
+    """
     if not anomaly.witness:
         return
     first, last = anomaly.witness[0], anomaly.witness[-1]
-    met = [each for each in history.faults if _meets(each, first.at, last.at)]
-    drawn = met[:BARS]
-    marks = [event for each in drawn for event in (each.start, *each.acted[:1], each.stop) if event]
+    windows = [window for window in history.faults if _meets(window, first.at, last.at)]
+    drawn = windows[:BARS]
+    marks = [event for window in drawn for event in (window.start, *window.acted[:1], window.stop) if event]
     events = {_identity(event): event for event in (*anomaly.witness, *marks)}
     ordered = sorted(events.values(), key=lambda event: event.at)
     sources = max(len(event.source) for event in ordered)
     for event in ordered:
-        bars = "".join(_bar(each, event) for each in drawn)
+        bars = "".join(_bar(window, event) for window in drawn)
         sign = f"   ← {anomaly.kind}" if event is last else ""
-        line = f"    {_since(event.at - first.at):>10} {bars} {event.source:<{sources}}  {told(event)}{sign}"
+        line = f"    {_since(event.at - first.at):>10} {bars} {event.source:<{sources}}  {described(event)}{sign}"
         yield line.rstrip()
-    if len(met) > BARS:
-        yield f"    and {len(met) - BARS} more faults were on meanwhile"
+    if len(windows) > BARS:
+        yield f"    {len(windows) - BARS} more faults were active meanwhile"
 
 
-def told(event: Event) -> str:
-    """What happened, in a few words."""
+def described(event: Event) -> str:
+    """The event in a few words, without secrets, request bodies and results."""
     data = event.data
     if event.kind in _FAULT:
         where = f" on {data['target']}" if "target" in data else ""
@@ -44,19 +47,19 @@ def told(event: Event) -> str:
         return f"{clean(data.get('fault', 'fault'), 80)}{where} {_FAULT[event.kind]}{how}"
     words = [event.kind]
     if event.kind == "invoke":
-        asked = str(data.get("path") or data.get("name") or "").partition("?")[0]
-        words += [str(data.get("method") or "submit"), clean(asked, 80)]
+        operation = str(data.get("path") or data.get("name") or "").partition("?")[0]
+        words += [str(data.get("method") or "submit"), clean(operation, 80)]
     elif event.kind in ("effect", "phase", "note") and data.get("name"):
         words.append(clean(data["name"], 80))
     words += [clean(event.key, 60)] if event.key else []
     words += [f"task {clean(event.task[:8])}"] if event.task and event.task != event.key else []
-    words += [f"{name}={_value(data[name])}" for name in _TOLD if data.get(name) not in (None, "", {}, 0)]
+    words += [f"{name}={_value(data[name])}" for name in _FIELDS if data.get(name) not in (None, "", {}, 0)]
     return " ".join(words)
 
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return ",".join(f"{name}:{each}" for name, each in value.items())
+        return ",".join(f"{name}:{item}" for name, item in value.items())
     return clean(value, 120)
 
 

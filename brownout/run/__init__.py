@@ -1,1 +1,1 @@
-"""Carrying a plan out."""
+"""Runs one trial of a plan: starts the subject, strikes faults, waits for the end, judges the history."""

@@ -1,4 +1,4 @@
-"""After the faults: wait until the subject has finished what it accepted, then read the last statuses."""
+"""The drain after the faults: waits until the subject has finished all accepted tasks, then reads their statuses."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from brownout.run.looking import Looking
+from brownout.run.observer import Observer
 from brownout.run.watch import BusyWatch
 from brownout.workload.clients import Clients
 
-SAMPLE = 0.2  # s between two looks into the broker
-ASK_WITHIN = 10.0  # s for an API to tell the last statuses
-Pump = Callable[[Callable[[], bool], float | None], bool]  # until a condition is true, within seconds
+SAMPLE = 0.2  # seconds between two samples of the broker
+ASK_WITHIN = 10.0  # seconds in which an API must answer with the final statuses
+#: Waits until a condition is true, at most so many seconds; returns whether the condition became true.
+Pump = Callable[[Callable[[], bool], float | None], bool]
 
 
-def drain(looking: Looking, clients: Clients, busy: BusyWatch, pump: Pump, *, within: float, recovery: float) -> None:
-    """Wait until nothing is left: not in a queue, not unacked, not running, and nothing accepted unsettled.
+def drain(observer: Observer, clients: Clients, busy: BusyWatch, pump: Pump, *, within: float, recovery: float) -> None:
+    """Wait until no message is queued or unacked, no task runs, and every accepted operation is settled.
 
-    When something is unsettled and nowhere, it has the application's `recovery` (s) to come back.
+    An operation that is not settled, and has neither message nor running task, gets `recovery` more seconds, in which
+    the application may publish the message again. After `within` seconds the drain gives up.
     """
     quiet_since: float | None = None
     worked: float | None = None
-    settled = looking.settled
+    settled = observer.settled
 
     def over() -> bool:
         nonlocal quiet_since, worked
-        if not looking.quiet:
+        if not observer.quiet:
             quiet_since = None
             return False
-        # The application's recovery is made of time-outs, which a busy machine does not stretch, and of a little
-        # work, which it does.
+        # `recovery` is counted in wall time, because it consists of time-outs. The short work after the time-outs is
+        # counted on the busy watch's clock, because a busy machine makes this work slower.
         if quiet_since is None:
             quiet_since, worked = time.monotonic(), None
         if time.monotonic() - quiet_since <= (recovery if settled.waiting else 0.0):
@@ -38,37 +40,37 @@ def drain(looking: Looking, clients: Clients, busy: BusyWatch, pump: Pump, *, wi
         worked = worked or busy.clock()
         if busy.clock() - worked <= (5 if settled.waiting else 2) * SAMPLE:
             return False
-        looking.sample()  # beat may have sent something in this very moment
+        observer.sample()  # beat may have sent a message since the last sample
         quiet_since = None
-        return looking.quiet
+        return observer.quiet
 
     begun, waited = time.monotonic(), busy.waited
     ended = pump(over, within)
     spent: dict[str, Any] = {"seconds": time.monotonic() - begun, "busy": busy.waited - waited, "limit": within}
     if not ended:
-        looking.sample()
+        observer.sample()
     left = ", ".join(sorted(settled.waiting)[:8])
-    looking.recorders["run"].record("drained", ok=ended, left=left, recovery=recovery, **spent)
-    _read_all(looking, clients, pump)
-    looking.look()
-    looking.records.compare()
+    observer.recorders["run"].record("drained", ok=ended, left=left, recovery=recovery, **spent)
+    _read_all(observer, clients, pump)
+    observer.look()
+    observer.records.compare()
 
 
-def _read_all(looking: Looking, clients: Clients, pump: Pump) -> None:
-    """Read the status of each accepted task: what is read from here on is the last word.
+def _read_all(observer: Observer, clients: Clients, pump: Pump) -> None:
+    """Read the final status of each accepted task. A task whose status the API did not tell is recorded as `unread`.
 
-    An API that does not answer is asked again for a while; what it never told is recorded as unread.
+    An API that does not answer is asked again, at most for ASK_WITHIN seconds.
     """
-    left = looking.settled.accepted
+    unread = observer.settled.accepted
 
     def read() -> bool:
-        for task, key in list(left.items()):
-            del left[task]
+        for task, key in list(unread.items()):
+            del unread[task]
             if not clients.read(key, task):
-                left[task] = key  # the others come first: it may be this one alone that is not answered
+                unread[task] = key  # goes to the end: the API may answer for all other tasks
                 return False
         return True
 
     pump(read, ASK_WITHIN)
-    for task, key in left.items():
-        looking.recorders["run"].record("unread", key=key, task=task)
+    for task, key in unread.items():
+        observer.recorders["run"].record("unread", key=key, task=task)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and to whom. The engine only emits events; it knows no handler.
+"""The events of a run, and how they reach handlers. The engine only emits events and imports no handler.
 
 A campaign is many trials. Its events come in this order: CampaignStarted, then Phase, Planned, TrialStarted, TrialEnded
 and Remark, then CampaignEnded. Events of different trials may overlap. A trial that is run alone has no campaign.
@@ -16,36 +16,36 @@ from enum import Enum
 class Purpose(Enum):
     """Why a trial is run."""
 
-    PLANNED = "it was asked for"
-    DISCOVERY = "the points of a life without a fault are looked for"
-    CONTROL = "without a fault the system works"
-    COMPARISON = "cold and forked processes behave the same"
+    PLANNED = "the user asked for the trial"
+    DISCOVERY = "finds the points that a task without a fault passes"
+    CONTROL = "checks that the system works without a fault"
+    COMPARISON = "checks that cold and forked processes behave the same"
 
 
 @dataclass(frozen=True)
 class CampaignStarted:
-    """A campaign begins; `name` is what a person calls it."""
+    """A campaign begins; `name` is for people."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Planned:
-    """So many more trials with Purpose.PLANNED will end."""
+    """The campaign has planned `trials` more trials with Purpose.PLANNED."""
 
     trials: int
 
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A trial begins, or is run again."""
+    """A trial begins, or another attempt of the trial does."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Phase:
-    """The next phase of a trial begins; without a `trial`, the next phase of the campaign."""
+    """The next phase of the trial named `trial` begins; an empty `trial` means a phase of the campaign."""
 
     name: str
     trial: str = ""
@@ -53,10 +53,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """A trial ended, the `attempt`th of its name. `again`: it will run again, because the machine was busy.
+    """An attempt of a trial ended; the first is number 1. `again`: another follows, because the machine was busy.
 
-    `result` is what the campaign makes of a trial (run.result.Result, or one square of a map), or the Row that came
-    from another process. It is None when the trial broke: then an exception is on its way to the caller.
+    `result` is a run.result.Result, a cell of a map, or a Row that came from another process. `result` is None when
+    an exception ended the trial; the exception then goes on to the caller.
     """
 
     name: str
@@ -68,14 +68,14 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class Remark:
-    """A sentence for the person who waits."""
+    """A sentence for the person who waits for the run."""
 
     sentence: str
 
 
 @dataclass(frozen=True)
 class CampaignEnded:
-    """A campaign ended. `result` is the map of a map's campaign; None when the campaign broke."""
+    """A campaign ended. `result` is its map; None when an exception ended the campaign."""
 
     name: str
     result: object = None
@@ -86,22 +86,22 @@ Handler = Callable[[Event], None]
 
 
 def nobody(_: Event) -> None:
-    """A handler for runs that nobody watches."""
+    """A handler that ignores every event."""
 
 
 class Stream:
-    """A handler that gives each event to all its handlers, one after the other; from any thread.
+    """A handler that passes each event to several handlers, one after the other. Any thread may call it.
 
-    When a handler raises an error, the other handlers still get the event. Then the error reaches whoever emitted the
-    event; several errors reach it as an ExceptionGroup.
+    When a handler raises an error, the other handlers still get the event. Then the error is raised to the caller;
+    several errors are raised as an ExceptionGroup.
     """
 
     def __init__(self, *handlers: Handler) -> None:
         self._handlers = handlers
-        self._lock = threading.RLock()  # a handler may emit, too
+        self._lock = threading.RLock()  # reentrant, because a handler may emit events, too
 
     def __call__(self, event: Event) -> None:
-        """See the class."""
+        """Pass the event to each handler. Raises what handlers raised."""
         errors: list[Exception] = []
         with self._lock:
             for handler in self._handlers:
@@ -117,7 +117,7 @@ class Stream:
 
 @contextmanager
 def trying(emit: Handler, trial: str) -> Iterator[None]:
-    """Emits TrialStarted, and TrialEnded when the trial breaks. The caller emits the TrialEnded that has a result."""
+    """Emits TrialStarted, and TrialEnded when the block raises; else the caller emits TrialEnded with the result."""
     emit(TrialStarted(trial))
     try:
         yield
@@ -128,7 +128,7 @@ def trying(emit: Handler, trial: str) -> Iterator[None]:
 
 @contextmanager
 def campaigning(emit: Handler, name: str) -> Iterator[None]:
-    """Emits CampaignStarted, and CampaignEnded when the campaign breaks. The caller emits the one that has a result."""
+    """Emits CampaignStarted, and CampaignEnded when the block raises; else the caller emits CampaignEnded."""
     emit(CampaignStarted(name))
     try:
         yield

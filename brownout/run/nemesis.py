@@ -1,4 +1,4 @@
-"""Carries a schedule of faults out: strikes on events, asks for evidence, heals."""
+"""Carries a schedule of faults out: strikes when a trigger fires, asks for evidence, heals."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from brownout.subject.waiting import eventually
 from brownout.wire.redis.watch import Hit
 
 NS = 1_000_000_000
-UNDER_WAY = 0.005  # s; replies to earlier requests are under way when a server is about to be killed
-IN_TIME = 20_000_000  # ns; a fault that strikes so long after its point was reached may have met what comes later
-MEETS = 10.0  # s; for so long a fault that heals by the clock waits to be seen to act
+UNDER_WAY = 0.005  # seconds for replies to earlier requests to arrive before a fault kills the server
+IN_TIME = 20_000_000  # ns from a point to its fault's strike; a later strike may meet a later moment of the task
+MEETS = 10.0  # seconds that a fault that heals by the clock waits at most until it is seen to act
 
 
 @dataclass
 class _Alarm:
-    """A trigger that is being waited for: `due` is set when its event has come, or at once for the clock."""
+    """Waits for a trigger. `due` (ns) is set when the trigger's event comes, or at once for a trigger by the clock."""
 
     trigger: Trigger
     since: int
@@ -47,7 +47,7 @@ class _Alarm:
 
     @property
     def due_at(self) -> int:
-        """When it rings (ns); 0 while its event has not come."""
+        """When the alarm rings (ns, monotonic); 0 while the trigger's event has not come."""
         return self.due or 0
 
     def rings(self) -> bool:
@@ -56,25 +56,25 @@ class _Alarm:
 
 @dataclass
 class _Armed:
-    """One injection on its way: waiting to strike, on, or healed."""
+    """One injection and its state: before its strike, active, or healed."""
 
     injection: Injection
     id: str
     when: _Alarm
     until: _Alarm | None = None
     strike: Strike | None = None
-    reached: int = 0  # when its point was (ns), 0 for not yet; set on the wire's loop
-    late: int = 0  # when it struck (ns), if that was later than IN_TIME after its point
-    effect: int = 0  # when a task took effect (ns), the first time after the point
+    reached: int = 0  # when (ns) its point was reached, 0 before that; set on the wire's loop
+    late: int = 0  # when (ns) its fault struck, if that was later than IN_TIME after its point; else 0
+    effect: int = 0  # when (ns) a task took effect for the first time after the point; else 0
     acted: bool = False
     healed: bool = False
-    forced: bool = False  # healed with the load, because its own trigger never came
+    forced: bool = False  # healed at the end of the load, because the trigger for its healing never fired
 
 
 class Nemesis:
-    """Fed with events and called often, it does what the schedule says. Faults that fail to heal raise.
+    """Strikes and heals the faults of a schedule. `see` takes the new events; `act` must be called often.
 
-    What strikes at a point of the wire is told by `points`, on the wire's loop.
+    `points` reports, on the wire's event loop, when a point of the wire is reached. A fault that fails to heal raises.
     """
 
     def __init__(
@@ -87,197 +87,198 @@ class Nemesis:
             _Armed(injection, f"{injection.fault.name}@{injection.on}#{n}", _Alarm(injection.when, begin))
             for n, injection in enumerate(injections, 1)
         ]
-        for n, each in enumerate(self._armed):
-            if points and (place := each.injection.when.place):
-                before = self._armed[n - 1] if each.injection.then else None
-                points.expect(place, partial(self._reached, each), partial(_has_struck, before))
+        for n, armed in enumerate(self._armed):
+            if points and (place := armed.injection.when.place):
+                before = self._armed[n - 1] if armed.injection.then else None
+                points.expect(place, partial(self._reached, armed), partial(_has_struck, before))
 
     def see(self, events: Iterable[Event]) -> None:
-        """Events that happened, for the triggers."""
+        """Pass new events to the triggers."""
         for event in events:
-            for each in self._armed:
-                each.when.see(event)
-                if each.until:
-                    each.until.see(event)
-                if event.kind == "effect" and 0 < each.reached < event.at:
-                    each.effect = min(each.effect or event.at, event.at)
+            for armed in self._armed:
+                armed.when.see(event)
+                if armed.until:
+                    armed.until.see(event)
+                if event.kind == "effect" and 0 < armed.reached < event.at:
+                    armed.effect = min(armed.effect or event.at, event.at)
 
     def act(self) -> None:
-        """Strike, ask for evidence, or heal: whatever is due."""
+        """Strike faults that are due, ask active faults for evidence, heal faults whose healing is due."""
         while self._hits:
             self._take(*self._hits.popleft())
-        for each in self._armed:
-            if each.strike is None and not each.injection.when.place and each.when.rings():
-                self._strike(each)
-            elif each.strike and not each.healed:
-                self._ask(each)
-                if each.until and self._in_time(each):
-                    self._heal(each)
+        for armed in self._armed:
+            if armed.strike is None and not armed.injection.when.place and armed.when.rings():
+                self._strike(armed)
+            elif armed.strike and not armed.healed:
+                self._ask(armed)
+                if armed.until and self._in_time(armed):
+                    self._heal(armed)
 
     def heal(self) -> None:
-        """Heal everything that is on, the newest first. What has not struck by now never does."""
+        """Heal all active faults, the newest first. A fault that has not struck by now never strikes."""
         if self._points:
             self._points.close()
         while self._hits:
-            each, hit, struck = self._hits.popleft()
+            armed, hit, struck = self._hits.popleft()
             if struck is not None:
-                self._take(each, hit, struck)
+                self._take(armed, hit, struck)
             elif self._points:
                 self._points.release(hit)
-        for each in reversed(self._armed):
-            if each.strike and not each.healed:
-                each.forced = each.until is not None and not each.until.rings()
-                self._heal(each)
+        for armed in reversed(self._armed):
+            if armed.strike and not armed.healed:
+                armed.forced = armed.until is not None and not armed.until.rings()
+                self._heal(armed)
 
     def give_up(self) -> None:
-        """The subject is about to be taken down, and every fault with it: nothing is healed, and all of it is told."""
+        """Record the stop of every active fault without healing it, because the subject is about to be stopped."""
         if self._points:
             self._points.close()
         self._hits.clear()
-        for each in self._armed:
-            if each.strike and not each.healed:
-                each.healed = True
-                self._record("fault-stop", each, torn_down=True)
+        for armed in self._armed:
+            if armed.strike and not armed.healed:
+                armed.healed = True
+                self._record("fault-stop", armed, torn_down=True)
 
     @property
     def pending(self) -> bool:
-        """Whether a fault that has struck will heal by its own trigger, and has not yet."""
-        return any(each.strike and each.until and not each.healed for each in self._armed)
+        """Whether a fault that has struck still waits for the trigger of its healing."""
+        return any(armed.strike and armed.until and not armed.healed for armed in self._armed)
 
-    def _in_time(self, each: _Armed) -> bool:
-        """Whether its heal is due. By the clock, the time counts from when the fault was first seen to act.
+    def _in_time(self, armed: _Armed) -> bool:
+        """Whether the injection's healing is due.
 
-        On a slow machine what it should hit comes late. A fault that nobody meets heals all the same, MEETS later.
+        When the clock heals a fault, its time counts from the moment when the fault was first seen to act, because on
+        a slow machine the requests that the fault should hit come late. A fault that never acts heals MEETS later.
         """
-        assert each.until
-        if not each.until.rings():
+        assert armed.until
+        if not armed.until.rings():
             return False
-        return each.acted or each.until.trigger.kind is not None or now() >= each.until.due_at + int(MEETS * NS)
+        return armed.acted or armed.until.trigger.kind is not None or now() >= armed.until.due_at + int(MEETS * NS)
 
     @property
     def active(self) -> bool:
-        """Whether something is still to come from a fault that has struck, or a message is kept for one."""
+        """Whether a fault still waits for its healing, or a message is held until its fault has struck."""
         return self.pending or bool(self._hits)
 
     @property
     def timed(self) -> bool:
-        """Whether a fault that has struck will heal by the clock, which always comes."""
-        return any(each.strike and each.until and each.until.trigger.kind is None and not each.healed
-                   for each in self._armed)  # fmt: skip
+        """Whether a fault that has struck will be healed by the clock, whose time always comes."""
+        return any(armed.strike and armed.until and armed.until.trigger.kind is None and not armed.healed
+                   for armed in self._armed)  # fmt: skip
 
     @property
     def waiting(self) -> bool:
         """Whether an injection has not struck yet."""
-        return any(each.strike is None for each in self._armed)
+        return any(armed.strike is None for armed in self._armed)
 
     def missed(self, *, then: bool = True) -> list[str]:
         """One sentence for each trigger that never fired: what was awaited, what came instead.
 
-        With `then=False` nothing is said of a fault that follows another one, when that has struck.
+        With `then=False`, a fault that should follow another fault is left out when the other fault has struck.
         """
-        texts = ((f"{each.injection.fault} on {each.injection.on}", n) for n, each in enumerate(self._armed, 1))
+        texts = ((f"{armed.injection.fault} on {armed.injection.on}", n) for n, armed in enumerate(self._armed, 1))
         named = list(zip(told_apart(texts), self._armed, strict=True))
-        follows = {n for n, each in enumerate(self._armed) if each.injection.then and self._armed[n - 1].strike}
-        struck = [f"{name} never struck: {self._why(each)}" for n, (name, each) in enumerate(named)
-                  if not each.strike and (then or n not in follows)]  # fmt: skip
-        healed = [f"{name} did not heal as planned: {each.until.count}"
-                  for name, each in named if each.forced and each.until]  # fmt: skip
+        follows = {n for n, armed in enumerate(self._armed) if armed.injection.then and self._armed[n - 1].strike}
+        struck = [f"{name} never struck: {self._why(armed)}" for n, (name, armed) in enumerate(named)
+                  if not armed.strike and (then or n not in follows)]  # fmt: skip
+        healed = [f"{name} did not heal as planned: {armed.until.count}"
+                  for name, armed in named if armed.forced and armed.until]  # fmt: skip
         return struck + healed
 
     @property
     def unseen(self) -> list[str]:
-        """One sentence for each fault that has struck and was not seen to act: it proves nothing."""
-        texts = ((f"{each.injection.fault} on {each.injection.on}", n) for n, each in enumerate(self._armed, 1))
+        """One sentence for each fault that struck and was not seen to act; such a fault proves nothing."""
+        texts = ((f"{armed.injection.fault} on {armed.injection.on}", n) for n, armed in enumerate(self._armed, 1))
         named = zip(told_apart(texts), self._armed, strict=True)
-        return [f"{name} was never seen to act" for name, each in named if each.strike and not each.acted]
+        return [f"{name} was never seen to act" for name, armed in named if armed.strike and not armed.acted]
 
     def overtaken(self) -> dict[str, float]:
-        """How late (s) each fault struck a worker that came so long after its point that a task took effect meanwhile.
+        """For each fault that struck a worker after the task took effect: a sentence, and its delay in seconds.
 
-        While a message is kept nothing else passes on the wire, but the body of a task goes on. On a busy machine the
-        fault then meets something else than its point promises.
+        While a message is held, no other message passes on the wire, but the task's body goes on. On a busy machine
+        the fault may then strike at a later moment of the task's life than its point says.
         """
         return {
-            f"{each.injection.fault} on {each.injection.on} struck after the task took effect, late for its point":
-            (each.late - each.reached) / NS
-            for each in self._armed
-            if each.injection.on.startswith("worker") and 0 < each.effect <= each.late
+            f"{armed.injection.fault} on {armed.injection.on} struck too late, when the task had already taken effect":
+            (armed.late - armed.reached) / NS
+            for armed in self._armed
+            if armed.injection.on.startswith("worker") and 0 < armed.effect <= armed.late
         }  # fmt: skip
 
-    def _why(self, each: _Armed) -> str:
-        place = each.injection.when.place
-        return self._points.missed(place) if self._points and place else str(each.when.count)
+    def _why(self, armed: _Armed) -> str:
+        place = armed.injection.when.place
+        return self._points.missed(place) if self._points and place else str(armed.when.count)
 
-    def _reached(self, each: _Armed, hit: Hit) -> bool:
-        """On the wire's loop: strike the message at once, or keep it until `act` has struck."""
-        each.reached = now()
+    def _reached(self, armed: _Armed, hit: Hit) -> bool:
+        """Strike the message at a point, or hold the message until `act` has struck; runs on the wire's loop."""
+        armed.reached = now()
         struck: Strike | Exception | None = None
-        if each.injection.at_its_point:
-            self._record("fault-start", each, target=each.injection.on, point=hit.point.full, moment=hit.moment)
+        if armed.injection.at_its_point:
+            self._record("fault-start", armed, target=armed.injection.on, point=hit.point.full, moment=hit.moment)
             try:
-                struck = strike_at(hit, each.injection.fault)
-            except Exception as wrong:  # the harness's own mistake: `act` raises it
-                struck = wrong
+                struck = strike_at(hit, armed.injection.fault)
+            except Exception as error:  # an error of the harness: `act` raises it
+                struck = error
         elif self._points:
             self._points.keep()
-        self._hits.append((each, hit, struck))
+        self._hits.append((armed, hit, struck))
         return not isinstance(struck, Exception)
 
-    def _take(self, each: _Armed, hit: Hit, struck: Strike | Exception | None) -> None:
-        """What was reached on the wire's loop."""
+    def _take(self, armed: _Armed, hit: Hit, struck: Strike | Exception | None) -> None:
+        """Carry on, in the trial's thread, with a point that was reached on the wire's loop."""
         if isinstance(struck, Exception):
             raise struck
         if struck is not None:
-            self._is_on(each, struck)
+            self._is_on(armed, struck)
         elif self._points:
             try:
-                self._strike_beside(each, hit)
+                self._strike_beside(armed, hit)
             finally:
                 self._points.release(hit)
 
-    def _strike_beside(self, each: _Armed, hit: Hit) -> None:
-        """Strike while the message is kept, and wait until what the fault killed is gone, and so its connections."""
-        if each.injection.on == "broker":
+    def _strike_beside(self, armed: _Armed, hit: Hit) -> None:
+        """Strike while the message is held, then wait until the killed processes and their connections are gone."""
+        if armed.injection.on == "broker":
             time.sleep(UNDER_WAY)
-        self._strike(each, point=hit.point.full, moment=hit.moment)
-        if each.strike and (killed := each.strike.killed):
+        self._strike(armed, point=hit.point.full, moment=hit.moment)
+        if armed.strike and (killed := armed.strike.killed):
             eventually(lambda: gone(killed), within=PATIENT, what=f"processes {sorted(killed)} have ended")
 
-    def _strike(self, each: _Armed, **data: Any) -> None:
-        injection = each.injection
-        # Before the strike, so that whatever it causes lies inside its window.
-        self._record("fault-start", each, target=injection.on, **data)
+    def _strike(self, armed: _Armed, **data: Any) -> None:
+        injection = armed.injection
+        # Recorded before the strike, so that everything the fault causes lies between its start and its stop.
+        self._record("fault-start", armed, target=injection.on, **data)
         struck = strike(self._subject, injection.on, injection.fault)
-        if each.reached and (at := now()) - each.reached > IN_TIME:
-            each.late = at
-        self._is_on(each, struck)
+        if armed.reached and (at := now()) - armed.reached > IN_TIME:
+            armed.late = at
+        self._is_on(armed, struck)
 
-    def _is_on(self, each: _Armed, struck: Strike) -> None:
-        each.strike, heal = struck, each.injection.heal
+    def _is_on(self, armed: _Armed, struck: Strike) -> None:
+        armed.strike, heal = struck, armed.injection.heal
         if heal:
             if self._points and heal.place:
                 self._points.tell(heal.place)
-            each.until = _Alarm(heal, now())
-        self._ask(each)
+            armed.until = _Alarm(heal, now())
+        self._ask(armed)
 
-    def _ask(self, each: _Armed) -> None:
-        if not each.acted and each.strike and (evidence := each.strike.acted()):
-            each.acted = True
-            if each.until and each.until.trigger.kind is None and not each.healed:
-                each.until = _Alarm(each.until.trigger, now())
-            self._record("fault-acted", each, evidence=evidence)
+    def _ask(self, armed: _Armed) -> None:
+        if not armed.acted and armed.strike and (evidence := armed.strike.acted()):
+            armed.acted = True
+            if armed.until and armed.until.trigger.kind is None and not armed.healed:
+                armed.until = _Alarm(armed.until.trigger, now())
+            self._record("fault-acted", armed, evidence=evidence)
 
-    def _heal(self, each: _Armed) -> None:
-        assert each.strike
-        each.strike.heal()
-        each.healed = True
-        self._ask(each)
-        self._record("fault-stop", each)
+    def _heal(self, armed: _Armed) -> None:
+        assert armed.strike
+        armed.strike.heal()
+        armed.healed = True
+        self._ask(armed)
+        self._record("fault-stop", armed)
 
-    def _record(self, kind: str, each: _Armed, **data: Any) -> None:
-        self._recorder.record(kind, fault=str(each.injection.fault), id=each.id, **data)
+    def _record(self, kind: str, armed: _Armed, **data: Any) -> None:
+        self._recorder.record(kind, fault=str(armed.injection.fault), id=armed.id, **data)
 
 
 def _has_struck(before: _Armed | None) -> bool:
-    """Whether a fault may strike that follows this one; on the wire's loop."""
+    """Whether a fault that follows `before` may strike now; runs on the wire's loop."""
     return before is None or bool(before.reached) or before.strike is not None

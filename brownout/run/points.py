@@ -1,4 +1,4 @@
-"""The points of the wire that a plan waits for: watched, told in the history, and held until a fault has struck."""
+"""Watches the points that a plan waits for: records that a point was reached, and holds its message for a fault."""
 
 from __future__ import annotations
 
@@ -24,88 +24,88 @@ from brownout.wire.tcp.wire import Wire
 
 
 class Points:
-    """One trial's. Use `direct` on each edge to Redis before anything connects, and `arm` when the load begins."""
+    """The points of one trial. Call `direct` for each edge before a client connects, and `arm` when the load begins."""
 
     def __init__(
         self, wire: Wire, plain: Callable[[bytes], bytes] | None = None, conductor: Conductor | None = None
     ) -> None:
         self._wire, self._plain = wire, plain
         self.conductor = conductor or Conductor(handshakes=True, naming=Naming(timed=False))
-        self.woken = threading.Event()  # a fault is to strike now, on another thread than the wire's
-        self._striking = 0  # hits that wait for their fault; while there are any, no other request passes
+        self.woken = threading.Event()  # set when the trial's thread must strike a fault at once
+        self._striking = 0  # messages that are held for a fault; while there are any, no other request passes
 
     @classmethod
     def of(cls, plan: Plan, wire: AnyWire, application: Application, root: Path) -> Points | None:
-        """Those of a plan; None when it waits for none. LookupError when this wire does not know points."""
+        """The points of a plan; None when it waits for no point. LookupError when the wire is not the built-in one."""
         places = [trigger.place for trigger in plan.triggers if trigger.place]
         if not places:
             return None
         if not isinstance(wire, Wire):
-            raise LookupError(f"{places[0]} needs the builtin wire, this is {wire.kind}")
+            raise LookupError(f"{places[0]} needs the builtin wire; the wire of this trial is {wire.kind}")
         plain = None
-        with suppress(Unreadable, ValueError):  # keys are then named as they are
+        with suppress(Unreadable, ValueError):  # points are then named by the keys as they are in Redis
             plain = Layout.of(surface(application, root).layout).plain
         return cls(wire, plain).waiting_for(plan)
 
     def waiting_for(self, plan: Plan) -> Self:
-        """Tell the history of the points on which loads begin."""
+        """Record in the history when a point is reached on which a load begins."""
         for load in plan.load:
             if load.when is not None and load.when.place:
                 self.tell(load.when.place)
         return self
 
     def direct(self, edge: AnyEdge) -> None:
-        """Show the conductor what passes this edge from now on."""
+        """Let the conductor see all messages of this edge from now on."""
         assert isinstance(edge, Edge)
         edge.direct(self.conductor, self._plain)
 
     def arm(self) -> None:
-        """Count from here on."""
+        """Start to count points."""
         self._wire.run(self.conductor.arm)
 
     def close(self) -> None:
-        """Wait for no point any more: nothing is kept from here on."""
+        """Stop waiting for points: no message is held any more."""
         self._wire.run(self.conductor.forget)
 
     def tell(self, place: Place) -> None:
-        """Tell the history when a place is reached; its message passes."""
+        """Record in the history when a place is reached; the message at the place is not held."""
 
         def reached(hit: Hit) -> bool:
-            self._told(place, hit)
+            self._record(place, hit)
             return False
 
         self._wire.run(lambda: self.conductor.watch(Watch(place, reached, strikes=False)))
 
     def expect(self, place: Place, strike: Callable[[Hit], bool], ready: Callable[[], bool] = lambda: True) -> None:
-        """Tell the history when a place is reached while it is `ready`, then call `strike`: all on the wire's loop.
+        """When a place is reached and `ready()` is true, record that in the history and call `strike`.
 
-        `strike` answers whether the message stays kept.
+        `strike` returns whether the message stays held. Both functions run on the wire's event loop.
         """
 
         def reached(hit: Hit) -> bool:
-            self._told(place, hit)
+            self._record(place, hit)
             return strike(hit)
 
         self._wire.run(lambda: self.conductor.watch(Watch(place, reached, ready)))
 
-    def _told(self, place: Place, hit: Hit) -> None:
+    def _record(self, place: Place, hit: Hit) -> None:
         where = {"edge": place.edge, "command": place.command, "nth": place.nth, "moment": place.moment}
         self._wire.tell(POINT, {**where, "reached": hit.point.full})
 
     def missed(self, place: Place) -> str:
-        """Why nothing was struck at this place."""
+        """Why no fault struck at this place."""
         return self._wire.run(lambda: place.missed(self.conductor.reached))
 
-    # --- a message that is kept while a fault strikes
+    # --- a message that is held while a fault strikes
 
     def keep(self) -> None:
-        """On the loop: a fault is about to strike elsewhere, so no request passes until `release`."""
+        """Hold all requests until `release`, because a fault will strike a process; runs on the wire's loop."""
         self._striking += 1
         self.conductor.freeze()
         self.woken.set()
 
     def release(self, hit: Hit) -> None:
-        """The fault has struck: the message goes on, unless its connection has ended with a process that was killed."""
+        """Let the held message pass after its fault struck, unless its connection ended with a killed process."""
 
         def go() -> None:
             hit.let()
@@ -117,7 +117,7 @@ class Points:
 
 
 def gone(pids: frozenset[int]) -> bool:
-    """Whether all of these have ended."""
+    """Whether all processes with these pids have ended."""
     for pid in pids:
         with suppress(psutil.Error):
             if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:

@@ -1,4 +1,4 @@
-"""What an application's own store says that it has accepted, while a trial runs and when it is over."""
+"""Reads which jobs the application's own store has accepted, during a trial and once more at its end."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from brownout.probes.recorder import Recorder
 from brownout.subject.application import EffectReader
 from brownout.subject.waiting import NeverHappened, eventually
 
-EVERY = 0.2  # s between two looks
-WITHIN = 1.0  # s in which the store can be read once more
+EVERY = 0.2  # seconds between two reads of the store
+WITHIN = 1.0  # seconds in which the read at the end must succeed
 
 
 class Records:
-    """Records `accepted` for each job that a client's operation has made; `reader` is `Application.accepted`.
+    """Records `accepted` for each job in the application's store; `reader` is `Application.accepted`.
 
-    A job without a client's key is recorded only with `every_row`: no client knows of it.
+    A job that has no client's key was submitted by no client. Such a job is recorded only with `every_row`.
     """
 
     def __init__(
@@ -32,38 +32,38 @@ class Records:
         self._every_row = every_row
         self._reader, self._files, self._recorder = reader, files, recorder
         self._read = reader(files) if reader else tuple
-        self._told: dict[str, str | None] = {}  # key -> task
+        self._accepted: dict[str, str | None] = {}  # key -> task
         self._next = 0.0
 
     def look(self) -> None:
-        """Read what is new, when it is time."""
+        """Record the new jobs, unless the last read was less than EVERY seconds ago."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + EVERY
         for event in self._read():
             if event.key is not None:
-                self._told.setdefault(event.key, event.task)
+                self._accepted.setdefault(event.key, event.task)
             if event.key is not None or self._every_row:
                 self._recorder.append(event.to_json())
 
     def compare(self) -> None:
-        """Read all of it again, when everything is over: a job that is gone was `withdrawn` by the application.
+        """Read all jobs again at the end of the trial: a job that is gone is recorded as `withdrawn`.
 
-        A store that tells nothing at all any more is `unreadable`: another process may hold it.
+        When the store has no jobs at all any more, `unreadable` is recorded: another process may have locked it.
         """
-        if not self._reader or not self._told:
+        if not self._reader or not self._accepted:
             return
-        read, there = self._reader(self._files), set[str | None]()
+        read, keys = self._reader(self._files), set[str | None]()
 
         def some() -> bool:
-            there.update(event.key for event in read())
-            return bool(there)
+            keys.update(event.key for event in read())
+            return bool(keys)
 
         with suppress(NeverHappened):
             eventually(some, within=WITHIN, what="the application's own store can be read")
-        if not there:
+        if not keys:
             self._recorder.record("unreadable")
             return
-        for key, task in self._told.items():
-            if key not in there:
+        for key, task in self._accepted.items():
+            if key not in keys:
                 self._recorder.record("withdrawn", key=key, task=task)

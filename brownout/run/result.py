@@ -1,4 +1,4 @@
-"""What comes out of a trial."""
+"""The result of a trial."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brownout.run.trace import Trace
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a trial, and where its traces are."""
+    """The verdicts of a trial, its history, and the folder that has its files. `seconds` is its duration."""
 
     scenario: str
     plan: Plan
@@ -22,22 +22,22 @@ class Result:
     history: History
     folder: Path
     seconds: float
-    earlier: tuple[Result, ...] = field(default=())  # attempts that a busy machine made worthless
-    services: Mapping[str, object] = field(default_factory=dict)  # what ran beside the subject in this attempt
-    trace: Trace = field(default_factory=Trace)  # what the wire saw, of a trial that settles by evidence
+    earlier: tuple[Result, ...] = field(default=())  # attempts that could not be judged because of a busy machine
+    services: Mapping[str, object] = field(default_factory=dict)  # the services that ran beside the subject, by name
+    trace: Trace = field(default_factory=Trace)  # what passed on the wire; empty unless the trial settles by evidence
 
     @property
     def validity(self) -> Validity:
-        """Invalid before unknown before valid."""
+        """Invalid when a verdict is invalid, else unknown when a verdict is unknown, else valid."""
         return merge(verdict.validity for verdict in self.verdicts)
 
     @property
     def busy(self) -> bool:
-        """Whether it is unknown, and only because the machine was busy."""
+        """Whether the trial is unknown only because the machine was busy."""
         unknown = [verdict for verdict in self.verdicts if verdict.validity == "unknown"]
         return self.validity == "unknown" and bool(unknown) and all(verdict.busy_ms > 0 for verdict in unknown)
 
     @property
     def attempts(self) -> int:
-        """How often it was tried."""
+        """The number of attempts, this one included."""
         return 1 + len(self.earlier)

@@ -1,4 +1,4 @@
-"""All that a trial needs beside its plan."""
+"""What a trial needs beside its plan: the application, a folder, a Redis server, a wire, a launcher."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MakeWire = Callable[[int, Callable[[str, dict[str, Any]], None], Path], AnyWire]
 
 
 class Place(Protocol):
-    """Where trials leave their traces: a `run.store.Store`, or a folder that goes with its campaign."""
+    """Where trials store their files: a `run.store.Store`, or a folder that is removed with its campaign."""
 
     @property
     def root(self) -> Path:
-        """The folder in which trials of several processes take turns."""
+        """The folder whose lock files let trials of several processes take turns."""
 
     def place(self, scenario: str) -> Path:
         """A new directory for one trial."""
@@ -30,7 +30,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """The application, and where and by what means a trial of it runs."""
+    """How and where a trial runs: its application, its store, its Redis server (`rung`), its wire, its launcher."""
 
     scenario: str
     application: Application
@@ -40,7 +40,7 @@ class Setting:
     make_wire: MakeWire
     launcher: Launcher = field(default_factory=Cold)
     emit: Handler = nobody
-    alone: bool = False  # also the first attempt runs without another trial beside it
-    #: What runs beside the subject, made and started anew for each attempt.
+    alone: bool = False  # the first attempt, too, runs without another trial beside it
+    #: Services that run beside the subject, by name; they are made and started anew for each attempt.
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
-    stopped: Callable[[], bool] = lambda: False  # whether somebody wants the trial to end at once
+    stopped: Callable[[], bool] = lambda: False  # whether the trial must end at once, without a verdict

@@ -1,4 +1,4 @@
-"""Which accepted operations are settled, kept up to date while the history grows."""
+"""Tracks which accepted operations are settled, from the events of a growing history."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FINAL = 2
 
 
 class Settled:
-    """Counts nothing twice: an operation is accepted once, and settled by the first event that says so."""
+    """The accepted and the settled operations. With `by_effect` only an effect or a final failure settles one."""
 
     def __init__(self, *, by_effect: bool) -> None:
         self._by_effect = by_effect
@@ -19,10 +19,9 @@ class Settled:
         self._nameless: dict[str, None] = {}  # keys that were accepted without a task id
         self._done: set[str] = set()  # tasks and keys
         self._running: dict[str, str] = {}  # task -> process
-        self._wanted = {"effect"} if by_effect else {"effect", "ended"}
 
     def see(self, events: Iterable[Event]) -> None:
-        """What happened."""
+        """Take new events of the history."""
         for event in events:
             if event.kind in ("ok", "accepted") and event.task and event.key:
                 self._accepted[event.task] = event.key
@@ -43,29 +42,30 @@ class Settled:
             return True
         final = RANK.get(state_of(event), 0) == FINAL
         if event.kind == "read":
-            # An application that records effects is done when the effect is there, whatever its status says.
+            # For an application that records effects, a task is done when its effect is there, whatever its status.
             return final and (not self._by_effect or state_of(event) in ("FAILURE", "FAILED", "REVOKED"))
-        # What Celery calls failed (a lost child, a hard time limit) an application with a store may begin again.
+        # Celery also says "failed" for a lost child process and a hard time limit; an application with a store of its
+        # own may then start the task again.
         return not self._by_effect and (event.kind == "failed" or (event.kind == "ended" and final))
 
     @property
     def open(self) -> dict[str, str]:
-        """Accepted with a task id, and not settled: task -> key."""
+        """The operations that were accepted with a task id and are not settled: task -> key."""
         return {t: k for t, k in list(self._accepted.items()) if t not in self._done and k not in self._done}
 
     @property
     def waiting(self) -> set[str]:
-        """Keys of what was accepted and is not settled, with a task id or without one."""
+        """The keys of all operations that were accepted and are not settled, with or without a task id."""
         return {*self.open.values(), *(key for key in self._nameless if key not in self._done)}
 
     @property
     def accepted(self) -> dict[str, str]:
-        """All that were accepted with a task id: task -> key."""
+        """All operations that were accepted with a task id: task -> key."""
         return dict(self._accepted)
 
     @property
     def running(self) -> int:
-        """Tasks whose body runs now, as far as the workers' signals tell."""
+        """The number of tasks whose body runs now, according to the workers' signals."""
         return len(self._running)
 
 

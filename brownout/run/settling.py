@@ -1,4 +1,4 @@
-"""Watches one operation until nothing can change any more: by evidence, and by deadlines where there can be none."""
+"""Watches one operation until its outcome cannot change any more: by evidence, else by deadlines."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from brownout.plan.settle import Settle
 from brownout.subject.fair import FairTime
 from brownout.workload.clients import Clients
 
-SURE = 0.08  # s; a message between two places is nowhere for a moment
-QUIET = 0.25  # s without any change: then it is settled, or a probe is sent
-LOOK = 0.02  # s between two looks at everything
-State = tuple[Any, ...]  # whatever can change, as a value
+SURE = 0.08  # seconds without a change before a good state counts: a message on its way is in no queue for a moment
+QUIET = 0.25  # seconds without any change after which the operation is settled, or a probe is sent
+LOOK = 0.02  # seconds between two looks
+State = tuple[Any, ...]  # everything that can change, to be compared with the state at the next look
 
 
 @dataclass(frozen=True)
 class OnWire:
-    """What the wire tells at one moment."""
+    """The state of the wire at one moment."""
 
-    holds: bool  # a message came to a worker that has not registered it yet: it is in its memory alone
-    polled: dict[str, float]  # edge: when (s, monotonic) its newest BRPOP came
-    ticked: bool  # beat has asked for something
-    struck: int  # at how many points a fault has struck
+    holds: bool  # a message is only in a worker's memory: it was delivered and is not yet registered as unacked
+    polled: dict[str, float]  # edge: when (seconds, monotonic) its newest BRPOP came
+    ticked: bool  # beat has sent a request
+    struck: int  # the number of points at which a fault has struck
 
 
 class Settling:
-    """`over()` is called again and again; it looks at everything and says whether the trial is at its end.
+    """Decides when a trial is over; call `over()` again and again.
 
-    `look` gives where messages lie now, None when nobody can tell. `born` and `killed` (s, monotonic) are when each
-    worker was started and when a fault killed it. `probing` is told before a probe is sent (True), and when a fault has
-    struck since (False): it may have struck the probe, which proves nothing then.
+    `look` samples the broker. `born` and `killed` give the time (seconds, monotonic) at which a worker was started and
+    killed by a fault. `probing(True)` is called before a probe is sent, and `probing(False)` when a fault has struck
+    since: the fault may have hit the probe, so the probe proves nothing.
     """
 
     def __init__(
@@ -68,19 +68,19 @@ class Settling:
         self._wire, self._active, self._sample, self._push = wire, active, look, push
         self._probing, self._born, self._killed = probing, born, killed
         self._state: State = ()
-        self._since = self.fair.look()  # s of fair time, when the state last changed
+        self._since = self.fair.look()  # when (seconds of fair time) the state last changed
         self._give_up = self._since + settle.limit
-        self._accepted = 0.0  # s of fair time
+        self._accepted = 0.0  # when (seconds of fair time) the operation was accepted; 0 before that
         self._next = 0.0
         self._probes = 0
-        self._probe = ""  # what the newest probe's task or key is
-        self._probed_since = 0.0  # s of fair time
-        self._probed_at = 0.0  # s on the monotonic clock
-        self._struck = 0  # points at which faults had struck when it was sent
+        self._probe = ""  # task id or key of the newest probe; empty while no probe is valid
+        self._probed_since = 0.0  # since when (seconds of fair time) a worker could have taken the probe
+        self._probed_at = 0.0  # when (seconds, monotonic) the probe was sent
+        self._struck = 0  # the number of points at which faults had struck when the probe was sent
         self.on_wire = wire()
 
     def over(self) -> bool:
-        """Look, when it is time; whether nothing can change any more, or the time is up."""
+        """Look, at most every LOOK seconds. True when the outcome cannot change any more, or the limit is reached."""
         at = time.monotonic()
         if at < self._next:
             return False
@@ -113,7 +113,7 @@ class Settling:
         return self._probed(now) and (good or (settled and self._over(still)))
 
     def _newest(self) -> State:
-        """Everything that can change. One element: nobody could look into the broker, so nothing is settled."""
+        """The state now. When the broker could not be sampled: one element that always differs, so nothing settles."""
         life = self.life
         if self.on_wire.ticked and life.answered == "waiting" and isinstance(self._operation, Tick):
             self._clients.tick(OPERATION)
@@ -126,27 +126,30 @@ class Settling:
 
     def _good(self) -> bool:
         life = self.life
-        told = life.told in ("read", "left")
-        return len(self._state) > 1 and not life.left and not life.missing and told and life.answered != "waiting"
+        ended = life.told in ("read", "left") and life.answered != "waiting"
+        return len(self._state) > 1 and not life.left and not life.missing and ended
 
     def _settled(self, still: float) -> bool:
-        """Whether nothing moves. A task body that runs in a process that lives may go on without a sign for a time."""
+        """Whether nothing changed for long enough. A running task body may show no event for `held` seconds more."""
         runs = any(_lives(event.pid) for event in self.life.running.values())
         return still > (self._settle.held + QUIET if runs else QUIET)
 
     def _over(self, still: float) -> bool:
-        """Whether waiting on can bring nothing more."""
+        """Whether further waiting cannot change the outcome."""
         life, settle = self.life, self._settle
         left = bool(life.left) or len(self._state) < 2
         if (left and settle.recover) or (life.missing and settle.republished):
-            return still > settle.still  # the broker gives it back, or the application does
+            return still > settle.still  # the broker may redeliver the message, or the application publish it again
         if life.missing and (left or life.answered != "waiting"):
-            return True  # lost or stuck: no answer can mend it
-        # Who was refused asks for no result.
+            return True  # lost or stuck: no answer to the caller can change that
+        # A caller whose request was refused asks for no result.
         return life.answered == "refused" or (life.answered != "waiting" and life.told != "waiting")
 
     def _lose_patience(self, now: float) -> None:
-        """A caller stops waiting for its result after `result` in fair time. An API is asked until the trial ends."""
+        """End the caller's wait for its result after `settle.result` seconds of fair time.
+
+        An HTTP client asks for the status until the trial ends, without this limit.
+        """
         life = self.life
         if isinstance(self._operation, Http) or life.answered != "accepted" or life.told != "waiting":
             return
@@ -154,11 +157,11 @@ class Settling:
         if now - self._accepted > self._settle.result:
             self._clients.give_up(OPERATION, f"no result within {self._settle.result:g} s")
 
-    # --- the probe: does a worker consume?
+    # --- the probe: a task that shows whether a worker consumes
 
     def _send_probe(self, now: float) -> None:
         if any(self._killed(worker) > self._born(worker) for worker in self._workers):
-            return  # its BRPOP may still wait at the server, and take the probe
+            return  # a killed worker's BRPOP may still wait at the server, and would take the probe
         self._probes += 1
         self._struck = self.on_wire.struck
         self._probing(True)
@@ -175,12 +178,15 @@ class Settling:
         self._probed_since, self._probed_at = now, time.monotonic()
 
     def _ask(self, operation: Http, key: str) -> None:
-        with suppress(RuntimeError):  # the trial is over, and the client is closed
+        with suppress(RuntimeError):  # the client is closed, because the trial is over
             self._clients.call(operation, key, 0, time.monotonic_ns())
 
     def _probed(self, now: float) -> bool:
-        """Whether it is known. The clock starts when a worker could have taken it: a new one must come up first."""
-        if self.life.failed(self._probe):  # the API was away
+        """Whether the probe is done, or `settle.probe` seconds have passed in which every worker could have taken it.
+
+        The seconds start when every worker has asked for messages, because a restarted worker must come up first.
+        """
+        if self.life.failed(self._probe):  # the API did not accept the probe
             self._send_probe(now)
         if any(self.on_wire.polled.get(f"{worker}->broker", 0.0) < self._born(worker) for worker in self._workers):
             self._probed_since = now
@@ -188,9 +194,9 @@ class Settling:
 
     @property
     def consuming(self) -> bool:
-        """Whether a worker took the probe, and each of several has asked for messages since it was sent.
+        """Whether a worker ran the probe and, where there are several workers, all asked for messages since then.
 
-        A limit that came first proves nothing good.
+        When the time limit ended the trial, the workers do not count as consuming.
         """
         if not self._faulted:
             return True
@@ -198,7 +204,7 @@ class Settling:
         return taken and not self._idle()
 
     def _idle(self) -> list[str]:
-        """Of several workers those that have not asked for messages since the probe was sent."""
+        """The workers that have not asked for messages since the probe was sent; empty when there is one worker."""
         polled = self.on_wire.polled
         if len(self._workers) < 2:
             return []
@@ -206,12 +212,12 @@ class Settling:
 
     @property
     def silence(self) -> str:
-        """Why nobody consumes, in words."""
+        """Why the workers do not count as consuming, in words."""
         if not self._probe:
             return "no probe could be sent"
         if not self.life.done(self._probe):
-            return f"a task that was sent after all had settled was not done within {self._settle.probe:g} s"
-        return f"{' and '.join(self._idle())} did not ask for messages"
+            return f"a probe task, sent when nothing changed any more, was not done within {self._settle.probe:g} s"
+        return f"{' and '.join(self._idle())} did not ask for messages after a probe was sent"
 
 
 def _lives(pid: int) -> bool:
@@ -222,7 +228,7 @@ def _lives(pid: int) -> bool:
 
 
 def push_copy(client: Any, raw: dict[str, Any], old: str, new: str, queue: str) -> bool:
-    """Queue a copy of a task's message under another id, past everything; False when Redis does not take it."""
+    """Push a copy of a task's message into Redis directly, with id `new` for `old`; False when Redis refuses."""
     copy = json.loads(json.dumps(raw).replace(old, new))
     copy["properties"]["delivery_tag"] = f"probe-{new}"
     try:

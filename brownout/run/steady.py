@@ -1,4 +1,4 @@
-"""Before the load of a trial that settles by evidence: one operation is done, and the subject is idle."""
+"""The steady state before the load of a trial that settles by evidence: a warm-up is done, the subject is idle."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ from dataclasses import dataclass
 from brownout.history.life import WARM, Life
 from brownout.history.operation import SUCCESS, state_of
 from brownout.plan.operation import Operation
-from brownout.run.conducted import Conducted
-from brownout.run.looking import Looking
+from brownout.run.conductor_calls import ConductorCalls
+from brownout.run.observer import Observer
 from brownout.subject.fair import FairTime
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened
 from brownout.workload.clients import Clients
 
-READY = 20.0  # s for each step
-IDLE_FOR = 0.02  # s without a request
-STARVED = 0.2  # s without a CPU; then a warm-up that failed proves nothing about the application
-NAP = 0.004  # s between two looks
+READY = 20.0  # seconds that each step may take
+IDLE_FOR = 0.02  # seconds without a request after which the subject is idle
+STARVED = 0.2  # seconds without a CPU after which a failed warm-up proves nothing about the application
+NAP = 0.004  # seconds between two looks
 
 
 @dataclass
 class Steady:
-    """Carries the steps out, one after the other. Raises NeverHappened when one takes longer than READY."""
+    """Brings the subject to the steady state. Raises NeverHappened when a step takes more than READY seconds."""
 
     subject: Subject
-    looking: Looking
+    observer: Observer
     clients: Clients
-    conducted: Conducted
+    conductor_calls: ConductorCalls
     fair: FairTime
     life: Life
     workers: Sequence[str]
     queue: str
 
     def reach(self, warm: Operation, *, fresh: bool) -> None:
-        """Send `warm` and wait until nothing of it is left; with `fresh`, another client process takes over then."""
-        self._until(lambda: self.conducted.consume(self.workers, self.queue), "the workers consume")
+        """Run the operation `warm`, wait until the subject is idle, and with `fresh` start a new client process."""
+        self._until(lambda: self.conductor_calls.consume(self.workers, self.queue), "the workers consume")
         self._warm(warm)
         self._until(self._drained, "the message of the warm-up is acknowledged")
         self._until_idle()
         if others := self.workers[1:]:
-            self.conducted.put_aside(others)
+            self.conductor_calls.put_aside(others)
             self._until(
-                lambda: not any(self.conducted.consume([worker], self.queue) for worker in others), "one consumes"
+                lambda: not any(self.conductor_calls.consume([worker], self.queue) for worker in others),
+                "only one worker waits for messages",
             )
         if fresh:
             self.subject.renew_caller()
@@ -57,30 +58,27 @@ class Steady:
         )
         call.start()
 
-        def told() -> bool:
-            return self.life.told_of(WARM) is not None
-
-        self._until(told, "the warm-up ends", look=True)
+        self._until(lambda: self.life.told_of(WARM) is not None, "the warm-up ends", look=True)
         event = self.life.told_of(WARM)
         assert event
         if event.kind != "read" or state_of(event) not in SUCCESS:
             how = f"the warm-up failed: {event.kind} {dict(event.data)}"
-            if self.fair.starved > STARVED:  # the application's own time limits do not know of a busy machine
-                raise NeverHappened(f"{how}; its processes waited {self.fair.starved:.2f} s for a CPU")
+            if self.fair.starved > STARVED:  # a busy machine makes the application's own time limits expire
+                raise NeverHappened(f"{how}; the subject's processes waited {self.fair.starved:.2f} s for a CPU")
             raise RuntimeError(how)
 
     def _drained(self) -> bool:
-        sample = self.looking.sample(changes=True)
+        sample = self.observer.sample(changes=True)
         return sample.kind == "sample" and not any((*sample.data["queues"].values(), sample.data["unacked"]))
 
     def _until_idle(self) -> None:
-        """Until no request has come for IDLE_FOR."""
+        """Wait until no request has come for IDLE_FOR seconds."""
         latest, since = -1, self.fair.look()
 
         def idle() -> bool:
             nonlocal latest, since
-            newest = self.conducted.idle_since()
-            if newest != latest or not self.conducted.consume(self.workers, self.queue):
+            newest = self.conductor_calls.idle_since()
+            if newest != latest or not self.conductor_calls.consume(self.workers, self.queue):
                 latest, since = newest, self.fair.look()
             return self.fair.look() - since > IDLE_FOR
 
@@ -90,10 +88,10 @@ class Steady:
         give_up = self.fair.look() + READY
         while True:
             if look:
-                self.looking.look()
+                self.observer.look()
             if condition():
                 return
             begun = time.monotonic()
             time.sleep(NAP)
             if self.fair.look(max(0.0, time.monotonic() - begun - NAP)) > give_up:
-                raise NeverHappened(f"not within {READY:g} s: {what}\n{self.subject.tails()}")
+                raise NeverHappened(f"still not true after {READY:g} s: {what}\n{self.subject.tails()}")

@@ -1,4 +1,4 @@
-"""The final state of an operation as it is stored, read past the faulted network."""
+"""Reads the stored final state of an operation, past the faulted network."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from brownout.history.layout import Layout
 from brownout.history.life import OPERATION, Life
 from brownout.history.operation import RANK, SUCCESS
 from brownout.plan.operation import Http, Operation
-from brownout.run.looking import Looking
+from brownout.run.observer import Observer
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened
 from brownout.workload.clients import Clients
 
-TELLS_WITHIN = 10.0  # s for the API to tell the state at the end; when it does not, nothing is known
-AGAIN = 0.03  # s between two questions
+TELLS_WITHIN = 10.0  # seconds in which the API must answer with the final status
+AGAIN = 0.03  # seconds between two requests for the status
 NOTHING = "nothing"
 
 
-def states(operation: Operation, life: Life, subject: Subject, clients: Clients, looking: Looking) -> list[str]:
-    """The states of the operation's tasks, each of them once. Raises NeverHappened when nobody tells them."""
+def states(operation: Operation, life: Life, subject: Subject, clients: Clients, observer: Observer) -> list[str]:
+    """The final states of the operation's tasks without repetitions, from the API for an HTTP operation.
+
+    The result backend tells the states of other operations. Raises NeverHappened when API or backend do not answer.
+    """
     if not isinstance(operation, Http):
         return sorted(set(_in_backend(life, subject)))
     if not life.tasks or subject.application.status is None:
-        return ["SUCCESS"]  # nobody can ask
+        return ["SUCCESS"]  # the application has no route that tells a status
     deadline = time.monotonic() + TELLS_WITHIN
     while not clients.read(OPERATION, life.tasks[0]):
         if time.monotonic() > deadline:
-            raise NeverHappened(f"not within {TELLS_WITHIN:g} s: the API tells a status")
+            raise NeverHappened(f"the API told no status within {TELLS_WITHIN:g} s")
         time.sleep(AGAIN)
-    looking.look()
+    observer.look()
     return [_plain(life.last_state)] if RANK.get(life.last_state, 0) == 2 else []
 
 
@@ -45,7 +48,7 @@ def _in_backend(life: Life, subject: Subject) -> list[str]:
     layout = subject.layout
     tasks = life.tasks or ((life.invoke.task,) if life.invoke and life.invoke.task else ())
     if life.invoke and life.invoke.data.get("op") == "tick":
-        return ["SUCCESS"]  # nobody reads the result of a tick
+        return ["SUCCESS"]  # a task that beat sends has no caller who reads the result
     if not isinstance(layout, Layout) or layout.backend is None:
         return [NOTHING]
     with subject.broker.client(layout.backend, timeout=2.0) as redis:

@@ -1,4 +1,4 @@
-"""What the wire saw of one trial: the points of the operation's life, in their order."""
+"""The points that one trial's operation passed on the wire, in their order."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from brownout.plan.point import Point, Step
 from brownout.wire.redis.record import Sample, Seen
 
-WAITED = 0.9  # of the time for which a reply is held: an operation that took so long has waited for it
+WAITED = 0.9  # share of the time for which a reply is held; an operation that took longer has waited for that reply
 
 
 @dataclass(frozen=True)
 class Trace:
-    """`points` in order, `times` (s, monotonic clock) when each came, `samples` the commands at each point.
+    """The points in order, the time (seconds, monotonic) and the commands (`samples`) of each.
 
-    `struck` is at how many points a fault struck; `seen` is for witnesses. `steps` are the points once more, each
-    handshake with what its connection is for, without connections that a clock or a probe alone asked for. `opened`
-    has one handshake of each connection that was opened since the load began, whether its points count or not.
+    `struck` counts the points at which a fault struck; `seen` has the messages that witnesses show. `steps` are the
+    points in order, and a handshake's step names the purpose of its connection; connections that only a periodic
+    request or a probe used are left out. `opened` has a handshake for each connection opened since the load began.
     """
 
     points: tuple[Point, ...] = ()
@@ -25,13 +25,16 @@ class Trace:
     samples: Mapping[Point, Sample] = field(default_factory=dict)
     struck: int = 0
     seen: tuple[Seen, ...] = ()
-    handshakes: frozenset[Point] = frozenset()  # which of the points begin a new connection
-    monitored: frozenset[Point] = frozenset()  # which of those a clock may have asked for
+    handshakes: frozenset[Point] = frozenset()  # the points that begin a new connection
+    monitored: frozenset[Point] = frozenset()  # the handshakes that a periodic request may have caused
     steps: tuple[Step, ...] = ()
     opened: tuple[Step, ...] = ()
 
     def again(self, order: Collection[Point], until: int) -> bool:
-        """Whether, until that time (ns), another try or connection came: a life without a fault has none."""
+        """Whether a command was repeated or a connection opened before `until` (ns): neither happens without a fault.
+
+        `order` has the points of a trial without a fault.
+        """
         new = (point for point in self.points if point not in order and self.times[point] * 1e9 <= until)
         return any(self._connects(point) if point in self.handshakes else point.ordinal > 1 for point in new)
 
@@ -39,6 +42,6 @@ class Trace:
         return point.command == "HELLO" and point not in self.monitored
 
     def acked(self, effect: int) -> str:
-        """Whether the message was acknowledged "before" or "after" its first effect (ns); empty where nobody knows."""
+        """Whether the message was acknowledged "before" or "after" the first effect (ns); empty when unknown."""
         acks = [at for point, at in self.times.items() if point.label.startswith("ZREM unacked_index")]
         return ("after" if min(acks) * 1e9 > effect else "before") if acks and effect else ""

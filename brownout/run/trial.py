@@ -1,4 +1,4 @@
-"""One execution of a plan: launch, steady state, load and faults, settling or healing and drain, check."""
+"""Runs a plan once: launch, steady state, load and faults, then settling or healing and drain, then the checks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from brownout.plan.seed import stream
 from brownout.run import store
 from brownout.run.drain import SAMPLE, drain
 from brownout.run.events import Phase, TrialEnded, trying
-from brownout.run.looking import Looking
+from brownout.run.evidence_trial import EvidenceTrial
 from brownout.run.nemesis import Nemesis
-from brownout.run.observed import Observed
+from brownout.run.observer import Observer
 from brownout.run.points import Points
 from brownout.run.result import Result
 from brownout.run.setting import Setting
@@ -33,20 +33,23 @@ from brownout.workload.clients import Clients, calls_of
 from brownout.workload.generator import Generator
 from brownout.workload.status_reader import FIRST, StatusReader
 
-PUMP = 0.005  # s between two looks at the history
-SETTLING_PUMP = 0.01  # the same where many trials share this process
-ANSWERS_WITHIN = 30.0
-AGAIN_WITHIN = 10.0
-ATTEMPTS = 3
-LONGEST = 4  # times a bound, in wall time: however busy the machine is, a trial ends
+PUMP = 0.005  # seconds between two looks at the history
+SETTLING_PUMP = 0.01  # the same in trials that settle by evidence, because many of them share a process
+ANSWERS_WITHIN = 30.0  # seconds for the last answers to clients
+AGAIN_WITHIN = 10.0  # seconds for a killed API to be ready again
+ATTEMPTS = 3  # attempts at most, while the machine is too busy to judge the trial
+LONGEST = 4  # a wait ends after this many times its limit in wall time, however busy the machine is
 
 
 class Stopped(BaseException):
-    """Somebody wants the trial to end: everything is taken down, and nothing is judged."""
+    """The trial was told to end at once: everything is stopped, and nothing is judged."""
 
 
 def run(plan: Plan, setting: Setting) -> Result:
-    """Run a plan; again, alone, while it is unknown because the machine was busy. At most ATTEMPTS, all are kept."""
+    """Run a plan. While the verdict is unknown because the machine was busy, run the plan again without other trials.
+
+    There are at most ATTEMPTS attempts; the files of all of them are kept.
+    """
     turns, earlier = Turns(setting.store.root / ".turns"), list[Result]()
     while True:
         with trying(setting.emit, setting.scenario):
@@ -64,25 +67,25 @@ def run(plan: Plan, setting: Setting) -> Result:
 
 
 class Trial:
-    """Use it once: `run()`. When it is interrupted everything is stopped, and `folder` has what was seen."""
+    """One attempt; call `run()` once. After an interrupt all processes are stopped, and `folder` has the history."""
 
     def __init__(self, plan: Plan, setting: Setting) -> None:
         self.plan, self.setting = plan, setting
         self.folder = setting.store.place(setting.scenario)
         self._path, self._files = self.folder / "history.ndjson", self.folder / "files"
-        self._looking = Looking(self._path, setting.application, self._files, every_row=plan.settle is not None)
+        self._observer = Observer(self._path, setting.application, self._files, every_row=plan.settle is not None)
         self._act: Callable[[], None] = lambda: None
         self._missed: list[Verdict] = []
-        self._overtaken = False  # a fault struck so late that the task had taken effect since its point
+        self._overtaken = False  # a fault struck so late that the task had already taken effect
         self._pids: Callable[[], Mapping[str, Iterable[int]]] = dict
-        self._busy = BusyWatch(self._looking.recorders["run"], lambda: self._pids())
-        self._ends: list[Callable[[], None]] = []  # of the subject's parts; each may be called twice
+        self._busy = BusyWatch(self._observer.recorders["run"], lambda: self._pids())
+        self._ends: list[Callable[[], None]] = []  # stop the subject's parts; each may be called twice
         self._trace = Trace()
-        self._woken = threading.Event()  # something is to be done at once
+        self._woken = threading.Event()  # set when a fault must be struck at once
         self.services: dict[str, object] = {}
 
     def run(self) -> Result:
-        """Carry the plan out and judge it. Raises what the harness itself gets wrong."""
+        """Carry the plan out and judge the history. Raises errors of the harness, with the seed and the folder."""
         begin = time.monotonic()
         try:
             with ExitStack() as stack:
@@ -92,12 +95,12 @@ class Trial:
                     self._abandon(stack)
                     raise
         except Exception as error:
-            error.add_note(f"seed {self.plan.seed}; what was seen is in {self.folder}")
+            error.add_note(f"seed {self.plan.seed}; the history and the logs are in {self.folder}")
             raise
         finally:
-            self._looking.recorders.close()
+            self._observer.recorders.close()
         history = History.load(self._path)
-        # Of a fault that struck elsewhere than at its point, the promises of the point tell nothing.
+        # When the fault did not strike at its point, the promises say nothing about the point, so none is judged.
         judged = () if self._overtaken else judge_all(history, self._promises())
         verdicts = (*judged, *self._missed)
         spent = time.monotonic() - begin
@@ -113,9 +116,9 @@ class Trial:
         )
 
     def _abandon(self, stack: ExitStack) -> None:
-        """End everything at once. Nothing heals: what was broken goes, and with it all that a client still waits for.
+        """Stop everything at once, without healing faults or waiting for answers.
 
-        What goes wrong meanwhile is less than what went wrong before.
+        Errors during the stop are dropped, because an earlier error is already on its way to the caller.
         """
         for end in (*reversed(self._ends), stack.close):
             with suppress(Exception):
@@ -126,7 +129,7 @@ class Trial:
         return (*self.plan.promises, *(promise for promise in more if promise not in self.plan.promises))
 
     def _carry_out(self, stack: ExitStack) -> None:
-        plan, setting, looking = self.plan, self.setting, self._looking
+        plan, setting, observer = self.plan, self.setting, self._observer
         (self.folder / "plan.json").write_text(plan.to_json() + "\n")
         self._files.mkdir()
         self._phase("launch")
@@ -134,13 +137,13 @@ class Trial:
         wire_seed = stream(plan.seed, "wire").getrandbits(63)
 
         def on_wire(kind: str, data: dict[str, Any]) -> None:
-            looking.recorders["wire"].record(kind, **data)
+            observer.recorders["wire"].record(kind, **data)
 
         wire = setting.make_wire(wire_seed, on_wire, self.folder / "log" / "wire.log")
         stack.callback(wire.close)
         self._ends.append(wire.close)
-        observed = Observed(plan, setting, wire, looking) if plan.settle else None
-        points = observed.points if observed else Points.of(plan, wire, setting.application, setting.root)
+        evidence = EvidenceTrial(plan, setting, wire, observer) if plan.settle else None
+        points = evidence.points if evidence else Points.of(plan, wire, setting.application, setting.root)
         subject = Subject(
             setting.application,
             plan.topology,
@@ -164,21 +167,21 @@ class Trial:
         parts = {"redis": redis, "wire": wire.kind, "launch": setting.launcher.kind}
         store.write(self.folder / "env.json", store.environment(**parts))
 
-        clients = Clients(subject, looking.recorders["client"])
+        clients = Clients(subject, observer.recorders["client"])
         stack.callback(clients.close)
-        looking.begin(subject, stack)
-        looking.sample()
-        for watch in self._watches(clients, observed):
+        observer.begin(subject, stack)
+        observer.sample()
+        for watch in self._watches(clients, evidence):
             watch.start()
             stack.callback(watch.stop)
-        if observed:
+        if evidence:
             self._phase("steady state")
-            observed.steady(subject, clients)
+            evidence.steady(subject, clients)
 
         self._phase("load")
-        nemesis = Nemesis(plan.injections, subject, looking.recorders["nemesis"], points)
+        nemesis = Nemesis(plan.injections, subject, observer.recorders["nemesis"], points)
         generator = Generator(plan.load, plan.seed, clients.call)
-        looking.seen += [nemesis.see, generator.see]
+        observer.listeners += [nemesis.see, generator.see]
         self._act = nemesis.act
         stack.callback(generator.stop)
         self._ends.append(generator.abandon)
@@ -186,23 +189,23 @@ class Trial:
             self._woken = points.woken
             points.arm()
         generator.start()
-        if observed:
-            self._settle(observed, nemesis, generator)
+        if evidence:
+            self._settle(evidence, nemesis, generator)
         else:
             self._load(subject, clients, nemesis, generator)
 
     # --- a trial that settles by evidence
 
-    def _settle(self, observed: Observed, nemesis: Nemesis, generator: Generator) -> None:
-        """Until nothing can change any more, then look once more; the faults that are still on are judged with it."""
+    def _settle(self, evidence: EvidenceTrial, nemesis: Nemesis, generator: Generator) -> None:
+        """Wait until the outcome cannot change any more, then record the end state; active faults are not healed."""
         self._phase("settle")
-        self._pump(observed.settling(nemesis).over, within=None)
+        self._pump(evidence.settling(nemesis).over, within=None)
         self._act = lambda: None
         if nemesis.active:
-            why = "the fault was still in force"
+            why = "a fault was still active at the end of the trial"
             self._missed.append(Verdict("unknown", "the schedule", why=why, busy_ms=self._busy.waited * 1000 or 1.0))
-        observed.observe()
-        self._trace = observed.trace()
+        evidence.observe()
+        self._trace = evidence.trace()
         self._not_reached(nemesis, generator)
         self._missed += [Verdict("unknown", "the schedule", why=why) for why in nemesis.unseen]
         for why, late in nemesis.overtaken().items():
@@ -211,7 +214,7 @@ class Trial:
         self._phase("take down")
         nemesis.give_up()
         generator.abandon()
-        observed.close()
+        evidence.close()
 
     def _not_reached(self, nemesis: Nemesis, generator: Generator) -> None:
         missed = (*generator.missed, *nemesis.missed(then=not self.plan.settle))
@@ -220,44 +223,47 @@ class Trial:
     # --- a trial that ends with a drain
 
     def _load(self, subject: Subject, clients: Clients, nemesis: Nemesis, generator: Generator) -> None:
-        plan, settled = self.plan, self._looking.settled
+        plan, settled = self.plan, self._observer.settled
 
         def awaited() -> bool:
-            """Whether a fault or a load waits for an event that may still come: something is under way, or beat is."""
-            under_way = plan.topology.beat or bool(settled.waiting) or not generator.done
-            return (nemesis.waiting or generator.waiting) and under_way
+            """Whether a fault or a load waits for an event, and an operation is unfinished or beat may send one."""
+            may_come = plan.topology.beat or bool(settled.waiting) or not generator.done
+            return (nemesis.waiting or generator.waiting) and may_come
 
         self._pump(lambda: generator.sent and not nemesis.timed, within=None)
         self._pump(lambda: generator.sent and not nemesis.pending and not awaited(), within=plan.drain)
         self._pump(lambda: generator.sent and not nemesis.timed, within=None)
         self._phase("heal")
-        self._act = lambda: None  # what struck from here on would never heal
+        self._act = lambda: None  # a fault that struck from here on would never heal
         nemesis.heal()
         self._not_reached(nemesis, generator)
         self._pump(lambda: generator.done, within=ANSWERS_WITHIN)
-        self._pump(subject.api_ready, within=AGAIN_WITHIN)  # a killed one is started again, and that takes a while
+        self._pump(subject.api_ready, within=AGAIN_WITHIN)  # the supervisor may still be restarting a killed API
         clients.probe(plan)
         self._phase("drain")
         recovery = self.setting.application.recovery
-        drain(self._looking, clients, self._busy, self._pump, within=plan.drain, recovery=recovery)
+        drain(self._observer, clients, self._busy, self._pump, within=plan.drain, recovery=recovery)
         self._phase("check")
 
-    # --- looking
+    # --- observing
 
-    def _watches(self, clients: Clients, observed: Observed | None) -> list[Repeated]:
-        if observed:
-            return observed.watches(clients)
-        statuses = StatusReader(lambda: self._looking.settled.open, clients.read)
+    def _watches(self, clients: Clients, evidence: EvidenceTrial | None) -> list[Repeated]:
+        if evidence:
+            return evidence.watches(clients)
+        statuses = StatusReader(lambda: self._observer.settled.open, clients.read)
         return [
-            Repeated("broker probe", self._looking.sample, SAMPLE),
+            Repeated("broker probe", self._observer.sample, SAMPLE),
             Repeated("status reader", statuses.round, FIRST),
         ]
 
     def _pump(self, until: Callable[[], bool], within: float | None) -> bool:
-        """Look and act until a condition is true. `within` leaves out the time in which processes waited for a CPU."""
+        """Look and act until a condition is true, for `within` seconds at most; False when the time is up.
+
+        The seconds leave out the time in which processes waited for a CPU.
+        """
         fair, wall = self._busy.clock(), time.monotonic()
         while True:
-            self._looking.look()
+            self._observer.look()
             self._act()
             if until():
                 return True
@@ -271,5 +277,5 @@ class Trial:
             self._woken.clear()
 
     def _phase(self, name: str) -> None:
-        self._looking.recorders["run"].record("phase", name=name)
+        self._observer.recorders["run"].record("phase", name=name)
         self.setting.emit(Phase(name, self.setting.scenario))

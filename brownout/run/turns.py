@@ -1,8 +1,8 @@
 """How many trials run at once, and which of them run alone.
 
-All processes that write to one store take turns: each trial holds one of a few slots, a trial that must be alone holds
-all of them. Slots are locks on files, so a process that is killed gives its slot back. Whoever wants one holds the gate
-meanwhile, so those who come later wait behind a trial that must be alone.
+All processes that write to one store take turns. Each trial holds one slot; a trial that must run alone holds all
+slots. Slots are locks on files, so a process that is killed frees its slot. A trial that waits for a slot also holds
+a lock named "gate", so that later trials cannot overtake a trial that must run alone.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ from brownout.plan.promise import Promise
 from brownout.subject.cpus import usable_cpus
 from brownout.subject.load import load
 
-LOOK = 0.05  # s between two tries to take a slot
-SOON = 1.0  # s; a bound below it can be measured only without other trials beside it
+LOOK = 0.05  # seconds between two tries to take a slot
+SOON = 1.0  # seconds; a trial that measures a shorter bound must run alone
 
 
 def most_at_once(cores: int) -> int:
-    """Trials on an idle machine: they wait more than they work."""
+    """The number of trials that may run at once on an idle machine: twice its cores, as trials mostly wait."""
     return 2 * cores
 
 
 def at_once(cores: int, others: float) -> int:
-    """Trials beside so many `others` that want a CPU: one less for each that has no core for itself."""
+    """The number of trials that may run beside `others` threads that want a CPU.
+
+    It is one less for each of these threads that has no core for itself, but not less than `cores`.
+    """
     return max(cores, most_at_once(cores) - round(max(0.0, others - cores)))
 
 
 def measures_soon(plan: Plan) -> bool:
-    """Whether a promise of the plan has a bound under a second."""
+    """Whether a promise of the plan has a bound of less than SOON seconds."""
     return any(map(_measures_soon, plan.promises))
 
 
@@ -48,13 +51,13 @@ def _measures_soon(promise: Promise) -> bool:
 
 
 def running() -> float:
-    """How many threads run or want to run on the CPUs that this process may use; 0 where nobody tells."""
+    """The number of threads that run or want to run on the CPUs of this process; 0 where the kernel does not tell it."""
     return load(LOOK).wanted
 
 
 @dataclass(frozen=True)
 class Turns:
-    """The slots of one place; `cores` is how many CPUs this process may use, unless a test gives another."""
+    """The slots of trials whose lock files are in the folder `place`; `cores` is how many CPUs this process may use."""
 
     place: Path
     cores: int = field(default_factory=usable_cpus)
@@ -62,7 +65,7 @@ class Turns:
 
     @contextmanager
     def taken(self, *, alone: bool = False) -> Iterator[None]:
-        """Hold a slot, or all of them; waits for as long as it takes."""
+        """Hold one slot, or all slots when the trial must be `alone`. Waits without a limit."""
         self.place.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
             with ExitStack() as waiting:
@@ -82,7 +85,7 @@ class Turns:
             taken = len(files) - len(free)
             for file in free[1:]:
                 fcntl.flock(file, fcntl.LOCK_UN)
-            # Each running trial wants about one CPU, as every other program that wants one does.
+            # A running trial wants about one CPU. The load counts these trials, too, so they are subtracted.
             if free and (not taken or taken < at_once(self.cores, self.load() - taken)):
                 return
             for file in free[:1]:
@@ -92,7 +95,7 @@ class Turns:
     def _open(self, stack: ExitStack, name: str) -> int:
         file = os.open(self.place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         stack.callback(os.close, file)
-        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)  # a child that was forked may keep the file open
+        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)  # a forked child may keep the file, and so the lock, open
         return file
 
 

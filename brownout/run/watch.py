@@ -1,4 +1,4 @@
-"""What is looked at again and again during a trial, each in a thread of its own, so that none waits for another."""
+"""Threads that run a function again and again during a trial; one of them measures how busy the machine is."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from brownout.probes.loop_watch import only_looks
 from brownout.probes.recorder import Recorder
 from brownout.subject.run_delay import RunDelay
 
-TICK = 0.02  # s between two sleeps whose lateness is measured
-LATE = 0.03  # s; a sleep that ends so late is told
-EVERY = 0.2  # s between two looks at run delays
-LEAST = 1.0  # ms; what was waited in one look and is less is not told
+TICK = 0.02  # seconds of each sleep whose lateness is measured
+LATE = 0.03  # seconds; a sleep that ends later than this is recorded
+EVERY = 0.2  # seconds between two reads of the run delays
+LEAST = 1.0  # ms; a shorter wait for a CPU between two reads is not recorded
 NS = 1_000_000_000
 
 
 class Repeated:
-    """Calls a function every `every` seconds until stopped, and raises at stop what it raised."""
+    """Calls a function every `every` seconds in a thread of its own. `stop` raises what the function raised."""
 
     def __init__(self, name: str, call: Callable[[], object], every: float) -> None:
         self._call, self._every = call, every
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._wrong: Exception | None = None
+        self._error: Exception | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -38,21 +38,21 @@ class Repeated:
             while not self._stop.wait(self._every):
                 self._call()
         except Exception as error:
-            self._wrong = error
+            self._error = error
 
     def stop(self) -> None:
-        """End; raises what the function raised."""
+        """End the thread. Raises what the function raised."""
         self._stop.set()
         self._thread.join()
-        if self._wrong:
-            raise self._wrong
+        if self._error:
+            raise self._error
 
 
 class BusyWatch:
-    """Records how long the processes of a trial waited for a CPU, and keeps a clock that leaves such time out.
+    """Records how long the processes of a trial waited for a CPU, and has a clock that leaves this time out.
 
-    `processes` gives the pids of each process of the subject by its name. Two witnesses: run delays from the kernel
-    (`waited`, every EVERY seconds), and how late a thread that only sleeps comes back (`machine-late`).
+    `processes` returns the pids of the subject's processes by name. Two events are recorded: `waited`, from the
+    kernel's run delays, every EVERY seconds; and `machine-late`, when a thread that only sleeps wakes up late.
     """
 
     def __init__(self, recorder: Recorder, processes: Callable[[], Mapping[str, Iterable[int]]]) -> None:
@@ -60,36 +60,37 @@ class BusyWatch:
         self._delay = RunDelay(first_only_looks=os.getpid())  # the thread that carries the trial out
         self._slept_at = time.monotonic()
         self._looked_at = now()
-        self._waited = 0  # ns, all together
+        self._waited = 0  # ns in total that the clock leaves out
         self.thread = Repeated("busy watch", self.look, TICK)
 
     def clock(self) -> float:
-        """Seconds of the monotonic clock without those in which one and the same thread waited for a CPU.
+        """The monotonic clock in seconds, without the time in which the subject waited for a CPU.
 
-        The thread is the one that waited longest between two looks: whatever is under way may be its work.
+        Between two reads, this is the time of the thread that waited longest, because any thread may do the work
+        that somebody waits for.
         """
         return time.monotonic() - self._waited / NS
 
     @property
     def waited(self) -> float:
-        """Seconds that the clock has left out so far."""
+        """The seconds that the clock has left out so far."""
         return self._waited / NS
 
     def look(self) -> None:
-        """Called every TICK seconds, if the machine can."""
+        """Measure how late this call is, and read the run delays when they are due; called every TICK seconds."""
         late = time.monotonic() - self._slept_at - TICK
         late_at = self._recorder.record("machine-late", ms=round(late * 1000)) if late > LATE else 0
         begin, at = self._looked_at, now()
         if at - begin >= EVERY * NS or late > LATE:
             self._looked_at = at
             names = {pid: name for name, pids in self._processes().items() for pid in pids}
-            told: dict[str, int] = {}
+            delays: dict[str, int] = {}
             for pid, waited in self._delay.take([*names, os.getpid()]).items():
                 name = names.get(pid, "harness")
-                told[name] = told.get(name, 0) + waited
+                delays[name] = delays.get(name, 0) + waited
             slept_too_long = int(late * NS) if late > LATE else 0
             self._waited += min(at - begin, max(self._delay.longest, slept_too_long))
-            ms = {name: round(waited / 1e6, 1) for name, waited in told.items() if waited >= LEAST * 1e6}
+            ms = {name: round(waited / 1e6, 1) for name, waited in delays.items() if waited >= LEAST * 1e6}
             if ms or late_at:
                 longest = round(self._delay.longest / 1e6, 1)
                 self._recorder.record("waited", at=at, since=begin, ms=ms, longest=longest, late_at=late_at)

@@ -1,1 +1,1 @@
-"""What is tested: real processes in groups of their own, and real Redis servers."""
+"""The subject of a trial: its processes, each in its own process group, and its Redis server."""

@@ -1,4 +1,4 @@
-"""Which application is tested, and how it is told where its broker, its backend and its files are."""
+"""The description of the application under test: its parts, its environment, and where its records are."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any
 
 from brownout.history.event import Event
 
-#: Reads what was done, or accepted, since the last call; made for one trial's directory.
+#: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
 
 
 @dataclass(frozen=True)
 class Application:
-    """An application, unchanged. Everything is given to it by its environment.
+    """An application under test. It runs unchanged; the trial configures the application by environment variables.
 
-    `celery` is what `celery -A` takes (None: there is no worker), `api` an ASGI application "module:attribute" or
-    "module:factory()", `relay` and other helpers an argv after `python`. In the values of `env`, {broker} and {backend}
-    become Redis URLs and {files} a directory of the trial. `ready` is a path that answers 200 when the API can work,
-    `status` one that tells a task's state, with {task} in it. `state`, `result` and `task` name fields of the JSON
-    answers. `effects` makes, for the trial's directory, the reader of what was really done; None when nothing outside
-    Celery tells. `accepted` makes such a reader of the jobs that the application's own store has accepted: one of them
-    that is never done is a loss, also when its client never got an answer. `queues` are those that workers read (`-Q`);
-    none are those that the configuration names for a worker without `-Q`. `recovery` is how long (seconds) a job may be
-    in no queue and on no worker before the application itself brings it back, 0 for one that never does: what has been
-    nowhere for longer is lost. A worker that ends with an exit code of `steps_down` asks to be started again, and has
-    not failed. `polls` are patterns of the Redis requests ("LLEN .*") that the application itself sends by a clock,
-    `monitors` the processes that open connections by a clock; a fault map counts neither as part of a task's life.
+    `celery` is the argument of `celery -A` (None: no worker), `api` an ASGI application "module:attribute" or
+    "module:factory()", `relay` the module and the arguments after `python -m`. In the values of `env`, {broker} and
+    {backend} become Redis URLs, and {files} becomes a directory of the trial. `ready` is a path that answers 200 when
+    the API can work. `status` is a path with {task} that tells a task's state. `state`, `result` and `task` name
+    fields of the API's JSON answers. `effects` makes a reader of the effects in the trial's directory; None when no
+    effect is recorded outside of Celery. `accepted` makes a reader of the jobs that the application's own store has
+    accepted: such a job that never runs is lost, also when its client got no answer. `queues` are the queues that
+    workers read (`-Q`); when empty, workers read the queues of the application's configuration. `recovery` is the time
+    in seconds after which the application itself publishes a lost message again; 0 when the application never does.
+    A job that is in no queue and on no worker for longer is lost. A worker that ends with an exit code in `steps_down`
+    wants to be restarted, and has not failed. `polls` are patterns of Redis requests ("LLEN .*") that the application
+    sends periodically, `monitors` are processes that open connections periodically; fault maps leave both out.
     """
 
     celery: str | None = None
@@ -55,24 +55,24 @@ class Application:
     monitors: tuple[str, ...] = ()
 
     def environment(self, **places: object) -> dict[str, str]:
-        """`env` with its places filled in; other braces stay as they are."""
+        """`env` with {broker}, {backend} and other `places` replaced; unknown names in braces stay as they are."""
         return filled(self.env, {name: str(place) for name, place in places.items()})
 
 
 def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
-    """The environment with each `{name}` of a place replaced; every other brace, such as those of JSON, stays."""
+    """`env` with each `{name}` of `places` replaced by its value; other braces, such as those of JSON, stay."""
     if not places:
         return dict(env)
     known = re.compile("|".join(re.escape(f"{{{name}}}") for name in places))
-    return {name: known.sub(lambda found: places[found[0][1:-1]], value) for name, value in env.items()}
+    return {name: known.sub(lambda match: places[match[0][1:-1]], value) for name, value in env.items()}
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What an application offers, for misspelt names to be found before anything runs.
+    """The tasks and routes of an application, so that a misspelt name is an error before a trial starts.
 
-    `takes` has the names of each task's parameters, None for a task that takes any keyword. `layout` is for Layout.of,
-    `conf` has the settings from which it follows how long to wait for what.
+    `takes` maps a task to the names of its parameters, or to None when the task takes any keyword. `layout` is the
+    argument of `Layout.of`. `conf` has the settings, such as time-outs, from which a map's waiting times follow.
     """
 
     tasks: tuple[str, ...]
@@ -84,9 +84,10 @@ class Surface:
 
 @cache
 def surface(application: Application, root: Path, settings: str = "{}") -> Surface:
-    """Import the application in a process of its own and ask it. `settings` (JSON) are laid over its own.
+    """Import the application in a separate process and read its tasks, routes and settings.
 
-    Raises ValueError with the reason when it can't be imported.
+    `settings` (JSON) override Celery settings of the application. Raises ValueError with the end of the traceback when
+    the application can't be imported.
     """
     places = {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1", "files": os.devnull}
     argv = [sys.executable, "-m", "brownout.probes.surface", application.celery or "", application.api or ""]

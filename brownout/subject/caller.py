@@ -1,4 +1,4 @@
-"""A process of the application that sends and calls tasks for the clients, as the harness sees it."""
+"""The harness's side of the caller: a process that imports the application and sends tasks for the clients."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from brownout.subject import custody
 from brownout.subject.launcher import Launcher
 from brownout.subject.part import Part
 
-LOOK = 0.2  # s between two looks at whether the process has ended before it connected
+LOOK = 0.2  # seconds between two checks whether the process ended before it connected
 _NUMBERS = count(1)
 
 
 class CallerEnded(RuntimeError):
-    """The process is gone: nobody can send any more."""
+    """The caller process has ended, so clients can send no more tasks."""
 
 
 class Answers:
-    """What comes back for one order, in its order; `last` ends it."""
+    """Iterates over the answers to one order, as they come; an answer with "last" is the end."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
 
     def put(self, answer: Mapping[str, Any]) -> None:
-        """Another answer."""
+        """Add an answer."""
         self._queue.put(answer)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
@@ -46,9 +46,9 @@ class Answers:
 
 
 class Caller:
-    """Launched at once; `ready` when the application is imported.
+    """Starts the caller process at once. `ready` becomes true when the process has imported the application.
 
-    `part` is given the address at which its process finds the harness. Raises OSError when it cannot be started.
+    `part` makes the process's command line from the address of the harness. Raises OSError when the start fails.
     """
 
     def __init__(self, launcher: Launcher, part: Callable[[str], Part], log: Path) -> None:
@@ -59,7 +59,7 @@ class Caller:
         except BaseException:
             self._stack.close()
             raise
-        self.layout: Mapping[str, Any] = {}  # where the messages lie, as the process tells when it is ready
+        self.layout: Mapping[str, Any] = {}  # queues and keys in Redis; the process reports them when it is ready
         self._orders: socket.socket | None = None
         self._ready = threading.Event()
         self._lock = threading.Lock()
@@ -70,7 +70,7 @@ class Caller:
         self._thread.start()
 
     def _listener(self) -> tuple[socket.socket, str]:
-        """A socket to which the process connects: an abstract one on Linux, else one in a folder with a short name."""
+        """The socket to which the process connects: abstract on Linux, else in a folder with a short path."""
         listener = self._stack.enter_context(socket.socket(socket.AF_UNIX))
         if sys.platform == "linux":
             address = f"@brownout-{custody.RUN}-{next(_NUMBERS)}"
@@ -84,16 +84,16 @@ class Caller:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes orders. Raises CallerEnded."""
+        """Whether the process takes orders. Raises CallerEnded when it has ended."""
         if self._over:
             raise self._ended()
         return self._ready.is_set()
 
     def ask(self, order: Mapping[str, Any]) -> Answers:
-        """Give an order (see probes/caller.py). From several threads at once.
+        """Send an order to the process (see probes/caller.py); several threads may do so at once.
 
-        When the process ends, the last answer is the event "ended". Raises CallerEnded, and TypeError for what is no
-        JSON.
+        When the process ends meanwhile, the last answer is the event "ended". Raises CallerEnded when the process has
+        ended before, and TypeError when the order cannot be written as JSON.
         """
         answers = Answers()
         with self._lock:
@@ -109,35 +109,38 @@ class Caller:
         return answers
 
     def send(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-        """Send a task and wait for the outcome: empty, or the error. Raises as `ask`, and CallerEnded meanwhile."""
+        """Send a task; returns the error as text, empty when the task was sent.
+
+        Raises what `ask` raises, and CallerEnded when the process ends before it answers.
+        """
         (answer,) = self.ask({"task": task, "args": args, "kwargs": kwargs, "options": options})
         if answer["event"] == "ended":
             raise self._ended()
         return str(answer.get("error", ""))
 
     def stop(self) -> None:
-        """End it, and everything that waits for it."""
+        """Kill the process. Threads that wait for an answer get the event "ended"."""
         self.process.kill()
         self._thread.join()
         self._stack.close()
 
     def _listen(self, listener: socket.socket) -> None:
         try:
-            if (orders := self._accepted(listener)) is None:
+            if (orders := self._connection(listener)) is None:
                 return
             with orders, orders.makefile("rb") as answers, suppress(ConnectionError):
                 self._orders = orders
                 for line in answers:
-                    self._hear(json.loads(line))
+                    self._handle(json.loads(line))
         finally:
             with self._lock:
                 self._over = True
-                left, self._open = list(self._open.values()), {}
-            for answers_of in left:
+                unanswered, self._open = list(self._open.values()), {}
+            for answers_of in unanswered:
                 answers_of.put({"event": "ended", "at": now(), "last": True})
 
-    def _accepted(self, listener: socket.socket) -> socket.socket | None:
-        """The process's connection; None when the process ends without one."""
+    def _connection(self, listener: socket.socket) -> socket.socket | None:
+        """Wait for the process to connect; None when the process ends before it connects."""
         listener.settimeout(LOOK)
         while not self.process.handle.ended(0):
             with suppress(TimeoutError):
@@ -146,14 +149,14 @@ class Caller:
                 return connection
         return None
 
-    def _hear(self, told: dict[str, Any]) -> None:
-        if told["event"] == "ready":
-            self.layout = told["layout"]
+    def _handle(self, answer: dict[str, Any]) -> None:
+        if answer["event"] == "ready":
+            self.layout = answer["layout"]
             self._ready.set()
             return
         with self._lock:
-            answers = self._open.pop(told["id"]) if told.get("last") else self._open[told["id"]]
-        answers.put(told)
+            answers = self._open.pop(answer["id"]) if answer.get("last") else self._open[answer["id"]]
+        answers.put(answer)
 
     def _ended(self) -> CallerEnded:
-        return CallerEnded(f"the process that calls for the clients has ended\n{self.process.tail()}")
+        return CallerEnded(f"the process that sends the clients' tasks has ended\n{self.process.tail()}")

@@ -1,4 +1,4 @@
-"""What this run must not leave behind, written down at the reaper (see reaper.py), which outlives it."""
+"""Registers processes, containers and directories at the reaper (see reaper.py), which removes them after the run."""
 
 import atexit
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 
 RUN = uuid.uuid4().hex[:12]
 RUN_VARIABLE = "BROWNOUT_RUN"  # in the environment of every launched process
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a terminal session, but never the reaper
-LABEL = "brownout.run"  # on every container, with RUN as value
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that end a terminal session; the reaper blocks them
+LABEL = "brownout.run"  # the label of every container; its value is RUN
 
 _lock = threading.RLock()
 _held: dict[str, dict[str, str | int]] = {}
@@ -22,34 +22,34 @@ _reaper: subprocess.Popen[bytes] | None = None
 
 
 def hold_process(pid: int, started: str) -> None:
-    """The process group that `pid` leads is to end with this run; `started` is its token of table.Entry."""
+    """Have the process group of leader `pid` killed at the end of this run; `started` is the token of table.Entry."""
     _hold(f"process {pid}", {"pid": pid, "started": started})
 
 
 def release_process(pid: int) -> None:
-    """The process group is known to be empty."""
+    """Release the process group of leader `pid`, because it is empty."""
     _release(f"process {pid}")
 
 
 def hold_containers() -> None:
-    """Containers that bear `LABEL=RUN` may exist from now on."""
+    """Have all containers with the label `LABEL=RUN` removed at the end of this run."""
     _hold("containers", {"label": f"{LABEL}={RUN}"})
 
 
 def hold_directory(path: Path) -> None:
-    """The directory is to be removed at the end of this run at the latest."""
+    """Have the directory removed at the end of this run."""
     _hold(f"directory {path}", {"directory": str(path)})
 
 
 def release_directory(path: Path) -> None:
-    """The directory is gone."""
+    """Release the directory, because it has been removed."""
     _release(f"directory {path}")
 
 
-def _hold(key: str, what: dict[str, str | int]) -> None:
+def _hold(key: str, entry: dict[str, str | int]) -> None:
     with _lock:
-        _held[key] = what
-        _tell({"hold": key, **what})
+        _held[key] = entry
+        _tell({"hold": key, **entry})
 
 
 def _release(key: str) -> None:
@@ -63,10 +63,10 @@ def _tell(line: dict[str, str | int]) -> None:
         _start()
     try:
         _write(line)
-    except BrokenPipeError:  # somebody ended the reaper: start another one, and tell it everything
+    except BrokenPipeError:  # the reaper has been killed: start another reaper and tell it everything
         _start()
-        for key, what in _held.items():
-            _write({"hold": key, **what})
+        for key, entry in _held.items():
+            _write({"hold": key, **entry})
 
 
 def _start() -> None:
@@ -74,17 +74,17 @@ def _start() -> None:
     if _reaper is not None:
         _close()
     package_parent = str(Path(__file__).parents[2])
-    # Blocked here, so blocked there from its first instruction: a signal must not end it while it still imports.
+    # The child inherits the blocked signals, so that no signal ends the reaper while it still imports.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
     try:
         _reaper = subprocess.Popen(
-            # -S: no site-packages, no .pth file; the reaper lives on the standard library and this package
+            # -S: no site-packages and no .pth files; the reaper needs only the standard library and this package
             [sys.executable, "-S", "-m", "brownout.subject.reaper", RUN],
             stdin=subprocess.PIPE,  # close-on-exec in this process, so that no child keeps it open
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            # no run's variable: the reaper of a run around this one must not take this one for a leftover
+            # without RUN_VARIABLE: if a run starts another run, its reaper must not kill the other run's reaper
             env={k: v for k, v in os.environ.items() if k != RUN_VARIABLE} | {"PYTHONPATH": package_parent},
             start_new_session=True,
             bufsize=0,
@@ -107,7 +107,7 @@ def _close() -> None:
 
 @atexit.register
 def _leave() -> None:
-    """An orderly end waits for the reaper: nothing is left when the run's exit code is seen."""
+    """At an orderly end wait for the reaper, so that nothing is left when the run has exited."""
     if _reaper and _reaper.stdin and _reaper.poll() is None:
         with _lock, suppress(BrokenPipeError):
             _write({"bye": 1})
@@ -115,11 +115,11 @@ def _leave() -> None:
 
 
 def _forget_in_fork() -> None:
-    # A forked child must neither keep the pipe open nor speak for its parent.
+    # A forked child must not keep the pipe to the reaper open, and must not write to it.
     global _reaper
     if _reaper and _reaper.stdin:
         os.close(_reaper.stdin.fileno())
-        _reaper.returncode = 0  # not this process's child; keeps Popen.__del__ quiet
+        _reaper.returncode = 0  # the reaper is not a child of this process; avoids a warning of Popen.__del__
         _reaper.stdin = None
     _reaper = None
     _held.clear()

@@ -1,4 +1,4 @@
-"""The Docker Engine API over its socket, with the standard library: bounded questions that cost milliseconds."""
+"""A client of the Docker Engine API on the standard library; every call has a deadline."""
 
 import hashlib
 import http.client
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-ANSWER_WITHIN = 2.0  # seconds for any question but a pull
+ANSWER_WITHIN = 2.0  # seconds for any call but a pull
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class DockerError(ConnectionError):
-    """The daemon cannot be reached, is not on this machine, or refused."""
+    """The Docker daemon cannot be reached, is not on this machine, or answered with an error."""
 
 
 def endpoint() -> str:
-    """Where the daemon is: DOCKER_HOST, else the current docker context's, else the usual socket."""
+    """The daemon's address: DOCKER_HOST, else the address of the current docker context, else the default socket."""
     if host := os.environ.get("DOCKER_HOST"):
         return host
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
@@ -37,7 +37,7 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, address: str, timeout: float) -> None:
         self._url = urlsplit(address)
         if self._url.scheme != "unix" and (self._url.scheme != "tcp" or self._url.hostname not in LOOPBACK):
-            # A port published there on 127.0.0.1 cannot be reached from here, and nothing is published wider.
+            # Containers publish ports on 127.0.0.1 of the daemon's machine only, which is not reachable from here.
             raise DockerError(f"the Docker daemon {address} is not on this machine")
         super().__init__(self._url.hostname or "localhost", self._url.port or 2375, timeout=timeout)
 
@@ -51,9 +51,9 @@ class _Connection(http.client.HTTPConnection):
 
 
 def call(method: str, path: str, *, within: float = ANSWER_WITHIN, **query: str) -> Any:
-    """Ask the daemon; returns the decoded JSON answer, a list of them for a stream. Raises DockerError.
+    """Call the daemon; returns the decoded JSON answer, or a list when the answer has several lines of JSON.
 
-    The path has no API version, which means the daemon's own.
+    `path` has no API version, so the daemon uses its newest. Raises DockerError, also after `within` seconds.
     """
     deadline, body = time.monotonic() + within, b""
     connection = _Connection(endpoint(), within)
@@ -67,7 +67,7 @@ def call(method: str, path: str, *, within: float = ANSWER_WITHIN, **query: str)
     except (OSError, http.client.HTTPException) as error:
         raise DockerError(f"no answer from the Docker daemon {endpoint()}: {error}") from None
     finally:
-        connection.close()  # also what cancels a pull
+        connection.close()  # also cancels a pull that is still running
     lines = [json.loads(line) for line in body.splitlines() if line.strip()]
     if answer.status >= 400:
         raise DockerError(f"Docker answers {answer.status}: {lines[0].get('message') if lines else ''}")
@@ -75,7 +75,7 @@ def call(method: str, path: str, *, within: float = ANSWER_WITHIN, **query: str)
 
 
 def image(name: str) -> dict[str, Any] | None:
-    """Describe an image that is here; None when it is not. Raises DockerError."""
+    """The description of a local image; None when the image is not on this machine. Raises DockerError."""
     try:
         return dict(call("GET", f"/images/{quote(name)}/json"))
     except DockerError as error:
@@ -85,9 +85,9 @@ def image(name: str) -> dict[str, Any] | None:
 
 
 def pull(name: str, *, within: float) -> None:
-    """Pull an image within so many seconds. Raises DockerError."""
+    """Pull an image. Raises DockerError, also when the pull takes more than `within` seconds."""
     tagged = "@" in name or ":" in name.rpartition("/")[2]
-    # Without any tag the daemon would pull all of them.
+    # Without a tag the daemon would pull all tags of the image.
     report = call("POST", "/images/create", within=within, fromImage=name, **({} if tagged else {"tag": "latest"}))
     for line in report if isinstance(report, list) else [report]:
         if "error" in line:
@@ -95,8 +95,8 @@ def pull(name: str, *, within: float) -> None:
 
 
 def remove_labelled(label: str) -> int:
-    """Remove every container, running or not, that bears `label` ("key=value"); returns how many there were."""
-    found = call("GET", "/containers/json", all="1", filters=json.dumps({"label": [label]}))
-    for each in found:
-        call("DELETE", f"/containers/{each['Id']}", within=15.0, force="1", v="1")
-    return len(found)
+    """Remove every container, running or not, with the label `label` ("key=value"); returns their number."""
+    containers = call("GET", "/containers/json", all="1", filters=json.dumps({"label": [label]}))
+    for container in containers:
+        call("DELETE", f"/containers/{container['Id']}", within=15.0, force="1", v="1")
+    return len(containers)

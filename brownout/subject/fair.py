@@ -1,7 +1,7 @@
 """Fair time: wall time without the time in which the subject's processes, or the harness, waited for a CPU.
 
-A trial that settles by evidence measures all its waiting in fair time, so that a busy machine makes the trial longer
-and never makes it say "nothing moves any more" too early.
+A trial that settles by evidence measures all its waiting in fair time. A busy machine then makes the trial longer,
+but never makes the trial decide too early that nothing changes any more.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from brownout.subject.run_delay import RunDelay
 
 
 class Delays(Protocol):
-    """A `RunDelay`, or what stands for one."""
+    """A `RunDelay`, or its substitute in a test."""
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
         """Nanoseconds for which each process waited for a CPU since the last call."""
 
 
 class FairTime:
-    """A clock that starts at 0 and counts at each look. It is used on one thread, whose own waiting counts too."""
+    """A clock that starts at 0 and advances at each `look`. Only one thread may use it.
+
+    The time in which the thread that calls `look` waits for a CPU is left out, too.
+    """
 
     def __init__(
         self,
@@ -31,25 +34,25 @@ class FairTime:
         clock: Callable[[], float] = time.monotonic,
         delays: Delays | None = None,
     ) -> None:
-        self.seconds = 0.0  # at the last look
-        self.starved = 0.0  # s that were taken off the wall time so far
+        self.seconds = 0.0  # fair time at the last look
+        self.starved = 0.0  # seconds of wall time that were left out so far
         self._pids, self._clock = pids, clock
         self._delays = delays or RunDelay(threads=False)
         self._last: float | None = None
 
     def look(self, late: float = 0.0) -> float:
-        """Count the time since the last look; returns `seconds`. `late` is by how much (s) the caller woke too late.
+        """Add the time since the last look; returns `seconds`. `late`: seconds by which the caller woke up too late.
 
-        A process may have waited while another one ran, so the sum of all is too much rather than too little; no more
-        than the time since the last look is taken off.
+        The waiting times of all processes are added up and left out, at most the whole time since the last look. This
+        leaves out too much rather than too little, because one process may have waited while another ran.
         """
         now, own = self._clock(), threading.get_native_id()
         waited = self._delays.take((own, *self._pids()))
         if self._last is not None:
             passed = now - self._last
-            mine = max(late, waited.pop(own, 0) / 1e9)
-            lost = min(passed, mine + sum(waited.values()) / 1e9)
-            self.starved += lost
-            self.seconds += passed - lost
+            own_wait = max(late, waited.pop(own, 0) / 1e9)
+            left_out = min(passed, own_wait + sum(waited.values()) / 1e9)
+            self.starved += left_out
+            self.seconds += passed - left_out
         self._last = now
         return self.seconds

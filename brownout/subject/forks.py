@@ -1,4 +1,4 @@
-"""Starts the subject's Python processes by forks of one process that has imported their libraries (Linux)."""
+"""Starts the subject's Python processes as forks of the forker, a process that has imported their libraries (Linux)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from brownout.subject.part import Part
 from brownout.subject.process import Process
 from brownout.subject.waiting import NeverHappened
 
-#: What Celery's and uvicorn's commands import only after their start; the libraries that these import come along.
+#: Modules that Celery's and uvicorn's commands import only after their start.
 LIBRARIES = (
     *("celery", "celery.bin.celery", "celery.apps.worker", "celery.apps.beat", "celery.fixups.django"),
     *("celery.loaders.app", "celery.app.log", "celery.app.amqp", "celery.app.control", "celery.app.events"),
@@ -34,27 +34,27 @@ LIBRARIES = (
     *("uvicorn.protocols.http.auto", "uvicorn.protocols.http.h11_impl", "uvicorn.protocols.http.httptools_impl"),
     *("uvicorn.protocols.websockets.auto", "redis.asyncio"),
 )
-#: The interpreter and its libraries read these when they start, so a fork cannot be given others.
+#: Prefixes of variables that the interpreter reads only when it starts, so a fork cannot have other values for them.
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
-IMPORT_WITHIN = 60.0  # s for the libraries to be imported
-FORK_WITHIN = 30.0  # s; a fork takes milliseconds
-GRACE = 0.5  # s for the process that forks to end by itself
+IMPORT_WITHIN = 60.0  # seconds in which the forker must have imported the libraries
+FORK_WITHIN = 30.0  # seconds in which a fork must have started; usually a fork takes milliseconds
+GRACE = 0.5  # seconds for the forker to end by itself before it is killed
 
 
 class ForkerEnded(RuntimeError):
-    """The process that forks is gone, and with it all that it has forked."""
+    """The forker has ended, so nothing can be forked any more; its forks are killed."""
 
 
 class NotForkable(ValueError):
-    """The application cannot be started by forks: it can't be imported, or a fork might behave differently."""
+    """The application cannot be started by forks: its import fails, or a fork may differ from a cold start."""
 
 
 class Forked:
-    """Starts parts by forks, hundreds of times a minute. May be used from several threads.
+    """Starts parts of an application as forks. Several threads may use the same object.
 
-    `remarks` are reasons for which a forked process may differ from a cold one. A part whose environment differs in
-    what the interpreter or the libraries have read already is started cold, as is one of another Python;
-    `cold_because` names such variables.
+    `remarks` are reasons why a forked process may differ from a process that is started cold. A part is started cold
+    when it uses another Python, or when a variable that the forker has already read has another value for the part;
+    `cold_because` names these variables.
     """
 
     kind = "forked"
@@ -69,20 +69,20 @@ class Forked:
         log: Path = Path(os.devnull),
         within: float = IMPORT_WITHIN,
     ) -> None:
-        """Start the process that forks, and return when it has imported what there is of `preload`.
+        """Start the forker, and return when it has imported those modules of `preload` that are installed.
 
-        A child of it imports the application's `modules` with the environment `env` in `folder`; what these pull in
-        from libraries is imported by the process that forks, too. Raises NotForkable, NeverHappened after `within`
-        seconds, ForkerEnded.
+        A child of the forker imports the application's `modules` with environment `env` in `folder`. The libraries that
+        these modules import are then imported by the forker, too. Raises NotForkable when the import fails,
+        NeverHappened after `within` seconds, ForkerEnded when the forker ends.
         """
         self.remarks: tuple[str, ...] = ()
         self.cold_because: set[str] = set()
-        self._base, self._read = _whole(env or {}), set[str]()
+        self._base, self._read = _complete(env or {}), set[str]()
         self._cold, self._lock, self._numbers = Cold(), threading.Lock(), count(1)
-        self._asked: dict[int, Future[Fork]] = {}
+        self._pending: dict[int, Future[Fork]] = {}
         self._running: dict[int, Fork] = {}
         self._ready: Future[dict[str, Any]] = Future()
-        self._over = ""  # why nothing is forked any more
+        self._over = ""  # the reason why the forker forks no more; empty while it does
         ours, theirs = socket.socketpair()
         self._control = ours
         with theirs:
@@ -95,25 +95,25 @@ class Forked:
         where = str((folder or Path.cwd()).absolute())
         try:
             self._tell(preload=[*preload], scout=[*modules], cwd=where)
-            said = self._ready.result(within)
+            report = self._ready.result(within)
         except BaseException as error:
-            self.process.signal(signal.SIGKILL)  # while it imports it hears nothing
+            self.process.signal(signal.SIGKILL)  # the forker does not notice a closed socket while it imports
             self.close()
             if isinstance(error, TimeoutError):
-                what = f"not within {within:g} s: libraries are imported\n{self.process.tail()}"
-                raise NeverHappened(what) from None
+                text = f"still not true after {within:g} s: libraries are imported\n{self.process.tail()}"
+                raise NeverHappened(text) from None
             raise
-        self._read, self.remarks = set(said["read"]), tuple(said["remarks"])
+        self._read, self.remarks = set(report["read"]), tuple(report["remarks"])
 
     def launch(self, part: Part, log: Path) -> Process:
-        """See Launcher. Raises ForkerEnded."""
-        whole = _whole(part.env)
-        read = self._read.union(name for name in (*whole, *self._base) if name.startswith(AT_START))
-        differing = {name for name in read if whole.get(name) != self._base.get(name)}
+        """See `Launcher.launch`. Also raises ForkerEnded, and NeverHappened after FORK_WITHIN seconds."""
+        env = _complete(part.env)
+        read = self._read.union(name for name in (*env, *self._base) if name.startswith(AT_START))
+        differing = {name for name in read if env.get(name) != self._base.get(name)}
         if differing or part.python != sys.executable:
             self.cold_because |= differing
             return self._cold.launch(part, log)
-        next(part.folder.iterdir(), None)  # raises the OSError of a cold start
+        next(part.folder.iterdir(), None)  # raises the OSError that a cold start would raise
         log.parent.mkdir(parents=True, exist_ok=True)
         log.open("ab").close()
         answer: Future[Fork] = Future()
@@ -121,21 +121,22 @@ class Forked:
             if self._over:
                 raise ForkerEnded(self._over)
             number = next(self._numbers)
-            self._asked[number] = answer
+            self._pending[number] = answer
         places = {"cwd": str(part.folder.absolute()), "log": str(log.absolute())}
-        self._tell(id=number, module=part.module, args=[*part.args], env=whole, **places)
+        self._tell(id=number, module=part.module, args=[*part.args], env=env, **places)
         try:
             fork = answer.result(FORK_WITHIN)
         except TimeoutError:
             answer.add_done_callback(_undo)
-            raise NeverHappened(f"not within {FORK_WITHIN:g} s: {self.process} forks {part.name}") from None
+            text = f"still not true after {FORK_WITHIN:g} s: {self.process} has forked {part.name}"
+            raise NeverHappened(text) from None
         except KeyboardInterrupt:
             answer.add_done_callback(_undo)
             raise
         return Process(part.name, fork, log)
 
     def close(self) -> None:
-        """See Launcher. Forks that still run are killed with the process that forks."""
+        """End the forker. Forks that still run are killed."""
         with self._lock:
             self._over = self._over or "the launcher is closed"
         with suppress(OSError):
@@ -145,12 +146,12 @@ class Forked:
         self.process.kill()
         self._thread.join()
 
-    def _tell(self, **what: object) -> None:
-        line = json.dumps(what).encode() + b"\n"
+    def _tell(self, **request: object) -> None:
+        line = json.dumps(request).encode() + b"\n"
         try:
             with self._lock:
                 self._control.sendall(line)
-        except OSError:  # the thread that listens says why
+        except OSError:  # the listening thread notices the end of the forker and reports the reason
             pass
 
     def _listen(self) -> None:
@@ -158,43 +159,44 @@ class Forked:
         try:
             with self._control.makefile("rb") as lines:
                 for line in lines:
-                    if line.endswith(b"\n"):  # else the process died in the middle of it
-                        self._hear(json.loads(line))
+                    if line.endswith(b"\n"):  # else the forker died while it wrote the line
+                        self._handle(json.loads(line))
         except ConnectionError:
             pass
         except Exception as error:
-            why = f"what the process that forks says is not understood: {type(error).__name__}: {error}"
+            why = f"a message of the forker cannot be read: {type(error).__name__}: {error}"
         with self._lock:
-            self._over = self._over or why or f"the process that forks has ended\n{self.process.tail()}"
-            asked, self._asked = [*self._asked.values()], {}
+            self._over = self._over or why or f"the forker has ended\n{self.process.tail()}"
+            pending, self._pending = [*self._pending.values()], {}
             running, self._running = [*self._running.values()], {}
-        waiting: list[Future[Any]] = [self._ready, *asked]
+        waiting: list[Future[Any]] = [self._ready, *pending]
         for future in waiting:
             if not future.done():
                 future.set_exception(ForkerEnded(self._over))
         for fork in running:
             fork.signal(signal.SIGKILL)
-            fork.end(-signal.SIGKILL)  # its parent is gone: nobody can know more
+            fork.end(-signal.SIGKILL)  # assumed: without the forker, nobody can read the fork's exit code
         self._control.close()
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        if "exit" in said:
+    def _handle(self, message: dict[str, Any]) -> None:
+        if "exit" in message:
             with self._lock:
-                fork = self._running.pop(said["exit"])
-            fork.end(said["code"])
-        elif "ready" in said:
-            self._ready.set_result(said)
-        elif "failed" in said:
-            self._ready.set_exception(NotForkable(f"the application can't be imported:\n{said['failed'][-2_000:]}"))
-        elif "error" in said:
+                fork = self._running.pop(message["exit"])
+            fork.end(message["code"])
+        elif "ready" in message:
+            self._ready.set_result(message)
+        elif "failed" in message:
+            traceback = message["failed"][-2_000:]
+            self._ready.set_exception(NotForkable(f"the application can't be imported:\n{traceback}"))
+        elif "error" in message:
             with self._lock:
-                answer = self._asked.pop(said["id"])
-            answer.set_exception(OSError(said["error"]))
+                answer = self._pending.pop(message["id"])
+            answer.set_exception(OSError(message["error"]))
         else:
-            fork = Fork(said["pid"], said["started"])
+            fork = Fork(message["pid"], message["started"])
             with self._lock:
                 self._running[fork.pid] = fork
-                answer = self._asked.pop(said["id"])
+                answer = self._pending.pop(message["id"])
             answer.set_result(fork)
 
     def __enter__(self) -> Self:
@@ -204,11 +206,11 @@ class Forked:
         self.close()
 
 
-def _whole(env: Mapping[str, str]) -> dict[str, str]:
+def _complete(env: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **env, custody.RUN_VARIABLE: custody.RUN}
 
 
 def _undo(answer: Future[Fork]) -> None:
-    """End a fork that nobody waits for any more."""
+    """Kill a fork whose launch was given up."""
     if not answer.exception():
         answer.result().signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The main process of something that was started: who reaps it, and how its end is seen."""
+"""Handles of started processes: send a signal, wait for the end, read the exit code."""
 
 from __future__ import annotations
 
@@ -13,70 +13,70 @@ from typing import Protocol
 
 from brownout.subject import table
 
-POLL = 0.02  # s between two looks at a process where there are no pidfds
+POLL = 0.02  # seconds between two checks of a process where the system has no pidfds
 
 
 class Handle(Protocol):
-    """A process that was started. `started` is its token of `table.Entry`."""
+    """A started process."""
 
     @property
     def pid(self) -> int:
-        """Its number; it is not given away again before the end was seen."""
+        """The pid. The kernel gives this pid to no other process before this process was reaped."""
 
     @property
     def started(self) -> str:
-        """Which process of this number it is."""
+        """The token of `table.Entry`, which differs between processes that have had the same pid."""
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while the process lives."""
 
     def ended(self, within: float) -> bool:
-        """Whether the process has ended; waits for that for so many seconds at most, and takes no CPU meanwhile."""
+        """Wait at most `within` seconds for the process to end; returns whether it has ended. Takes no CPU."""
 
     def signal(self, number: int) -> None:
         """Send a signal to the process; nothing happens when it has ended."""
 
 
 class Child:
-    """A child of this process."""
+    """A process that is a child of this Python process."""
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self.popen, self.pid = popen, popen.pid
-        found = table.entry(popen.pid)  # nobody has waited for the process, so it is in the table
-        assert found is not None
-        self.started = found.started
+        entry = table.entry(popen.pid)  # the process is not reaped yet, so it is in the table, even as a zombie
+        assert entry is not None
+        self.started = entry.started
 
     def poll(self) -> int | None:
-        """See Handle."""
+        """See `Handle.poll`."""
         return self.popen.poll()
 
     def ended(self, within: float) -> bool:
-        """See Handle. Waits without Popen's lock, which `poll` in another thread needs."""
+        """See `Handle.ended`. Does not hold Popen's lock while it waits, because `poll` in another thread needs it."""
         deadline = time.monotonic() + within
         pidfd = None
         if hasattr(os, "pidfd_open"):
-            with suppress(OSError):  # the process has been reaped, or there are no more descriptors
+            with suppress(OSError):  # the process has been reaped, or no file descriptor is free
                 pidfd = os.pidfd_open(self.pid)
         try:
-            while self.popen.poll() is None and (left := deadline - time.monotonic()) > 0:
+            while self.popen.poll() is None and (rest := deadline - time.monotonic()) > 0:
                 if pidfd is None:
-                    time.sleep(min(POLL, left))
+                    time.sleep(min(POLL, rest))
                 else:
                     waiting = select.poll()
                     waiting.register(pidfd, select.POLLIN)
-                    waiting.poll(left * 1000)
+                    waiting.poll(rest * 1000)
         finally:
             if pidfd is not None:
                 os.close(pidfd)
         return self.popen.poll() is not None
 
     def signal(self, number: int) -> None:
-        """See Handle."""
+        """See `Handle.signal`."""
         self.popen.send_signal(number)
 
 
 class Fork:
-    """A child of the process that forks, which tells the exit code."""
+    """A child of the forker (see forks.py), which reports the exit code."""
 
     def __init__(self, pid: int, started: str) -> None:
         self.pid, self.started = pid, started
@@ -84,25 +84,25 @@ class Fork:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._pidfd: int | None = None
-        with suppress(ProcessLookupError):  # the message that it has ended is on its way
+        with suppress(ProcessLookupError):  # the fork has already ended; the forker's message follows
             self._pidfd = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
-        """See Handle."""
+        """See `Handle.poll`."""
         return self._code
 
     def ended(self, within: float) -> bool:
-        """See Handle."""
+        """See `Handle.ended`."""
         return self._over.wait(max(0.0, within))
 
     def signal(self, number: int) -> None:
-        """See Handle."""
+        """See `Handle.signal`."""
         with self._lock, suppress(ProcessLookupError):
             if self._pidfd is not None:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def end(self, code: int) -> None:
-        """The process that forks says that this one has ended."""
+        """Store the exit code that the forker reported."""
         with self._lock:
             if self._pidfd is not None:
                 os.close(self._pidfd)

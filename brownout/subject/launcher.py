@@ -1,4 +1,4 @@
-"""How a part of an application is started: by its command line, or by a fork of a process with libraries imported."""
+"""Launchers start the parts of an application: by the command line (here), or by a fork (see forks.py)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from brownout.subject.process import Process
 
 
 class Launcher(Protocol):
-    """Starts parts of one application. May be used from several threads."""
+    """Starts parts of one application. Several threads may use the same launcher."""
 
     @property
     def kind(self) -> str:
-        """How it starts processes: "cold" or "forked"."""
+        """How the launcher starts processes: "cold" or "forked"."""
 
     def launch(self, part: Part, log: Path) -> Process:
-        """Start a part; its output is appended to `log`. Raises OSError when it cannot be started."""
+        """Start a part; the part's output is appended to `log`. Raises OSError when the start fails."""
 
     def close(self) -> None:
-        """End what it needs for itself. What it has started is ended by whoever asked for it."""
+        """End the launcher's own processes. The caller of `launch` ends the parts."""
 
 
 class Cold:
-    """Starts a new interpreter each time: the real command line."""
+    """Starts each part by its command line, in a new interpreter."""
 
     kind = "cold"
 
     def launch(self, part: Part, log: Path) -> Process:
-        """See Launcher."""
+        """See `Launcher.launch`."""
         return Process.launch(part.name, part.argv, log=log, env=part.env, cwd=part.folder)
 
     def close(self) -> None:
-        """See Launcher."""
+        """Do nothing, because a cold launcher has no process of its own."""

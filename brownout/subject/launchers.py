@@ -1,4 +1,4 @@
-"""The launchers that one process of the harness keeps: one for each application that it starts."""
+"""Keeps one launcher for each application that this process of the harness starts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from brownout.subject.waiting import NeverHappened
 
 Launch = Literal["auto", "forked", "cold"]
 LAUNCHES: tuple[Launch, ...] = ("auto", "forked", "cold")
-
-
-#: So often an application must be started before it gets a process that forks of its own.
+#: From this start on, an application has a forker of its own.
 OWN_FROM = 2
-#: Imported for every application; what else an application imports, its forks import until it has a forker of its own.
+#: Modules that the shared forker imports. A fork imports the other modules of its application itself.
 COMMON = (*LIBRARIES, "fastapi", "httpx")
 
 
 class Launchers:
     """Chooses and keeps launchers, for one process of the harness.
 
-    To import an application's libraries takes about as long as to start its processes once. So applications that are
-    started once share one process that forks, and only the next start of one gives it a process of its own.
+    The import of an application's libraries takes about as long as one cold start. So the first start of each
+    application uses a shared forker, and an application gets a forker of its own with its second start.
     """
 
     def __init__(self) -> None:
@@ -38,9 +36,9 @@ class Launchers:
         self._starts: Counter[Application] = Counter()
 
     def of(self, application: Application, root: Path, launch: Launch) -> Launcher:
-        """The launcher for an application. "auto" forks where a fork is known to behave as the command line does.
+        """The launcher for an application. "auto" forks unless a fork may differ from the command line.
 
-        Raises NotForkable with "forked" where that is not known.
+        With "forked", raises NotForkable where a fork may differ from the command line.
         """
         if launch == "cold":
             return self._cold
@@ -58,7 +56,7 @@ class Launchers:
         kept = self._forked.get(application)
         if kept is None and application not in self._forked:
             kept = self._forked[application] = self._started(application, start)
-        if kept is not None and not kept.process.alive:  # somebody has ended it
+        if kept is not None and not kept.process.alive:  # the forker was killed
             kept = self._forked[application] = self._started(application, start)
         return kept
 
@@ -78,7 +76,7 @@ class Launchers:
         return forked
 
     def close(self) -> None:
-        """End the processes that fork."""
+        """End all forkers."""
         for forked in self._forked.values():
             if forked is not None:
                 forked.close()
@@ -86,7 +84,7 @@ class Launchers:
 
 
 def forks_of(application: Application, root: Path) -> Forked:
-    """Start the process that forks the parts of an application. Raises what Forked raises."""
+    """Start a forker for the parts of an application. Raises what Forked raises."""
     nowhere = "127.0.0.1:1"
     places = {"broker": f"redis://{nowhere}/0", "backend": f"redis://{nowhere}/1", "files": os.devnull}
     modules = [name.partition(":")[0] for name in (application.celery, application.api) if name]

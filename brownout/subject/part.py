@@ -1,4 +1,4 @@
-"""A part of an application, as data: what is started, where, and with which environment and Python."""
+"""A part of an application as data: the module to run, its arguments, folder, environment and Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 class Part:
     """One process of an application: `python -m module args` in `folder`.
 
-    `env` is laid over this process's environment. `name` is what witnesses and logs call the process.
+    `env` is added to this process's environment. `name` names the process in histories and logs.
     """
 
     name: str

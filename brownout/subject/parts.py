@@ -1,4 +1,4 @@
-"""The command lines of a subject's processes: what is started for each name of a topology. Pure."""
+"""The command line of each process that a topology names. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from brownout.plan.topology import Topology
 from brownout.subject.application import Application
 from brownout.subject.part import Part
 
-HOSTED = "brownout.probes.hosted"  # the application with settings laid over it
+HOSTED = "brownout.probes.hosted"  # imports the application and overrides some of its Celery settings
 CALLER = "brownout.probes.caller"
 
 
 def celery_name(application: Application, topology: Topology) -> str:
-    """What `celery -A` is given."""
+    """The argument of `celery -A`."""
     return HOSTED if topology.settings else str(application.celery)
 
 
@@ -28,7 +28,7 @@ def part_of(
     files: Path,
     port: int = 0,
 ) -> Part:
-    """The process of a topology that is called `name`; `port` is the API's, `files` the trial's directory."""
+    """The part named `name` of a topology; `port` is for the API, `files` is the trial's directory."""
     role = name.partition("-")[0]
     celery = ("-A", celery_name(application, topology))
     level = ("--loglevel", topology.workers.log_level)
@@ -41,8 +41,8 @@ def part_of(
     if role == "beat":
         return Part(name, "celery", (*celery, "beat", *level, "--schedule", str(files / "schedule")), root, env)
     workers = topology.workers
-    named = workers.queues or application.queues
-    queues = ("-Q", ",".join(named)) if named else ()
+    names = workers.queues or application.queues
+    queues = ("-Q", ",".join(names)) if names else ()
     pool = ("-P", workers.pool, "-c", str(workers.concurrency))
     tap = ("-I", "brownout.probes.celery_tap")
     options = (*tap, *level, *queues, *pool, "-n", f"{name}@%h", *workers.options)
@@ -50,10 +50,10 @@ def part_of(
 
 
 def caller_part(address: str, *, results: bool, root: Path, env: Mapping[str, str]) -> Part:
-    """The process that sends and calls for the clients; with `results` it reads them from the result backend."""
+    """The process that sends the clients' tasks; with `results` it also reads their results from the backend."""
     return Part("client", CALLER, (address, *(("results",) if results else ())), root, env)
 
 
 def hosted_env(application: Application, topology: Topology) -> dict[str, str]:
-    """What tells the processes of the application's settings that are laid over its own."""
+    """The variables that tell the probes `hosted` and `surface` which application settings to override."""
     return {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": topology.settings_json}

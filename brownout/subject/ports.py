@@ -11,21 +11,22 @@ import psutil
 from brownout.subject.table import family
 
 HOST = "127.0.0.1"
-# Below the range from which Linux takes the local ports of outgoing connections (32768 up, ip(7)). A port in that range
-# may be taken by any client while its server is down; a client that calls it may even connect to itself.
+# Linux takes the local ports of outgoing connections from 32768 up (ip(7)). While a server is down, a client may get
+# such a port, or even connect to itself, so these ports are below that range.
 _PORTS = range(20_000, 32_000)
 _given: set[int] = set()
-# A server binds its port some time after it was given it, and again after a restart. Until then a UDP socket of the
-# same number tells the other processes of this project, such as those of pytest-xdist, that the port has an owner.
-# The kernel closes it when its process ends. Only the latest are kept: each holds a file descriptor.
+# A server binds its port some time after `free_port`, and again after a restart. Until then a UDP socket on the same
+# port number tells other processes of this project, such as xdist's workers, that the port is in use. The kernel
+# closes the socket when this process ends. Only the KEPT newest sockets stay open, to save file descriptors.
 _owned: deque[int] = deque()  # file descriptors
 KEPT = 128
 
 
 def free_port() -> int:
-    """Give a port on which nobody listens, and that this function has given to nobody else; raises OSError if none is.
+    """A port of 127.0.0.1 on which no process listens, and which this function has not returned before.
 
-    A stranger may still take it before its user binds it, so whoever uses it must be ready to ask again.
+    Another program may still take the port before the caller binds it; the caller must then ask for another port.
+    Raises OSError when no free port is found.
     """
     for port in random.sample(_PORTS, k=200):
         if port in _given:
@@ -47,10 +48,10 @@ def free_port() -> int:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether a process, or one that it has started, listens on a TCP port."""
-    for each in family(pid):
+    """Whether a process or one of its descendants listens on a TCP port."""
+    for member in family(pid):
         with suppress(psutil.NoSuchProcess):
-            connections = psutil.Process(each).net_connections("tcp")
-            if any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections):
+            sockets = psutil.Process(member).net_connections("tcp")
+            if any(sock.status == psutil.CONN_LISTEN and sock.laddr.port == port for sock in sockets):
                 return True
     return False

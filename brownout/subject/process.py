@@ -1,4 +1,4 @@
-"""One process of the subject: launched in a process group of its own, with a log, and never lost sight of."""
+"""A process of the subject, in its own process group and with a log; the reaper knows it until it has ended."""
 
 import os
 import re
@@ -16,19 +16,19 @@ from brownout.subject import custody, table
 from brownout.subject.handle import Child, Handle
 from brownout.subject.waiting import NeverHappened
 
-#: A line of a log at a level of errors, or the last line of a traceback.
+#: Matches a log line of level ERROR or higher, and the last line of a traceback.
 _ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^\w[\w.]*(Error|Exception)\b|^Error: ")
 
 
 class Process:
-    """A running command and everything that it started. Ended with its whole group, at the latest by the reaper."""
+    """A running command and everything that the command started. Its group is killed at the latest by the reaper."""
 
     def __init__(self, name: str, handle: Handle, log: Path) -> None:
         self.name = name
         self.handle = handle
         self.pid = handle.pid
         self.log = log
-        self.escalation = ""  # what stop() had to do beyond its signal; empty when nothing
+        self.escalation = ""  # what `stop` had to kill, as a sentence; empty when the signal was enough
         self._token = handle.started
         custody.hold_process(self.pid, self._token)
 
@@ -45,7 +45,7 @@ class Process:
     ) -> Self:
         """Start `argv` in a session of its own; stdout and stderr are appended to `log`.
 
-        `env` is laid over this process's environment. Raises OSError when the command cannot be executed.
+        `env` is added to this process's environment. Raises OSError when the command cannot be executed.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
@@ -68,7 +68,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether the main process lives; a stopped (SIGSTOP) one does."""
+        """Whether the main process lives; a process that is stopped by SIGSTOP lives."""
         return self.returncode is None
 
     def signal(self, sig: int) -> None:
@@ -82,53 +82,53 @@ class Process:
                 os.killpg(self.pid, sig)
 
     def members(self) -> list[int]:
-        """Pids of everything that lives in the group, the main process included, also when that one is dead."""
-        return [each.pid for each in table.living_group(self.pid, self._token)]
+        """The pids of all living processes in the group, also when the main process is dead."""
+        return [member.pid for member in table.living_group(self.pid, self._token)]
 
     def children(self) -> list[psutil.Process]:
-        """What the living main process started, directly or not. Signals sent through these are safe from pid reuse.
+        """All descendants of the main process. psutil checks each for pid reuse before it sends a signal.
 
-        A fault asks at a point of the wire, while a task is running: a look at every process of a busy machine takes
-        longer than many a task. So the kernel's own list of children is read where there is one.
+        A fault calls this while a task is running, and a scan of all processes may take longer than the task. So the
+        kernel's list of children is read where the kernel has such a list.
         """
-        found = []
+        descendants = []
         with suppress(psutil.NoSuchProcess):
             if not table.LISTS_CHILDREN:
                 return psutil.Process(self.pid).children(recursive=True)
             for pid in table.family(self.pid)[1:]:
                 with suppress(psutil.NoSuchProcess):
-                    found.append(psutil.Process(pid))
-        return found
+                    descendants.append(psutil.Process(pid))
+        return descendants
 
     def wait(self, within: float) -> int:
         """Wait for the main process to end; returns its exit code, raises NeverHappened after `within` seconds."""
         if not self.handle.ended(within):
-            raise NeverHappened(f"not within {within:g} s: {self} ends\n{self.tail()}")
+            raise NeverHappened(f"still not true after {within:g} s: {self} has ended\n{self.tail()}")
         code = self.handle.poll()
         assert code is not None
         return code
 
     def stop(self, sig: int = SIGTERM, within: float = 10.0) -> int:
-        """Ask the main process to end and return its exit code (see returncode).
+        """Signal the main process to end, and return its exit code (see `returncode`).
 
-        SIGCONT follows the signal, as with systemd, because a stopped process acts on nothing else. After `within`
-        seconds the whole group is killed; so is what outlives the main process. Either is told in `escalation` and at
-        the log's end.
+        SIGCONT follows the signal, as with systemd, because a stopped process handles no other signal. The whole group
+        is killed after `within` seconds, and when members of it outlive the main process. Both are recorded in
+        `escalation` and at the end of the log.
         """
         if self.alive:
             self.signal(sig)
             self.signal_group(SIGCONT)
             if not self.handle.ended(within):
                 name = Signals(sig).name
-                self._say(f"{self} did not end within {within:g} s of {name}: killed, with {self.members()}")
-        if self.returncode is not None and (left := self.members()):
-            self._say(f"{self} ended and left {left}: killed")
+                self._say(f"{self} did not end within {within:g} s of {name}: killed processes {self.members()}")
+        if self.returncode is not None and (members := self.members()):
+            self._say(f"{self} ended and left processes {members} in its group: killed them")
         return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL the whole group, wait until it is empty, and return the main process's exit code."""
+        """Kill the whole group, wait until the group is empty, and return the main process's exit code."""
         if self.alive:
-            # The main process first: a fork that does not lead its group yet never will.
+            # Killed by its pid first, because a fork that has just started may not lead its own group yet.
             self.handle.signal(SIGKILL)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, SIGKILL)
@@ -138,19 +138,19 @@ class Process:
         return code
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of the log, under its path, for error messages."""
+        """The last lines of the log below the log's path, for error messages."""
         text = self.log.read_bytes()[-16_384:].decode(errors="replace") if self.log.exists() else ""
         return "\n".join([f"--- {self.log}", *text.splitlines()[-lines:]])
 
     def last_line(self) -> str:
-        """The last line near the log's end that tells an error, else the last one that says something."""
+        """The last error line near the end of the log, else the last line that is not empty."""
         lines = [line.strip() for line in reversed(self.tail().splitlines()[1:]) if line.strip()]
-        return next(filter(_ERROR.search, lines), lines[0] if lines else "it said nothing")
+        return next(filter(_ERROR.search, lines), lines[0] if lines else "its log is empty")
 
-    def _say(self, what: str) -> None:
-        self.escalation = what
+    def _say(self, sentence: str) -> None:
+        self.escalation = sentence
         with self.log.open("a") as out:
-            out.write(f"[brownout] {what}\n")
+            out.write(f"[brownout] {sentence}\n")
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,8 @@
-"""The process that outlives a run and ends what the run left: `python -m brownout.subject.reaper RUN`.
+"""The reaper outlives a run and removes what the run left behind: `python -m brownout.subject.reaper RUN`.
 
-It reads what the run holds from its standard input, one JSON object a line (custody.py writes them). The pipe closes
-when the run's process ends in whatever way, SIGKILL included; then everything that was not released goes. It needs
-the standard library only, and is started with the signals that end a whole terminal session blocked.
+The reaper reads lines of JSON from its standard input, by which custody.py registers processes, containers and
+directories. The pipe closes when the run's process ends for any reason, SIGKILL included. Then the reaper removes
+everything that was not released. It needs the standard library only. Signals that end a terminal session are blocked.
 """
 
 import contextlib
@@ -19,26 +19,26 @@ from brownout.subject import table
 
 
 def listen(lines: Any) -> tuple[dict[str, dict[str, Any]], bool]:
-    """Read until the pipe closes; returns what is still held, and whether the run said good-bye."""
+    """Read until the pipe closes; returns the entries that were not released, and whether the run ended in order."""
     held: dict[str, dict[str, Any]] = {}
     orderly = False
     for line in lines:
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:
-            continue  # the run died in the middle of a line
-        if "hold" in said:
-            held[said["hold"]] = said
-        held.pop(said.get("release", ""), None)
-        orderly = "bye" in said
+            continue  # the run died while it wrote the line
+        if "hold" in message:
+            held[message["hold"]] = message
+        held.pop(message.get("release", ""), None)
+        orderly = "bye" in message
     return held, orderly
 
 
 def end_marked(run: str) -> None:
-    """End every process that still bears the run's variable, in whatever session it hid.
+    """Kill every process that has the run's variable in its environment, whatever its session.
 
-    This also finds what was launched in the instant before it could be written down. Linux only; a program that
-    rewrites its title may have overwritten its environment (Redis does).
+    This also finds a process that the run launched and could not register before it died. Linux only. A program that
+    changes its title may have overwritten its environment, as Redis does.
     """
     mark = f"BROWNOUT_RUN={run}".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -48,7 +48,7 @@ def end_marked(run: str) -> None:
 
 
 def end_inside(directories: list[str]) -> None:
-    """End every process that works in a directory of the run's own: Redis wipes the environment that marks it."""
+    """Kill every process whose working directory is one of `directories`; finds Redis, which `end_marked` cannot."""
     for path in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
             if str(path.readlink()) in directories:
@@ -56,7 +56,7 @@ def end_inside(directories: list[str]) -> None:
 
 
 def remove_containers(label: str, sweeps: int) -> None:
-    """Remove the run's containers; more than once when a request of the dead run may still be on its way."""
+    """Remove the run's containers `sweeps` times, 0.5 s apart: Docker may still be creating one for a killed run."""
     from brownout.subject import docker_api
 
     for sweep in range(sweeps):
@@ -66,23 +66,23 @@ def remove_containers(label: str, sweeps: int) -> None:
 
 
 def clean(run: str, held: dict[str, dict[str, Any]], orderly: bool) -> None:
-    """End groups, then containers, then directories."""
-    for each in held.values():
-        if "pid" in each:
+    """Kill process groups, then remove containers, then directories."""
+    for entry in held.values():
+        if "pid" in entry:
             with contextlib.suppress(TimeoutError):
-                table.end_group(each["pid"], each["started"])
+                table.end_group(entry["pid"], entry["started"])
     end_marked(run)
-    end_inside([each["directory"] for each in held.values() if "directory" in each])
-    for each in held.values():
-        if "label" in each:
-            remove_containers(each["label"], 1 if orderly else 4)
-    for each in held.values():
-        if "directory" in each:
-            shutil.rmtree(each["directory"], ignore_errors=True)
+    end_inside([entry["directory"] for entry in held.values() if "directory" in entry])
+    for entry in held.values():
+        if "label" in entry:
+            remove_containers(entry["label"], 1 if orderly else 4)
+    for entry in held.values():
+        if "directory" in entry:
+            shutil.rmtree(entry["directory"], ignore_errors=True)
 
 
 def main() -> None:
-    """Listen, then clean."""
+    """Wait for the end of the run, then clean up."""
     clean(sys.argv[1], *listen(sys.stdin.buffer))
 
 

@@ -1,4 +1,4 @@
-"""A Redis server in a container, by testcontainers."""
+"""Runs a Redis server in a container, by testcontainers."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,30 +12,30 @@ _INSIDE = "6379/tcp"
 
 
 class ContainerCarrier:
-    """Runs an image whose `redis-server` is on PATH. Its published port moves whenever it starts."""
+    """Runs an image that has `redis-server` on PATH. The published port changes with every start."""
 
     def __init__(self, image: str, *, persistence: bool, options: Mapping[str, str] | None = None) -> None:
         self.port = 0
         self._image = image
         self._options = {
             **server_options(persistence=persistence),
-            # Only 127.0.0.1 of this machine can reach it, but inside the container that is another address.
+            # Protected mode would refuse clients: seen from inside the container, 127.0.0.1 is another address.
             "protected-mode": "no",
             **(options or {}),
         }
         self._testcontainer: Any = None
-        self._container: Any = None  # docker-py's
+        self._container: Any = None  # the container object of docker-py
 
     @property
     def pid(self) -> None:
-        """Not known: it is a pid of another namespace."""
+        """None, because the server's pid belongs to another namespace."""
 
     def once(self, options: Mapping[str, str]) -> None:
-        """See Carrier."""
-        raise OSError(f"a container starts again only as it was made, not with {dict(options)}: take a local Redis")
+        """Raise OSError, because a container cannot start with other settings."""
+        raise OSError(f"a container cannot be restarted with the settings {dict(options)}; use a local Redis")
 
     def start(self) -> None:
-        """Create the container the first time, start it again otherwise."""
+        """Create and start the container, or start the existing container again."""
         if self._container is None:
             self._create()
         else:
@@ -51,10 +51,10 @@ class ContainerCarrier:
         command = ["redis-server", *(part for key, value in self._options.items() for part in (f"--{key}", value))]
         new: Any = RedisContainer(self._image)
         new.with_command(command)
-        # A volume in the official image; made on the spot in any other.
+        # /data is a volume in the official image; in other images Docker creates the directory.
         new.with_kwargs(labels={custody.LABEL: custody.RUN}, working_dir="/data")
         new.ports = {_INSIDE: (HOST, None)}
-        # Its own wait asks the gateway's address when this process is in a container, where nothing is published.
+        # testcontainers' own wait fails inside a container: it uses the gateway, where no port is published.
         new.waiting_for(None)
         self._testcontainer = new
         with _without_ryuk():
@@ -62,7 +62,7 @@ class ContainerCarrier:
         self._container = new.get_wrapped_container()
 
     def state(self) -> State:
-        """See Carrier."""
+        """See `Carrier.state`."""
         if self._container is None:
             return "ended"
         self._container.reload()
@@ -70,7 +70,7 @@ class ContainerCarrier:
         return known.get(self._container.status, "ended")
 
     def check(self) -> None:
-        """See Carrier."""
+        """See `Carrier.check`."""
         self._container.reload()
         if self._container.status not in ("running", "paused", "created", "restarting"):
             raise OSError(f"the Redis container is {self._container.status}\n{self.evidence()}")
@@ -78,7 +78,7 @@ class ContainerCarrier:
             self.port = int(published[0]["HostPort"])
 
     def halt(self, *, graceful: bool) -> None:
-        """See Carrier."""
+        """See `Carrier.halt`."""
         self.resume()
         self._container.reload()
         if self._container.status == "running":
@@ -86,32 +86,32 @@ class ContainerCarrier:
             self._container.wait(timeout=15)
 
     def pause(self) -> None:
-        """Freeze its cgroup."""
+        """Freeze the container's processes by its cgroup."""
         self._container.pause()
 
     def resume(self) -> None:
-        """Thaw its cgroup."""
+        """Let a paused container run again."""
         self._container.reload()
         if self._container.status == "paused":
             self._container.unpause()
 
     def remove(self) -> None:
-        """Remove the container with its volume."""
+        """Remove the container and its volume."""
         if self._container:
-            with suppress(Exception):  # gone already, or the daemon with it: stop() below tells which
+            with suppress(Exception):  # if the container or the daemon is gone, `stop` below raises what matters
                 self.resume()
         if self._testcontainer:
             self._testcontainer.stop()
         self.port, self._testcontainer, self._container = 0, None, None
 
     def evidence(self) -> str:
-        """See Carrier."""
+        """See `Carrier.evidence`."""
         return str(self._container.logs(tail=20).decode(errors="replace")) if self._container else ""
 
 
 @contextmanager
 def _without_ryuk() -> Iterator[None]:
-    """Our own reaper removes our containers; Ryuk would need another image, and is not everywhere to be had."""
+    """Without Ryuk, testcontainers' reaper: it needs another image, and brownout's reaper removes the containers."""
     from testcontainers.core.config import testcontainers_config as config
 
     before = config.ryuk_disabled

@@ -1,4 +1,4 @@
-"""One Redis server of one's own, whatever carries it."""
+"""A Redis server for one trial, run by a carrier: a local process or a container."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -14,66 +14,66 @@ from brownout.subject.waiting import eventually
 
 RungName = Literal["container", "local", "embedded"]
 State = Literal["running", "paused", "ended"]
-CLIENT_NAME = "brownout"  # CLIENT LIST shows which connections are ours, direct, and not the subject's
+CLIENT_NAME = "brownout"  # in CLIENT LIST, the name of the harness's own connections, which bypass the wire
 
 
 class PortTaken(OSError):
-    """Somebody else took the port between its choice and its use."""
+    """Another process took the port between its choice and the start of the server."""
 
 
 class Carrier(Protocol):
-    """What a server runs in: a process or a container."""
+    """Runs a server, in a process or a container."""
 
     @property
     def port(self) -> int:
-        """Where it listens on 127.0.0.1; 0 before it was started."""
+        """The server's port on 127.0.0.1; 0 before the first start."""
 
     @property
     def pid(self) -> int | None:
-        """The server's own pid where it can be known."""
+        """The server's pid; None when it is unknown."""
 
     def start(self) -> None:
-        """Start, with the data of before if there are any; does not wait. Raises OSError."""
+        """Start the server with its kept data, and return before it is ready. Raises OSError."""
 
     def once(self, options: Mapping[str, str]) -> None:
-        """More settings, for the next start alone. Raises OSError where that is not possible."""
+        """Add Redis settings for the next start only. Raises OSError when the carrier cannot do that."""
 
     def state(self) -> State:
-        """What the server does now, as its process or container shows it."""
+        """The state of the server's process or container now."""
 
     def check(self) -> None:
-        """Raise OSError with the log's end when the server has ended, PortTaken when that is why."""
+        """Raise OSError with the end of the log when the server has ended; PortTaken when its port was in use."""
 
     def halt(self, *, graceful: bool) -> None:
         """End the server and keep its data."""
 
     def pause(self) -> None:
-        """Stop it from running; connections stay established."""
+        """Freeze the server; connections stay established."""
 
     def resume(self) -> None:
-        """Let it run again."""
+        """Let a frozen server run again."""
 
     def remove(self) -> None:
-        """End it, with its data; harmless when it never ran."""
+        """End the server and delete its data; does nothing when the server never ran."""
 
     def evidence(self) -> str:
-        """The end of its log."""
+        """The end of the server's log."""
 
 
 class RedisServer:
-    """A Redis that listens on 127.0.0.1 only. Not started until `start()`, or by `with`."""
+    """A Redis server that listens on 127.0.0.1 only. `start()` starts the server, and so does `with`."""
 
     host = HOST
 
     def __init__(self, rung: RungName, carrier: Carrier) -> None:
         self.rung = rung
-        self.version = ""  # known once it runs
-        self.run_id = ""  # Redis's own (INFO server): another one after each start
+        self.version = ""  # empty before the first start
+        self.run_id = ""  # run_id of INFO server, which is different after each start
         self._carrier = carrier
 
     @property
     def port(self) -> int:
-        """The published port. A container's moves when it is restarted, so never keep it."""
+        """The published port. Do not store it: the port of a container changes with every restart."""
         return self._carrier.port
 
     @property
@@ -82,16 +82,16 @@ class RedisServer:
         return self._carrier.pid
 
     def url(self, db: int = 0) -> str:
-        """Its address for Celery, kombu and redis-py."""
+        """The server's URL for Celery, kombu and redis-py."""
         return f"redis://{self.host}:{self.port}/{db}"
 
     def client(
         self, db: int = 0, *, timeout: float = 2.0, protocol: Literal[2, 3] = 2, decode: bool = False
     ) -> "redis.Redis":
-        """A client that tells the truth at once.
+        """A client without retries, because redis-py's default of ten retries hides an outage for 15 s.
 
-        No retries (redis-py's default of ten hides an outage for 15 s), `timeout` seconds for the connection and for
-        each answer. Raises redis.ConnectionError or redis.TimeoutError when used. The caller closes it.
+        `timeout` is in seconds, for the connection and for each answer. The client's methods raise
+        redis.ConnectionError or redis.TimeoutError. The caller closes the client.
         """
         return redis.Redis(
             host=self.host,
@@ -106,7 +106,7 @@ class RedisServer:
         )
 
     def start(self) -> Self:
-        """Start it and wait until it answers. Raises OSError, or NeverHappened."""
+        """Start the server and wait until it answers. Raises OSError, or NeverHappened after 15 s."""
         for _ in range(5):
             self._carrier.start()
             try:
@@ -117,10 +117,10 @@ class RedisServer:
                 self._carrier.remove()
                 raise
             return self
-        raise PortTaken("five ports in a row were taken by others")
+        raise PortTaken("other processes took five chosen ports in a row")
 
     def wait_ready(self, within: float = 15.0) -> None:
-        """Wait until PING is answered by PONG: an open port is not enough, and LOADING is not ready."""
+        """Wait until the server answers PING with PONG; a server that answers LOADING is not ready."""
         eventually(
             self._ready,
             within=within,
@@ -136,48 +136,48 @@ class RedisServer:
             client.ping()
             info: dict[str, Any] = client.info("server")
         if self.pid not in (None, info["process_id"]):
-            return False  # somebody else's server, on the port that was to be ours: check() will say so
+            return False  # another server has the port; the next `check` will raise
         self.version = str(info.get("valkey_version") or info["redis_version"])
         self.run_id = str(info["run_id"])
         return True
 
     def state(self) -> State:
-        """Whether it runs, is paused or has ended."""
+        """Whether the server runs, is paused or has ended."""
         return self._carrier.state()
 
     def kill(self) -> None:
-        """SIGKILL. Persistent data are kept for `restart()`; connections are reset."""
+        """Kill the server by SIGKILL. Persistent data are kept for `restart()`; connections are reset."""
         self.end(graceful=False)
 
     def end(self, *, graceful: bool) -> None:
-        """SIGKILL, or SIGTERM when `graceful`; harmless when it has ended. Persistent data are kept."""
+        """End the server by SIGKILL, or SIGTERM when `graceful`. Persistent data are kept."""
         self._carrier.halt(graceful=graceful)
 
     def relaunch(self, options: Mapping[str, str]) -> None:
-        """SIGKILL and start again with more settings for once; does not wait. Raises OSError in a container."""
+        """Kill the server and start it once with more settings, without waiting. Raises OSError for a container."""
         self._carrier.once(options)
         self._carrier.halt(graceful=False)
         self._carrier.start()
 
     def restart(self, *, graceful: bool = False) -> None:
-        """End it (SIGKILL, or SIGTERM when `graceful`) if it runs, start it again and wait until it answers.
+        """End the server (SIGKILL, or SIGTERM when `graceful`), start it again and wait until it answers.
 
-        With persistence every acknowledged write is back (`appendfsync always`); without, the data are lost.
+        With persistence all acknowledged writes are kept (`appendfsync always`); without, all data are lost.
         """
         self._carrier.halt(graceful=graceful)
         self._carrier.start()
         self.wait_ready()
 
     def pause(self) -> None:
-        """Stop it from running: connections stay established and nothing is answered."""
+        """Freeze the server: connections stay established, and no request is answered."""
         self._carrier.pause()
 
     def resume(self) -> None:
-        """End a pause; harmless without one."""
+        """End a pause; does nothing when the server is not paused."""
         self._carrier.resume()
 
     def stop(self) -> None:
-        """End it and throw its data away. Harmless when it does not run."""
+        """End the server and delete its data; does nothing when the server does not run."""
         self._carrier.remove()
 
     def __enter__(self) -> Self:
@@ -190,9 +190,9 @@ class RedisServer:
 
 
 def server_options(*, persistence: bool) -> dict[str, str]:
-    """Redis settings that every rung shares."""
+    """The Redis settings of every provider."""
     return {
-        "save": "",  # no snapshots: a fork in the middle of a measurement is a fault of its own
+        "save": "",  # no snapshots, because the fork for a snapshot delays answers
         "appendonly": "yes" if persistence else "no",
         "appendfsync": "always",
     }

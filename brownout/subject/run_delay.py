@@ -1,7 +1,7 @@
 """How long threads have waited for a CPU: the second number of `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds.
 
-Linux counts it for each thread that is ready to run and does not (`sched_info.run_delay`). Where a kernel does not
-tell, nobody has waited as far as is known.
+Linux counts the time in which a thread is ready to run and does not run (`sched_info.run_delay`). Where the kernel
+does not provide the file, waiting times are taken as 0.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from contextlib import suppress
 
 from brownout.probes.loop_watch import LOOKER
 
-KEPT = 100  # threads that are remembered beyond those that are there
+KEPT = 100  # numbers of missing threads are dropped when they outnumber the living threads by more than this
 
 
 class RunDelay:
-    """What processes waited for a CPU between two calls of `take`. With `threads` False it is their main threads'.
+    """How long processes waited for a CPU between two calls of `take`; without `threads`, only their main threads.
 
-    Threads of the kit that only look at others do not count: they wake so often that they wait most of all. They name
-    themselves (probes/loop_watch.py); of the process `first_only_looks` the first thread is one, too.
+    Threads of brownout that only observe do not count: they wake up so often that they wait more than others. They
+    have a special name (probes/loop_watch.py); the first thread of process `first_only_looks` does not count either.
     """
 
     def __init__(self, *, threads: bool = True, first_only_looks: int = 0) -> None:
         self._threads = threads
-        self._known: dict[str, int] | None = None  # path of a thread: nanoseconds so far
+        self._known: dict[str, int] | None = None  # path of a thread: the nanoseconds that it has waited so far
         first = f"/proc/{first_only_looks}/task/{first_only_looks}/schedstat"
         self._counts: dict[str, bool] = {first: False}  # path of a thread: whether it counts
-        self.longest = 0  # ns; the most that any one thread waited between the last two calls
+        self.longest = 0  # ns that the longest waiting thread waited between the last two calls
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
-        """Nanoseconds for each process, the sum of its threads; the first call returns zeros.
+        """Nanoseconds that each process waited since the last call, summed over its threads; 0 at the first call.
 
-        A thread that is new since the last call counts from its begin. A process that has ended is left out.
+        For a thread that has started since the last call, all its waiting counts. Ended processes are left out.
         """
         before, known = self._known, dict[str, int]()
         waited: dict[int, int] = {}
@@ -43,20 +43,20 @@ class RunDelay:
                     waited.setdefault(pid, 0)
                     continue
                 with suppress(OSError, ValueError, IndexError):
-                    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast, and called often
+                    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - twice as fast as Path.open
                         known[path] = int(file.read(64).split()[1])
                     new = known[path] - before.get(path, 0) if before is not None else 0
-                    if new < 0:  # the number belongs to another thread by now
+                    if new < 0:  # the kernel has given the thread's id to another thread
                         new = known[path]
                     waited[pid] = waited.get(pid, 0) + new
                     self.longest = max(self.longest, new)
-        # A thread that was not listed this time may be the next time, and did not begin then.
+        # A listing may miss a thread that lives. Its number is kept, so that it is not counted as new next time.
         missing = {path: value for path, value in (before or {}).items() if path not in known}
         self._known = {**known, **(missing if len(missing) <= len(known) + KEPT else {})}
         return waited
 
     def _counted(self, path: str) -> bool:
-        """Whether the thread does more than look at others."""
+        """Whether the waiting of this thread counts; it does not for threads of brownout that only observe."""
         if not self._threads:
             return True
         if path not in self._counts:
@@ -70,5 +70,5 @@ class RunDelay:
             yield f"/proc/{pid}/schedstat"
             return
         with suppress(OSError):
-            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - see above
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - faster than Path.iterdir
                 yield f"/proc/{pid}/task/{thread}/schedstat"

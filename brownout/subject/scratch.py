@@ -1,4 +1,4 @@
-"""A folder for what the subject's processes put into the temporary folder, so that a trial leaves nothing there."""
+"""A folder for the temporary files of the subject's processes, so that a trial leaves none behind."""
 
 import shutil
 import tempfile
@@ -11,10 +11,10 @@ from brownout.subject import custody
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A new folder, removed at the end of the block, or by the reaper when this process is killed.
+    """A new folder for TMPDIR, removed at the end of the block, or by the reaper when this process is killed.
 
-    For TMPDIR: billiard and multiprocessing make a `pymp-*` there that stays behind a process that was killed. It is
-    not the trial's own folder, because a Unix socket in it has a path of at most 107 bytes (unix(7)).
+    billiard and multiprocessing make a folder `pymp-*` in TMPDIR, which stays when their process is killed. TMPDIR is
+    not in the trial's folder, because the path of a Unix socket may have 107 bytes at most (unix(7)).
     """
     folder = Path(tempfile.mkdtemp(prefix="brownout-"))
     custody.hold_directory(folder)

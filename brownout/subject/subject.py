@@ -33,22 +33,22 @@ from brownout.wire.interface import AnyEdge, AnyWire
 
 Calls = Literal["", "send", "results"]
 READY_WITHIN = 30.0
-RESTARTS = 20  # of each process that is no worker
-RESTART_AFTER = 0.1  # s; systemd's default (RestartSec)
-BACKEND = 1  # the number of the database that an application is told for its results
+RESTARTS = 20  # restarts at most of each process that is not a worker
+RESTART_AFTER = 0.1  # seconds between an end and the restart; systemd's default (RestartSec)
+BACKEND = 1  # the number of the Redis database for results
 
 
 class NotLaunched(RuntimeError):
-    """The application, or the command line that the scenario gives it, cannot be started. Says why, in one line."""
+    """A process of the application cannot be started. The message is one line with the reason."""
 
 
 class Subject:
-    """Start it, break it, stop it. `files` is the directory that is the application's own.
+    """Starts and stops the subject, and gives faults access to its processes, edges and broker.
 
-    `calls`: clients send tasks by name ("send"), or call them and read their results ("results"), so a process of the
-    application is started that does it for them. Processes of the topology that are `later` are started by `launch`.
-    `launcher` starts the processes; without one, their command lines do. `on_edge` is called with each edge that leads
-    to Redis, before anything connects to it.
+    `files` is the trial's directory for the application's own files. With `calls`, a process of the application is
+    started that sends tasks for the clients ("send"), or also reads their results ("results"). Processes of the
+    topology that are in `later` start only when `launch` is called. `launcher` starts the processes, by default by
+    their command lines. `on_edge` is called with each edge to Redis before a client connects to the edge.
     """
 
     def __init__(
@@ -75,21 +75,21 @@ class Subject:
         self.supervisors: dict[str, Supervisor] = {}
         self.caller: Caller | None = None
         self._on_edge = on_edge
-        self.struck: set[int] = set()  # pids that a fault has ended
-        self.killed: dict[str, float] = {}  # when (s, monotonic) a fault has last ended a process of this name
+        self.struck: set[int] = set()  # pids of processes that faults have ended
+        self.killed: dict[str, float] = {}  # name: when (seconds, monotonic) a fault last ended this process
         self._calls, self._later, self._launcher = calls, frozenset(later), launcher or Cold()
-        self._layouts: list[Mapping[str, Any]] = []  # as workers told them
-        self._told: dict[str, int] = {}
+        self._layouts: list[Mapping[str, Any]] = []  # the queues and keys in Redis that workers reported
+        self._recorded: dict[str, int] = {}  # name: how many exits of the process are in the history
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
 
     def start(self, rung: ladder.Rung, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start everything and return when there is evidence that it works. Raises NotLaunched, NeverHappened, OSError.
+        """Start all processes and wait until they are ready, for READY_WITHIN seconds of `clock` at most.
 
-        `clock` (seconds) measures how long that may take.
+        Raises NotLaunched when a process ends before it is ready, NeverHappened when the time is up, OSError.
         """
         log = self.history.parent / "log"
-        self._scratch = self._stack.enter_context(scratch())  # removed last: whoever writes there has ended
+        self._scratch = self._stack.enter_context(scratch())  # removed last, when its processes have ended
         server = ladder.server(rung, persistence=self.topology.persistent, log=log / "redis.log")
         self.broker = self._stack.enter_context(server)
         if "api" in self.topology.processes:
@@ -114,7 +114,7 @@ class Subject:
         return edge
 
     def _environment(self, broker: str, backend: str) -> dict[str, str]:
-        """Of a process that finds broker and backend at these addresses."""
+        """The environment of a process that connects to broker and backend at these addresses."""
         places = {"broker": f"redis://{broker}/0", "backend": f"redis://{backend}/{BACKEND}", "files": self.files}
         own = self.application.environment(**places, **self._services)
         hosted = hosted_env(self.application, self.topology)
@@ -122,7 +122,7 @@ class Subject:
 
     def _launch_caller(self) -> None:
         results = self._calls == "results"
-        # Without results no edge leads to the backend: what a client sends must not depend on it.
+        # Without results there is no edge to the backend, so that faults on the backend do not affect clients.
         backend = self.edges["client->backend"].address if results else f"127.0.0.1:{self.broker.port}"
         env = self._environment(self.edges["client->broker"].address, backend)
         make = partial(caller_part, results=results, root=self.root, env=env)
@@ -132,18 +132,18 @@ class Subject:
         return self.history.parent / "log" / f"{name}.log"
 
     def strike(self, name: str) -> None:
-        """A fault is about to end the process of this name: its end is not one by itself."""
+        """Note that a fault is about to end the process, so that its exit does not count as the application's own."""
         self.struck.add(self.process(name).pid)
         self.killed[name] = time.monotonic()
 
     def launch(self, name: str) -> None:
-        """Start a process of the topology, under a supervisor that starts it again whenever it ends."""
+        """Start a process of the topology under a supervisor, which restarts the process when it ends."""
         broker, backend = (self._edge(f"{name}->{end}", self.broker.port) for end in ("broker", "backend"))
         tap = {
             "BROWNOUT_HISTORY": str(self.history),
             "BROWNOUT_SOURCE": name,
             "BROWNOUT_APP": self.application.api or "",
-            "C_FORCE_ROOT": "1",  # Celery warns a worker that runs as root
+            "C_FORCE_ROOT": "1",  # without it, Celery warns about a worker that runs as root
         }
         env = {**self._environment(broker.address, backend.address), **tap}
         places: dict[str, Any] = {"root": self.root, "env": env, "files": self.files, "port": self.api_port}
@@ -154,7 +154,7 @@ class Subject:
         self._stack.callback(self.supervisors[name].stop, signal.SIGKILL)
 
     def renew_caller(self) -> None:
-        """End the process that calls for the clients, and start another one; `caller.ready` tells when it is ready."""
+        """Replace the process that sends the clients' tasks; `caller.ready` tells when the new process is ready."""
         assert self.caller
         self.caller.stop()
         self._launch_caller()
@@ -163,18 +163,18 @@ class Subject:
         if self.caller:
             self.caller.stop()
 
-    # --- what the nemesis takes hold of
+    # --- for the nemesis
 
     def process(self, name: str) -> Process:
-        """The process of this name that runs now. LookupError when there is no process that calls for the clients."""
+        """The running process of this name. LookupError for "client" when the clients speak HTTP."""
         if name == "client":
             if self.caller is None:
-                raise LookupError("no process calls for the clients: they speak HTTP")
+                raise LookupError("there is no client process: the clients are threads of the harness that speak HTTP")
             return self.caller.process
         return self.supervisors[name].current
 
     def reach(self, target: str) -> list[AnyEdge]:
-        """The edges that a target names: one ("worker-1->broker"), or those of all processes of a role."""
+        """The edges that a target names: one edge ("worker-1->broker"), or those of a role ("worker->broker")."""
         source, _, end = target.partition("->")
         named = {name: name.partition("->") for name in self.edges}
         return [
@@ -184,34 +184,35 @@ class Subject:
         ]
 
     def broker_moved(self) -> None:
-        """The broker was started again, perhaps on another port (a container's moves): lead every edge to it."""
+        """Redirect every edge to Redis to the broker's new port; the port of a container changes with a restart."""
         for name, edge in self.edges.items():
             if not name.endswith("->api"):
                 edge.redirect(f"127.0.0.1:{self.broker.port}")
 
-    # --- what the trial asks
+    # --- for the trial
 
     def wait_ready(self, within: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Wait until every worker consumes and the API says that it is ready. Raises NotLaunched, NeverHappened.
+        """Wait until every worker consumes and the API answers that it is ready. Raises NotLaunched, NeverHappened.
 
-        A process that ends once before it is ready is started again: two that create the same tables, or the same
-        port, may get in each other's way. One that ends twice, or that is not started again, is not launched.
+        A process that ends once before it is ready is restarted, because two processes may clash when both create the
+        same tables or bind the same port. NotLaunched is raised when a process ends twice, or is not restarted.
         """
         tail, ready = Tail(self.history), set[str]()
         workers = {name for name in self.topology.processes if name.startswith("worker-")}
-        able = workers | {"api"}  # to say so
+        able = workers | {"api"}  # the processes that report when they are ready
 
         def works() -> bool:
             ended = self._ended()
             for event in tail.poll():
                 if event.kind == "ready":
                     ready.add(event.source)
-                    self._layouts += filter(None, [event.data.get("layout")])  # an API tells none
-            for name in sorted((ended.keys() & able) - (ready - {"api"})):  # an API says so before it has its port
+                    self._layouts += filter(None, [event.data.get("layout")])  # an API reports no layout
+            # An API stays in the check after its report, because it reports before it has bound its port.
+            for name in sorted((ended.keys() & able) - (ready - {"api"})):
                 supervisor, codes = self.supervisors[name], ended[name]
                 if len(codes) > 1 or supervisor.gave_up:
                     why = supervisor.current.last_line()
-                    raise NotLaunched(f"{name} ended with {codes[-1]} before it was ready: {why}")
+                    raise NotLaunched(f"{name} ended with exit code {codes[-1]} before it was ready: {why}")
             self.check()
             sends = self.caller is None or self.caller.ready
             return sends and workers <= ready and self._consumers() >= len(workers) and self.api_ready()
@@ -219,22 +220,24 @@ class Subject:
         eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
 
     def _ended(self) -> dict[str, list[int]]:
-        """The exit codes of each process that has ended since the launch, other than to be started again."""
+        """Process name: exit codes since the launch, without the codes by which a worker asks for a restart."""
         steps_down = self.application.steps_down
         ends = {
-            name: [end.code for end in list(each.exits) if end.code not in steps_down]
-            for name, each in self.supervisors.items()
+            name: [end.code for end in list(supervisor.exits) if end.code not in steps_down]
+            for name, supervisor in self.supervisors.items()
         }
         return {name: codes for name, codes in ends.items() if codes}
 
     @cached_property
     def layout(self) -> Layout | Unreadable:
-        """Where the messages lie, as a worker told it, else the application's configuration; or why nobody knows."""
+        """The queues and keys of the messages in Redis, from a worker, else from the configuration.
+
+        Unreadable, with the reason, when neither a worker nor the configuration tells them.
+        """
         if not self.application.celery:
-            return Layout(queues=(), backend=BACKEND)  # nobody consumes; messages in any list are seen
+            return Layout(queues=(), backend=BACKEND)  # without workers, a message may be in any list
         try:
-            told = self._layouts[0] if self._layouts else surface(self.application, self.root).layout
-            return Layout.of(told)
+            return Layout.of(self._layouts[0] if self._layouts else surface(self.application, self.root).layout)
         except Unreadable as reason:
             return reason
         except (ValueError, subprocess.SubprocessError) as error:
@@ -242,10 +245,13 @@ class Subject:
 
     def _consumers(self) -> int:
         with self.broker.client() as client:
-            return sum(each["cmd"] == "brpop" for each in client.client_list())
+            return sum(connection["cmd"] == "brpop" for connection in client.client_list())
 
     def api_ready(self) -> bool:
-        """Whether the API says so, asked directly; true when there is none. Another program on its port is not it."""
+        """Whether the API, asked past the wire, answers 200; true when there is no API.
+
+        An answer counts only when the API's own process listens on the port.
+        """
         if not self.api_port:
             return True
         try:
@@ -256,33 +262,32 @@ class Subject:
         return answered and listens(self.process("api").pid, self.api_port)
 
     def pids(self) -> dict[str, list[int]]:
-        """The pids of each process of the subject and of its wire, as far as they are known, with all they started."""
-        found = {name: family(each.current.pid) for name, each in list(self.supervisors.items())}
+        """The known pids by name: the subject's processes with their descendants, broker, wire and client process."""
+        families = {name: family(supervisor.current.pid) for name, supervisor in list(self.supervisors.items())}
         broker = getattr(self, "broker", None)
         caller = self.caller.process.pid if self.caller else None
         others = {"broker": broker.pid if broker else None, "wire": self.wire.pid, "client": caller}
-        return found | {name: [pid] for name, pid in others.items() if pid}
+        return families | {name: [pid] for name, pid in others.items() if pid}
 
     def check(self) -> None:
-        """Raise RuntimeError when a process was given up by its supervisor."""
-        for each in self.supervisors.values():
-            if each.gave_up and self.topology.workers.restarts:
-                raise RuntimeError(f"{each.gave_up}\n{each.current.tail()}")
+        """Raise RuntimeError when a supervisor restarts its process no more."""
+        for supervisor in self.supervisors.values():
+            if supervisor.gave_up and self.topology.workers.restarts:
+                raise RuntimeError(f"{supervisor.gave_up}\n{supervisor.current.tail()}")
 
     def exits(self, recorder: Mapping[str, Recorder]) -> None:
-        """Record the ends of processes that were not told yet."""
-        for name, each in self.supervisors.items():
-            told = self._told.get(name, 0)
-            for end in each.exits[told:]:
+        """Record the exits of processes that are not in the history yet."""
+        for name, supervisor in self.supervisors.items():
+            for end in supervisor.exits[self._recorded.get(name, 0) :]:
                 marks = {"struck": end.pid in self.struck, "orderly": end.code in self.application.steps_down}
-                told_of: dict[str, Any] = {mark: True for mark, holds in marks.items() if holds}
-                recorder[name].record("exit", at=end.at, code=end.code, ended=end.pid, **told_of)
-            self._told[name] = len(each.exits)
+                true_marks: dict[str, Any] = {mark: True for mark, holds in marks.items() if holds}
+                recorder[name].record("exit", at=end.at, code=end.code, ended=end.pid, **true_marks)
+            self._recorded[name] = len(supervisor.exits)
 
     def tails(self) -> str:
         """The ends of all logs."""
-        return "\n".join(each.current.tail(8) for each in self.supervisors.values())
+        return "\n".join(supervisor.current.tail(8) for supervisor in self.supervisors.values())
 
     def stop(self) -> None:
-        """End everything, the newest first."""
+        """End all processes and the broker, in the reverse order of their start."""
         self._stack.close()

@@ -1,4 +1,4 @@
-"""Starting a process again when it ends by itself: what systemd or a container platform does in production."""
+"""Restarts a process that has ended by itself, as systemd or a container platform does in production."""
 
 import signal
 import threading
@@ -12,12 +12,12 @@ from typing import Self
 
 from brownout.subject.process import Process
 
-LOOK = 1.0  # s between two looks at whether the supervisor itself is to stop; a stop ends the process anyway
+LOOK = 1.0  # seconds between two checks whether `stop` was called while the process runs
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """One end of the supervised process that nobody asked the supervisor for."""
+    """One exit of the supervised process that `Supervisor.stop` did not cause."""
 
     at: int  # CLOCK_MONOTONIC, nanoseconds
     pid: int
@@ -25,23 +25,26 @@ class Exit:
 
 
 class Supervisor:
-    """Keeps one command running. `current` is the latest process; `exits` are the ends that were not asked for."""
+    """Keeps one command running. `current` is the latest process; `exits` are the exits that `stop` did not cause.
+
+    A process is restarted `delay` seconds after its end, at most `budget` times.
+    """
 
     def __init__(self, name: str, launch: Callable[[], Process], *, budget: int, delay: float) -> None:
         self.name = name
         self.exits: list[Exit] = []
         self.restarts = 0
-        self.gave_up = ""  # why it is not started any more; empty while it is
+        self.gave_up = ""  # the reason why the process is restarted no more; empty while it is
         self._launch, self._budget, self._delay = launch, budget, delay
         self._stopping = threading.Event()
-        self._lock = threading.Lock()  # held while a process is started, so that stop() sees the one that runs
-        self.born = time.monotonic()  # s, when the current process was started
+        self._lock = threading.Lock()  # held while a process is started, so that stop() stops the new process
+        self.born = time.monotonic()  # when (seconds) the current process was started
         self.current = self._launch()
         self._thread = threading.Thread(target=self._watch, name=f"supervise {name}", daemon=True)
         self._thread.start()
 
     def stop(self, sig: int = signal.SIGTERM, within: float = 10.0) -> int:
-        """End it for good; returns the last process's exit code. No start happens after this returned."""
+        """End the process without a restart; returns its exit code."""
         with self._lock:
             self._stopping.set()
         code = self.current.stop(sig, within)
@@ -54,10 +57,10 @@ class Supervisor:
                 continue
             if self._stopping.is_set():
                 return
-            code = self.current.kill()  # what it left behind goes before it starts again
+            code = self.current.kill()  # kills what is left of the process group before the restart
             self.exits.append(Exit(time.monotonic_ns(), self.current.pid, code))
             if len(self.exits) > self._budget:
-                self.gave_up = f"{self.name} ended {len(self.exits)} times; its restart budget is {self._budget}"
+                self.gave_up = f"{self.name} ended {len(self.exits)} times; the restart limit is {self._budget}"
                 return
             self._stopping.wait(self._delay)
             with self._lock:
@@ -90,10 +93,10 @@ def supervise(
     budget: int = 5,
     delay: float = 0.1,
 ) -> Supervisor:
-    """Launch a process (see Process.launch) and start it again whenever it ends by itself.
+    """Launch a process (see Process.launch) and restart the process whenever it ends by itself.
 
-    At most `budget` times, `delay` seconds after the end (systemd's default RestartSec is 100 ms). Whatever is left of
-    the old group is killed first, as with systemd's default KillMode.
+    There are at most `budget` restarts, each `delay` seconds after the end (systemd's default RestartSec is 100 ms).
+    The rest of the old process group is killed before a restart, as with systemd's default KillMode.
     """
     launch = partial(Process.launch, name, argv, log=log, env=env, cwd=cwd)
     return Supervisor(name, launch, budget=budget, delay=delay)

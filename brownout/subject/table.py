@@ -1,4 +1,4 @@
-"""The process table, read with the standard library alone, because the reaper may need nothing that can be missing."""
+"""The process table, read with the standard library only, because the reaper must not depend on other packages."""
 
 import os
 import signal
@@ -11,12 +11,12 @@ from pathlib import Path
 from brownout.probes import proc
 
 _PROC = Path("/proc")
-LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()  # Linux with CONFIG_PROC_CHILDREN
+LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()  # only on Linux with CONFIG_PROC_CHILDREN
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One process. `started` is an opaque token: the same pid with another token is another process."""
+    """One process. `started` is an opaque token: a process with the same pid and another token is a different one."""
 
     pid: int
     parent: int
@@ -26,21 +26,21 @@ class Entry:
 
     @property
     def living(self) -> bool:
-        """False for a zombie: it holds no port, no file and no lock any more."""
+        """False for a zombie, which holds no port, no file and no lock any more."""
         return self.state[:1] not in ("Z", "X")
 
 
 def from_proc(pid: int) -> Entry | None:
     """Read `/proc/<pid>/stat` (proc(5)); None when there is no such process."""
     try:
-        found = proc.fields(pid)
+        fields = proc.fields(pid)
     except OSError:
         return None
-    return Entry(pid, int(found[1]), int(found[2]), found[0], found[proc.STARTED])
+    return Entry(pid, int(fields[1]), int(fields[2]), fields[0], fields[proc.STARTED])
 
 
 def from_ps(*which: str) -> list[Entry]:
-    """Read the table from `ps`, for systems without /proc; start times have a resolution of one second there."""
+    """Read the table from `ps`, for systems without /proc; `started` then has a resolution of one second."""
     command = ["ps", *which, "-o", "pid=,ppid=,pgid=,stat=,lstart="]
     out = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     rows = (line.split(None, 4) for line in out.stdout.splitlines())
@@ -48,68 +48,69 @@ def from_ps(*which: str) -> list[Entry]:
 
 
 def entry(pid: int) -> Entry | None:
-    """Find one process, zombies included."""
+    """The process with this pid, also when it is a zombie; None when there is no such process."""
     if _PROC.joinpath("self", "stat").exists():
         return from_proc(pid)
     return next(iter(from_ps("-p", str(pid))), None)
 
 
 def entries() -> list[Entry]:
-    """List every process of this machine that can be seen."""
+    """All processes of this machine that are visible."""
     if not _PROC.joinpath("self", "stat").exists():
         return from_ps("-A")
-    found = (from_proc(int(path.name)) for path in _PROC.iterdir() if path.name.isdigit())
-    return [each for each in found if each]
+    read = (from_proc(int(path.name)) for path in _PROC.iterdir() if path.name.isdigit())
+    return [process for process in read if process]
 
 
 def living_group(group: int, started: str) -> list[Entry]:
-    """List the living members of the process group whose leader had this start token, also when it is dead.
+    """The living members of the process group whose leader had the token `started`, also when the leader is dead.
 
-    The kernel gives no number to a new process while it is still a group's id. So a leader with another start token
-    proves that the old group is empty, and whoever is in it now is somebody else's.
+    The kernel gives no new process a pid that is still the id of a group. So a leader with another token proves that
+    the old group is empty, and that the members of the group now belong to somebody else.
     """
     leader = entry(group)
     if leader and leader.started != started:
         return []
     try:
-        os.killpg(group, 0)  # to look at every process of the machine takes milliseconds
+        os.killpg(group, 0)  # avoids the scan below, which takes milliseconds, when the group is empty
     except ProcessLookupError:
         return []
     except PermissionError:
-        pass  # another user's process is in it
-    return [each for each in entries() if each.group == group and each.living]
+        pass  # a process of another user is in the group
+    return [process for process in entries() if process.group == group and process.living]
 
 
 def end_group(group: int, started: str, *, within: float = 5.0) -> int:
-    """SIGKILL a process group and wait until it is empty; returns how many were living.
+    """Kill a process group by SIGKILL and wait until the group is empty; returns how many members were living.
 
     Raises TimeoutError when members are left after `within` seconds (uninterruptible sleep, another user's process).
     """
     first = living_group(group, started)
-    left, deadline = first, time.monotonic() + within
-    while left:
+    living, deadline = first, time.monotonic() + within
+    while living:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)  # acts on stopped processes, too
+            os.killpg(group, signal.SIGKILL)  # also ends processes that are stopped
         if time.monotonic() > deadline:
-            raise TimeoutError(f"process group {group} does not end: {[each.pid for each in left]}")
+            pids = [process.pid for process in living]
+            raise TimeoutError(f"processes {pids} of group {group} still live {within:g} s after SIGKILL")
         time.sleep(0.002)
-        left = living_group(group, started)
+        living = living_group(group, started)
     return len(first)
 
 
 def family(pid: int) -> list[int]:
-    """The process and everything below it, as the kernel lists children; a process that has ended has none."""
-    found = [pid]
-    for parent in found:
+    """The pids of the process and of all its descendants, from the kernel's lists of children."""
+    pids = [pid]
+    for parent in pids:
         with suppress(OSError):
-            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - see above
+            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - faster than Path.iterdir
                 with open(f"/proc/{parent}/task/{thread}/children", "rb", buffering=0) as file:  # noqa: PTH123
-                    found += map(int, file.read().split())
-    return found
+                    pids += map(int, file.read().split())
+    return pids
 
 
 def forked_by(pid: int) -> list[int]:
-    """What its main thread has forked, without a look at its other threads: this is asked many times a second."""
+    """The pids that the process's main thread has forked. Other threads are not read, to be fast."""
     with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:  # noqa: PTH123
         return [int(child) for child in file.read().split()]
     return []

@@ -1,4 +1,4 @@
-"""A Toxiproxy server of one's own, and the wire that drives it."""
+"""Starts a Toxiproxy server, and makes the wire that controls it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from brownout.subject.waiting import NeverHappened, eventually
 from brownout.wire.errors import Unreachable
 from brownout.wire.toxiproxy.adapter import OnEvent, ToxiproxyWire
 
-START_WITHIN = 5.0  # s
+START_WITHIN = 5.0  # seconds in which the server must answer
 
 
 def started(log: Path, *, seed: int = 0, on_event: OnEvent | None = None) -> ToxiproxyWire:
-    """Launch `toxiproxy-server` from PATH. Raises Unreachable when there is none or it does not answer.
+    """Launch `toxiproxy-server` from PATH. Raises Unreachable when the program is missing or does not answer.
 
-    The server takes the seed, but its goroutines draw in no fixed order: draws do not repeat.
+    The server takes the seed, but random numbers do not repeat, because its goroutines draw them in no fixed order.
     """
     program = shutil.which("toxiproxy-server")
     if program is None:
@@ -30,9 +30,9 @@ def started(log: Path, *, seed: int = 0, on_event: OnEvent | None = None) -> Tox
         eventually(
             wire.version, within=START_WITHIN, what="Toxiproxy answers", evidence=process.tail, ignoring=Unreachable
         )
-    except BaseException as wrong:
+    except BaseException as error:
         process.kill()
-        if isinstance(wrong, NeverHappened):
-            raise Unreachable(str(wrong)) from wrong
+        if isinstance(error, NeverHappened):
+            raise Unreachable(str(error)) from error
         raise
     return wire

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline: the only way in which anything here waits."""
+"""Waits for a condition, with a deadline; used instead of sleeps."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class NeverHappened(TimeoutError):
-    """What was awaited did not come true in time. The message says what, for how long, and what was seen instead."""
+    """A condition was still false at its deadline. The message names the condition, the limit and the last error."""
 
 
 def eventually(
@@ -23,20 +23,20 @@ def eventually(
 ) -> T:
     """Return the first truthy value of `condition`.
 
-    `within` (by `clock`) and `every` are seconds. `ignoring` names exceptions that only mean "not yet"; others pass
-    through. The condition is always tried once more after the deadline, so a machine that stalled here proves nothing.
-    Raises NeverHappened.
+    `within` (by `clock`) and `every` are seconds. `ignoring` names exceptions that only mean "not yet"; others are
+    raised. The condition is always tried once more after the deadline, because this thread itself may have stalled.
+    Raises NeverHappened, with the sentence `what` and the text of `evidence()`.
     """
     deadline = clock() + within
     while True:
         last_try = clock() >= deadline
-        seen = ""
+        error_text = ""
         try:
             if value := condition():
                 return value
         except ignoring as error:
-            seen = f"{type(error).__name__}: {error}"
+            error_text = f"{type(error).__name__}: {error}"
         if last_try:
-            shown = [seen, evidence() if evidence else ""]
-            raise NeverHappened("\n".join([f"not within {within:g} s: {what}", *filter(None, shown)]))
+            details = [error_text, evidence() if evidence else ""]
+            raise NeverHappened("\n".join([f"still not true after {within:g} s: {what}", *filter(None, details)]))
         time.sleep(max(0.0, min(every, deadline - clock())))

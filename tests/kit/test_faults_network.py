@@ -69,7 +69,7 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def name(request: pytest.FixtureRequest, subject: Subject) -> str:
     name: str = request.param
     if subject.wire.kind not in FAULTS[name].wires:
-        with pytest.raises(LookupError, match="needs the builtin wire, this is toxiproxy"):
+        with pytest.raises(LookupError, match="needs the builtin wire; the wire of this trial is toxiproxy"):
             strike(subject, EDGE, CASES[name][0])
         pytest.skip("only the built-in wire can do it")
     return name

@@ -191,5 +191,5 @@ def test_a_supervisor_that_gave_up_is_an_error_of_the_harness(tmp_path: Path) ->
     with Wire() as wire, running(tmp_path, wire) as subject:
         subject.supervisors["relay"]._budget = 0
         hit = strike(subject, "relay", faults.kill())
-        with pytest.raises(RuntimeError, match="restart budget is 0"):
+        with pytest.raises(RuntimeError, match="the restart limit is 0"):
             hit.heal()

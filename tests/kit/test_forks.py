@@ -280,7 +280,7 @@ def test_a_start_that_takes_too_long_leaves_nothing(tmp_path: Path, where: str) 
     held = set(custody._held)
     preload, scouted = (["slow"], []) if where == "preload" else ([], ["slow"])
     for within in (1, 2, 4, 8, 16, 32):  # until the slow import has begun
-        with pytest.raises(NeverHappened, match=f"not within {within} s: libraries"):
+        with pytest.raises(NeverHappened, match=f"still not true after {within} s: libraries"):
             Forked(preload, modules=scouted, folder=tmp_path, within=within)
         assert set(custody._held) == held
         if pid.exists() and pid.read_text():

@@ -63,7 +63,7 @@ def test_a_supervised_process_comes_back_and_its_ends_are_kept(launcher: Launche
         assert [(end.pid, end.code) for end in it.exits] == [(first.pid, -signal.SIGKILL)]
         second.signal(signal.SIGTERM)
         eventually(lambda: it.gave_up, within=20, what="the budget is spent")
-        assert it.gave_up == "it ended 2 times; its restart budget is 1"
+        assert it.gave_up == "it ended 2 times; the restart limit is 1"
     all_gone(first.pid, second.pid)
 
 
@@ -74,7 +74,7 @@ def test_a_supervised_process_whose_forker_is_gone_is_not_started_again(forked: 
         is_up(it.current)
         forked.process.signal(signal.SIGKILL)
         eventually(lambda: it.gave_up, within=20, what="it gives up")
-        assert it.gave_up.startswith("it cannot be started again: the process that forks has ended")
+        assert it.gave_up.startswith("it cannot be started again: the forker has ended")
     all_gone(it.current.pid)
 
 
@@ -126,7 +126,7 @@ def test_a_launch_that_nobody_waits_for_any_more_is_undone(
 ) -> None:
     """The fork comes a moment later: it belongs to nobody, and a campaign may go on for hours."""
     (tmp_path / "it.py").write_text(UP)
-    part, pids, hear = Part("it", "it", (), tmp_path), list[int](), forked._hear
+    part, pids, hear = Part("it", "it", (), tmp_path), list[int](), forked._handle
 
     def hearing(said: dict[str, Any]) -> None:
         pids.extend([said["pid"]] if "pid" in said else [])
@@ -140,7 +140,7 @@ def test_a_launch_that_nobody_waits_for_any_more_is_undone(
                 raise gives_up
             return super().result(timeout)
 
-    monkeypatch.setattr(forked, "_hear", hearing)
+    monkeypatch.setattr(forked, "_handle", hearing)
     monkeypatch.setattr(module, "Future", Impatient)
     held = set(custody._held)
     forked.process.signal(signal.SIGSTOP)
@@ -167,7 +167,7 @@ def test_without_the_process_that_forks_nothing_is_left(forked: Forked, tmp_path
         assert process.wait(10) == -signal.SIGKILL
         process.kill()
         all_gone(*pids)
-        with pytest.raises(ForkerEnded, match="the process that forks has ended"):
+        with pytest.raises(ForkerEnded, match="the forker has ended"):
             start(UP)
 
 
@@ -185,7 +185,7 @@ def test_a_launch_on_its_way_when_the_process_that_forks_dies_raises(forked: For
 
     thread = Thread(target=launch)
     thread.start()
-    eventually(lambda: forked._asked, within=10, what="it is asked")
+    eventually(lambda: forked._pending, within=10, what="it is asked")
     forked.process.signal(signal.SIGKILL)
     thread.join(20)
     assert len(raised) == 1
@@ -285,8 +285,8 @@ def test_a_forker_of_which_nobody_knows_more_tells_no_wrong_code(
     with Launching(forked, tmp_path) as start:
         process = start(UP)
         broken = {"exit": process.pid + 10**7, "code": 0}
-        hear = forked._hear
-        monkeypatch.setattr(forked, "_hear", lambda _: hear(broken))
-        with pytest.raises(ForkerEnded, match="what the process that forks says is not understood: KeyError"):
+        hear = forked._handle
+        monkeypatch.setattr(forked, "_handle", lambda _: hear(broken))
+        with pytest.raises(ForkerEnded, match="a message of the forker cannot be read: KeyError"):
             start("print()")
         assert process.wait(10) == -signal.SIGKILL

@@ -70,7 +70,7 @@ def test_control_c_cleans_up_at_once(tmp_path: Path, name: str, condition: Calla
         assert not before.listening & listening()
         assert strays(run.folder / "tmp") == []
         (trial,) = run.folder.glob("store/test*/2*")
-        assert f"what was seen is in {trial.relative_to(run.folder)}" in run.output
+        assert f"its history and logs are in {trial.relative_to(run.folder)}" in run.output
         phases = [event.data["name"] for event in run.events() if event.kind == "phase"]
         assert phases[-1] == name, "the trial went on"
         assert took < max(AT_ONCE, STARTS * (run.events()[0].at / 1e9 - run.began)), run.output

@@ -73,7 +73,7 @@ def test_a_cell_is_an_item_and_a_bad_one_is_red(project: Project, pytester: pyte
         f"✗ {LOST}  invalid · lost ×1*",
         "  The task was accepted, took no effect, and its message is nowhere.",
         "*worker->broker  ZADD unacked_index;HSET unacked: cut(), before it",
-        "  Fault     the connection ends (FIN), before the server executed it",
+        "  Fault     the connection ends (FIN), before the server executed the command",
         f"  Again     pytest 'test_it.py::test_map[[]{LOST}[]]'",
     ])  # fmt: skip
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -211,7 +211,7 @@ def test_without_a_redis_it_is_skipped_in_one_line_or_an_error(
     module(pytester)
     result = project("-rs", "--chaos-provider=local")
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*no Redis to be had*neither redis-server nor valkey-server is on PATH*"])
+    result.stdout.fnmatch_lines(["SKIPPED*no Redis is available*neither redis-server nor valkey-server is on PATH*"])
     monkeypatch.setenv("BROWNOUT_REQUIRE", "local")
     result = project("--chaos-provider=local")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -139,7 +139,7 @@ def test_another_member_of_the_class_agrees(found: PairMap) -> None:
     (check,) = found.checks
     assert (check.member.pair.first, check.stands.pair.first) == (ALIKE, FIRST)
     assert (check.word, check.member.seen) == ("agrees", {"misreported": 1})
-    assert "merging: 100% of 1 pairs" in report(found)
+    assert "merging: 1 of 1 compared pairs (100%) agree" in report(found)
 
 
 def test_the_whole_is_invalid_and_vouched_for(found: PairMap) -> None:

@@ -19,7 +19,7 @@ from brownout.faults import cut
 from brownout.faults.strike import Strike
 from brownout.plan.fault import FAULTS, Fault
 from brownout.plan.point import Point
-from brownout.run import looking
+from brownout.run import observer
 from brownout.subject import ladder
 from brownout.subject.application import surface
 from brownout.subject.subject import Subject
@@ -87,7 +87,7 @@ def test_a_harness_that_breaks_is_no_verdict(trials: Trials, monkeypatch: pytest
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("the look broke")
 
-    monkeypatch.setattr(looking, "looked", broken)
+    monkeypatch.setattr(observer, "looked", broken)
     found = tried(trials)
     assert (found.word, found.busy) == ("unknown", False)
     assert found.why.startswith("ZeroDivisionError: the look broke")
@@ -112,4 +112,4 @@ def test_a_pool_process_that_is_killed_after_the_effect_was_not_killed_at_its_po
     monkeypatch.setitem(FAULTS, "kill_child", replace(FAULTS["kill_child"], strike=late))
     found = tried(trials, cell)
     assert (found.word, found.busy) == ("unknown", True)
-    assert found.why == "kill_child() on worker-1 struck after the task took effect, late for its point"
+    assert found.why == "kill_child() on worker-1 struck too late, when the task had already taken effect"

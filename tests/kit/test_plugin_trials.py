@@ -102,7 +102,7 @@ def test_a_missing_pool_library_is_one_line_and_soon(tmp_path: Path) -> None:
     with pytest_run(tmp_path / "project", scenarios=NO_LIBRARY) as run:
         code = run.popen.wait(90)
     assert code == pytest.ExitCode.TESTS_FAILED, run.output
-    why = "worker-1 ended with 1 before it was ready: ModuleNotFoundError: No module named 'gevent'"
+    why = "worker-1 ended with exit code 1 before it was ready: ModuleNotFoundError: No module named 'gevent'"
     assert f"\n{why}\nseed " in run.output
     assert "Traceback" not in run.output
     (log,) = run.folder.glob("store/test*/2*/log/worker-1.log")
@@ -131,4 +131,4 @@ def test_control_c_ends_xdists_workers_too(tmp_path: Path) -> None:
         os.killpg(run.popen.pid, signal.SIGINT)
         assert run.popen.wait(60) == pytest.ExitCode.INTERRUPTED, run.output
         eventually(lambda: not traces(run.folder).processes, within=30, what="nothing is left")
-        assert run.output.count("without a verdict; what was seen is in store/test_small.py-test_") == 2
+        assert run.output.count("without a verdict; its history and logs are in store/test_small.py-test_") == 2

@@ -110,7 +110,7 @@ def test_another_program_on_the_port_of_an_api_is_not_taken_for_it(
         tried = Subject(Application(api="shop:app"), topology, wire, root=tmp_path, files=tmp_path, history=history)
         try:
             with pytest.raises(
-                NotLaunched, match=r"^api ended with \d before it was ready: ERROR: .*address already in use"
+                NotLaunched, match=r"^api ended with exit code \d before it was ready: ERROR: .*address already in use"
             ):
                 tried.start(ladder.choose("local", "embedded"))
         finally:

@@ -108,7 +108,7 @@ def test_orphans_are_found_and_ended_when_the_main_process_is_dead(launch: Launc
     assert process.stop() == -signal.SIGKILL
     assert process.members() == []
     assert gone(child.pid)
-    assert f"left [{child.pid}]: killed" in process.escalation
+    assert f"left processes [{child.pid}] in its group: killed" in process.escalation
 
 
 def test_kill_ends_parent_and_child(launch: Launch) -> None:
@@ -129,7 +129,7 @@ def test_a_signal_goes_to_the_main_process_only(launch: Launch) -> None:
 
 def test_waiting_in_vain_shows_the_log(launch: Launch) -> None:
     process = launch("import time; print('up', 'the reason', flush=True); time.sleep(60)")
-    with pytest.raises(NeverHappened, match=r"it .pid [0-9]+. ends\n(.*\n)*up the reason"):
+    with pytest.raises(NeverHappened, match=r"it .pid [0-9]+. has ended\n(.*\n)*up the reason"):
         process.wait(0.05)
 
 
@@ -158,7 +158,7 @@ def test_the_restart_budget_ends_a_crash_loop(tmp_path: Path) -> None:
         eventually(lambda: it.gave_up, within=20, what="giving up")
         assert [each.code for each in it.exits] == [3, 3, 3]
         assert it.restarts == 2
-        assert "budget is 2" in it.gave_up
+        assert "restart limit is 2" in it.gave_up
 
 
 @pytest.mark.parametrize("ends_first", [True, False], ids=["while it restarts", "while it runs"])

@@ -129,4 +129,4 @@ async def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await asyncio.sleep(0.001)
-    raise NeverHappened(f"not within 2 s: {condition}")
+    raise NeverHappened(f"still not true after 2 s: {condition}")

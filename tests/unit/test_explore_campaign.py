@@ -109,7 +109,7 @@ def trial_of(word: str, why: str = "", *, busy: bool = False) -> Found:
     return Found(word, why, busy=busy, facts="stored: nothing")
 
 
-BUSY = trial_of("unknown", "not within 20 s: the workers consume", busy=True)
+BUSY = trial_of("unknown", "still not true after 20 s: the workers consume", busy=True)
 UNREACHED = trial_of("unknown", f"{CELL.point.full} was not reached")
 
 

@@ -116,12 +116,12 @@ def test_the_report_says_what_was_pruned_what_is_worse_and_whether_merging_holds
     ]
     text = report(mapped(*rows, firsts=5, unknown=1, classes=2, trials=8, seconds=60.0, seed=7))
     assert "late/task: pairs of faults" in text
-    assert "5 first faults, 1 of them without a verdict" in text
+    assert "5 first faults, 1 of them left out without a verdict; pairs after each step:" in text
     assert "       9  all\n       4  left\n" in text
     assert "3 of 4 pairs tried; 2 classes" in text
-    assert "merging: 50% of 2 pairs of other members agree" in text
-    assert f"  disagrees: {member.pairs()[1]}: stuck\n    stands for it: {rows[1].pair}: recovered\n" in text
-    assert f"\n{PAIR}\n  lost; the first alone: recovered\n  +0.1 s worker->broker gone\n" in text
+    assert "merging: 1 of 2 compared pairs (50%) agree with the pair that represents them" in text
+    assert f"  disagrees: {member.pairs()[1]}: stuck\n    represented by: {rows[1].pair}: recovered\n" in text
+    assert f"\n{PAIR}\n  lost; the first fault alone: recovered\n  +0.1 s worker->broker gone\n" in text
     assert "it broke at once" in text
     assert "3 trials without a fault; 8 trials in 60 s, 8 a minute" in text
     assert "doubt: first faults without a verdict: 1" in text

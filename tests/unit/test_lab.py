@@ -137,8 +137,8 @@ def test_a_plan_that_proves_nothing_is_not_run(lab: Lab, ran: list[Plan], missin
 
 def test_what_cannot_be_started_is_told_in_its_own_words(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: object) -> Result:
-        error = NotLaunched("worker-1 ended with 1 before it was ready: no module named gevent")
-        error.add_note("seed 42; what was seen is in store/x")
+        error = NotLaunched("worker-1 ended with exit code 1 before it was ready: no module named gevent")
+        error.add_note("seed 42; the history and the logs are in store/x")
         raise error
 
     monkeypatch.setattr("brownout.lab.run", run)
@@ -147,7 +147,8 @@ def test_what_cannot_be_started_is_told_in_its_own_words(lab: Lab, monkeypatch: 
     with pytest.raises(pytest.fail.Exception) as failed:
         lab.run()
     assert str(failed.value) == (
-        "worker-1 ended with 1 before it was ready: no module named gevent\nseed 42; what was seen is in store/x"
+        "worker-1 ended with exit code 1 before it was ready: no module named gevent\n"
+        "seed 42; the history and the logs are in store/x"
     )
     assert failed.value.pytrace is False
 

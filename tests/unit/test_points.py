@@ -268,7 +268,7 @@ def test_points_need_the_built_in_wire(tmp_path: object) -> None:
         kind = "toxiproxy"
 
     plan = Plan(injections=(Injection(kill(), "worker-1", ZADD),))
-    with pytest.raises(LookupError, match="point worker-1->broker ZADD #1 before needs the builtin wire, this is tox"):
+    with pytest.raises(LookupError, match="ZADD #1 before needs the builtin wire; the wire of this trial is tox"):
         Points.of(plan, Other(), None, None)  # type: ignore[arg-type]
     assert Points.of(Plan(), Other(), None, None) is None  # type: ignore[arg-type]
 

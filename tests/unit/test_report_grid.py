@@ -88,9 +88,9 @@ worker->backend
   a/b     1  differs between trials; the most
              frequent first
   -          not in this map
-  before, after: the server executed the command;
-  load = loading; child = kill-child; broker =
-  restart-broker
+  before, after = before or after the server
+  executed the command; load = loading; child =
+  kill-child; broker = restart-broker
 
 16 cells: 5 good, 10 bad, 1 unknown; 1 with a
 declared set
@@ -293,7 +293,7 @@ def test_a_cell_in_full() -> None:
         "      +5.6 s probe redis://***@b/0 \\x1b[31mnot done",
         "",
         "  Command   ZADD unacked_index;HSET unacked",
-        "  Fault     the connection ends (FIN), before the server executed it",
+        "  Fault     the connection ends (FIN), before the server executed the command",
         "  Bound     silent for 5.5 s",
         f"  Again     {again}",
     ]
@@ -308,7 +308,7 @@ def test_a_race_in_full() -> None:
         "  1 of 3 times: The task took effect more than once.",
         "",
         "  Command   ZREM unacked_index;HDEL unacked",
-        "  Fault     melt, after the server executed it",
+        "  Fault     melt, after the server executed the command",
     ]
 
 

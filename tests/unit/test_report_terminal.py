@@ -68,7 +68,7 @@ def test_anomalies_that_a_promise_expected_are_no_part_of_the_failure() -> None:
 def test_attempts_that_the_machine_made_worthless_are_named() -> None:
     text = failure(replace(result(BROKEN), earlier=(busy(65), busy(338))), AGAIN, ROOT)
 
-    assert text.splitlines()[0].endswith("· attempt 3; the machine was busy before")
+    assert text.splitlines()[0].endswith("· attempt 3; the machine was busy during earlier attempts")
     assert text.splitlines()[-2:] == [
         "            store/lost-reply/attempt-1 (attempt 1)",
         "            store/lost-reply/attempt-1 (attempt 2)",
@@ -133,7 +133,7 @@ def test_more_faults_than_there_are_bars_are_counted() -> None:
     crowd = [event(950 + n, "nemesis", "fault-start", fault=f"f{n}()", id=f"f{n}", target="broker") for n in range(5)]
     text = failure(result(BROKEN, events=crowd), AGAIN, ROOT)
 
-    assert "and 3 more faults were on meanwhile" in text
+    assert "3 more faults were active meanwhile" in text
     assert "kill()" not in text, "a fault that began after the last witness"
 
 

@@ -30,15 +30,15 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
         scenario="s", application=application, store=SimpleNamespace(place=lambda _: tmp_path), stopped=lambda: False
     )
     made = Trial(cast("Any", SimpleNamespace(settle=None)), cast("Any", setting))
-    made._looking.look = lambda: None  # type: ignore[method-assign]  # there is no subject
+    made._observer.look = lambda: None  # type: ignore[method-assign]  # there is no subject
     yield made
-    made._looking.recorders.close()
+    made._observer.recorders.close()
 
 
 def drain(trial: Trial, clients: Any = NOBODY, recovery: float = 0.0, within: float = 2.0) -> History:
     """Drain the trial; the history that comes of it."""
-    trial._looking.recorders["run"].record("phase", name="drain")
-    draining.drain(trial._looking, clients, trial._busy, trial._pump, within=within, recovery=recovery)
+    trial._observer.recorders["run"].record("phase", name="drain")
+    draining.drain(trial._observer, clients, trial._busy, trial._pump, within=within, recovery=recovery)
     return History.load(trial.folder / "history.ndjson")
 
 
@@ -49,21 +49,21 @@ def looks(trial: Trial, monkeypatch: pytest.MonkeyPatch, *found: dict[str, Any])
     def sample(*, changes: bool = False) -> Event:
         assert not changes, "a drain records every look"
         data = left.pop(0) if len(left) > 1 else left[0]
-        trial._looking.recorders["broker"].record("sample", **data)
-        trial._looking.sampled = Event(0, "broker", "sample", data=data)
-        return trial._looking.sampled
+        trial._observer.recorders["broker"].record("sample", **data)
+        trial._observer.sampled = Event(0, "broker", "sample", data=data)
+        return trial._observer.sampled
 
-    monkeypatch.setattr(trial._looking, "sample", sample)
-    trial._looking.sampled = Event(0, "broker", "sample", data=QUIET)
+    monkeypatch.setattr(trial._observer, "sample", sample)
+    trial._observer.sampled = Event(0, "broker", "sample", data=QUIET)
 
 
 def beside(trial: Trial, seen: Any) -> None:
     """At each turn of the pump: what the probe that goes on beside the drain sees."""
 
     def look() -> None:
-        trial._looking.sampled = Event(0, "broker", "sample", data=seen())
+        trial._observer.sampled = Event(0, "broker", "sample", data=seen())
 
-    trial._looking.look = look  # type: ignore[method-assign]
+    trial._observer.look = look  # type: ignore[method-assign]
     look()
 
 
@@ -128,7 +128,7 @@ def test_what_is_nowhere_has_the_applications_recovery_to_come_back(
 ) -> None:
     """The broker is empty, and a job that was accepted is not done: it is waited for, and then it is told."""
     looks(trial, monkeypatch, QUIET)
-    trial._looking.settled.see([Event(1, "client", "ok", "op-1", "t1", data={"method": "POST"})])
+    trial._observer.settled.see([Event(1, "client", "ok", "op-1", "t1", data={"method": "POST"})])
     begun = time.monotonic()
     end = drain(trial, recovery=0.6, within=4.0).drained
     assert time.monotonic() - begun > 0.6 + 5 * draining.SAMPLE, "and then its work needs a moment"
@@ -154,7 +154,7 @@ def told(history: History) -> dict[str, list[str]]:
 
 def accepted(trial: Trial) -> None:
     """Three jobs by their clients, a fourth by the application's own store; the first is done."""
-    settled = trial._looking.settled
+    settled = trial._observer.settled
     settled.see(Event(1, "client", "ok", f"op-{n}", f"t{n}", data={"method": "POST"}) for n in (1, 2, 3))
     settled.see([Event(2, "effects", "effect", task="t1"), Event(3, "store", "accepted", "op-4", "t4")])
 
@@ -167,7 +167,7 @@ def test_a_status_that_is_never_told_does_not_keep_the_others_from_being_read(
     accepted(trial)
 
     def read(key: str, task: str) -> bool:
-        return task != "t1" and bool(trial._looking.recorders["client"].record("read", key=key, task=task))
+        return task != "t1" and bool(trial._observer.recorders["client"].record("read", key=key, task=task))
 
     history = drain(trial, SimpleNamespace(read=read))
     assert told(history) == {"read": ["t2", "t3", "t4"], "unread": ["t1"]}
@@ -182,11 +182,11 @@ def test_every_accepted_job_is_asked_for_its_last_status(
     looks(trial, monkeypatch, QUIET)
     accepted(trial)
     asked, compared = list[str](), list[int]()
-    monkeypatch.setattr(trial._looking.records, "compare", lambda: compared.append(len(asked)))
+    monkeypatch.setattr(trial._observer.records, "compare", lambda: compared.append(len(asked)))
 
     def read(key: str, task: str) -> bool:
         asked.append(task)
-        recorder = trial._looking.recorders["client"]
+        recorder = trial._observer.recorders["client"]
         return len(asked) > answers_after and bool(recorder.record("read", key=key, task=task))
 
     never, everything = answers_after > 3, ["t1", "t2", "t3", "t4"]

@@ -260,5 +260,5 @@ def test_a_fault_that_struck_after_its_task_had_taken_effect_is_told(
         Event(reached + at * 1_000_000, "effects", "effect", task="t"),
     ])  # fmt: skip
     faults.act()
-    text = "kill_child() on worker-1 struck after the task took effect, late for its point"
+    text = "kill_child() on worker-1 struck too late, when the task had already taken effect"
     assert faults.overtaken() == ({text: takes / 1000} if overtaken else {})

@@ -208,7 +208,7 @@ def test_a_worker_that_does_not_take_the_probe_does_not_pass_for_one_that_consum
     stage.well()
     assert stage.over() == pytest.approx(SETTLE.probe, abs=0.2)
     assert (stage.made.consuming, len(stage.probes)) == (False, 1)
-    assert stage.made.silence == "a task that was sent after all had settled was not done within 3 s"
+    assert stage.made.silence == "a probe task, sent when nothing changed any more, was not done within 3 s"
 
 
 def test_no_probe_is_sent_before_the_fault_has_struck() -> None:
@@ -280,7 +280,7 @@ def test_of_two_workers_each_must_ask_for_messages_after_the_probe(asked: tuple[
     assert stage.made.consuming is (idle == "")
     assert stage.over() == pytest.approx(SETTLE.probe if idle else SURE, abs=0.2)
     if idle:
-        assert stage.made.silence == f"{idle} did not ask for messages"
+        assert stage.made.silence == f"{idle} did not ask for messages after a probe was sent"
 
 
 def test_a_request_that_no_api_answered_is_sent_again_as_a_probe() -> None:

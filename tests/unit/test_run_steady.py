@@ -19,9 +19,9 @@ def steady(state: str, starved: float) -> Steady:
     life = Life()
     told = Event(1, "client", "read", key=WARM, data={"state": state})
     fair = SimpleNamespace(look=lambda _=0.0: 0.0, starved=starved)
-    looking = SimpleNamespace(look=lambda: None)
+    observer = SimpleNamespace(look=lambda: None)
     clients = SimpleNamespace(call=lambda *_: life.see([told]))
-    parts: list[Any] = [SimpleNamespace(tails=lambda: ""), looking, clients, None, fair]
+    parts: list[Any] = [SimpleNamespace(tails=lambda: ""), observer, clients, None, fair]
     make: Any = Steady
     made: Steady = make(*parts, life, ["worker-1"], "celery")
     return made

@@ -47,7 +47,9 @@ def test_a_process_that_ends_twice_or_for_good_before_it_is_ready_is_not_launche
     tmp_path: Path, codes: list[int], gave_up: str
 ) -> None:
     subject = launched(tmp_path, codes, gave_up=gave_up, ready=False)
-    with pytest.raises(NotLaunched, match=r"^worker-1 ended with 2 before it was ready: table jobs already exists$"):
+    with pytest.raises(
+        NotLaunched, match=r"^worker-1 ended with exit code 2 before it was ready: table jobs already exists$"
+    ):
         subject.wait_ready(1.0)
 
 

@@ -15,7 +15,7 @@ def test_the_truthy_value_is_returned() -> None:
 def test_the_message_says_what_was_awaited_how_long_and_what_was_seen() -> None:
     with pytest.raises(NeverHappened) as caught:
         eventually(lambda: False, within=0.02, what="the queue is empty", evidence=lambda: "3 messages")
-    assert str(caught.value) == "not within 0.02 s: the queue is empty\n3 messages"
+    assert str(caught.value) == "still not true after 0.02 s: the queue is empty\n3 messages"
     assert isinstance(caught.value, TimeoutError)
 
 

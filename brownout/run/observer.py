@@ -1,4 +1,4 @@
-"""The harness's own look at a trial: the history as it grows, effects, records, ends of processes, the broker."""
+"""Observes a running trial: reads new events, effects and stored jobs, exits of processes, and samples the broker."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from brownout.run.settled import Settled
 from brownout.subject.application import Application
 from brownout.subject.subject import Subject
 
-SAMPLE_WITHIN = 1.0  # s for Redis to answer a look
+SAMPLE_WITHIN = 1.0  # seconds in which Redis must answer a sample
 
 
 class Recorders(dict[str, Recorder]):
-    """Makes the recorder of a source when it is first asked for."""
+    """The recorder of each source; a recorder is made when its source is used for the first time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,22 +31,23 @@ class Recorders(dict[str, Recorder]):
         return self[source]
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all recorders."""
         for recorder in self.values():
             recorder.close()
 
 
-class Looking:
-    """Use it on one thread, but `sample` on one of its own. `seen` are called with the events that are new.
+class Observer:
+    """Observes one trial. `listeners` are called with new events.
 
-    With `every_row` also those jobs of the application's own store are recorded that no client names.
+    One thread calls `look`; another thread may call `sample`. With `every_row`, jobs in the application's own store
+    that no client submitted are recorded, too.
     """
 
     def __init__(self, path: Path, application: Application, files: Path, *, every_row: bool = False) -> None:
         self.recorders = Recorders(path)
         self.settled = Settled(by_effect=application.effects is not None)
         self.records = Records(application.accepted, files, self.recorders["store"], every_row=every_row)
-        self.seen: list[Callable[[list[Event]], None]] = [self.settled.see]
+        self.listeners: list[Callable[[list[Event]], None]] = [self.settled.see]
         self.sampled: Event
         self._tail = Tail(path)
         self._read_effects: Callable[[], Iterable[Event]] = tuple
@@ -56,7 +57,7 @@ class Looking:
         self._last: dict[str, Any] = {}
 
     def begin(self, subject: Subject, stack: ExitStack) -> None:
-        """The subject has started: from now on there is something to look at."""
+        """Connect to the subject's broker and records; call it when the subject has started."""
         self._subject = subject
         if self._application.effects:
             self._read_effects = self._application.effects(self._files)
@@ -64,19 +65,19 @@ class Looking:
             self._redis = stack.enter_context(subject.broker.client(layout.database, timeout=SAMPLE_WITHIN))
 
     def look(self) -> None:
-        """Record what nobody else records, then read everything that is new."""
+        """Record new effects, stored jobs and exits, then read the new events and pass them to `listeners`."""
         assert self._subject
-        # Exits and effects are read here, so that triggers see them in the order in which they are recorded.
+        # Effects and exits are recorded before the history is read, so that triggers see them in recorded order.
         for event in self._read_effects():
             self.recorders["effects"].append(event.to_json())
         self.records.look()
         self._subject.exits(self.recorders)
         if events := self._tail.poll():
-            for see in self.seen:
-                see(events)
+            for listener in self.listeners:
+                listener(events)
 
     def sample(self, *, changes: bool = False) -> Event:
-        """Look into the broker and record what lies there; with `changes` only what is new is recorded."""
+        """Record which messages the broker has now. With `changes`, record only a sample that differs from the last."""
         assert self._subject
         if isinstance(layout := self._subject.layout, Unreadable):
             event = failed(str(layout))
@@ -90,7 +91,7 @@ class Looking:
 
     @property
     def quiet(self) -> bool:
-        """Whether, at the last look, nothing was queued, unacked or running."""
+        """Whether, in the last sample, no message was queued or unacked, and no task runs."""
         data = self.sampled.data
         return self.sampled.kind == "sample" and not any(
             (*data["queues"].values(), data["unacked"], self.settled.running)

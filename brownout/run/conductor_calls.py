@@ -1,4 +1,4 @@
-"""A trial's view of its conductor, which lives on the wire's loop: every question is asked there."""
+"""Calls the conductor from a trial's thread; each call runs on the wire's event loop, where the conductor lives."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from brownout.wire.tcp.wire import Wire
 T = TypeVar("T")
 
 
-class Conducted:
-    """Asks and tells the conductor of all edges of a subject."""
+class ConductorCalls:
+    """Calls the conductor, which counts and holds the messages on all edges of a subject to Redis."""
 
     def __init__(self, wire: Wire, conductor: Conductor) -> None:
         self._wire, self.conductor = wire, conductor
 
-    def _ask(self, question: Callable[[], T]) -> T:
-        return self._wire.ask(question)
+    def _ask(self, call: Callable[[], T]) -> T:
+        return self._wire.ask(call)
 
     def consume(self, workers: Sequence[str], queue: str) -> bool:
-        """Whether each of these workers waits for a message of the queue now."""
+        """Whether each of these workers now waits for a message from the queue."""
         return self._ask(lambda: all(self.conductor.consumes(f"{worker}->broker", queue) for worker in workers))
 
     def idle_since(self) -> int:
-        """When (ns) the last request came that does not come by a clock."""
+        """When (ns, monotonic) the last request came, without requests that clients send periodically."""
         return self._ask(lambda: self.conductor.latest)
 
     def put_aside(self, workers: Sequence[str]) -> None:
-        """These workers ask for messages only when another one has got the first."""
+        """Hold these workers' requests for messages until another worker has received the first message."""
         edges = frozenset(f"{worker}->broker" for worker in workers)
         self._ask(lambda: setattr(self.conductor, "aside", edges))
 
     def look(self, held: float) -> OnWire:
-        """What the wire tells now; `held` (s) is for how long a message may be in a worker's memory alone."""
+        """The state of the wire now; for `held` seconds a message may exist only in a worker's memory."""
         conductor = self.conductor
 
-        def told() -> OnWire:
+        def state() -> OnWire:
             ticked = any(name[0] == "beat->broker" for name in conductor.counts)
             return OnWire(conductor.holds(held), dict(conductor.polled), ticked, len(conductor.hits))
 
-        return self._ask(told)
+        return self._ask(state)
 
     def probe(self, *, begins: bool) -> None:
-        """A probe is about to be sent; or else the newest one proves nothing any more."""
+        """With `begins`: the trial is about to send a probe. Without: the newest probe no longer proves anything."""
         self._ask(self.conductor.probe if begins else self.conductor.unprobe)
 
     def trace(self) -> Trace:
-        """What was seen until now."""
+        """The points and connections that were seen on the wire until now."""
         conductor = self.conductor
 
-        def told() -> Trace:
+        def recorded() -> Trace:
             points: tuple[Point, ...] = tuple(dict.fromkeys(conductor.trace))
             new = frozenset(point for point in points if HANDSHAKE.fullmatch(point.label))
             monitored = frozenset(point for point in new if conductor.naming.monitored(point.edge))
@@ -64,8 +64,8 @@ class Conducted:
             steps, opened = tuple(conductor.steps()), tuple(conductor.connections.opened())
             return Trace(points, times, samples, len(conductor.hits), seen, new, monitored, steps, opened)
 
-        return self._ask(told)
+        return self._ask(recorded)
 
     def close(self) -> None:
-        """The trial is over: no connection stays, not even one whose client has left."""
+        """End all connections at the end of the trial, also those whose client has already closed them."""
         self._ask(self.conductor.close)

@@ -1,4 +1,4 @@
-"""What a trial that settles by evidence has beside others: a conductor on its wire, and the life of its operation."""
+"""The parts that only trials that settle by evidence have: a conductor on the wire, and the life of the operation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from brownout.history.life import PROBE, Life
 from brownout.plan.operation import Http
 from brownout.plan.plan import Plan
 from brownout.plan.point import Point
-from brownout.run.conducted import Conducted
-from brownout.run.looking import Looking
+from brownout.run.conductor_calls import ConductorCalls
 from brownout.run.nemesis import Nemesis
+from brownout.run.observer import Observer
 from brownout.run.points import Points
 from brownout.run.setting import Setting
 from brownout.run.settling import OnWire, Settling, push_copy
@@ -34,17 +34,17 @@ from brownout.wire.tcp.wire import Wire
 from brownout.workload.clients import Clients
 from brownout.workload.status_reader import StatusReader
 
-ASK_EVERY = 0.03  # s between two questions for a status
+ASK_EVERY = 0.03  # seconds between two requests for a status
 
 
-class Observed:
-    """Made before the subject, whose edges it directs."""
+class EvidenceTrial:
+    """Made before the subject, because its conductor directs the subject's edges to Redis."""
 
-    def __init__(self, plan: Plan, setting: Setting, wire: AnyWire, looking: Looking) -> None:
+    def __init__(self, plan: Plan, setting: Setting, wire: AnyWire, observer: Observer) -> None:
         if not isinstance(wire, Wire):
             raise ValueError("a trial that settles by evidence needs the built-in wire")
         assert plan.settle
-        self._plan, self._settle, self._setting, self._looking = plan, plan.settle, setting, looking
+        self._plan, self._settle, self._setting, self._observer = plan, plan.settle, setting, observer
         self.fair = FairTime(self._pids)
         self.order = tuple(map(Point.parse, plan.order))
         http = isinstance(plan.load[0].operation, Http)
@@ -57,9 +57,9 @@ class Observed:
         )
         self._layout = layout_of(setting, plan)
         self.points = Points(wire, self._layout.plain, conductor).waiting_for(plan)
-        self.conducted = Conducted(wire, conductor)
+        self.conductor_calls = ConductorCalls(wire, conductor)
         self.life = Life(by_effect=setting.application.effects is not None)
-        looking.seen.append(self.life.see)
+        observer.listeners.append(self.life.see)
         self._operation = plan.load[0].operation
         self._workers = [name for name in plan.topology.processes if name.startswith("worker")]
         self._probes = count(1)
@@ -68,37 +68,37 @@ class Observed:
         self._settling: Settling
 
     def _pids(self) -> Iterable[int]:
-        """The server, the main process of each part that lives, and the pool processes of workers."""
+        """The pids of the Redis server, of each part's main process, and of the pool processes of workers."""
         if not hasattr(self, "_subject"):
             return ()
-        found = [self._subject.broker.pid] if self._subject.broker.pid else []
+        pids = [self._subject.broker.pid] if self._subject.broker.pid else []
         for name, supervisor in list(self._subject.supervisors.items()):
-            found.append(supervisor.current.pid)
+            pids.append(supervisor.current.pid)
             if name.startswith("worker"):
-                found += forked_by(supervisor.current.pid)
+                pids += forked_by(supervisor.current.pid)
         if self._subject.caller:
-            found.append(self._subject.caller.process.pid)
-        return found
+            pids.append(self._subject.caller.process.pid)
+        return pids
 
     def watches(self, clients: Clients) -> list[Repeated]:
-        """What is looked at in threads of its own: statuses, where there is an API that tells them."""
+        """The threads that read statuses; none when the application has no API that tells a job's status."""
         if not isinstance(self._operation, Http) or self._setting.application.status is None:
             return []
         statuses = StatusReader(lambda: self.life.unread, clients.read, first=ASK_EVERY)
         return [Repeated("status reader", statuses.round, ASK_EVERY)]
 
     def steady(self, subject: Subject, clients: Clients) -> None:
-        """Reach the steady state. Raises NeverHappened."""
+        """Reach the steady state. Raises NeverHappened when a step takes too long."""
         self._subject, self._clients = subject, clients
         if isinstance(self._operation, Http) and self._setting.application.accepted:
-            self._looking.recorders["store"].record("store-read")
-        steady = Steady(
-            subject, self._looking, clients, self.conducted, self.fair, self.life, self._workers, self._layout.queues[0]
-        )
+            self._observer.recorders["store"].record("store-read")
+        queue = self._layout.queues[0]
+        calls = self.conductor_calls
+        steady = Steady(subject, self._observer, clients, calls, self.fair, self.life, self._workers, queue)
         steady.reach(self._settle.warm, fresh=self._settle.fresh)
 
     def settling(self, nemesis: Nemesis) -> Settling:
-        """What says when nothing can change any more."""
+        """Make the `Settling`, which decides when the outcome of the operation cannot change any more."""
         self._settling = Settling(
             self._settle,
             self._operation,
@@ -111,61 +111,60 @@ class Observed:
             active=lambda: nemesis.active,
             look=self._sample,
             push=self._push,
-            probing=lambda begins: self.conducted.probe(begins=begins),
+            probing=lambda begins: self.conductor_calls.probe(begins=begins),
             born=lambda worker: self._subject.supervisors[worker].born,
             killed=lambda worker: self._subject.killed.get(worker, 0.0),
         )
         return self._settling
 
     def _on_wire(self) -> OnWire:
-        return self.conducted.look(self._settle.held)
+        return self.conductor_calls.look(self._settle.held)
 
     def _sample(self) -> Event:
-        event = self._looking.sample(changes=True)
+        event = self._observer.sample(changes=True)
         if event.kind == "sample":
             self.life.sample = event
         return event
 
     def _push(self, task: str) -> bool:
-        """Send the probe past the faulted network: a copy of the warm-up's message."""
-        message = self.conducted.conductor.published
+        """Push the probe, a copy of the warm-up's message, into Redis directly, past the faulted network."""
+        message = self.conductor_calls.conductor.published
         if message is None:
             raise RuntimeError("the warm-up published no message")
         key = f"{PROBE}-{next(self._probes)}"
-        self._looking.recorders["client"].record("invoke", key=key, task=task, op="probe")
-        self._looking.look()
+        self._observer.recorders["client"].record("invoke", key=key, task=task, op="probe")
+        self._observer.look()
         with self._subject.broker.client(self._layout.database, timeout=1.0) as redis:
             return push_copy(redis, dict(message.raw), message.id, task, message.place)
 
     def observe(self) -> None:
-        """Record what is known at the end: what is stored, whether a worker consumes, and how it came about."""
-        life, run, settling = self.life, self._looking.recorders["run"], self._settling
+        """Record the end state: stored results, whether a worker consumes, and whether a command was repeated."""
+        life, run, settling = self.life, self._observer.recorders["run"], self._settling
         self._sample()
-        found = states(self._operation, life, self._subject, self._clients, self._looking)
-        self._looking.recorders["backend"].record("stored", states=found)
+        stored = states(self._operation, life, self._subject, self._clients, self._observer)
+        self._observer.recorders["backend"].record("stored", states=stored)
         run.record("consumes", ok=settling.consuming, why="" if settling.consuming else settling.silence)
         waited = life.newest - life.sent > WAITED * self._settle.held * 1e9
         again = waited or self.trace().again(self.order, life.newest)
-        self._looking.look()
+        self._observer.look()
         if life.invoke and life.invoke.data.get("op") == "tick" and life.answered == "waiting":
-            self._clients.tick(str(life.invoke.key))  # its schedule is the promise
+            self._clients.tick(str(life.invoke.key))  # counts as accepted, because beat's schedule promised it
         run.record("settled", again=again, left=sorted(life.left.values()))
 
     def trace(self) -> Trace:
-        """What the wire saw."""
-        return self.conducted.trace()
+        """What passed on the wire during the trial."""
+        return self.conductor_calls.trace()
 
     def close(self) -> None:
         """End all connections of the subject."""
-        self.conducted.close()
+        self.conductor_calls.close()
 
 
 def layout_of(setting: Setting, plan: Plan) -> Layout:
-    """Where the application's messages lie, as it tells before anything runs. Raises Unreadable."""
-    told = surface(setting.application, setting.root, plan.topology.settings_json).layout
-    layout = Layout.of(told)
+    """The keys and queues of the application's messages in Redis. Raises Unreadable when its settings do not say."""
+    layout = Layout.of(surface(setting.application, setting.root, plan.topology.settings_json).layout)
     if setting.application.queues:
         layout = replace(layout, queues=setting.application.queues)
     if not layout.queues:
-        raise Unreadable("its workers read no queue")
+        raise Unreadable("the application's workers read from no queue")
     return layout
