@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from brownout.subject import custody
+from brownout.subject.application import NotImportable
 from brownout.subject.handle import Fork
 from brownout.subject.launcher import Cold
 from brownout.subject.part import Part
@@ -75,6 +76,7 @@ class Forked:
         from libraries is imported by the process that forks, too. Raises NotForkable, NeverHappened after `within`
         seconds, ForkerEnded.
         """
+        self._modules = modules
         self.remarks: tuple[str, ...] = ()
         self.cold_because: set[str] = set()
         self._base, self._read = _whole(env or {}), set[str]()
@@ -185,7 +187,7 @@ class Forked:
         elif "ready" in said:
             self._ready.set_result(said)
         elif "failed" in said:
-            self._ready.set_exception(NotForkable(f"the application can't be imported:\n{said['failed'][-2_000:]}"))
+            self._ready.set_exception(NotForkable(NotImportable(said["failed"], *self._modules)))
         elif "error" in said:
             with self._lock:
                 answer = self._asked.pop(said["id"])
