@@ -64,6 +64,30 @@ def test_every_example_can_be_typed(line: str) -> None:
     assert callable(parser().parse_args(shlex.split(line)[1:]).run)
 
 
+def written(path: Path) -> Iterator[str]:
+    """The commands that a document shows, in backticks or in a block."""
+    text = path.read_text()
+    if path.name == "CHANGELOG.md":
+        text = re.sub(r"^ *\| `.*?` \|", "|", text, flags=re.MULTILINE)  # as it was once typed
+    yield from re.findall(r"`(?:\.tox/\w+/bin/)?(brownout [a-z][^`]*)`", text)
+    yield from re.findall(r"^ *(?:\.tox/\w+/bin/)?(brownout [a-z].*?)(?: \{posargs\})?$", text, re.MULTILINE)
+
+
+DOCUMENTS = [*ROOT.glob("*.md"), ROOT / "tox.ini", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.py")]
+
+
+@pytest.mark.parametrize("line", sorted({line for path in DOCUMENTS for line in written(path)}))
+def test_every_command_in_a_document_can_be_typed(line: str) -> None:
+    assert callable(parser().parse_args(shlex.split(line.replace("[CELL …]", "CELL"))[1:]).run)
+
+
+def test_the_commands_of_the_documents_are_found() -> None:
+    assert len({line for path in DOCUMENTS for line in written(path)}) > 30
+    assert "brownout map --config late 'worker->broker/ZADD#1/before-cut' --repeat 10" in {*written(ROOT / "README.md")}
+    assert "brownout pairs" in {*written(ROOT / "CHANGELOG.md")}
+    assert "brownout map --baseline docs/maps/baseline.toml" in {*written(ROOT / "tox.ini")}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_its_default(name: str) -> None:
     for each in options(COMMANDS[name]):
