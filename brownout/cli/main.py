@@ -82,7 +82,7 @@ def _failed(command: str, error: Exception) -> int:
     if isinstance(error, (NoMap, NoRedis)):
         return _said(f"{command}: no map: {error}", UNKNOWN)
     traceback.print_exc()
-    return UNKNOWN
+    return _said(f"{command}: error: brownout itself failed, and proves nothing: {error!r}", UNKNOWN)
 
 
 def _said(message: str, code: int) -> int:

@@ -94,6 +94,8 @@ def command(
         try:
             for file in (value for value in values.values() if isinstance(value, Path)):
                 file.parent.mkdir(parents=True, exist_ok=True)  # before a minute's work
+                if file.is_dir():
+                    raise IsADirectoryError(f"{file} is a folder; a file is wanted")
         except OSError as error:
             raise Usage(error) from error
         return run(kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}))

@@ -120,6 +120,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         (["show", "defaults-task", GOOD, "--point", "ZADD"], "a CELL goes without --point and --actions"),
         (["map", "--baseline", "nowhere.toml"], "nowhere.toml"),
         (["map", "--save", "store/maps/defaults-task.json/x/map.json"], "Not a directory"),
+        (["pairs", "--save", "store/maps"], "store/maps is a folder; a file is wanted"),
         (["show", "defaults-task", "--json", "store/maps/defaults-task.json/x/map.json"], "Not a directory"),
         (["map", "--again", "--config", "late"], "no map is stored at store/maps/late-task.json; in store/maps: "),
         (["map", "--again", "nowhere.json"], "no map is stored at nowhere.json; in store/maps: defaults-task"),
@@ -291,7 +292,8 @@ def test_a_harness_that_breaks_is_unknown_never_invalid(
     monkeypatch.setattr("brownout.explore.session.explore", broken)
     code, _, err = run("map")
     assert code == 2
-    assert f"{type(error).__name__}: it broke" in err
+    assert f"{type(error).__name__}: it broke\n" in err
+    assert err.splitlines()[-1] == f"brownout map: error: brownout itself failed, and proves nothing: {error!r}"
 
 
 # --- a run, with trials that are forged
