@@ -21,8 +21,6 @@ EXAMPLES = """\
 brownout map --config late
 brownout map --config late 'worker->broker/ZADD#1/before-cut' --repeat 10
 brownout map --app shop.worker --task shop.send --args '[1]' --actions cut kill"""
-
-
 _AGAIN = """the cells that are not good in a stored map, which stays as it is; without FILE it is the map that
 the command would store (default: no)"""
 

@@ -192,7 +192,11 @@ def test_the_command_says_of_which_map_it_is(run: Run, place: Path) -> None:
 def test_json_goes_to_a_file_beside_the_grid(run: Run, place: Path) -> None:
     code, out, _ = run("show", "defaults-task", "--json", "new/map.json")
     assert (code, "4 cells" in out) == (1, True)
-    assert FaultMap.load(place / "new" / "map.json") == FaultMap.load(place / "store" / "maps" / "defaults-task.json")
+    whole = FaultMap.load(place / "store" / "maps" / "defaults-task.json")
+    assert FaultMap.load(place / "new" / "map.json") == whole
+    err = run("show", "defaults-task", "--point", "LPUSH", "--json", "store/maps/defaults-task.json")[2]
+    assert err == "stored in store/maps/defaults-task.part.json\n"
+    assert FaultMap.load(place / "store" / "maps" / "defaults-task.json") == whole
 
 
 def test_an_interrupted_or_a_void_map_proves_nothing(run: Run, place: Path) -> None:
