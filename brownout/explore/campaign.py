@@ -48,7 +48,7 @@ class NoMap(RuntimeError):
 
 @dataclass
 class Options:
-    """How a map is made. `emit` is called from the threads of the trials."""
+    """How a map is made. `emit` is called from the threads of the trials; `words` are kept as the map's `options`."""
 
     actions: Collection[str] = ("standard",)
     points: Collection[str] = ()
@@ -58,6 +58,7 @@ class Options:
     cold: int = COLD
     provider: RungName | None = None
     emit: Handler = nobody
+    words: tuple[str, ...] = ()
 
 
 def jobs_for(found: Load, *, api: bool = False) -> int:
@@ -277,6 +278,7 @@ class Campaign:
         return FaultMap(
             name=self.mission.configuration.name,
             workload=self.mission.workload.name,
+            options=self.options.words,
             settings=dict(self.mission.configuration.settings),
             versions=versions(*VERSIONS),
             bounds=_bounds(self.bounds),
@@ -287,6 +289,7 @@ class Campaign:
             cold=tuple(self._compared(cell) for cell in self.cold if cell in self.found),
             seconds=time.monotonic() - self._began,
             complete=complete,
+            part=known is None or not set(self.possible(["standard"])) <= set(self.planned),
         )
 
 

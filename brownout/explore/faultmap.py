@@ -154,8 +154,9 @@ class FaultMap(Kept):
 
     `options` are what `brownout map` was given for it, its cells aside. `trace` are the points in order of life.
     `bounds` and `seconds` (how long the map took) are in seconds; `versions` by distribution. `repeats` counts trials
-    of any kind that were run again because the machine was busy. `complete` says that nothing interrupted it. Cells are
-    kept in the trace's order, then by column; ValueError when one is there twice.
+    of any kind that were run again because the machine was busy. `complete` says that nothing interrupted the map,
+    `part` that not all standard cells were asked for. Cells are kept in the trace's order, then by column; ValueError
+    when one is there twice.
     """
 
     KIND: ClassVar = "fault map"
@@ -175,6 +176,7 @@ class FaultMap(Kept):
     seconds: float = 0.0
     repeats: int = 0
     complete: bool = False
+    part: bool = False
 
     def __post_init__(self) -> None:
         place = {point: n for n, point in enumerate(self.trace)}
@@ -207,8 +209,8 @@ class FaultMap(Kept):
         Judge the whole map, not this one: without its good cells it knows less.
         """
         chosen = set(select([each.cell for each in self.cells], points, actions))
-        kept = (each for each in self.cells if each.cell in chosen and not (only_bad and each.verdict == "valid"))
-        return replace(self, cells=tuple(kept))
+        kept = [each for each in self.cells if each.cell in chosen and not (only_bad and each.verdict == "valid")]
+        return replace(self, cells=tuple(kept), part=self.part or len(kept) < len(self.cells))
 
     @property
     def void(self) -> tuple[str, ...]:

@@ -11,11 +11,21 @@ from typing import Any, ClassVar, Self
 
 
 class Kept:
-    """A dataclass with a file format. `_record` and `_made` turn those of its fields that JSON does not have."""
+    """A dataclass with a file format. `_record` and `_made` turn those of its fields that JSON does not have.
+
+    `complete` says that nothing interrupted what it tells of, `part` that only a part of that was asked for.
+    """
 
     KIND: ClassVar[str]  # what the file says it is
     SCHEMA: ClassVar[int] = 1
     _LAST: ClassVar[str]  # the field that is long, and comes last
+    complete: bool
+    part: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether all was asked for, and nothing interrupted it."""
+        return self.complete and not self.part
 
     def to_json(self) -> str:
         """Text whose differences can be read: an item a line, always in the same order."""

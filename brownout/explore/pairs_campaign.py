@@ -124,6 +124,7 @@ class PairCampaign:
     def pairs(self, *, complete: bool) -> PairMap:
         """What was found so far."""
         singles = self.singles.map(complete=complete)
+        planned, left = sum(stands is None for stands in self.chosen.values()), [0, *self.plan.counts.values()][-1]
         rows = [self.rows[key] for pair in self.chosen if (key := (pair.first, pair.second)) in self.rows]
         return PairMap(
             name=singles.name,
@@ -135,13 +136,14 @@ class PairCampaign:
             firsts=len(self.firsts),
             unknown=sum(each.word == UNKNOWN for each in self.firsts.values()),
             classes=len(self.plan.classes),
-            planned=sum(stands is None for stands in self.chosen.values()),
+            planned=planned,
             seed=self.seed,
             controls=singles.controls.ran,
             void=singles.void,
             trials=singles.trials + sum(sum([*each.seen.values(), *each.unreached.values()]) for each in rows),
             seconds=round(singles.seconds, 1),
             complete=complete,
+            part=singles.part or planned < left,
             rows=tuple(rows),
         )
 
@@ -153,16 +155,23 @@ def run_pairs(
     sample: int = 0,
     seed: int = 0,
     check: int = CHECKS,
-) -> PairMap:
-    """Carry a PairCampaign out; when SIGINT or SIGTERM ends it early, its map is what there is, and not complete.
+) -> tuple[PairMap, int]:
+    """Carry a PairCampaign out. Returns its map, and the signal that ended it early, or 0.
 
-    Raises what Campaign.run raises.
+    When SIGINT or SIGTERM ends it, the map has what was found so far, and is not complete. Raises what Campaign.run
+    raises.
     """
+    signals: list[int] = []
+
+    def stop(number: int) -> None:
+        signals.append(number)
+        campaign.stop()
+
     campaign = PairCampaign(mission, options, sample=sample, seed=seed, check=check)
-    with campaigning(options.emit, mission.title), heeding(lambda _: campaign.stop()):
+    with campaigning(options.emit, mission.title), heeding(stop):
         try:
             found = campaign.run()
         except Stopped:
             found = campaign.pairs(complete=False)
     options.emit(CampaignEnded(mission.title, found))
-    return found
+    return found, 0 if found.complete else signals[0]

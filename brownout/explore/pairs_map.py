@@ -90,7 +90,8 @@ class PairMap(Kept):
     """`counts` are the pairs that each step of the pruning left, `classes` and `firsts` how many there were.
 
     `planned` pairs were to be tried, which are fewer than the last count where a sample was asked for. `void` says why
-    nothing is proved, `unknown` counts first faults without a verdict. Times are in seconds.
+    nothing is proved, `unknown` counts first faults without a verdict. Times are in seconds. `complete` says that
+    nothing interrupted the campaign, `part` that only some first faults or pairs were asked for.
     """
 
     KIND: ClassVar = "pair map"
@@ -112,6 +113,7 @@ class PairMap(Kept):
     trials: int = 0
     seconds: float = 0.0
     complete: bool = False
+    part: bool = False
     rows: tuple[PairResult, ...] = ()
 
     @property

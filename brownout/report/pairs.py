@@ -11,9 +11,13 @@ from brownout.explore.pairs_map import PairMap, PairResult
 from brownout.report.terminal import SIGNS
 
 
-def report(pair_map: PairMap) -> str:
-    """The map as plain text; pairs that are worse than their first fault alone are shown with their witness."""
-    return "\n".join(_lines(pair_map)) + "\n"
+def report(pair_map: PairMap, interrupted: int = 0) -> str:
+    """All of it as plain text; what is worse than the first fault alone in full, with its witness.
+
+    `interrupted` is the exit code where a signal ended the campaign.
+    """
+    word, code = ("interrupted", interrupted) if interrupted else (pair_map.validity, EXIT[pair_map.validity])
+    return "\n".join((*_lines(pair_map), f"{SIGNS.get(word, SIGNS['unknown'])} {word}: exit code {code}")) + "\n"
 
 
 def _lines(map_: PairMap) -> Iterator[str]:
@@ -38,7 +42,6 @@ def _lines(map_: PairMap) -> Iterator[str]:
     yield f"{map_.controls} trials without a fault; {map_.trials} trials in {map_.seconds:.0f} s, {rate:.0f} a minute"
     yield from (f"void: {reason}" for reason in map_.void)
     yield from (f"doubt: {reason}" for reason in map_.doubts)
-    yield f"{SIGNS[map_.validity]} {map_.validity}: exit code {EXIT[map_.validity]}"
 
 
 def _merging(map_: PairMap) -> Iterator[str]:

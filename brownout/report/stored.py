@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +15,39 @@ STORE: Final = Path("store", "maps")  # the folder for maps when the user names 
 
 
 class Stored:
-    """Saves a campaign's result to `place` and prints the path on stderr.
+    """Saves a campaign's result to `place` and prints the path; with `parts` also a result that is not whole."""
 
-    `keep` turns the result into the value that is saved; None means that nothing is saved.
-    """
-
-    def __init__(self, place: Path, keep: Callable[[object], Kept | None]) -> None:
-        self._place, self._keep = place, keep
+    def __init__(self, place: Path, *, parts: bool) -> None:
+        self._place, self._parts = place, parts
 
     def __call__(self, event: Event) -> None:
         """Save the result at the end of the campaign. Raises OSError when the file cannot be written."""
-        if isinstance(event, CampaignEnded) and (kept := self._keep(event.result)):
-            self._place.parent.mkdir(parents=True, exist_ok=True)
-            if self._place.parent == STORE and not (ignore := STORE.parent / ".gitignore").exists():
-                ignore.write_text("*\n")  # keeps stored maps out of git, like the stored trials in the same folder
-            kept.save(self._place)
-            sys.stderr.write(f"stored in {self._place}\n")
+        if (
+            isinstance(event, CampaignEnded)
+            and isinstance(result := event.result, Kept)
+            and (result.whole or self._parts)
+        ):
+            write(result, self._place)
+
+
+def write(result: Kept, path: Path) -> Path:
+    """Write the file, with its folders, say where and return its path. Raises OSError.
+
+    A part of a result, or an interrupted one, never replaces a whole one. It is written to NAME.part.json beside it.
+    """
+    if not result.whole and _whole(path):
+        path = path.with_suffix(".part.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent == STORE and not (ignore := STORE.parent / ".gitignore").exists():
+        ignore.write_text("*\n")  # as the traces of trials beside it
+    result.save(path)
+    sys.stderr.write(f"stored in {path}\n")
+    return path
+
+
+def _whole(path: Path) -> bool:
+    """Whether the file has a whole result of any kind."""
+    with suppress(OSError, ValueError):
+        record = json.loads(path.read_bytes())
+        return isinstance(record, dict) and record.get("complete") is True and not record.get("part")
+    return False

@@ -51,7 +51,7 @@ def _measures_soon(promise: Promise) -> bool:
 
 
 def running() -> float:
-    """The number of threads that run or want to run on the CPUs of this process; 0 where the kernel does not tell it."""
+    """The number of threads that run or want to run on the CPUs of this process; 0 where the kernel tells none."""
     return load(LOOK).wanted
 
 

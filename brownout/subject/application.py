@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -82,12 +83,30 @@ class Surface:
     conf: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
+class NotImportable(ValueError):
+    """An application can't be imported, or a library that it needs is missing.
+
+    `trace` is the traceback and `modules` are the application's own. Where a library is missing the message is one line
+    that says what to type.
+    """
+
+    def __init__(self, trace: str, *modules: str | None) -> None:
+        found = re.search(r"^ModuleNotFoundError: No module named '(([^.']+)[^']*)'\s*\Z", trace, re.MULTILINE)
+        if not found:
+            super().__init__(f"the application can't be imported:\n{trace[-2_000:]}")
+        elif found[2] in {re.split("[.:]", module)[0] for module in modules if module}:
+            super().__init__(f"there is no module {found[1]}; type the command in the directory that has it")
+        else:
+            pip = shlex.join([sys.executable, "-m", "pip", "install", found[2]])
+            super().__init__(f"the application needs {found[1]}, which is not installed; type: {pip}")
+
+
 @cache
 def surface(application: Application, root: Path, settings: str = "{}") -> Surface:
     """Import the application in a separate process and read its tasks, routes and settings.
 
-    `settings` (JSON) override Celery settings of the application. Raises ValueError with the end of the traceback when
-    the application can't be imported.
+    `settings` (JSON) override Celery settings of the application. Raises NotImportable with the reason when the
+    application can't be imported.
     """
     places = {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1", "files": os.devnull}
     argv = [sys.executable, "-m", "brownout.probes.surface", application.celery or "", application.api or ""]
@@ -95,7 +114,7 @@ def surface(application: Application, root: Path, settings: str = "{}") -> Surfa
     env = {**os.environ, **hosted, **application.environment(**places)}
     done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
-        raise ValueError(f"the application can't be imported:\n{done.stderr[-2_000:]}")
+        raise NotImportable(done.stderr, application.celery, application.api)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     takes = {task: None if names is None else tuple(names) for task, names in answer["tasks"].items()}
     return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes, answer["layout"], answer["conf"])

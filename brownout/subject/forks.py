@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from brownout.subject import custody
+from brownout.subject.application import NotImportable
 from brownout.subject.handle import Fork
 from brownout.subject.launcher import Cold
 from brownout.subject.part import Part
@@ -75,6 +76,7 @@ class Forked:
         these modules import are then imported by the forker, too. Raises NotForkable when the import fails,
         NeverHappened after `within` seconds, ForkerEnded when the forker ends.
         """
+        self._modules = modules
         self.remarks: tuple[str, ...] = ()
         self.cold_because: set[str] = set()
         self._base, self._read = _complete(env or {}), set[str]()
@@ -186,8 +188,7 @@ class Forked:
         elif "ready" in message:
             self._ready.set_result(message)
         elif "failed" in message:
-            traceback = message["failed"][-2_000:]
-            self._ready.set_exception(NotForkable(f"the application can't be imported:\n{traceback}"))
+            self._ready.set_exception(NotForkable(NotImportable(message["failed"], *self._modules)))
         elif "error" in message:
             with self._lock:
                 answer = self._pending.pop(message["id"])

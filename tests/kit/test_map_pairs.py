@@ -150,27 +150,29 @@ def test_the_whole_is_invalid_and_vouched_for(found: PairMap) -> None:
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("when", ["single faults", "pairs"])
-def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str) -> None:
+@pytest.mark.parametrize(("when", "number"), [("single faults", signal.SIGTERM), ("pairs", signal.SIGINT)])
+def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str, number: int) -> None:
     planned: list[Planned] = []
 
     def interrupt(event: Event) -> None:
         if isinstance(event, Planned):
             planned.append(event)
             if len(planned) == (2 if when == "pairs" else 1):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     options = Options(points=["LPUSH"], actions=["oom"], jobs=3, cold=0, emit=interrupt)
     try:
-        found = run_pairs(MISSION, options, sample=2)
+        found, stopped = run_pairs(MISSION, options, sample=2)
     except ladder.NoRedis as error:
         pytest.skip(str(error))
+    assert stopped == number
     assert (found.complete, found.tried, found.validity) == (False, (), "unknown")
     assert found.firsts == (1 if when == "pairs" else 0)
     assert found.planned == (2 if when == "pairs" else 0)
     assert "it was interrupted" in report(found)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert found.part, "one command, one action, two pairs"
+    assert signal.getsignal(number) is before
 
 
 def test_nothing_is_left(campaign: PairCampaign, folder: Path) -> None:

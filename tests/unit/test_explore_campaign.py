@@ -12,9 +12,12 @@ from brownout.explore import campaign as module
 from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import BESIDE, RECONCILE, Campaign, NoMap, Options
 from brownout.explore.cell import Cell
+from brownout.explore.discovery import Discovery
 from brownout.explore.faultmap import CellResult, FaultMap
 from brownout.explore.found import Found
 from brownout.explore.mission import HARDENED
+from brownout.explore.pairs import Pair, Plan
+from brownout.explore.pairs_campaign import PairCampaign
 from brownout.explore.trials import Job
 from brownout.plan.point import Point
 from brownout.run.events import Event, Purpose, Remark, TrialEnded, TrialStarted
@@ -89,6 +92,32 @@ def test_what_always_differs_voids_the_map(compared: Callable[..., FaultMap]) ->
     assert found.cells[0].seen == {"once": 1 + RECONCILE}
     assert found.void == (f"{CELL.full} differs between forked (once) and cold (lost) processes",)
     assert found.validity == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("action", "part"), [("all", False), ("standard", False), ("cut", True), ("reset", True), ("", True)]
+)
+def test_a_map_without_all_standard_cells_is_a_part(action: str, part: bool) -> None:
+    made = campaign(lambda *_: Found("once"))
+    assert made.map(complete=False).part, "the points are not known yet"
+    made.discovery = Discovery((CELL.point,), {})
+    made.planned = made.possible([action] if action else [])
+    found = made.map(complete=True)
+    assert (found.part, found.whole) == (part, not part)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "action", "part"), [(2, "standard", False), (1, "standard", True), (2, "cut", True)]
+)
+def test_a_sample_of_pairs_is_a_part(chosen: int, action: str, part: bool) -> None:
+    made = PairCampaign(campaign(lambda *_: Found("once")).mission, Options())
+    assert made.pairs(complete=False).part, "the points are not known yet"
+    made.singles.discovery = Discovery((CELL.point,), {})
+    made.singles.planned = made.singles.possible([action])
+    made.plan = Plan({"all": 5, "pruned": 2}, ())
+    pairs = [Pair(CELL, CELL, f"spot {n}", "once") for n in range(2)]
+    made.chosen = dict.fromkeys(pairs[:chosen]) | {Pair(CELL, CELL, "a check", "once"): pairs[0]}
+    assert made.pairs(complete=True).part == part
 
 
 @pytest.mark.parametrize(("settings", "first"), [(HARDENED.settings, "ack"), ({}, "never")])

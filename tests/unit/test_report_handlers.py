@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from brownout.explore.faultmap import FaultMap
-from brownout.explore.kept import Kept
+from brownout.explore.pairs_map import PairMap
 from brownout.report.github import GitHub
 from brownout.report.results import results
 from brownout.report.row import Row, Rows
-from brownout.report.stored import STORE, Stored
+from brownout.report.stored import STORE, Stored, write
 from brownout.report.summary import Summary
 from brownout.run.events import CampaignEnded, Event, Handler, Phase, TrialEnded
 from brownout.run.result import Result
@@ -114,13 +114,9 @@ def test_github_is_told_when_all_trials_have_ended(tmp_path: Path, monkeypatch: 
 # --- of a map
 
 
-def kept(found: object) -> Kept | None:
-    return found if isinstance(found, FaultMap) else None
-
-
 def test_a_map_is_stored_with_its_folder_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "new" / "map.json"
-    Stored(place, kept)(CampaignEnded("c", MAP))
+    Stored(place, parts=True)(CampaignEnded("c", MAP))
     assert FaultMap.load(place) == MAP
     assert capsys.readouterr().err == f"stored in {place}\n"
     assert not (tmp_path / ".gitignore").exists(), "the folder is somebody's own"
@@ -128,11 +124,55 @@ def test_a_map_is_stored_with_its_folder_and_says_where(tmp_path: Path, capsys: 
 
 def test_the_store_of_maps_is_nobodys_to_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Stored(STORE / "map.json", kept)(CampaignEnded("c", MAP))
+    Stored(STORE / "map.json", parts=True)(CampaignEnded("c", MAP))
     assert (tmp_path / "store" / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize(
+    ("there", "result", "place"),
+    [
+        ({}, {"part": True}, "map.part.json"),
+        ({}, {"complete": False}, "map.part.json"),
+        ({}, {}, "map.json"),
+        ({"part": True}, {"part": True, "seconds": 2.0}, "map.json"),
+        ({"complete": False}, {"part": True}, "map.json"),
+    ],
+    ids=["a part", "interrupted", "whole", "part by part", "interrupted by part"],
+)
+def test_only_a_whole_map_replaces_a_whole_one(
+    tmp_path: Path, there: dict[str, Any], result: dict[str, Any], place: str
+) -> None:
+    whole = replace(MAP, complete=True)
+    write(replace(whole, **there), tmp_path / "map.json")
+    (tmp_path / "map.part.json").write_text("an older part")
+    assert write(replace(whole, **result), tmp_path / "map.json") == tmp_path / place
+    assert FaultMap.load(tmp_path / place) == replace(whole, **result)
+    if place != "map.json":
+        assert FaultMap.load(tmp_path / "map.json") == whole
+
+
+def test_what_is_no_result_is_replaced_also_by_a_part(tmp_path: Path) -> None:
+    for text in ("[]", '{"complete": "yes"}', "no JSON"):
+        (tmp_path / "map.json").write_text(text)
+        assert write(replace(MAP, part=True), tmp_path / "map.json") == tmp_path / "map.json"
+    whole = PairMap("late", "task", complete=True)
+    write(whole, tmp_path / "map.json")
+    assert write(replace(MAP, part=True), tmp_path / "map.json") == tmp_path / "map.part.json"
+
+
+@pytest.mark.parametrize("odd", [{"part": True}, {"complete": False}], ids=str)
+def test_a_part_is_stored_only_where_that_is_asked_for(tmp_path: Path, odd: dict[str, Any]) -> None:
+    values: dict[str, Any] = {"complete": True, **odd}
+    for found in (replace(MAP, **values), PairMap("late", "task", **values)):
+        for parts in (False, True):
+            Stored(tmp_path / "map.json", parts=parts)(CampaignEnded("c", found))
+            assert (tmp_path / "map.json").exists() == parts
+        (tmp_path / "map.json").unlink()
+    Stored(tmp_path / "map.json", parts=False)(CampaignEnded("c", replace(MAP, complete=True)))
+    assert FaultMap.load(tmp_path / "map.json").whole
 
 
 @pytest.mark.parametrize("event", [CampaignEnded("c"), TrialEnded("t", MAP)], ids=["it broke", "no campaign"])
 def test_nothing_else_is_stored(tmp_path: Path, event: Event) -> None:
-    Stored(tmp_path / "map.json", kept)(event)
+    Stored(tmp_path / "map.json", parts=True)(event)
     assert list(tmp_path.iterdir()) == []

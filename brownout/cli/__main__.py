@@ -1,0 +1,7 @@
+"""`python -m brownout.cli`."""
+
+import sys
+
+from brownout.cli import main
+
+sys.exit(main())

@@ -1,0 +1,121 @@
+"""The options that say what is broken: application, workload and Celery's settings; and the Mission they make."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from brownout.cli.parser import MANY, Usage, json_of, option
+from brownout.plan.near import known
+
+if TYPE_CHECKING:
+    from brownout.explore.mission import Mission
+    from brownout.subject.application import Application
+    from brownout.subject.redis_server import RungName
+
+#: What Celery asks before its own settings (celery.app.utils.Settings).
+CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
+_ENV = f"""environment of --app, {{files}} is a directory of the trial
+(default: {" ".join(f"{name}={value}" for name, value in CELERY_ENV.items())})"""
+_CONFIG = "Celery's settings: `brownout list configs` (default: defaults, or --mission's)"
+_SET = """settings over --config, as task_acks_late=true or broker_transport_options.socket_timeout=2
+(default: none)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationOptions:
+    """What is broken."""
+
+    app: str | None = option("--app MODULE", "your own application, as for `celery -A` (default: a stock one)")
+    task: str | None = option("--task NAME", "the task of --app that is sent (default: the stock one)")
+    args: tuple[Any, ...] | None = option("--args JSON", "positional arguments (default: [])", type=json_of(list))
+    kwargs: dict[str, Any] | None = option("--kwargs JSON", "keyword arguments (default: {})", type=json_of(dict))
+    env: tuple[str, ...] = option("--env NAME=VALUE", _ENV, **MANY)
+    queue: tuple[str, ...] = option("--queue NAME", "queues that --app's workers read (default: its own)", **MANY)
+    workload: str | None = option("--workload NAME", "what is sent: `brownout list workloads` (default: task)")
+    mission: str | None = option("--mission MODULE:NAME", "your own brownout.explore.mission.Mission (default: none)")
+    config: str | None = option("--config NAME", _CONFIG)
+    settings: tuple[str, ...] = option("--set NAME=VALUE", _SET, **MANY)
+    provider: str = option(
+        "--provider", "where Redis comes from (default: auto, a local server first)", default="auto",
+        choices=("auto", "container", "local", "embedded"),
+    )  # fmt: skip
+
+    @property
+    def rung(self) -> RungName | None:
+        """Where Redis must come from; None for wherever it can be had."""
+        return None if self.provider == "auto" else cast("RungName", self.provider)
+
+    def mission_of(self) -> Mission:
+        """The Mission that they make. Raises Usage, UnknownName, NotImportable."""
+        from brownout.explore.session import configured, mission, setting
+        from brownout.subject.application import NotImportable
+
+        own = self.task or self.args or self.kwargs or self.env or self.queue
+        if self.mission and (self.app or self.workload or own):
+            raise Usage("a --mission has its own application, task and workload")
+        if own and not self.app:
+            raise Usage("--task, --args, --kwargs, --env and --queue belong to an --app of your own")
+        try:
+            settings = dict(map(setting, self.settings))
+            if self.mission:
+                found = _imported(self.mission)
+                config = self.config or found.configuration.name
+                changed = self.config or settings
+                return replace(found, configuration=configured(config, settings)) if changed else found
+            return mission(
+                Path.cwd(),
+                config=self.config or "defaults",
+                workload=self.workload or "task",
+                settings=settings,
+                application=self._application(self.app) if self.app else None,
+                task=self.task or "",
+                args=self.args,
+                kwargs=self.kwargs,
+            )
+        except NotImportable:
+            raise
+        except ValueError as error:
+            raise Usage(error) from error
+
+    def words(self, asked: Mission) -> tuple[str, ...]:
+        """What to type for the same Mission again."""
+        named = {
+            **{"--app": self.app, "--task": self.task, "--env": self.env, "--queue": self.queue},
+            **{"--args": self.args and json.dumps(self.args), "--kwargs": self.kwargs and json.dumps(self.kwargs)},
+            "--mission": self.mission,
+            "--config": asked.configuration.name if self.config or self.settings else None,
+            "--workload": self.workload,
+            "--provider": self.rung,
+        }
+        return tuple(
+            word
+            for name, value in named.items()
+            if value
+            for word in (name, *([value] if isinstance(value, str) else value))
+        )
+
+    def _application(self, celery: str) -> Application:
+        from brownout.subject.application import Application
+
+        if wrong := [word for word in self.env if not word.partition("=")[1]]:
+            raise Usage(f"--env is NAME=VALUE: {wrong[0]!r}")
+        env = CELERY_ENV | {name: value for name, _, value in (word.partition("=") for word in self.env)}
+        return Application(celery=celery, env=env, queues=self.queue)
+
+
+def _imported(place: str) -> Mission:
+    from brownout.explore.mission import Mission
+    from brownout.subject.application import NotImportable
+
+    name, _, attribute = place.partition(":")
+    sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
+    try:
+        there = {key: value for key, value in vars(import_module(name)).items() if isinstance(value, Mission)}
+    except ImportError as error:
+        raise NotImportable(f"{type(error).__name__}: {error}", name) from error
+    return there[known(f"mission of {name}", attribute, there)]

@@ -1,0 +1,29 @@
+"""Which cells: a cell by its name, or the options that choose points and actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from brownout.cli.parser import MANY, option
+
+CELLS: Any = option("CELL", "only 'worker->broker/ZADD#1/before-cut', for example (default: the whole map)", nargs="*")
+_POINT = "points of this name, edge or command, or a part of it (default: all)"
+_ACTIONS = "standard, all, or names of `brownout list actions` (default: standard; all of a stored map's)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Filters. A word of `actions` may have several names, with commas."""
+
+    points: tuple[str, ...] = option("--point GLOB", _POINT, **MANY)
+    actions: tuple[str, ...] = option("--actions NAME,…", _ACTIONS, **MANY)
+
+    @property
+    def action_names(self) -> list[str]:
+        """The names of the actions. Raises UnknownName with the near match."""
+        from brownout.explore.action import chosen
+
+        names = [name for word in self.actions for name in word.split(",")]
+        chosen(names)
+        return names

@@ -1,0 +1,42 @@
+"""`brownout diff`: what is better and worse in another map."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from brownout.cli.cells import Filters
+from brownout.cli.output import JsonOption, load
+from brownout.cli.parser import Commands, command, option
+
+EXAMPLES = """\
+brownout diff defaults-task late-task
+brownout diff docs/maps/late-task.json late-task --point ZADD --json -"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffOptions(Filters, JsonOption):
+    """The maps."""
+
+    a: str = option("A", "a stored map, by its file or by its name in store/maps")
+    b: str = option("B", "the map that is compared with it")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    what = "what is better and worse in the stored map B than in A; exit code 1 for worse; run nothing"
+    command(commands, "diff", what, EXAMPLES, DiffOptions, run)
+
+
+def run(options: DiffOptions) -> int:
+    """Print the difference; returns 1 when the second map is worse anywhere."""
+    from brownout.explore import diff
+    from brownout.explore.faultmap import EXIT
+
+    actions = options.action_names
+    found = diff.diff(*(load(name).filtered(options.points, actions) for name in (options.a, options.b)))
+    if not options.as_json(found):
+        sys.stdout.write(f"{diff.text(found)}\n")
+    if found.worse or any(each.step > 0 for each in found.changed):
+        return EXIT["invalid"]
+    return EXIT["unknown" if found.unknown or found.warnings else "valid"]

@@ -1,0 +1,108 @@
+"""`brownout COMMAND`: carries the command out, and turns whatever ends it into an exit code and a message."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NoReturn
+
+from brownout.cli import diff, list, map, pairs, show
+from brownout.cli.parser import EXIT_CODES, SIGNAL, USAGE, Parser, Usage
+from brownout.plan.near import UnknownName
+
+COMMANDS: Final = (map, pairs, show, diff, list)
+UNKNOWN: Final = 2
+
+
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+class _Version(argparse.Action):
+    """As argparse's own, but the version is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from brownout.run.store import versions
+
+        sys.stdout.write(f"brownout {versions('brownout').get('brownout', 'not installed')}\n")
+        parser.exit()
+
+
+def parser() -> Parser:
+    """All commands, each with its own options."""
+    whole = Parser(
+        prog="brownout",
+        description="What does a Celery system do when a part of it fails?",
+        epilog=f"`brownout COMMAND --help` shows examples.\n\n{EXIT_CODES}",
+    )
+    whole.add_argument("--version", action=_Version, nargs=0, help="print the version (default: no)")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code. SystemExit for --help and for wrong options."""
+    given = parser().parse_args(argv)
+    command = f"brownout {given.command}"
+    try:
+        with _terminable():
+            code: int = given.run(given)
+            sys.stdout.flush()
+        return code
+    except (Usage, UnknownName) as error:
+        return _said(f"{command}: error: {error}", USAGE)
+    except Terminated:
+        return SIGNAL + signal.SIGTERM
+    except KeyboardInterrupt:
+        return SIGNAL + signal.SIGINT
+    except BrokenPipeError:  # `| head` has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNKNOWN
+    except Exception as error:  # Python's own exit code for it would be taken for "invalid"
+        return _failed(command, error)
+
+
+def _failed(command: str, error: Exception) -> int:
+    # Imported here, so that --help is quick.
+    from brownout.explore.campaign import NoMap
+    from brownout.subject.application import NotImportable
+    from brownout.subject.forks import NotForkable
+    from brownout.subject.ladder import NoRedis
+
+    if isinstance(error, (NotImportable, NotForkable)):
+        return _said(f"{command}: error: {error}", USAGE)
+    if isinstance(error, (NoMap, NoRedis)):
+        return _said(f"{command}: no map: {error}", UNKNOWN)
+    traceback.print_exc()
+    return _said(f"{command}: error: brownout itself failed, and proves nothing: {error!r}", UNKNOWN)
+
+
+def _said(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Within the block SIGTERM raises Terminated, so that everything is cleaned up; if ignored, it stays so."""
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
+        yield
+        return
+
+    def terminate(*_: object) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,99 @@
+"""`brownout map`: a fault map, or some of its cells."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brownout.cli.application import ApplicationOptions
+from brownout.cli.cells import CELLS, Filters
+from brownout.cli.output import OutputOptions, SaveOptions, judged, load
+from brownout.cli.parser import SIGNAL, Commands, Usage, command, option, positive
+from brownout.plan.near import known
+
+if TYPE_CHECKING:
+    from brownout.explore.campaign import Campaign
+    from brownout.explore.cell import Cell
+
+EXAMPLES = """\
+brownout map --config late
+brownout map --config late 'worker->broker/ZADD#1/before-cut' --repeat 10
+brownout map --app shop.worker --task shop.send --args '[1]' --actions cut kill"""
+_AGAIN = """the cells that are not good in a stored map, which stays as it is; without FILE it is the map that
+the command would store (default: no)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapOptions(ApplicationOptions, Filters, SaveOptions, OutputOptions):
+    """What is tried."""
+
+    cells: tuple[str, ...] = CELLS
+    again: str | None = option("--again FILE", _AGAIN, nargs="?", const="")
+    repeat: int = option("--repeat N", "trials of each cell (default: 1)", type=positive, default=1)
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    what = "break every Redis command of a task's life in every way, one trial each"
+    command(commands, "map", what, EXAMPLES, MapOptions, run)
+
+
+def run(options: MapOptions) -> int:
+    """Draw the map, store it and print it; returns the exit code."""
+    from brownout.explore.campaign import COLD, DISCOVERIES, Options
+    from brownout.explore.diff import reproduced
+    from brownout.explore.faultmap import EXIT, FaultMap
+    from brownout.explore.selection import select
+    from brownout.explore.session import called, explore
+
+    actions = options.action_names
+    again = options.again is not None
+    if options.cells and (options.points or actions or again):
+        raise Usage("a CELL goes without --point, --actions and --again")
+    if again and (options.points or actions):
+        raise Usage("--again takes its cells from the stored map: no --point, no --actions")
+    asked = options.mission_of()
+    place = options.place(asked)
+    accepted = options.accepted(asked.title)
+    wanted = tuple(dict.fromkeys(options.cells))
+    stored: FaultMap | None = None
+    if again:
+        stored = load(options.again or place)
+        wanted = tuple(each.cell.full for each in stored.cells if each.verdict != "valid")
+        if not wanted:
+            sys.stdout.write(f"{options.again or place}: nothing in it is bad\n")
+            return EXIT[stored.validity]
+
+    def plan(campaign: Campaign) -> Sequence[Cell]:
+        assert campaign.discovery
+        if not wanted:
+            return select(campaign.possible(actions or ["standard"]), options.points)
+        return tuple(_cell(name, called(campaign.discovery.points, campaign.possible())) for name in wanted)
+
+    campaign = Options(
+        jobs=options.jobs,
+        most=max(DISCOVERIES, len(wanted) * options.repeat + 1) if wanted else 0,
+        repeat=options.repeat,
+        cold=0 if wanted else COLD,  # some cells are no map, and need no comparison with cold processes
+        provider=options.rung,
+        emit=options.handler(options.save if again else place),
+        words=options.words(asked),
+    )
+    found = explore(asked, campaign, plan)
+    names = [name for short, cell in found.possible.items() for name in (short, cell.full)]
+    validity, remarks = judged(found.map, accepted, names or None)
+    if stored:
+        remarks += reproduced(stored, found.map)
+    code, word = (SIGNAL + found.stopped, "interrupted") if found.stopped else (EXIT[validity], validity)
+    return options.present(found.map, code, word, remarks, full=again)
+
+
+def _cell(name: str, there: Mapping[str, Cell]) -> Cell:
+    """By its short or full name; UnknownName says whether it is the point or the action that there is not."""
+    by_name = {**there, **{cell.full: cell for cell in there.values()}}
+    if name not in by_name:
+        point = known("point", name.rpartition("/")[0], {short.rpartition("/")[0] for short in there})
+        known("cell", name, [short for short in there if short.rpartition("/")[0] == point])
+    return by_name[name]

@@ -1,0 +1,166 @@
+"""What comes out of `map` and `show`: a grid or cells in full, JSON, a page, judged by a baseline."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brownout.cli.parser import Usage, option, positive
+from brownout.explore.kept import Kept
+from brownout.report.stored import STORE, Stored, write
+from brownout.run.events import Stream
+
+if TYPE_CHECKING:
+    from brownout.check.verdict import Validity
+    from brownout.explore.baseline import Accepted
+    from brownout.explore.diff import Diff
+    from brownout.explore.faultmap import FaultMap
+    from brownout.explore.mission import Mission
+    from brownout.run.events import Handler
+
+_JOBS = "trials at once (default: 8 for each core, fewer on a busy machine)"
+_SAVE = f"store the result there (default: in {STORE}, when it is whole)"
+_ONLY_BAD = "only what is not good, with its proof (default: all cells, a grid)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOption:
+    """The result."""
+
+    json: Path | None = option("--json FILE", "write it as JSON, - for standard output (default: text)", type=Path)
+
+    def as_json(self, result: Kept | Diff) -> bool:
+        """Write the result as JSON where that was asked for; returns whether that is all for standard output."""
+        if self.json == Path("-"):
+            sys.stdout.write(result.to_json())
+        elif self.json and isinstance(result, Kept):
+            write(result, self.json)
+        elif self.json:
+            self.json.write_text(result.to_json())
+        return self.json == Path("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveOptions(JsonOption):
+    """The run."""
+
+    jobs: int = option("--jobs N", _JOBS, type=positive, default=0)
+    save: Path | None = option("--save FILE", _SAVE, type=Path)
+
+    def place(self, asked: Mission, prefix: str = "") -> Path:
+        """Where the result is stored: as --save says, or by the names of configuration and workload."""
+        from brownout.run.store import folder_of
+
+        return self.save or STORE / f"{folder_of(f'{prefix}{asked.configuration.name}-{asked.workload.name}')}.json"
+
+    def handler(self, place: Path | None) -> Handler:
+        """What shows the progress, and stores the result in `place`; one that is not whole only with --save."""
+        from brownout.report.progress import to_stream
+
+        stored = [Stored(place, parts=self.save is not None)] if place else []
+        return Stream(to_stream(sys.stderr), *stored)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(JsonOption):
+    """What is shown."""
+
+    cells: tuple[str, ...]
+    only_bad: bool = option("--only-bad", _ONLY_BAD, action="store_true")
+    markdown: Path | None = option("--markdown FILE", "write it as a table for a page (default: no)", type=Path)
+    baseline: str | None = option("--baseline FILE", "judge by the cells that it accepts (default: by none)")
+
+    def accepted(self, title: str) -> tuple[Accepted, ...]:
+        """The cells that the baseline accepts, if there is one: of the map `title` and of those with known names.
+
+        Raises Usage for a mistake in the baseline.
+        """
+        from brownout.explore.baseline import load
+        from brownout.explore.mission import CONFIGURATIONS, WORKLOADS
+
+        if not self.baseline:
+            return ()
+        titles = {f"{config}/{workload}" for config in CONFIGURATIONS for workload in WORKLOADS}
+        try:
+            return load(Path(self.baseline), {title, *titles})
+        except (OSError, ValueError) as error:
+            raise Usage(error) from error
+
+    def present(self, map_: FaultMap, code: int, word: str, remarks: Iterable[str], *, full: bool = False) -> int:
+        """Print a map and the verdict `word`; `full`, --only-bad and CELL show cells in full. Returns `code`."""
+        from brownout.report import grid
+        from brownout.report.clean import clean
+        from brownout.report.grid import Line, Span, detail
+        from brownout.report.terminal import SIGNS
+
+        shown = map_.filtered(only_bad=self.only_bad)
+        if self.markdown:
+            self.markdown.write_text(grid.markdown(shown))
+        if self.as_json(shown):
+            return code
+        lines: list[Line] = []
+        if self.cells or self.only_bad or full:
+            for result in shown.cells:
+                name = map_.names[result.cell]
+                lines += [*detail(result, name, _again(map_, name)), ()]
+                lines += [(Span(f"      {clean(line)}"),) for line in result.evidence]
+                lines += [()] if result.evidence else []
+        else:
+            words = {each.cell: each.primary.partition(":")[0] for each in shown.cells if each.verdict != "valid"}
+            room = max(map(len, words.values()), default=0)
+            for cell, outcome in words.items():
+                lines.append((Span(f"  {outcome:<{room}}  ", "bold"), Span(_again(map_, map_.names[cell]))))
+            lines.append(())
+        if map_.repeats:
+            lines.append((Span(f"{map_.repeats} trials were run again because the machine was busy"),))
+        if self.cells:
+            lines += [(Span(why),) for why in (*map_.void, *map_.doubts)]
+        elif shown.cells:
+            lines += grid.grid(shown, grid.columns())[:-1]
+        lines += [] if shown.cells else [(Span("nothing to show"),)]
+        lines += [(Span(remark),) for remark in remarks]
+        lines.append((Span(f"{SIGNS.get(word, SIGNS['unknown'])} {word}: exit code {code}", "bold"),))
+        grid.write(lines)
+        return code
+
+
+def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str] | None) -> tuple[Validity, list[str]]:
+    """The verdict on a map, and remarks. Where a baseline is given it decides; it may name the cells `names`."""
+    from brownout.explore.baseline import judge
+
+    if not accepted:
+        return map_.validity, []
+    judgement = judge(map_, accepted, datetime.now(UTC).date(), names)
+    remarks = [f"{each.kind}: {each.sentence}" for each in judgement.rulings if each.kind not in ("good", "accepted")]
+    return judgement.validity, [*remarks, f"{len(judgement.of('accepted'))} accepted by the baseline"]
+
+
+def load(name: str | Path) -> FaultMap:
+    """A stored map by its file, or by its name in the store. Raises Usage where there is none."""
+    from brownout.explore.faultmap import FaultMap
+
+    path = Path(name)
+    if not path.exists() and len(path.parts) == 1:
+        path = STORE / f"{path.name.removesuffix('.json')}.json"
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in STORE.glob("*.json"))) or "none"
+        raise Usage(f"no map is stored at {name}; in {STORE}: {there}")
+    try:
+        return FaultMap.load(path)
+    except (OSError, ValueError) as error:
+        raise Usage(error) from error
+
+
+def _again(map_: FaultMap, cell: str) -> str:
+    """The command that tries the cell again."""
+    options = {
+        "--config": map_.name if map_.name != "defaults" else "",
+        "--workload": map_.workload if map_.workload != "task" else "",
+    }
+    words = map_.options or [word for name, value in options.items() if value for word in (name, value)]
+    return shlex.join(["brownout", "map", cell, *words])

@@ -1,0 +1,52 @@
+"""`brownout pairs`: two faults, the second in the recovery from the first."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from brownout.cli.application import ApplicationOptions
+from brownout.cli.cells import Filters
+from brownout.cli.output import SaveOptions
+from brownout.cli.parser import SIGNAL, Commands, command, option, positive
+
+EXAMPLES = """\
+brownout pairs --config late
+brownout pairs --mission tests.chaos.missions:http --sample 90 --seed 1"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsOptions(ApplicationOptions, Filters, SaveOptions):
+    """What is tried."""
+
+    sample: int = option("--sample N", "so many of the pairs (default: all)", type=positive, default=0)
+    seed: int = option("--seed N", "which pairs the sample and the checks take (default: 0)", type=int, default=0)
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    what = "break a task's life twice, the second time in the recovery from the first fault"
+    command(commands, "pairs", what, EXAMPLES, PairsOptions, run)
+
+
+def run(options: PairsOptions) -> int:
+    """Try the pairs, store what was found and print it; returns the exit code."""
+    from brownout.explore.campaign import Options
+    from brownout.explore.faultmap import EXIT
+    from brownout.explore.pairs_campaign import run_pairs
+    from brownout.report.pairs import report
+
+    actions = options.action_names
+    asked = options.mission_of()
+    campaign = Options(
+        actions=actions or ["standard"],
+        points=options.points,
+        jobs=options.jobs,
+        provider=options.rung,
+        emit=options.handler(options.place(asked, "pairs-")),
+    )
+    found, stopped = run_pairs(asked, campaign, sample=options.sample, seed=options.seed)
+    interrupted = SIGNAL + stopped if stopped else 0
+    if not options.as_json(found):
+        sys.stdout.write(report(found, interrupted))
+    return interrupted or EXIT[found.validity]

@@ -1,0 +1,123 @@
+"""argparse as every command uses it: errors are one line, and options are the fields of a frozen dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+
+from brownout.plan.near import UnknownName, known
+
+USAGE: Final = 64  # sysexits.h: EX_USAGE; argparse's own 2 would be taken for "unknown"
+SIGNAL: Final = 128  # and the number of the signal
+EXIT_CODES: Final = """exit codes:
+  0 valid, 1 invalid (something is bad), 2 unknown (nothing is proved),
+  64 wrong command, 130 after Ctrl-C (SIGINT), 143 after SIGTERM"""
+#: Options that `brownout map` once had, and the commands that they are now.
+MOVED: Final = {"--pairs": "pairs", "--show": "show FILE", "--diff": "diff A B", "--list": "list WHAT"}
+MANY: Final[dict[str, Any]] = {"nargs": "+", "action": "extend", "default": []}
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+Options = TypeVar("Options")
+
+
+class Usage(Exception):
+    """The command can't be carried out as it was typed; the message says why."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a wrong command is answered with one line, and no option may be abbreviated."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with exit code 64."""
+        self.exit(USAGE, f"{self.prog}: error: {message}\n")
+
+    def parse_known_args(  # type: ignore[override]  # argparse also takes namespaces of other types
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse, but each parser refuses what it does not know, in the name of its command."""
+        found, unknown = super().parse_known_args(args, namespace)
+        for name in (word.partition("=")[0] for word in unknown if word.startswith("-")):
+            if name in MOVED:
+                self.error(f"{name} is a command now: brownout {MOVED[name]}")
+            self._known("option", name, self._option_string_actions)
+        if unknown:
+            self.error(f"too many arguments: {' '.join(unknown)}")
+        return found, []
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None:
+            self._known(action.dest, value, action.choices)
+
+    def _known(self, what: str, name: str, names: Any) -> None:
+        try:
+            known(what, name, names)
+        except UnknownName as error:
+            self.error(str(error))
+
+
+def option(name: str, what: str, **options: Any) -> Any:
+    """A field that is an option of a command. `name` is "--flag METAVAR", or "METAVAR" for a positional argument.
+
+    `what` is the help text. `options` are those of argparse's add_argument.
+    """
+    flag, _, metavar = name.partition(" ") if name.startswith("-") else ("", "", name)
+    return field(metadata={"flag": flag, "help": what} | options | ({"metavar": metavar} if metavar else {}))
+
+
+def command(
+    commands: Commands, name: str, what: str, examples: str, kind: type[Options], run: Callable[[Options], int]
+) -> Parser:
+    """Add a command. Its options are the fields of the frozen dataclass `kind`, and it calls `run` with such a value.
+
+    The options of each base class are a group, which has its title from the class's docstring. Lists become tuples. A
+    field of type Path is a file to write: its folder is made before `run` is called. `what` is the help text.
+    """
+    epilog = f"examples:\n{textwrap.indent(examples, '  ')}\n\n{EXIT_CODES}"
+    parser = commands.add_parser(name, help=what, description=f"{name}: {what}", epilog=epilog)
+    for base in filter(is_dataclass, kind.__mro__):
+        group = parser.add_argument_group(str(base.__doc__).partition(".")[0].lower())
+        for key in base.__annotations__:
+            if options := dict(base.__dataclass_fields__[key].metadata):
+                flag = options.pop("flag")
+                group.add_argument(flag or key, **options | ({"dest": key} if flag else {}))
+
+    def made(given: argparse.Namespace) -> int:
+        values = {each.name: getattr(given, each.name) for each in fields(kind)}  # type: ignore[arg-type]
+        try:
+            for file in (value for value in values.values() if isinstance(value, Path)):
+                file.parent.mkdir(parents=True, exist_ok=True)  # before a minute's work
+                if file.is_dir():
+                    raise IsADirectoryError(f"{file} is a folder; a file is wanted")
+        except OSError as error:
+            raise Usage(error) from error
+        return run(kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}))
+
+    parser.set_defaults(run=made)
+    return parser
+
+
+def json_of(kind: type) -> Callable[[str], Any]:
+    """An argparse type: JSON text of a list or of a dict."""
+
+    def read(text: str) -> Any:
+        with suppress(ValueError):
+            if isinstance(value := json.loads(text), kind):
+                return value
+        raise argparse.ArgumentTypeError(f"a JSON {'array' if kind is list else 'object'} is wanted, not {text!r}")
+
+    return read
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number from 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
+    return int(text)
