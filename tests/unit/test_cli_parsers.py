@@ -59,7 +59,7 @@ def test_every_command_shows_examples_and_exit_codes(name: str, capsys: pytest.C
     assert any(each.startswith(f"brownout {name.partition(' ')[0]} ") for each in examples(text))
 
 
-@pytest.mark.parametrize("line", {line for one in COMMANDS.values() for line in examples(one.format_help())})
+@pytest.mark.parametrize("line", sorted({line for one in COMMANDS.values() for line in examples(one.format_help())}))
 def test_every_example_can_be_typed(line: str) -> None:
     assert callable(parser().parse_args(shlex.split(line)[1:]).run)
 
