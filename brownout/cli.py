@@ -1,4 +1,4 @@
-"""The command line: `brownout map`. Exit codes: 0 valid, 1 invalid, 2 unknown, 64 a wrong command, 130 after Ctrl-C."""
+"""The command line. Exit codes: 0 valid, 1 invalid, 2 unknown, 64 a wrong command, 130 after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from brownout import maps
+from brownout import cli_replay, cli_shrink, maps
 from brownout.explore.action import chosen
 from brownout.explore.campaign import COLD, DISCOVERIES, Campaign, NoMap, Options
 from brownout.explore.cell import Cell
@@ -33,15 +33,16 @@ from brownout.subject.ladder import NoRedis
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit code. SystemExit for --help and for wrong options."""
-    given = parser().parse_args(argv)
+    given = parser(cli_replay.add, cli_shrink.add).parse_args(argv)
     try:
-        code = _map(given)
+        code = given.run(given) if "run" in given else _map(given)
         sys.stdout.flush()
     except Usage as error:
-        sys.stderr.write(f"brownout map: error: {error}\n")
+        sys.stderr.write(f"brownout {given.command}: error: {error}\n")
         return USAGE
     except (NoMap, NoRedis) as error:
-        sys.stderr.write(f"brownout map: no map: {error}\n")
+        nothing = "no map" if given.command == "map" else "unknown"
+        sys.stderr.write(f"brownout {given.command}: {nothing}: {error}\n")
         return EXIT["unknown"]
     except KeyboardInterrupt:
         return SIGNAL + 2

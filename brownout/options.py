@@ -41,12 +41,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: error: {message}\n")
 
 
-def parser() -> Parser:
-    """The options; each help text says its default."""
+def parser(*others: Callable[[Any], None]) -> Parser:
+    """The options; each help text says its default. `others` add further commands."""
     whole = Parser(prog="brownout", description="What does a Celery system do when a part of it fails?")
     version = f"brownout {versions('brownout').get('brownout', 'not installed')}"
     whole.add_argument("--version", action="version", version=version, help="print the version (default: no)")
-    one = whole.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser(
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add_command in others:
+        add_command(commands)
+    one = commands.add_parser(
         "map",
         help="break every Redis command of a task's life in every way (default: stock Celery, standard actions)",
         description="Draw a fault map: one trial for each command of a task's life on Redis and each way it can fail. "
@@ -76,15 +79,15 @@ def parser() -> Parser:
         help="points of this name, edge or command, or a part of it (default: all)")  # fmt: skip
     add("--actions", metavar="NAME,…", **many,
         help="standard, all, or names of --list actions (default: standard, and with --show all)")  # fmt: skip
-    add("--repeat", type=_positive, default=1, metavar="N", help="trials of each cell (default: 1)")
+    add("--repeat", type=positive, default=1, metavar="N", help="trials of each cell (default: 1)")
     add(
         "--jobs",
-        type=_positive,
+        type=positive,
         default=0,
         metavar="N",
         help="trials at once (default: 8 for each core, fewer on a busy machine)",
     )
-    add("--sample", type=_positive, default=0, metavar="N", help="so many of the pairs (default: all)")
+    add("--sample", type=positive, default=0, metavar="N", help="so many of the pairs (default: all)")
     add("--seed", type=int, default=0, metavar="N", help="which pairs the sample takes (default: 0)")
     add("--provider", choices=("auto", *get_args(RungName)), default="auto",
         help="where Redis comes from (default: auto, a local server first)")  # fmt: skip
@@ -115,7 +118,8 @@ def _json(kind: type) -> Callable[[str], Any]:
     return read
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
     return int(text)

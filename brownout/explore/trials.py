@@ -89,7 +89,7 @@ class Trials:
             self.mission.root,
             self._scratch,
             self._rung,
-            _wire,
+            builtin_wire,
             launcher,
             stopped=self._stopping.is_set,
         )
@@ -122,7 +122,8 @@ class Trials:
                 future.result()
 
 
-def _wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:
+def builtin_wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:
+    """A started wire of the kit's own."""
     return Wire(seed=seed, on_event=on_event).start()
 
 

@@ -114,8 +114,9 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote; ValueError when it is another schema's."""
+        """Read what `to_json` wrote, or a capsule; ValueError when it is another schema's."""
         content = json.loads(text)
+        content.pop("capsule", None)  # says what the plan was carried out on, see run/capsule.py
         if content.pop("schema", None) != SCHEMA:
             raise ValueError(f"this plan has another schema than {SCHEMA}")
         return decode(cls, content)

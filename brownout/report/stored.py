@@ -10,7 +10,8 @@ from typing import Final
 from brownout.explore.kept import Kept
 from brownout.run.events import CampaignEnded, Event
 
-STORE: Final = Path("store", "maps")  # where maps are kept that nobody gave a place
+TRACES: Final = Path("store")  # where traces of trials are kept that nobody gave a place
+STORE: Final = TRACES / "maps"  # where maps are kept that nobody gave a place
 
 
 class Stored:
@@ -23,7 +24,7 @@ class Stored:
         """See the class. Raises OSError when the file cannot be written."""
         if isinstance(event, CampaignEnded) and (kept := self._keep(event.result)):
             self._place.parent.mkdir(parents=True, exist_ok=True)
-            if self._place.parent == STORE and not (ignore := STORE.parent / ".gitignore").exists():
+            if self._place.parent == STORE and not (ignore := TRACES / ".gitignore").exists():
                 ignore.write_text("*\n")  # as the traces of trials beside it
             kept.save(self._place)
             sys.stderr.write(f"stored in {self._place}\n")

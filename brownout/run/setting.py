@@ -43,4 +43,6 @@ class Setting:
     alone: bool = False  # also the first attempt runs without another trial beside it
     #: What runs beside the subject, made and started anew for each attempt.
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
+    #: The application as a capsule names it, where no test does: "module:attribute", or its fields as JSON.
+    application_name: str | Mapping[str, Any] = ""
     stopped: Callable[[], bool] = lambda: False  # whether somebody wants the trial to end at once

@@ -16,7 +16,8 @@ from brownout.plan.operation import Tick
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
 from brownout.plan.seed import stream
-from brownout.run import store
+from brownout.run import capsule, store
+from brownout.run.capsule import configuration
 from brownout.run.drain import SAMPLE, drain
 from brownout.run.events import Phase, TrialEnded, trying
 from brownout.run.looking import Looking
@@ -79,6 +80,7 @@ class Trial:
         self._ends: list[Callable[[], None]] = []  # of the subject's parts; each may be called twice
         self._trace = Trace()
         self._woken = threading.Event()  # something is to be done at once
+        self._places: Mapping[str, str] = {}  # what stands for the places of the environment
         self.services: dict[str, object] = {}
 
     def run(self) -> Result:
@@ -97,6 +99,7 @@ class Trial:
         finally:
             self._looking.recorders.close()
         history = History.load(self._path)
+        store.write(self.folder / "conf.json", configuration(history, self.setting.application.env, self._places))
         # Of a fault that struck elsewhere than at its point, the promises of the point tell nothing.
         judged = () if self._overtaken else judge_all(history, self._promises())
         verdicts = (*judged, *self._missed)
@@ -127,7 +130,7 @@ class Trial:
 
     def _carry_out(self, stack: ExitStack) -> None:
         plan, setting, looking = self.plan, self.setting, self._looking
-        (self.folder / "plan.json").write_text(plan.to_json() + "\n")
+        capsule.write(self.folder, plan, setting.scenario, setting.application_name)
         self._files.mkdir()
         self._phase("launch")
         self.services = {name: stack.enter_context(make()) for name, make in setting.services.items()}
@@ -163,6 +166,7 @@ class Trial:
         redis = f"{subject.broker.rung} {subject.broker.version}"
         parts = {"redis": redis, "wire": wire.kind, "launch": setting.launcher.kind}
         store.write(self.folder / "env.json", store.environment(**parts))
+        self._places = subject.places
 
         clients = Clients(subject, looking.recorders["client"])
         stack.callback(clients.close)

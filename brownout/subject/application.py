@@ -35,6 +35,8 @@ class Application:
     nowhere for longer is lost. A worker that ends with an exit code of `steps_down` asks to be started again, and has
     not failed. `polls` are patterns of the Redis requests ("LLEN .*") that the application itself sends by a clock,
     `monitors` the processes that open connections by a clock; a fault map counts neither as part of a task's life.
+    `settings` names the application's own settings ("module:attribute": a mapping, a model, or a function that returns
+    one), so that each trial's `conf.json` has them.
     """
 
     celery: str | None = None
@@ -53,6 +55,7 @@ class Application:
     steps_down: tuple[int, ...] = ()
     polls: tuple[str, ...] = ()
     monitors: tuple[str, ...] = ()
+    settings: str | None = None
 
     def environment(self, **places: object) -> dict[str, str]:
         """`env` with its places filled in; other braces stay as they are."""

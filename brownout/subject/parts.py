@@ -55,5 +55,6 @@ def caller_part(address: str, *, results: bool, root: Path, env: Mapping[str, st
 
 
 def hosted_env(application: Application, topology: Topology) -> dict[str, str]:
-    """What tells the processes of the application's settings that are laid over its own."""
-    return {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": topology.settings_json}
+    """What tells the processes of the application's settings, and of those that are laid over its own."""
+    own = {"BROWNOUT_SETTINGS": application.settings} if application.settings else {}
+    return {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": topology.settings_json, **own}

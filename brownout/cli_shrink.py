@@ -1,0 +1,187 @@
+"""`brownout shrink`: make a stored trial smaller without losing its anomaly."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from brownout.capsules import NotAlone, within
+from brownout.cli_replay import load
+from brownout.explore.shrink import Came, Step, confirmed, shrink
+from brownout.lab import Lab
+from brownout.options import SIGNAL
+from brownout.plan.near import known
+from brownout.plan.plan import Plan
+from brownout.report.clean import clean
+from brownout.report.results import results
+from brownout.report.scenario import scenario
+from brownout.run.capsule import Answer, Broken, Capsule, answer, differences
+from brownout.run.result import Result
+from brownout.run.setting import Setting
+from brownout.run.trial import run
+from brownout.subject.subject import NotLaunched
+from brownout.subject.waiting import NeverHappened
+
+CAME: Final[dict[Answer, Came]] = {"reproduced": "same", "fixed": "other", "unknown": "unknown"}
+SHRUNK = "shrunk"  # the folder of the small capsule, in that of the capsule that was shrunk
+TEST = "test_shrunk.py"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for. A step is accepted when the anomaly comes in N of at most M trials: `confirm` is (N, M)."""
+
+    file: Path
+    confirm: tuple[int, int]
+    anomaly: str
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "shrink",
+        help="make a stored trial smaller, until nothing can go without losing its anomaly",
+        description="Remove and weaken faults, and reduce the load, as long as the same kind of anomaly of the same "
+        "promise comes. Prints the smallest as a test, and stores it beside FILE. Ctrl-C keeps the smallest so far.",
+        epilog="Example: brownout shrink store/tests-chaos-test_points.py-test_x/latest --confirm 3/4. "
+        "Exit codes: 0 shrunk, 2 the anomaly does not come again, 64 wrong command, 130 after Ctrl-C.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="a trial's plan.json in the store, or its folder")
+    parser.add_argument("--confirm", type=_confirm, default=(2, 2), metavar="N/M",
+        help="accept a step when the anomaly comes in N of at most M trials (default: 2/2)")  # fmt: skip
+    parser.add_argument("--anomaly", default="", metavar="KIND",
+        help="the anomaly to keep, such as lost (default: the first that the stored trial found)")  # fmt: skip
+    parser.set_defaults(run=lambda given: command(Options(given.file, given.confirm, given.anomaly)))
+
+
+def _confirm(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"N/M is wanted, such as 2/2 or 3/5, not {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def command(options: Options) -> int:
+    """Shrink, print, store. Returns the exit code; raises Usage for a file that is no capsule of such an anomaly."""
+    capsule = load(options.file)
+    kinds = [broken.kind for broken in capsule.broken]
+    kind = known("anomaly of this trial", options.anomaly, kinds) if options.anomaly else kinds[0]
+    wanted = next(broken for broken in capsule.broken if broken.kind == kind)
+    try:
+        return within(capsule, lambda setting: Shrinking(capsule, wanted, options, setting).run())
+    except NotAlone as error:
+        sys.stdout.write(f"unknown: {clean(str(error), 2_000)}\n")
+        return 2
+
+
+@dataclass(frozen=True)
+class Tries:
+    """Where the traces of the tries lie; they take turns with the trials of the store at `root`."""
+
+    root: Path
+    folder: Path
+    numbers: Any = field(default_factory=lambda: count(1))
+
+    def place(self, scenario: str) -> Path:  # noqa: ARG002 - every try has a number
+        """See run.setting.Place."""
+        place = self.folder / f"{next(self.numbers)}"
+        (place / "log").mkdir(parents=True)
+        return place
+
+
+class Shrinking:
+    """One capsule made smaller. `smallest` is the smallest result in which the wanted anomaly came."""
+
+    def __init__(self, capsule: Capsule, wanted: Broken, options: Options, setting: Setting) -> None:
+        self._capsule, self._wanted, self._options = capsule, wanted, options
+        self._tries = Tries(setting.store.root, capsule.folder / "tries")
+        self._setting = replace(setting, store=self._tries, emit=results)
+        self._usual = Lab(setting, 0, lambda _: "").plan.topology
+        self._begin, self._trials = time.monotonic(), 0
+        self._seen: Result | None = None  # the newest trial with the anomaly
+        self.smallest: Result | None = None
+
+    def run(self) -> int:
+        """Shrink until nothing can go, or until Ctrl-C; returns the exit code."""
+        shutil.rmtree(self._tries.folder, ignore_errors=True)
+        _say(f"looking for {self._wanted}")
+        try:
+            return self._run()
+        finally:
+            shutil.rmtree(self._tries.folder, ignore_errors=True)
+
+    def _run(self) -> int:
+        plan, code = self._capsule.plan, 0
+        try:
+            if not self._keeps(Step(plan, "the stored plan")):
+                sys.stdout.write(f"unknown: {self._wanted} did not come again in {self._trials} trials\n")
+                return 2
+            assert self.smallest
+            for line in differences(self._capsule.folder, self.smallest.folder):
+                _say(f"  differs  {line}")
+            for step in shrink(plan, self._keeps):
+                plan = step.plan
+        except KeyboardInterrupt:
+            if self.smallest is None:
+                raise
+            _say("stopped: this is the smallest so far")
+            code = SIGNAL + 2
+        self._present(plan)
+        return code
+
+    def _keeps(self, step: Step) -> bool:
+        """Whether the anomaly comes with the smaller plan, as often as it must."""
+        begin, before = time.monotonic(), self._trials
+        keeps = confirmed(lambda: self._tried(step.plan), *self._options.confirm)
+        if keeps:
+            self.smallest = self._seen
+        trials, seconds = self._trials - before, time.monotonic() - begin
+        _say(f"{'keeps it' if keeps else 'loses it'}  {step.what}  ({trials} trials, {seconds:.1f} s)")
+        return keeps
+
+    def _tried(self, plan: Plan) -> Came:
+        self._trials += 1
+        try:
+            result = run(plan.validated(), self._setting)
+        except (NotLaunched, NeverHappened) as error:
+            _say(f"  unknown: {clean(str(error))}")
+            return "unknown"
+        word, why = answer(result, [self._wanted], [self._wanted])
+        if word == "reproduced":
+            self._seen = result
+        elif word == "unknown":
+            _say(f"  unknown: {clean(why)}")
+        # Another anomaly is not the wanted one: the smaller plan does something else.
+        return "other" if result.validity == "invalid" and word != "reproduced" else CAME[word]
+
+    def _present(self, plan: Plan) -> None:
+        """Store the smallest beside the capsule, and print it as a test."""
+        assert self.smallest
+        place = self._capsule.folder / SHRUNK
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self.smallest.folder, place)
+        scene, note = self._capsule.scenario, f"Shrunk: {self._wanted.kind}. Fixtures, marks and services are those of"
+        test = scenario(plan, "test_shrunk", self._usual, [self._wanted.promise], f"{note} {scene}.")
+        if test:
+            (place / TEST).write_text(test)
+        before, seconds = self._capsule.plan, time.monotonic() - self._begin
+        _say(f"{_size(before)} became {_size(plan)} in {self._trials} trials and {seconds:.0f} s")
+        _say(f"stored in {place}: brownout replay {place}")
+        sys.stdout.write(test or f"{plan.to_json()}\n")
+
+
+def _size(plan: Plan) -> str:
+    loads = " and ".join(f"{load.count or f'{load.lasting:g} s'} × {load.operation}" for load in plan.load)
+    return f"[{', '.join(map(str, plan.injections)) or 'no fault'}; {loads}]"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
