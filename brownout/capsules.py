@@ -101,10 +101,12 @@ class _Taker(Generic[T]):
 
 
 def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
-    path = capsule.scenario.partition("::")[0]
+    path, inside, _ = capsule.scenario.partition("::")
+    if not inside:
+        raise NotAlone(f"the capsule of {capsule.scenario} names no test and no application to run it on")
     again = shlex.join(["pytest", capsule.scenario])
-    root = next((root for root in (Path.cwd(), *Path.cwd().parents, *capsule.folder.parents)
-                 if "::" in capsule.scenario and (root / path).is_file()), None)  # fmt: skip
+    above = (Path.cwd(), *Path.cwd().parents, *capsule.folder.parents)
+    root = next((folder for folder in above if (folder / path).is_file()), None)
     if root is None:
         raise NotAlone(f"there is no {path} in {Path.cwd()} or above it, where the test {capsule.scenario} was")
     taker, told = _Taker(job), io.StringIO()

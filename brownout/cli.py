@@ -24,9 +24,9 @@ from brownout.explore.session import called, configured, explore, mission, setti
 from brownout.options import CELERY_ENV, LISTS, SIGNAL, USAGE, Usage, parser
 from brownout.plan.near import UnknownName, known
 from brownout.report.progress import to_stream
-from brownout.report.stored import STORE, Stored
+from brownout.report.stored import STORE, TRACES, Stored
 from brownout.run.events import Stream
-from brownout.run.store import folder_of
+from brownout.run.store import Store, folder_of, new_run
 from brownout.subject.application import Application
 from brownout.subject.ladder import NoRedis
 
@@ -106,6 +106,7 @@ def _run(given: argparse.Namespace) -> int:
         whole = not (wanted or given.points) and found.complete and set(given.actions) <= {"standard", "all"}
         return replace(found, options=words) if whole or (given.save and not given.again) else None
 
+    traces = Store(TRACES, new_run())
     few = bool(wanted or given.list)  # no map: a bench for each trial, and no comparison with cold processes
     options = Options(
         jobs=given.jobs,
@@ -114,9 +115,14 @@ def _run(given: argparse.Namespace) -> int:
         cold=0 if few else COLD,
         provider=None if given.provider == "auto" else given.provider,
         emit=Stream(to_stream(sys.stderr), Stored(place, keep)),
+        store=traces,
     )
     found = explore(asked, options, plan)
     drawn = replace(found.map, options=words)
+    if found.capsules:
+        sys.stderr.write(
+            f"{len(found.capsules)} trials with a broken promise are stored: brownout replay {found.capsules[-1]}\n"
+        )
     if given.list and not found.stopped:
         sys.stdout.writelines(f"{point.short:<32} {point.label}\n" for point in drawn.trace)
         return EXIT["valid"]
@@ -171,6 +177,7 @@ def _mission(given: argparse.Namespace) -> Mission:
             found = _imported(given.mission)
             config = given.config or found.configuration.name
             changed = given.config or settings
+            found = replace(found, name=given.mission)
             return replace(found, configuration=configured(config, settings)) if changed else found
         return mission(
             Path.cwd(),

@@ -109,11 +109,15 @@ def called(points: Iterable[Point], cells: Iterable[Cell]) -> dict[str, Cell]:
 
 @dataclass(frozen=True)
 class Explored:
-    """What came out; `possible` are all cells that the map could have, by name, `stopped` the signal that ended it."""
+    """What came out; `possible` are all cells that the map could have, by name, `stopped` the signal that ended it.
+
+    `capsules` are the folders of stored trials with a broken promise.
+    """
 
     map: FaultMap
     possible: Mapping[str, Cell]
     stopped: int = 0
+    capsules: tuple[Path, ...] = ()
 
 
 def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
@@ -144,7 +148,7 @@ def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
         possible = called(campaign.discovery.points, campaign.possible()) if campaign.discovery else {}
         map_ = campaign.map(complete=not stopped)
     options.emit(CampaignEnded(mission.title, map_))
-    return Explored(map_, possible, stopped)
+    return Explored(map_, possible, stopped, tuple(campaign.trials.kept.values()))
 
 
 @contextmanager

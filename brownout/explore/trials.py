@@ -17,7 +17,9 @@ from brownout.explore.cell import Cell
 from brownout.explore.found import Found, broken, found_of
 from brownout.explore.mission import Mission
 from brownout.plan.plan import Plan
+from brownout.run.result import Result
 from brownout.run.setting import Setting
+from brownout.run.store import Store, write
 from brownout.run.trial import Stopped, Trial
 from brownout.subject import custody
 from brownout.subject.forks import Forked
@@ -28,6 +30,7 @@ from brownout.wire.interface import AnyWire
 from brownout.wire.tcp.wire import Wire
 
 Job = Callable[[], None]
+CAPSULE = ("plan.json", "env.json", "conf.json", "results.json", "history.ndjson")
 
 
 class Scratch:
@@ -45,10 +48,14 @@ class Scratch:
 
 
 class Trials:
-    """Use it in a `with` block. `trial` may be called from several threads; `together` runs jobs on `jobs` threads."""
+    """Use it in a `with` block. `trial` may be called from several threads; `together` runs jobs on `jobs` threads.
 
-    def __init__(self, mission: Mission, rung: Rung, jobs: int) -> None:
-        self.mission, self._rung = mission, rung
+    The capsule of the first trial of each schedule that breaks a promise is kept in `store`; `kept` are their folders.
+    """
+
+    def __init__(self, mission: Mission, rung: Rung, jobs: int, store: Store | None = None) -> None:
+        self.mission, self._rung, self._store = mission, rung, store
+        self.kept: dict[str, Path] = {}  # by the name of the trial
         self._jobs = jobs
         self._stopping = threading.Event()
         self._stack = ExitStack()
@@ -84,24 +91,34 @@ class Trials:
             raise Stopped
         began, folder = time.monotonic(), None
         setting = Setting(
-            "trial",
+            " ".join([self.mission.title, *(cell.full for cell in schedule)]),
             self.mission.application,
             self.mission.root,
             self._scratch,
             self._rung,
             builtin_wire,
             launcher,
+            application_name=self.mission.application_name,
             stopped=self._stopping.is_set,
         )
         try:
             trial = Trial(plan, setting)
             folder = trial.folder
-            return found_of(trial.run(), self.mission, schedule)
+            result = trial.run()
+            if self._store and result.validity == "invalid" and result.scenario not in self.kept:
+                self._keep(result, self._store)
+            return found_of(result, self.mission, schedule)
         except Exception as wrong:
             return broken(wrong, time.monotonic() - began, folder)
         finally:
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep(self, result: Result, store: Store) -> None:
+        self.kept[result.scenario] = place = store.place(result.scenario)
+        write(result.folder / "results.json", result.summary())
+        for name in CAPSULE:
+            shutil.copy(result.folder / name, place)
 
     def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
         """Run them all, `at_once` or as many as there are threads; raises the first error, and starts no more then."""
