@@ -32,6 +32,7 @@ from brownout.subject.waiting import NeverHappened
 CAME: Final[dict[Answer, Came]] = {"reproduced": "same", "fixed": "other", "unknown": "unknown"}
 SHRUNK = "shrunk"  # the folder of the small capsule, in that of the capsule that was shrunk
 TEST = "test_shrunk.py"
+SHOWN = 160  # characters of the reason of an unknown trial
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ def command(options: Options) -> int:
     kind = known("anomaly of this trial", options.anomaly, kinds) if options.anomaly else kinds[0]
     wanted = next(broken for broken in capsule.broken if broken.kind == kind)
     try:
-        return within(capsule, lambda setting: Shrinking(capsule, wanted, options, setting).run())
+        code, text = within(capsule, lambda setting: Shrinking(capsule, wanted, options, setting).run())
     except NotAlone as error:
-        sys.stdout.write(f"unknown: {clean(str(error), 2_000)}\n")
-        return 2
+        code, text = 2, f"unknown: {clean(str(error), 2_000)}\n"
+    sys.stdout.write(text)
+    return code
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,8 @@ class Shrinking:
         self._seen: Result | None = None  # the newest trial with the anomaly
         self.smallest: Result | None = None
 
-    def run(self) -> int:
-        """Shrink until nothing can go, or until Ctrl-C; returns the exit code."""
+    def run(self) -> tuple[int, str]:
+        """Shrink until nothing can go, or until Ctrl-C, and store the smallest; the exit code, and what to print."""
         shutil.rmtree(self._tries.folder, ignore_errors=True)
         _say(f"looking for {self._wanted}")
         try:
@@ -117,12 +119,11 @@ class Shrinking:
         finally:
             shutil.rmtree(self._tries.folder, ignore_errors=True)
 
-    def _run(self) -> int:
+    def _run(self) -> tuple[int, str]:
         plan, code = self._capsule.plan, 0
         try:
             if not self._keeps(Step(plan, "the stored plan")):
-                sys.stdout.write(f"unknown: {self._wanted} did not come again in {self._trials} trials\n")
-                return 2
+                return 2, f"unknown: {self._wanted} did not come again in {self._trials} trials\n"
             assert self.smallest
             for line in differences(self._capsule.folder, self.smallest.folder):
                 _say(f"  differs  {line}")
@@ -133,8 +134,7 @@ class Shrinking:
                 raise
             _say("stopped: this is the smallest so far")
             code = SIGNAL + 2
-        self._present(plan)
-        return code
+        return code, self._stored(plan)
 
     def _keeps(self, step: Step) -> bool:
         """Whether the anomaly comes with the smaller plan, as often as it must."""
@@ -151,18 +151,18 @@ class Shrinking:
         try:
             result = run(plan.validated(), self._setting)
         except (NotLaunched, NeverHappened) as error:
-            _say(f"  unknown: {clean(str(error))}")
+            _say(f"  unknown: {clean(str(error), SHOWN)}")
             return "unknown"
         word, why = answer(result, [self._wanted], [self._wanted])
         if word == "reproduced":
             self._seen = result
         elif word == "unknown":
-            _say(f"  unknown: {clean(why)}")
+            _say(f"  unknown: {clean(why, SHOWN)}")
         # Another anomaly is not the wanted one: the smaller plan does something else.
         return "other" if result.validity == "invalid" and word != "reproduced" else CAME[word]
 
-    def _present(self, plan: Plan) -> None:
-        """Store the smallest beside the capsule, and print it as a test."""
+    def _stored(self, plan: Plan) -> str:
+        """Store the smallest beside the capsule; answers it as a test, or as a plan if the lab has no verbs for it."""
         assert self.smallest
         place = self._capsule.folder / SHRUNK
         shutil.rmtree(place, ignore_errors=True)
@@ -174,7 +174,7 @@ class Shrinking:
         before, seconds = self._capsule.plan, time.monotonic() - self._begin
         _say(f"{_size(before)} became {_size(plan)} in {self._trials} trials and {seconds:.0f} s")
         _say(f"stored in {place}: brownout replay {place}")
-        sys.stdout.write(test or f"{plan.to_json()}\n")
+        return test or f"{plan.to_json()}\n"
 
 
 def _size(plan: Plan) -> str:

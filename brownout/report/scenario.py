@@ -53,7 +53,7 @@ def _imports(text: str) -> Iterator[str]:
         yield f"from {module} import {', '.join(sorted(name for name in names if names[name] == module))}"
 
 
-def _call(name: str, *args: str, **named: Any) -> str:
+def _call(name: str, /, *args: str, **named: Any) -> str:
     given = (f"{key}={value!r}" for key, value in named.items() if value is not None)
     return f"{name}({', '.join((*args, *given))})"
 
