@@ -119,10 +119,8 @@ def _run(given: argparse.Namespace) -> int:
     )
     found = explore(asked, options, plan)
     drawn = replace(found.map, options=words)
-    if found.capsules:
-        sys.stderr.write(
-            f"{len(found.capsules)} trials with a broken promise are stored: brownout replay {found.capsules[-1]}\n"
-        )
+    if capsules := traces.trials():
+        sys.stderr.write(f"trials with a broken promise, stored: {len(capsules)}; brownout replay {capsules[-1]}\n")
     if given.list and not found.stopped:
         sys.stdout.writelines(f"{point.short:<32} {point.label}\n" for point in drawn.trace)
         return EXIT["valid"]

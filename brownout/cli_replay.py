@@ -62,7 +62,7 @@ def replay(options: Options) -> int:
         for _ in range(options.tries):
             try:
                 tried.append(run(capsule.plan.validated(), setting))
-            except (NotLaunched, NeverHappened) as error:
+            except (NotLaunched, NeverHappened, ValueError) as error:
                 return "unknown", f"the trial could not be carried out: {error}"
             word, why = answer(tried[-1], capsule.broken, capsule.broken)
             if word == "reproduced":

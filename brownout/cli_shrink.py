@@ -16,8 +16,8 @@ from brownout.capsules import NotAlone, within
 from brownout.cli_replay import load
 from brownout.explore.shrink import Came, Step, confirmed, shrink
 from brownout.lab import Lab
-from brownout.options import SIGNAL
-from brownout.plan.near import known
+from brownout.options import SIGNAL, Usage
+from brownout.plan.near import UnknownName, known
 from brownout.plan.plan import Plan
 from brownout.report.clean import clean
 from brownout.report.results import results
@@ -73,7 +73,10 @@ def command(options: Options) -> int:
     """Shrink, print, store. Returns the exit code; raises Usage for a file that is no capsule of such an anomaly."""
     capsule = load(options.file)
     kinds = [broken.kind for broken in capsule.broken]
-    kind = known("anomaly of this trial", options.anomaly, kinds) if options.anomaly else kinds[0]
+    try:
+        kind = known("anomaly of this trial", options.anomaly or kinds[0], kinds)
+    except UnknownName as error:
+        raise Usage(error) from error
     wanted = next(broken for broken in capsule.broken if broken.kind == kind)
     try:
         code, text = within(capsule, lambda setting: Shrinking(capsule, wanted, options, setting).run())
@@ -150,7 +153,7 @@ class Shrinking:
         self._trials += 1
         try:
             result = run(plan.validated(), self._setting)
-        except (NotLaunched, NeverHappened) as error:
+        except (NotLaunched, NeverHappened, ValueError) as error:
             _say(f"  unknown: {clean(str(error), SHOWN)}")
             return "unknown"
         word, why = answer(result, [self._wanted], [self._wanted])

@@ -109,15 +109,11 @@ def called(points: Iterable[Point], cells: Iterable[Cell]) -> dict[str, Cell]:
 
 @dataclass(frozen=True)
 class Explored:
-    """What came out; `possible` are all cells that the map could have, by name, `stopped` the signal that ended it.
-
-    `capsules` are the folders of stored trials with a broken promise.
-    """
+    """What came out; `possible` are all cells that the map could have, by name, `stopped` the signal that ended it."""
 
     map: FaultMap
     possible: Mapping[str, Cell]
     stopped: int = 0
-    capsules: tuple[Path, ...] = ()
 
 
 def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
@@ -148,7 +144,7 @@ def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
         possible = called(campaign.discovery.points, campaign.possible()) if campaign.discovery else {}
         map_ = campaign.map(complete=not stopped)
     options.emit(CampaignEnded(mission.title, map_))
-    return Explored(map_, possible, stopped, tuple(campaign.trials.kept.values()))
+    return Explored(map_, possible, stopped)
 
 
 @contextmanager

@@ -50,12 +50,12 @@ class Scratch:
 class Trials:
     """Use it in a `with` block. `trial` may be called from several threads; `together` runs jobs on `jobs` threads.
 
-    The capsule of the first trial of each schedule that breaks a promise is kept in `store`; `kept` are their folders.
+    The capsule of the first trial of each schedule that breaks a promise is kept in `store`.
     """
 
     def __init__(self, mission: Mission, rung: Rung, jobs: int, store: Store | None = None) -> None:
         self.mission, self._rung, self._store = mission, rung, store
-        self.kept: dict[str, Path] = {}  # by the name of the trial
+        self._kept: set[str] = set()  # names of trials
         self._jobs = jobs
         self._stopping = threading.Event()
         self._stack = ExitStack()
@@ -105,7 +105,7 @@ class Trials:
             trial = Trial(plan, setting)
             folder = trial.folder
             result = trial.run()
-            if self._store and result.validity == "invalid" and result.scenario not in self.kept:
+            if self._store and result.validity == "invalid" and result.scenario not in self._kept:
                 self._keep(result, self._store)
             return found_of(result, self.mission, schedule)
         except Exception as wrong:
@@ -115,7 +115,8 @@ class Trials:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _keep(self, result: Result, store: Store) -> None:
-        self.kept[result.scenario] = place = store.place(result.scenario)
+        self._kept.add(result.scenario)
+        place = store.place(result.scenario)
         write(result.folder / "results.json", result.summary())
         for name in CAPSULE:
             shutil.copy(result.folder / name, place)
