@@ -7,14 +7,14 @@ import re
 import shutil
 import sys
 import time
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from brownout.capsules import NotAlone, within
 from brownout.cli_replay import load
 from brownout.explore.shrink import Came, Step, confirmed, shrink
+from brownout.explore.trials import Scratch
 from brownout.lab import Lab
 from brownout.options import SIGNAL, Usage
 from brownout.plan.near import UnknownName, known
@@ -86,28 +86,13 @@ def command(options: Options) -> int:
     return code
 
 
-@dataclass(frozen=True)
-class Tries:
-    """Where the traces of the tries lie; they take turns with the trials of the store at `root`."""
-
-    root: Path
-    folder: Path
-    numbers: Any = field(default_factory=lambda: count(1))
-
-    def place(self, scenario: str) -> Path:  # noqa: ARG002 - every try has a number
-        """See run.setting.Place."""
-        place = self.folder / f"{next(self.numbers)}"
-        (place / "log").mkdir(parents=True)
-        return place
-
-
 class Shrinking:
     """One capsule made smaller. `smallest` is the smallest result in which the wanted anomaly came."""
 
     def __init__(self, capsule: Capsule, wanted: Broken, options: Options, setting: Setting) -> None:
         self._capsule, self._wanted, self._options = capsule, wanted, options
-        self._tries = Tries(setting.store.root, capsule.folder / "tries")
-        self._setting = replace(setting, store=self._tries, emit=results)
+        self._tries = capsule.folder / "tries"
+        self._setting = replace(setting, store=Scratch(self._tries, setting.store.root), emit=results)
         self._usual = Lab(setting, 0, lambda _: "").plan.topology
         self._begin, self._trials = time.monotonic(), 0
         self._seen: Result | None = None  # the newest trial with the anomaly
@@ -115,12 +100,12 @@ class Shrinking:
 
     def run(self) -> tuple[int, str]:
         """Shrink until nothing can go, or until Ctrl-C, and store the smallest; the exit code, and what to print."""
-        shutil.rmtree(self._tries.folder, ignore_errors=True)
+        shutil.rmtree(self._tries, ignore_errors=True)
         _say(f"looking for {self._wanted}")
         try:
             return self._run()
         finally:
-            shutil.rmtree(self._tries.folder, ignore_errors=True)
+            shutil.rmtree(self._tries, ignore_errors=True)
 
     def _run(self) -> tuple[int, str]:
         plan, code = self._capsule.plan, 0

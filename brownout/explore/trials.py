@@ -34,15 +34,15 @@ CAPSULE = ("plan.json", "env.json", "conf.json", "results.json", "history.ndjson
 
 
 class Scratch:
-    """A folder for the traces of trials, each of which goes when its trial is judged."""
+    """A folder for the traces of trials that nobody keeps. They take turns with the trials of `root`, by default it."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
+        self.root, self._folder = root or folder, folder
         self._numbers = count(1)
 
     def place(self, scenario: str) -> Path:  # noqa: ARG002 - every trial has a number of its own
         """See run.setting.Place."""
-        place = self.root / f"{next(self._numbers)}"
+        place = self._folder / f"{next(self._numbers)}"
         (place / "log").mkdir(parents=True)
         return place
 

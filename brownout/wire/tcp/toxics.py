@@ -7,7 +7,7 @@ Attributes are whole numbers; times are milliseconds (a slicer's delay: microsec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -56,12 +56,6 @@ class Toxic:
     def wires(self) -> frozenset[str]:
         """Which wires can do it: `builtin`, `toxiproxy`."""
         return KINDS[self.type].wires
-
-    def weaker(self) -> tuple[Toxic, ...]:
-        """The same trouble, less of it, strongest first; empty at the end. For shrinking a failing plan."""
-        milder = KINDS[self.type].weaker(self)
-        rarer = (replace(self, toxicity=self.toxicity / 2),) if self.toxicity > 0.25 and self.type != "down" else ()
-        return milder + rarer
 
     def to_json(self) -> dict[str, Any]:
         """As Toxiproxy writes it."""
@@ -120,7 +114,6 @@ class Kind:
     attributes: Mapping[str, int]
     wires: frozenset[str]
     streams: tuple[Stream, ...]
-    weaker: Callable[[Toxic], tuple[Toxic, ...]]
 
     @property
     def summary(self) -> str:
@@ -199,70 +192,22 @@ def spike(latency: int, spike: int, nth: int = 1, **where: Unpack[Where]) -> Tox
     return Toxic("spike", attributes={"latency": latency, "spike": spike, "nth": nth}, **where)
 
 
-def _none(_: Toxic) -> tuple[Toxic, ...]:
-    return ()
-
-
-def _halved(*keys: str) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """Each of these attributes at half its value, one at a time, down to 1."""
-
-    def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
-        now = toxic.attributes
-        return tuple(replace(toxic, attributes={**now, k: now[k] // 2}) for k in keys if now[k] > 1)
-
-    return weaker
-
-
-def _doubled(key: str) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """This attribute at twice its value, up to a million: more bytes pass."""
-
-    def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
-        more = max(1, toxic.attributes[key] * 2)
-        return (replace(toxic, attributes={**toxic.attributes, key: more}),) if more < 1_000_000 else ()
-
-    return weaker
-
-
-def _one_way_or(milder: Callable[[Toxic], tuple[Toxic, ...]]) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """First on one stream alone, then something milder."""
-
-    def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
-        if toxic.stream != "both":
-            return milder(toxic)
-        return tuple(replace(toxic, stream=s, name="") for s in _SIDES)
-
-    return weaker
-
-
-def _late(toxic: Toxic) -> tuple[Toxic, ...]:
-    """Instead of vanishing, bytes come a second late (or as late as the connection would have been closed)."""
-    return (latency(toxic.attributes.get("timeout") or 1000, stream=toxic.stream or "downstream"),)
-
-
 _SIDES: tuple[Stream, ...] = ("downstream", "upstream")
 _ANY: tuple[Stream, ...] = ("both", "upstream", "downstream")
 
 KINDS: dict[str, Kind] = {
-    "noop": Kind(noop, {}, BOTH_WIRES, _SIDES, _none),
-    "latency": Kind(latency, {"latency": 0, "jitter": 0}, BOTH_WIRES, _SIDES, _halved("latency", "jitter")),
-    "bandwidth": Kind(bandwidth, {"rate": 0}, BOTH_WIRES, _SIDES, _doubled("rate")),
-    "slow_close": Kind(slow_close, {"delay": 0}, BOTH_WIRES, _SIDES, _halved("delay")),
-    "timeout": Kind(timeout, {"timeout": 0}, BOTH_WIRES, _SIDES, _late),
-    "reset_peer": Kind(reset_peer, {"timeout": 0}, BOTH_WIRES, _SIDES, _none),
-    "slicer": Kind(
-        slicer,
-        {"average_size": 0, "size_variation": 0, "delay": 0},
-        BOTH_WIRES,
-        _SIDES,
-        lambda toxic: _doubled("average_size")(toxic) + _halved("delay")(toxic),
-    ),
-    "limit_data": Kind(limit_data, {"bytes": 0}, BOTH_WIRES, _SIDES, _doubled("bytes")),
-    "down": Kind(down, {}, BOTH_WIRES, ("both",), lambda _: (rst(),)),
-    "rst": Kind(rst, {"timeout": 0}, BUILTIN, ("both",), _none),
-    "blackhole": Kind(blackhole, {}, BUILTIN, _ANY, _one_way_or(_late)),
-    "swallow": Kind(
-        swallow, {}, BUILTIN, _ANY, _one_way_or(lambda toxic: (blackhole(stream=toxic.stream or "downstream"),))
-    ),
-    "half_open": Kind(half_open, {}, BUILTIN, ("both",), lambda _: (blackhole(),)),
-    "spike": Kind(spike, {"latency": 0, "spike": 0, "nth": 1}, BUILTIN, _SIDES, _halved("spike", "latency")),
+    "noop": Kind(noop, {}, BOTH_WIRES, _SIDES),
+    "latency": Kind(latency, {"latency": 0, "jitter": 0}, BOTH_WIRES, _SIDES),
+    "bandwidth": Kind(bandwidth, {"rate": 0}, BOTH_WIRES, _SIDES),
+    "slow_close": Kind(slow_close, {"delay": 0}, BOTH_WIRES, _SIDES),
+    "timeout": Kind(timeout, {"timeout": 0}, BOTH_WIRES, _SIDES),
+    "reset_peer": Kind(reset_peer, {"timeout": 0}, BOTH_WIRES, _SIDES),
+    "slicer": Kind(slicer, {"average_size": 0, "size_variation": 0, "delay": 0}, BOTH_WIRES, _SIDES),
+    "limit_data": Kind(limit_data, {"bytes": 0}, BOTH_WIRES, _SIDES),
+    "down": Kind(down, {}, BOTH_WIRES, ("both",)),
+    "rst": Kind(rst, {"timeout": 0}, BUILTIN, ("both",)),
+    "blackhole": Kind(blackhole, {}, BUILTIN, _ANY),
+    "swallow": Kind(swallow, {}, BUILTIN, _ANY),
+    "half_open": Kind(half_open, {}, BUILTIN, ("both",)),
+    "spike": Kind(spike, {"latency": 0, "spike": 0, "nth": 1}, BUILTIN, _SIDES),
 }
