@@ -110,12 +110,11 @@ def test_a_load_keeps_as_many_operations_as_it_needs(least: int, asked_at_most: 
 
 
 def test_a_plan_that_cannot_be_carried_out_is_never_asked_for() -> None:
-    """An injection that follows another one waits for a point; a weaker fault may strike no message."""
+    """A fault that followed another one follows none when it is the first that is left."""
     reached = point("worker->broker", "ZADD unacked_index", nth=1)
-    schedule = (Injection(cut(), EDGE, reached), Injection(cut(), EDGE, replace(reached), then=True))
-    plan, asked = smallest(replace(SIX, injections=schedule), lambda plan: bool(plan.injections))
-    assert len(plan.injections) == 1
-    assert not plan.injections[0].then
+    schedule = (Injection(cut(), EDGE, reached), Injection(stop(), "worker-1", reached, after("1s"), then=True))
+    plan, asked = smallest(replace(SIX, injections=schedule), lambda plan: "stop()" in " ".join(names(plan)))
+    assert [str(injection) for injection in plan.injections] == [str(replace(schedule[1], then=False))]
     assert all(step.plan.validated() is step.plan for step in asked)
 
 
