@@ -110,7 +110,7 @@ def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
     if root is None:
         raise NotAlone(f"there is no {path} in {Path.cwd()} or above it, where the test {capsule.scenario} was")
     taker, told = _Taker(job), io.StringIO()
-    options = [f"--rootdir={root}", "--capture=no", "-q", "-m", "", *_env_options(capsule)]
+    options = [f"--rootdir={root}", "--capture=no", "-q", "-rsfE", "-m", "", *_env_options(capsule)]
     # What this command has imported cannot be rewritten, and the failed tests that --lf knows stay known.
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:lfplugin"]
     options += ["-n0"] if find_spec("xdist") else []
