@@ -53,7 +53,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def replay(options: Options) -> int:
     """Run the trial again, and print the answer. Returns the exit code; raises Usage for a file that is no capsule."""
     capsule = load(options.file)
-
     tried: list[Result] = []
 
     def job(setting: Setting) -> tuple[Answer, str]:
@@ -75,8 +74,9 @@ def replay(options: Options) -> int:
     except NotAlone as error:
         sys.stdout.write(f"unknown: {clean(str(error), 2_000)}\n")
         return EXIT["unknown"]
-    lines = [f"{word}: {clean(why, 2_000)} (trial {len(tried)} of at most {options.tries})"]
+    lines = [f"{word}: {clean(why, 2_000)}"]
     if tried:
+        lines[0] += f" (trial {len(tried)} of at most {options.tries})"
         lines += [f"  traces   {os.path.relpath(tried[-1].folder)}"]
         lines += [f"  differs  {line}" for line in differences(capsule.folder, tried[-1].folder)]
     sys.stdout.write("\n".join(lines) + "\n")

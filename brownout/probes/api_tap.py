@@ -12,7 +12,7 @@ import importlib
 import os
 from typing import Any, Awaitable, Callable, MutableMapping
 
-from brownout.probes.configuration import told as configuration
+from brownout.probes.configuration import effective
 from brownout.probes.loop_watch import LoopWatch
 from brownout.probes.recorder import Recorder
 
@@ -44,7 +44,7 @@ def tap(app: Asgi, recorder: Recorder) -> Asgi:
 
         async def told(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                recorder.record("ready", watch=watch is not None, conf=configuration())
+                recorder.record("ready", watch=watch is not None, conf=effective())
             await send(message)
 
         try:

@@ -59,7 +59,7 @@ def of_application() -> dict[str, Any]:
     return {str(name): plain(str(name), value) for name, value in fields.items()}
 
 
-def told(app: Any = None) -> dict[str, Any]:
+def effective(app: Any = None) -> dict[str, Any]:
     """What is in effect here; `app` is a worker's. What cannot be read is told by its error: no process ends of it."""
     readers: dict[str, Callable[[], dict[str, Any]]] = {"application": of_application}
     if app is not None:

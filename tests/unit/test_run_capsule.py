@@ -14,7 +14,7 @@ from brownout.check.verdict import Anomaly, Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.plan import Injection, Plan
-from brownout.probes.configuration import LEFT_OUT, of_application, plain, told
+from brownout.probes.configuration import LEFT_OUT, effective, of_application, plain
 from brownout.run.capsule import Broken, Capsule, answer, configuration, differences, write
 from brownout.run.result import Result
 from brownout.run.store import write as write_json
@@ -153,12 +153,12 @@ OWN = Own()
 def test_an_application_names_its_own_settings(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setenv("BROWNOUT_SETTINGS", f"{__name__}:{path}")
     assert of_application() == {"wedge_seconds": 10, "password": LEFT_OUT, "nested": {"a": 1}}
-    assert told() == {"application": of_application()}
+    assert effective() == {"application": of_application()}
 
 
 def test_settings_that_cannot_be_read_are_told_by_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROWNOUT_SETTINGS", "no.such.module:settings")
-    assert told() == {"application": {"unreadable": "ModuleNotFoundError: No module named 'no'"}}
+    assert effective() == {"application": {"unreadable": "ModuleNotFoundError: No module named 'no'"}}
 
 
 def ready(source: str, **conf: Any) -> Event:
