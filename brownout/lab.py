@@ -27,10 +27,13 @@ Report = Callable[[Result], str]
 class Lab:
     """One scenario's bench. Describe the subject first, then its load, faults and promises; `run()` ends it.
 
-    A misspelt task, route, target or event is an error of the verb that has it, with the near matches.
+    A misspelt task, route, target or event is an error of the verb that has it, with the near matches. `instead` is
+    called in the place of the first trial; it takes what the trial would run in, and does not return.
     """
 
-    def __init__(self, setting: Setting, seed: int, report: Report) -> None:
+    def __init__(
+        self, setting: Setting, seed: int, report: Report, instead: Callable[[Setting], None] | None = None
+    ) -> None:
         application = setting.application
         topology = Topology(
             Workers(1 if application.celery else 0, queues=application.queues),
@@ -38,7 +41,7 @@ class Lab:
             relay=bool(application.relay),
         )
         self.plan = Plan(topology, seed=seed)
-        self._setting, self._report = setting, report
+        self._setting, self._report, self._instead = setting, report, instead
         self._surface: Surface | None = None
         self.outcomes: list[Outcome] = []
 
@@ -104,6 +107,8 @@ class Lab:
     def run(self) -> Outcome:
         """Carry the plan out. Raises ValueError for a plan that proves nothing; fails when nothing can be started."""
         __tracebackhide__ = True
+        if self._instead:  # a capsule of this scenario is run
+            self._instead(self._setting)
         try:
             result = run(self.plan.validated(), self._setting)
         except NotLaunched as error:

@@ -31,6 +31,7 @@ LAUNCHES = ("auto", "forked", "cold")
 VERSIONS = ("celery", "kombu", "redis", "fastapi", "uvicorn", "uvloop")
 OPTIONS = ("provider", "wire", "launch", "seed", "store", "keep")
 FIXTURES = frozenset({"lab", "redis_server", "own_redis"})  # whoever uses one of these uses this kit
+TAKER = "brownout-capsule"  # the plugin that runs a capsule in the place of a test's first trial
 _headed: pytest.StashKey[bool] = pytest.StashKey()
 _servers: pytest.StashKey[dict[str, tuple[RedisServer, str]]] = pytest.StashKey()
 _rungs: pytest.StashKey[dict[str, Rung]] = pytest.StashKey()
@@ -282,7 +283,8 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     def text(result: Result) -> str:
         return failure(result, _again(config, node.nodeid, result.plan.seed), config.rootpath)
 
-    bench = Lab(setting, fresh_seed() if seed is None else seed, text)
+    taker = config.pluginmanager.get_plugin(TAKER)
+    bench = Lab(setting, fresh_seed() if seed is None else seed, text, taker and taker.take)
     node.stash[_lab] = bench
     return bench
 

@@ -63,7 +63,7 @@ class ApplicationOptions:
         try:
             settings = dict(map(setting, self.settings))
             if self.mission:
-                found = _imported(self.mission)
+                found = replace(_imported(self.mission), name=self.mission)
                 config = self.config or found.configuration.name
                 changed = self.config or settings
                 return replace(found, configuration=configured(config, settings)) if changed else found

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
-from brownout.cli import diff, list, map, pairs, show
+from brownout.cli import diff, list, map, pairs, replay, show, shrink
 from brownout.cli.parser import EXIT_CODES, SIGNAL, USAGE, Parser, Usage
 from brownout.plan.near import UnknownName
 
-COMMANDS: Final = (map, pairs, show, diff, list)
+COMMANDS: Final = (map, pairs, replay, shrink, show, diff, list)
 UNKNOWN: Final = 2
 
 
@@ -80,7 +80,8 @@ def _failed(command: str, error: Exception) -> int:
     if isinstance(error, (NotImportable, NotForkable)):
         return _said(f"{command}: error: {error}", USAGE)
     if isinstance(error, (NoMap, NoRedis)):
-        return _said(f"{command}: no map: {error}", UNKNOWN)
+        nothing = "unknown" if command in ("brownout replay", "brownout shrink") else "no map"
+        return _said(f"{command}: {nothing}: {error}", UNKNOWN)
     traceback.print_exc()
     return _said(f"{command}: error: brownout itself failed, and proves nothing: {error!r}", UNKNOWN)
 

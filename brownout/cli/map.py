@@ -47,6 +47,8 @@ def run(options: MapOptions) -> int:
     from brownout.explore.faultmap import EXIT, FaultMap
     from brownout.explore.selection import select
     from brownout.explore.session import called, explore
+    from brownout.report.stored import TRACES
+    from brownout.run.store import Store, new_run
 
     actions = options.action_names
     again = options.again is not None
@@ -72,6 +74,7 @@ def run(options: MapOptions) -> int:
             return select(campaign.possible(actions or ["standard"]), options.points)
         return tuple(_cell(name, called(campaign.discovery.points, campaign.possible())) for name in wanted)
 
+    traces = Store(TRACES, new_run())
     campaign = Options(
         jobs=options.jobs,
         most=max(DISCOVERIES, len(wanted) * options.repeat + 1) if wanted else 0,
@@ -80,8 +83,11 @@ def run(options: MapOptions) -> int:
         provider=options.rung,
         emit=options.handler(options.save if again else place),
         words=options.words(asked),
+        store=traces,
     )
     found = explore(asked, campaign, plan)
+    if capsules := traces.trials():
+        sys.stderr.write(f"trials with a broken promise, stored: {len(capsules)}; brownout replay {capsules[-1]}\n")
     names = [name for short, cell in found.possible.items() for name in (short, cell.full)]
     validity, remarks = judged(found.map, accepted, names or None)
     if stored:

@@ -73,14 +73,20 @@ def option(name: str, what: str, **options: Any) -> Any:
 
 
 def command(
-    commands: Commands, name: str, what: str, examples: str, kind: type[Options], run: Callable[[Options], int]
+    commands: Commands,
+    name: str,
+    what: str,
+    examples: str,
+    kind: type[Options],
+    run: Callable[[Options], int],
+    exit_codes: str = EXIT_CODES,
 ) -> Parser:
     """Add a command. Its options are the fields of the frozen dataclass `kind`, and it calls `run` with such a value.
 
     The options of each base class are a group, which has its title from the class's docstring. Lists become tuples. A
     field of type Path is a file to write: its folder is made before `run` is called. `what` is the help text.
     """
-    epilog = f"examples:\n{textwrap.indent(examples, '  ')}\n\n{EXIT_CODES}"
+    epilog = f"examples:\n{textwrap.indent(examples, '  ')}\n\n{exit_codes}"
     parser = commands.add_parser(name, help=what, description=f"{name}: {what}", epilog=epilog)
     for base in filter(is_dataclass, kind.__mro__):
         group = parser.add_argument_group(str(base.__doc__).partition(".")[0].lower())

@@ -23,7 +23,7 @@ from brownout.explore.selection import select
 from brownout.explore.trials import Trials
 from brownout.history.layout import Layout, Unreadable
 from brownout.run.events import Handler, Phase, Purpose, Remark, TrialEnded, nobody, trying
-from brownout.run.store import versions
+from brownout.run.store import Store, versions
 from brownout.subject import ladder
 from brownout.subject.application import surface
 from brownout.subject.launcher import Launcher
@@ -48,7 +48,10 @@ class NoMap(RuntimeError):
 
 @dataclass
 class Options:
-    """How a map is made. `emit` is called from the threads of the trials; `words` are kept as the map's `options`."""
+    """How a map is made. `emit` is called from the threads of the trials; `words` are kept as the map's `options`.
+
+    `store` keeps the capsules of trials with a broken promise.
+    """
 
     actions: Collection[str] = ("standard",)
     points: Collection[str] = ()
@@ -59,6 +62,7 @@ class Options:
     provider: RungName | None = None
     emit: Handler = nobody
     words: tuple[str, ...] = ()
+    store: Store | None = None
 
 
 def jobs_for(found: Load, *, api: bool = False) -> int:
@@ -104,7 +108,7 @@ class Campaign:
         rung = ladder.choose("local", self.options.provider)
         self.options.emit(Phase("looking for the points of a task's life"))
         jobs = self.options.jobs or self._suitable()
-        self.trials = self._stack.enter_context(Trials(self.mission, rung, jobs))
+        self.trials = self._stack.enter_context(Trials(self.mission, rung, jobs, self.options.store))
         if self._stopped:
             self.trials.stop()
         return self

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from brownout.history.effects import ledger
+from brownout.plan.codec import encode
 from brownout.plan.operation import Http
+from brownout.probes.configuration import LEFT_OUT, plain
 from brownout.subject.application import Application
 
 
@@ -52,6 +54,22 @@ class Mission:
     task: str
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    name: str = ""  # "module:attribute" that it was imported from
+
+    @property
+    def application_name(self) -> str | Mapping[str, Any]:
+        """The application as a capsule names it: where it is imported from, else its fields, without secrets.
+
+        Empty for one with readers that nobody named: it can be found in no other process.
+        """
+        app = self.application
+        if app == STOCK:
+            return f"{__name__}:STOCK"
+        if self.name or app.effects or app.accepted:
+            return self.name
+        env = {name: value for name, value in app.env.items() if plain(name, value) != LEFT_OUT}
+        fields: Mapping[str, Any] = encode(replace(app, env=env))
+        return fields
 
     @property
     def title(self) -> str:

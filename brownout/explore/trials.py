@@ -17,7 +17,9 @@ from brownout.explore.cell import Cell
 from brownout.explore.found import Found, broken, found_of
 from brownout.explore.mission import Mission
 from brownout.plan.plan import Plan
+from brownout.run.result import Result
 from brownout.run.setting import Setting
+from brownout.run.store import Store, write
 from brownout.run.trial import Stopped, Trial
 from brownout.subject import custody
 from brownout.subject.forks import Forked
@@ -28,27 +30,32 @@ from brownout.wire.interface import AnyWire
 from brownout.wire.tcp.wire import Wire
 
 Job = Callable[[], None]
+CAPSULE = ("plan.json", "env.json", "conf.json", "results.json", "history.ndjson")
 
 
 class Scratch:
-    """A folder for the traces of trials, each of which goes when its trial is judged."""
+    """A folder for the traces of trials that nobody keeps. They take turns with the trials of `root`, by default it."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
+        self.root, self._folder = root or folder, folder
         self._numbers = count(1)
 
     def place(self, scenario: str) -> Path:  # noqa: ARG002 - every trial has a number of its own
         """See run.setting.Place."""
-        place = self.root / f"{next(self._numbers)}"
+        place = self._folder / f"{next(self._numbers)}"
         (place / "log").mkdir(parents=True)
         return place
 
 
 class Trials:
-    """Use it in a `with` block. `trial` may be called from several threads; `together` runs jobs on `jobs` threads."""
+    """Use it in a `with` block. `trial` may be called from several threads; `together` runs jobs on `jobs` threads.
 
-    def __init__(self, mission: Mission, rung: Rung, jobs: int) -> None:
-        self.mission, self._rung = mission, rung
+    The capsule of the first trial of each schedule that breaks a promise is kept in `store`.
+    """
+
+    def __init__(self, mission: Mission, rung: Rung, jobs: int, store: Store | None = None) -> None:
+        self.mission, self._rung, self._store = mission, rung, store
+        self._kept: set[str] = set()  # names of trials
         self._jobs = jobs
         self._stopping = threading.Event()
         self._stack = ExitStack()
@@ -84,24 +91,35 @@ class Trials:
             raise Stopped
         began, folder = time.monotonic(), None
         setting = Setting(
-            "trial",
+            " ".join([self.mission.title, *(cell.full for cell in schedule)]),
             self.mission.application,
             self.mission.root,
             self._scratch,
             self._rung,
-            _wire,
+            builtin_wire,
             launcher,
+            application_name=self.mission.application_name,
             stopped=self._stopping.is_set,
         )
         try:
             trial = Trial(plan, setting)
             folder = trial.folder
-            return found_of(trial.run(), self.mission, schedule)
+            result = trial.run()
+            if self._store and result.validity == "invalid" and result.scenario not in self._kept:
+                self._keep(result, self._store)
+            return found_of(result, self.mission, schedule)
         except Exception as wrong:
             return broken(wrong, time.monotonic() - began, folder)
         finally:
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep(self, result: Result, store: Store) -> None:
+        self._kept.add(result.scenario)
+        place = store.place(result.scenario)
+        write(result.folder / "results.json", result.summary())
+        for name in CAPSULE:
+            shutil.copy(result.folder / name, place)
 
     def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
         """Run them all, `at_once` or as many as there are threads; raises the first error, and starts no more then."""
@@ -122,7 +140,8 @@ class Trials:
                 future.result()
 
 
-def _wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:
+def builtin_wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:
+    """A started wire of the kit's own."""
     return Wire(seed=seed, on_event=on_event).start()
 
 

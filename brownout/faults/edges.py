@@ -23,7 +23,8 @@ TARGETS = frozenset({"edge", "worker", "api", "relay", "beat"}) | SERVICES
 def reach(subject: Subject, target: str, fault: Fault) -> list[AnyEdge]:
     """The edges that a target names. Raises LookupError for no edge, or if the wire cannot do the fault."""
     if subject.wire.kind not in fault.kind.wires:
-        raise LookupError(f"{fault.name} needs the {' or '.join(fault.kind.wires)} wire, this is {subject.wire.kind}")
+        able = " or ".join(fault.kind.wires)
+        raise LookupError(f"{fault.name} needs the {able} wire; the wire of this trial is {subject.wire.kind}")
     if "->" in target:
         edges = subject.reach(target)
     else:

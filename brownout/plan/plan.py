@@ -120,8 +120,9 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote. Raises ValueError for a plan of another schema."""
+        """Read what `to_json` wrote, or a capsule. Raises ValueError for a plan of another schema."""
         content = json.loads(text)
+        content.pop("capsule", None)  # says what the plan was carried out on, see run/capsule.py
         if (schema := content.pop("schema", None)) != SCHEMA:
             raise ValueError(f"this plan has another schema, {schema}; this brownout reads schema {SCHEMA}")
         return decode(cls, content)

@@ -13,6 +13,7 @@ import importlib
 import os
 from typing import Any, Awaitable, Callable, MutableMapping
 
+from brownout.probes.configuration import effective
 from brownout.probes.loop_watch import LoopWatch
 from brownout.probes.recorder import Recorder
 
@@ -44,7 +45,7 @@ def tap(app: Asgi, recorder: Recorder) -> Asgi:
 
         async def send_and_record(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                recorder.record("ready", watch=watch is not None)
+                recorder.record("ready", watch=watch is not None, conf=effective())
             await send(message)
 
         try:

@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from celery import signals
 
+from brownout.probes.configuration import effective
 from brownout.probes.layout import describe
 from brownout.probes.recorder import Recorder
 
@@ -70,7 +71,7 @@ def _unknown(name: Any = None, id: Any = None, **_: Any) -> dict[str, Any]:
 
 def _ready(sender: Any = None, **_: Any) -> dict[str, Any]:
     # The consumer tells which queues it reads, whatever its command line and its configuration say.
-    return {"layout": describe(sender.app)}
+    return {"layout": describe(sender.app), "conf": effective(sender.app)}
 
 
 def _nothing(**_: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Final
 from brownout.explore.kept import Kept
 from brownout.run.events import CampaignEnded, Event
 
-STORE: Final = Path("store", "maps")  # the folder for maps when the user names no file
+TRACES: Final = Path("store")  # the folder for traces of trials when the user names no folder
+STORE: Final = TRACES / "maps"  # the folder for maps when the user names no file
 
 
 class Stored:
@@ -38,7 +39,7 @@ def write(result: Kept, path: Path) -> Path:
     if not result.whole and _whole(path):
         path = path.with_suffix(".part.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.parent == STORE and not (ignore := STORE.parent / ".gitignore").exists():
+    if path.parent == STORE and not (ignore := TRACES / ".gitignore").exists():
         ignore.write_text("*\n")  # as the traces of trials beside it
     result.save(path)
     sys.stderr.write(f"stored in {path}\n")

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from brownout.check.verdict import Anomaly
 from brownout.report.clean import clean
-from brownout.report.ends import ends
 from brownout.report.row import NOT_JUDGED, WORST, Row, between, row, shown
-from brownout.report.timeline import timeline
+from brownout.report.timeline import ends, timeline
 
 if TYPE_CHECKING:
     from brownout.run.result import Result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from itertools import groupby
 
 from brownout.check.verdict import Anomaly
 from brownout.history.event import Event
@@ -84,3 +86,31 @@ def _bar(window: Window, event: Event) -> str:
     if any(same == _identity(acted) for acted in window.acted):
         return "┿"
     return "│" if window.start.at <= event.at and (window.stop is None or event.at <= window.stop.at) else " "
+
+
+# --- processes that ended by themselves
+
+
+def ends(history: History) -> Iterator[str]:
+    """One line for each process and exit code, in the order of the names.
+
+    A process that a fault ended is left out, and so is a process with an exit code in `Application.steps_down`.
+    """
+    exits = [event for event in history.kind("exit") if not (event.data.get("struck") or event.data.get("orderly"))]
+    for (source, code), events in groupby(sorted(exits, key=_ending), key=_ending):
+        times = len(list(events))
+        how = f"{_code(code)}, and no fault ended it"
+        yield f"{source} ended {f'{times} times ' if times > 1 else ''}{how}"
+
+
+def _ending(event: Event) -> tuple[str, int]:
+    return event.source, event.data.get("code", 0)
+
+
+def _code(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    try:
+        return f"by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"by signal {-code}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from brownout.check.verdict import Validity, Verdict, merge
 from brownout.history.view import History
@@ -41,3 +42,26 @@ class Result:
     def attempts(self) -> int:
         """The number of attempts, this one included."""
         return 1 + len(self.earlier)
+
+    def summary(self) -> dict[str, Any]:
+        """As `results.json` has it."""
+        return {
+            "scenario": self.scenario,
+            "seed": self.plan.seed,
+            "validity": self.validity,
+            "seconds": round(self.seconds, 3),
+            "verdicts": [
+                {
+                    "promise": verdict.promise,
+                    "validity": verdict.validity,
+                    "why": verdict.why,
+                    "busy_ms": round(verdict.busy_ms, 1),
+                    "anomalies": [
+                        {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
+                         "witness": [event.to_json() for event in each.witness]}
+                        for each in verdict.anomalies
+                    ],
+                }
+                for verdict in self.verdicts
+            ],
+        }  # fmt: skip

@@ -43,4 +43,6 @@ class Setting:
     alone: bool = False  # the first attempt, too, runs without another trial beside it
     #: Services that run beside the subject, by name; they are made and started anew for each attempt.
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
+    #: The application as a capsule names it, where no test does: "module:attribute", or its fields as JSON.
+    application_name: str | Mapping[str, Any] = ""
     stopped: Callable[[], bool] = lambda: False  # whether the trial must end at once, without a verdict

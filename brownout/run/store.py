@@ -62,13 +62,17 @@ class Store:
                 _lead(own.parent / "latest", own.name)
                 return own
 
-    def partial(self) -> list[Path]:
-        """Trials of this run that came to no result: they were interrupted, or the harness broke."""
+    def trials(self) -> list[Path]:
+        """Folders of the trials of this run, the oldest first."""
         try:
-            trials = [self.root / line for line in _listed(self.root / ".runs" / self.run)]
+            listed = [self.root / line for line in _listed(self.root / ".runs" / self.run)]
         except FileNotFoundError:
             return []
-        return [each for each in trials if each.is_dir() and not (each / "results.json").exists()]
+        return [folder for folder in listed if folder.is_dir()]
+
+    def partial(self) -> list[Path]:
+        """Trials of this run that came to no result: they were interrupted, or the harness broke."""
+        return [folder for folder in self.trials() if not (folder / "results.json").exists()]
 
 
 def folder_of(scenario: str) -> str:

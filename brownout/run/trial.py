@@ -16,7 +16,8 @@ from brownout.plan.operation import Tick
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
 from brownout.plan.seed import stream
-from brownout.run import store
+from brownout.run import capsule, store
+from brownout.run.capsule import configuration
 from brownout.run.drain import SAMPLE, drain
 from brownout.run.events import Phase, TrialEnded, trying
 from brownout.run.evidence_trial import EvidenceTrial
@@ -82,6 +83,7 @@ class Trial:
         self._ends: list[Callable[[], None]] = []  # stop the subject's parts; each may be called twice
         self._trace = Trace()
         self._woken = threading.Event()  # set when a fault must be struck at once
+        self._places: Mapping[str, str] = {}  # the values of {broker}, {backend}, ... in the environment
         self.services: dict[str, object] = {}
 
     def run(self) -> Result:
@@ -100,6 +102,7 @@ class Trial:
         finally:
             self._observer.recorders.close()
         history = History.load(self._path)
+        store.write(self.folder / "conf.json", configuration(history, self.setting.application.env, self._places))
         # When the fault did not strike at its point, the promises say nothing about the point, so none is judged.
         judged = () if self._overtaken else judge_all(history, self._promises())
         verdicts = (*judged, *self._missed)
@@ -130,7 +133,7 @@ class Trial:
 
     def _carry_out(self, stack: ExitStack) -> None:
         plan, setting, observer = self.plan, self.setting, self._observer
-        (self.folder / "plan.json").write_text(plan.to_json() + "\n")
+        capsule.write(self.folder, plan, setting.scenario, setting.application_name)
         self._files.mkdir()
         self._phase("launch")
         self.services = {name: stack.enter_context(make()) for name, make in setting.services.items()}
@@ -166,6 +169,7 @@ class Trial:
         redis = f"{subject.broker.rung} {subject.broker.version}"
         parts = {"redis": redis, "wire": wire.kind, "launch": setting.launcher.kind}
         store.write(self.folder / "env.json", store.environment(**parts))
+        self._places = subject.places
 
         clients = Clients(subject, observer.recorders["client"])
         stack.callback(clients.close)

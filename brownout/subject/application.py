@@ -36,6 +36,8 @@ class Application:
     A job that is in no queue and on no worker for longer is lost. A worker that ends with an exit code in `steps_down`
     wants to be restarted, and has not failed. `polls` are patterns of Redis requests ("LLEN .*") that the application
     sends periodically, `monitors` are processes that open connections periodically; fault maps leave both out.
+    `settings` names the application's own settings ("module:attribute": a mapping, a model, or a function that returns
+    one), so that each trial's `conf.json` has them.
     """
 
     celery: str | None = None
@@ -54,6 +56,7 @@ class Application:
     steps_down: tuple[int, ...] = ()
     polls: tuple[str, ...] = ()
     monitors: tuple[str, ...] = ()
+    settings: str | None = None
 
     def environment(self, **places: object) -> dict[str, str]:
         """`env` with {broker}, {backend} and other `places` replaced; unknown names in braces stay as they are."""

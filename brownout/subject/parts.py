@@ -55,5 +55,6 @@ def caller_part(address: str, *, results: bool, root: Path, env: Mapping[str, st
 
 
 def hosted_env(application: Application, topology: Topology) -> dict[str, str]:
-    """The variables that tell the probes `hosted` and `surface` which application settings to override."""
-    return {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": topology.settings_json}
+    """The variables that tell the probes which application settings to override, and which to tell."""
+    own = {"BROWNOUT_SETTINGS": application.settings} if application.settings else {}
+    return {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": topology.settings_json, **own}

@@ -243,6 +243,12 @@ class Subject:
         except (ValueError, subprocess.SubprocessError) as error:
             return Unreadable(str(error))
 
+    @property
+    def places(self) -> dict[str, str]:
+        """What stands for each {place} of the environment in this trial, by what stands there."""
+        found = {edge.address: name.partition("->")[2] for name, edge in self.edges.items()}
+        return found | {text: name for name, text in self._services.items()} | {str(self.files): "files"}
+
     def _consumers(self) -> int:
         with self.broker.client() as client:
             return sum(connection["cmd"] == "brpop" for connection in client.client_list())

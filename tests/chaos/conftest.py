@@ -57,6 +57,7 @@ def system(env: Mapping[str, str] = SETTINGS) -> Application:
         status="/task-status/{task}",
         recovery=recovery_bound(env),
         steps_down=(EXIT_CODE,),
+        settings="system.settings:get_settings",
         polls=("LLEN .*",),  # the watchdog and the monitor
         monitors=("api",),
         effects=sqlite_effects("system.db", "SELECT id, key, name, at FROM effects WHERE id > ? ORDER BY id"),

@@ -91,7 +91,8 @@ def test_one_cell_is_proved_and_its_command_shows_it_again(brownout: Command, fo
     second = brownout("map", *shlex.split(again))
     assert second.returncode == 1
     assert f"✗ {LOST}  invalid · lost ×1" in second.stdout
-    assert not (folder / "store").exists(), "one cell is no map"
+    assert not (folder / "store" / "maps").exists(), "one cell is no map"
+    assert len(list((folder / "store").glob("late-task*/2*/plan.json"))) == 2, "each command keeps one bad trial"
     assert clean(folder)
 
 

@@ -106,7 +106,7 @@ def test_a_signal_of_ours_ends_it(launch: Launch, sig: int) -> None:
 
 
 def test_waiting_in_vain_shows_the_log(launch: Launch) -> None:
-    with pytest.raises(NeverHappened, match=r"it .pid [0-9]+. ends\n(.*\n)*up"):
+    with pytest.raises(NeverHappened, match=r"it .pid [0-9]+. has ended\n(.*\n)*up"):
         launch(UP).wait(0.01)
 
 

@@ -294,7 +294,7 @@ def test_an_api_is_watched_and_answers_as_without(
     assert watched.stop() == plain.stop() == -signal.SIGTERM
     of_the_machine = ("stall", "starved", "paused")  # on a busy one they may come at any time
     assert [e.kind for e in History.load(path) if e.kind not in of_the_machine] == ["ready", "raised", "shutdown"]
-    assert History.load(path).kind("ready")[0].data == {"watch": True}
+    assert History.load(path).kind("ready")[0].data == {"watch": True, "conf": {"application": {}}}
 
 
 def test_without_a_history_the_application_itself_is_served(serve: Callable[..., tuple[Process, Ask]]) -> None:

@@ -10,7 +10,7 @@ KIT = Path(__file__).parents[2] / "brownout"
 
 #: From top to bottom. A package or module imports from itself and from what stands below it.
 LAYERS = (
-    *("cli", "tables", "__init__", "authoring", "map_cells", "pytest_plugin", "extend", "lab"),
+    *("cli", "shrinking", "capsules", "tables", "__init__", "authoring", "map_cells", "pytest_plugin", "extend", "lab"),
     *("report", "explore", "run", "workload", "faults", "subject", "wire", "check", "plan", "history", "probes"),
 )
 FOLDER = 15  # modules in one folder, `__init__` left out

@@ -33,7 +33,8 @@ COMMANDS = {one.prog.removeprefix("brownout "): one for one in walk(parser())}
 
 
 RUNS = {"map": "brownout.cli.map.run", "pairs": "brownout.cli.pairs.run", "show": "brownout.cli.show.run",
-        "diff": "brownout.cli.diff.run", "list points": "brownout.cli.list.list_points"}  # fmt: skip
+        "diff": "brownout.cli.diff.run", "list points": "brownout.cli.list.list_points",
+        "replay": "brownout.cli.replay.run", "shrink": "brownout.cli.shrink.run"}  # fmt: skip
 
 
 def options(one: Parser) -> Iterator[argparse.Action]:
@@ -97,13 +98,13 @@ def test_every_option_says_its_default(name: str) -> None:
 
 #: What may be typed for an option, where a word will not do.
 VALUES = {"--args": "[1]", "--kwargs": '{"a": 1}', "--jobs": "3", "--repeat": "3", "--sample": "3", "--seed": "3",
-          "--provider": "local", "--json": "-"}  # fmt: skip
+          "--provider": "local", "--json": "-", "--tries": "5", "--confirm": "3/4"}  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "run"), RUNS.items(), ids=" ".join)
+@pytest.mark.parametrize(("name", "run"), RUNS.items(), ids=RUNS)
 def test_every_option_reaches_its_command(monkeypatch: pytest.MonkeyPatch, name: str, run: str) -> None:
     """Each option changes the value that the command is given, and is typed by a test that sees what it does."""
-    tests = (ROOT / "tests" / "unit" / "test_cli.py").read_text()
+    tests = "".join((ROOT / "tests" / "unit" / file).read_text() for file in ("test_cli.py", "test_cli_capsules.py"))
     asked: list[object] = []
 
     def given(options: object) -> int:

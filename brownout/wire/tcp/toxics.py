@@ -7,7 +7,7 @@ Attributes are whole numbers. Times are in ms (the delay of a slicer: µs), rate
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -59,12 +59,6 @@ class Toxic:
     def wires(self) -> frozenset[str]:
         """The wires that have this type of toxic: "builtin", "toxiproxy"."""
         return KINDS[self.type].wires
-
-    def weaker(self) -> tuple[Toxic, ...]:
-        """Return variants that do less harm, the strongest first, for shrinking a plan."""
-        milder = KINDS[self.type].weaker(self)
-        rarer = (replace(self, toxicity=self.toxicity / 2),) if self.toxicity > 0.25 and self.type != "down" else ()
-        return milder + rarer
 
     def to_json(self) -> dict[str, Any]:
         """Return the toxic as Toxiproxy's JSON."""
@@ -123,7 +117,6 @@ class Kind:
     attributes: Mapping[str, int]
     wires: frozenset[str]
     streams: tuple[Stream, ...]
-    weaker: Callable[[Toxic], tuple[Toxic, ...]]
 
     @property
     def summary(self) -> str:
@@ -202,70 +195,22 @@ def spike(latency: int, spike: int, nth: int = 1, **where: Unpack[Where]) -> Tox
     return Toxic("spike", attributes={"latency": latency, "spike": spike, "nth": nth}, **where)
 
 
-def _none(_: Toxic) -> tuple[Toxic, ...]:
-    return ()
-
-
-def _halved(*keys: str) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """Return variants with one of these attributes halved, as long as the attribute is above 1."""
-
-    def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
-        old = toxic.attributes
-        return tuple(replace(toxic, attributes={**old, key: old[key] // 2}) for key in keys if old[key] > 1)
-
-    return weaker
-
-
-def _doubled(key: str) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """Return a variant with this attribute doubled, up to a million, so that more bytes pass."""
-
-    def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
-        more = max(1, toxic.attributes[key] * 2)
-        return (replace(toxic, attributes={**toxic.attributes, key: more}),) if more < 1_000_000 else ()
-
-    return weaker
-
-
-def _one_way_or(milder: Callable[[Toxic], tuple[Toxic, ...]]) -> Callable[[Toxic], tuple[Toxic, ...]]:
-    """Return variants on one stream for a toxic on both streams; for other toxics, the `milder` variants."""
-
-    def weaker(toxic: Toxic) -> tuple[Toxic, ...]:
-        if toxic.stream != "both":
-            return milder(toxic)
-        return tuple(replace(toxic, stream=stream, name="") for stream in _ONE)
-
-    return weaker
-
-
-def _late(toxic: Toxic) -> tuple[Toxic, ...]:
-    """Return a latency instead of dropped bytes: 1 s, or the `timeout` that would close the connection."""
-    return (latency(toxic.attributes.get("timeout") or 1000, stream=toxic.stream or "downstream"),)
-
-
-_ONE: tuple[Stream, ...] = ("downstream", "upstream")
+_SIDES: tuple[Stream, ...] = ("downstream", "upstream")
 _ANY: tuple[Stream, ...] = ("both", "upstream", "downstream")
 
 KINDS: dict[str, Kind] = {
-    "noop": Kind(noop, {}, BOTH_WIRES, _ONE, _none),
-    "latency": Kind(latency, {"latency": 0, "jitter": 0}, BOTH_WIRES, _ONE, _halved("latency", "jitter")),
-    "bandwidth": Kind(bandwidth, {"rate": 0}, BOTH_WIRES, _ONE, _doubled("rate")),
-    "slow_close": Kind(slow_close, {"delay": 0}, BOTH_WIRES, _ONE, _halved("delay")),
-    "timeout": Kind(timeout, {"timeout": 0}, BOTH_WIRES, _ONE, _late),
-    "reset_peer": Kind(reset_peer, {"timeout": 0}, BOTH_WIRES, _ONE, _none),
-    "slicer": Kind(
-        slicer,
-        {"average_size": 0, "size_variation": 0, "delay": 0},
-        BOTH_WIRES,
-        _ONE,
-        lambda toxic: _doubled("average_size")(toxic) + _halved("delay")(toxic),
-    ),
-    "limit_data": Kind(limit_data, {"bytes": 0}, BOTH_WIRES, _ONE, _doubled("bytes")),
-    "down": Kind(down, {}, BOTH_WIRES, ("both",), lambda _: (rst(),)),
-    "rst": Kind(rst, {"timeout": 0}, BUILTIN, ("both",), _none),
-    "blackhole": Kind(blackhole, {}, BUILTIN, _ANY, _one_way_or(_late)),
-    "swallow": Kind(
-        swallow, {}, BUILTIN, _ANY, _one_way_or(lambda toxic: (blackhole(stream=toxic.stream or "downstream"),))
-    ),
-    "half_open": Kind(half_open, {}, BUILTIN, ("both",), lambda _: (blackhole(),)),
-    "spike": Kind(spike, {"latency": 0, "spike": 0, "nth": 1}, BUILTIN, _ONE, _halved("spike", "latency")),
+    "noop": Kind(noop, {}, BOTH_WIRES, _SIDES),
+    "latency": Kind(latency, {"latency": 0, "jitter": 0}, BOTH_WIRES, _SIDES),
+    "bandwidth": Kind(bandwidth, {"rate": 0}, BOTH_WIRES, _SIDES),
+    "slow_close": Kind(slow_close, {"delay": 0}, BOTH_WIRES, _SIDES),
+    "timeout": Kind(timeout, {"timeout": 0}, BOTH_WIRES, _SIDES),
+    "reset_peer": Kind(reset_peer, {"timeout": 0}, BOTH_WIRES, _SIDES),
+    "slicer": Kind(slicer, {"average_size": 0, "size_variation": 0, "delay": 0}, BOTH_WIRES, _SIDES),
+    "limit_data": Kind(limit_data, {"bytes": 0}, BOTH_WIRES, _SIDES),
+    "down": Kind(down, {}, BOTH_WIRES, ("both",)),
+    "rst": Kind(rst, {"timeout": 0}, BUILTIN, ("both",)),
+    "blackhole": Kind(blackhole, {}, BUILTIN, _ANY),
+    "swallow": Kind(swallow, {}, BUILTIN, _ANY),
+    "half_open": Kind(half_open, {}, BUILTIN, ("both",)),
+    "spike": Kind(spike, {"latency": 0, "spike": 0, "nth": 1}, BUILTIN, _SIDES),
 }

@@ -1,0 +1,97 @@
+"""`brownout replay`: run a stored trial again, and say whether its anomaly comes again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from brownout.cli.parser import Commands, Usage, command, option, positive
+
+if TYPE_CHECKING:
+    from brownout.run.capsule import Answer, Capsule
+    from brownout.run.result import Result
+    from brownout.run.setting import Setting
+
+EXIT: Final[dict[Answer, int]] = {"fixed": 0, "reproduced": 1, "unknown": 2}
+EXAMPLES = """\
+brownout replay store/defaults-task-worker-broker-ZADD/latest
+brownout replay store/defaults-task-worker-broker-ZADD/latest/plan.json --tries 10"""
+EXIT_CODES = """exit codes:
+  0 fixed (the anomaly came in no trial), 1 reproduced (the same kind of anomaly of the same promise came),
+  2 unknown, 64 wrong command, 130 after Ctrl-C (SIGINT), 143 after SIGTERM"""
+_TRIES = "trials at most, until the anomaly comes; a race may need some (default: 3)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """What is run again."""
+
+    file: str = option("FILE", "a trial's plan.json in the store, or its folder")
+    tries: int = option("--tries N", _TRIES, type=positive, default=3)
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    what = "run a stored trial again, with the same plan and seed: is its anomaly reproduced?"
+    command(commands, "replay", what, EXAMPLES, ReplayOptions, run, EXIT_CODES)
+
+
+def run(options: ReplayOptions) -> int:
+    """Run the trial again, and print the answer. Returns the exit code; raises Usage for a file that is no capsule."""
+    from brownout.capsules import NotAlone, within
+    from brownout.report.clean import clean
+    from brownout.report.progress import to_stream
+    from brownout.report.results import results
+    from brownout.run import trial
+    from brownout.run.capsule import answer, differences
+    from brownout.run.events import Stream
+    from brownout.subject.subject import NotLaunched
+    from brownout.subject.waiting import NeverHappened
+
+    capsule = load(options.file)
+    tried: list[Result] = []
+
+    def job(setting: Setting) -> tuple[Answer, str]:
+        setting = replace(setting, emit=Stream(to_stream(sys.stderr), results))
+        doubt = ""
+        for _ in range(options.tries):
+            try:
+                tried.append(trial.run(capsule.plan.validated(), setting))
+            except (NotLaunched, NeverHappened, ValueError) as error:
+                return "unknown", f"the trial could not be carried out: {error}"
+            word, why = answer(tried[-1], capsule.broken, capsule.broken)
+            if word == "reproduced":
+                return word, why
+            doubt = doubt or (why if word == "unknown" else "")
+        return ("unknown", doubt) if doubt else ("fixed", why)
+
+    try:
+        word, why = within(capsule, job)
+    except NotAlone as error:
+        sys.stdout.write(f"unknown: {clean(str(error), 2_000)}\n")
+        return EXIT["unknown"]
+    lines = [f"{word}: {clean(why, 2_000)}"]
+    if tried:
+        lines[0] += f" (trial {len(tried)} of at most {options.tries})"
+        lines += [f"  traces   {os.path.relpath(tried[-1].folder)}"]
+        lines += [f"  differs  {line}" for line in differences(capsule.folder, tried[-1].folder)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return EXIT[word]
+
+
+def load(path: str) -> Capsule:
+    """The capsule; Usage for a file that is none, or that holds no anomaly to look for."""
+    from brownout.run.capsule import Capsule
+
+    try:
+        capsule = Capsule.load(Path(path))
+    except ValueError as error:
+        raise Usage(error) from error
+    if not capsule.broken:
+        again = f"; run it again: {shlex.join(['pytest', capsule.scenario])}" if "::" in capsule.scenario else ""
+        raise Usage(f"the trial of {path} found no anomaly, so there is none to reproduce{again}")
+    return capsule

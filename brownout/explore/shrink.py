@@ -1,0 +1,139 @@
+"""Makes a plan smaller step by step, as long as an oracle says that the smaller plan still does the same. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+from brownout.plan.duration import text
+from brownout.plan.operation import Load
+from brownout.plan.plan import Plan
+
+Came = Literal["same", "other", "unknown"]
+SHORTEST = 0.1  # s; a load that lasts no longer is not made shorter
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A smaller plan, and what was made smaller, in words."""
+
+    plan: Plan
+    what: str
+
+
+Stage = Callable[[Plan], Iterator[Step]]
+
+
+def shrink(plan: Plan, keeps: Callable[[Step], bool]) -> Iterator[Step]:
+    """Each accepted step, the last of which is the smallest plan; `keeps` is the oracle and is asked once for a plan.
+
+    Nothing more can go from the last plan: `keeps` has refused it without any one of its injections or loads, with a
+    weaker variant of any fault, with one operation less of any load, and with half the time of any load.
+    """
+    refused, before = {plan.id}, None
+    while plan.id != before:
+        before = plan.id
+        for stage in STAGES:
+            while step := next((step for step in _possible(stage, plan, refused) if keeps(step)), None):
+                plan = step.plan
+                yield step
+
+
+def _possible(stage: Stage, plan: Plan, refused: set[str]) -> Iterator[Step]:
+    """The steps of a stage that can be carried out and were not tried."""
+    for step in stage(plan):
+        try:
+            step.plan.validated()
+        except ValueError:
+            continue
+        if step.plan.id not in refused:
+            refused.add(step.plan.id)  # an accepted plan is never a step of its own
+            yield step
+
+
+def confirmed(attempt: Callable[[], Came], times: int, of: int, again: int = 1) -> bool:
+    """Whether `times` of at most `of` attempts come to the same; it stops as soon as that is decided.
+
+    An unknown attempt does not count and is made again, `again` times in all: after that the answer is no.
+    """
+    same = other = unknown = 0
+    while same < times and other <= of - times and unknown <= again:
+        came = attempt()
+        same, other, unknown = same + (came == "same"), other + (came == "other"), unknown + (came == "unknown")
+    return same >= times
+
+
+# --- the stages, each from large steps to small ones
+
+
+def fewer_injections(plan: Plan) -> Iterator[Step]:
+    """Without any injection, with a part of them, without a part of them, without one."""
+    for kept in _fewer(plan.injections, least=0):
+        first, *others = kept or (None,)
+        # The first injection that is left follows none.
+        injections = (replace(first, then=False), *others) if first else ()
+        yield Step(replace(plan, injections=injections), _left("faults", plan.injections, kept))
+
+
+def fewer_loads(plan: Plan) -> Iterator[Step]:
+    """The same with loads, of which one stays."""
+    for kept in _fewer(plan.load, least=1):
+        operations = [load.operation for load in kept]
+        yield Step(replace(plan, load=kept), _left("loads", plan.load, operations))
+
+
+def smaller_loads(plan: Plan) -> Iterator[Step]:
+    """Each load with fewer operations, or with half the time."""
+    for n, load in enumerate(plan.load):
+        for less in _less(load):
+            size = f"{less.count} instead of {load.count} times" if load.count else f"for {text(less.lasting or 0)}"
+            yield Step(replace(plan, load=_with(plan.load, n, less)), f"{load.operation} {size}")
+
+
+def weaker_faults(plan: Plan) -> Iterator[Step]:
+    """Each fault in the variants that do less harm, the nearest first."""
+    for n, injection in enumerate(plan.injections):
+        for fault in injection.fault.kind.weaker(injection.fault):
+            injections = _with(plan.injections, n, replace(injection, fault=fault))
+            yield Step(replace(plan, injections=injections), f"{fault} instead of {injection.fault}")
+
+
+STAGES: tuple[Stage, ...] = (fewer_injections, fewer_loads, smaller_loads, weaker_faults)
+
+
+def _fewer(items: Sequence[T], least: int) -> Iterator[tuple[T, ...]]:
+    """Delta debugging: `least` of the items, then chunks, then all but a chunk; chunks from half of them to one."""
+    if len(items) > least:
+        yield tuple(items[:least])
+    size = len(items) // 2
+    while size:
+        chunks = [range(begin, min(begin + size, len(items))) for begin in range(0, len(items), size)]
+        for chunk in chunks if size > least else ():
+            yield tuple(items[n] for n in chunk)
+        for chunk in chunks:
+            kept = tuple(item for n, item in enumerate(items) if n not in chunk)
+            if len(kept) >= least:
+                yield kept
+        size //= 2
+
+
+def _less(load: Load) -> Iterator[Load]:
+    """Once, then less by half, by a quarter, …, by one operation; for half the time."""
+    if load.count and load.count > 1:
+        yield replace(load, count=1)
+        by = load.count // 2
+        while by:
+            yield replace(load, count=load.count - by)
+            by //= 2
+    if load.lasting and load.lasting > SHORTEST:
+        yield replace(load, lasting=load.lasting / 2)
+
+
+def _with(items: tuple[T, ...], n: int, new: T) -> tuple[T, ...]:
+    return (*items[:n], new, *items[n + 1 :])
+
+
+def _left(what: str, items: Sequence[object], kept: Sequence[object]) -> str:
+    return f"{len(kept)} of {len(items)} {what}: {', '.join(map(str, kept)) or 'none'}"

@@ -1,0 +1,152 @@
+"""A stored trial as a capsule: all that it takes to run the trial again, and to say whether it comes out the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from brownout.history.view import History
+from brownout.plan.plan import Plan
+from brownout.probes.configuration import plain
+from brownout.run.result import Result
+
+Answer = Literal["reproduced", "fixed", "unknown"]
+MISSING = "missing"  # the anomaly of must_show: an anomaly that was expected did not appear
+
+
+class Broken(NamedTuple):
+    """A kind of anomaly, and the promise under which it was found."""
+
+    kind: str
+    promise: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} under {self.promise}"
+
+
+@dataclass(frozen=True)
+class Capsule:
+    """What the folder of a stored trial holds.
+
+    `scenario` is the id of the test that ran it, or the name of a map's trial. `application` is "module:attribute" or
+    the application's fields as JSON; it is empty where the test gives the application. `broken` are the anomalies that
+    were found: those of broken promises first, then those that a `must_show` expected.
+    """
+
+    folder: Path
+    plan: Plan
+    scenario: str
+    application: str | Mapping[str, Any]
+    broken: tuple[Broken, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Capsule:
+        """Read a trial's folder, or the `plan.json` in it. Raises ValueError, in one line, for anything else."""
+        folder = (path.parent if path.name == "plan.json" else path).resolve()
+        try:
+            text = (folder / "plan.json").read_text()
+            results = json.loads((folder / "results.json").read_text())
+            about = json.loads(text).get("capsule", {})
+            plan = Plan.from_json(text)
+            broken = tuple(_broken(results["verdicts"], plan))
+            return cls(folder, plan, results["scenario"], about.get("application", ""), broken)
+        except FileNotFoundError as error:
+            raise ValueError(f"{path} is no stored trial that has ended: there is no {error.filename}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} cannot be read as a stored trial: {error}") from error
+
+
+def _broken(verdicts: Collection[Mapping[str, Any]], plan: Plan) -> Iterator[Broken]:
+    # The plan's promises come first, in their order. A plan that was read writes their arguments in another order.
+    promises = dict(enumerate(map(str, plan.promises)))
+    found = {
+        Broken(anomaly["kind"], promises.get(n, verdict["promise"])): verdict["validity"] != "invalid"
+        for n, verdict in enumerate(verdicts)
+        for anomaly in verdict["anomalies"]
+    }
+    return iter(sorted(found, key=lambda broken: found[broken]))
+
+
+def write(folder: Path, plan: Plan, scenario: str, application: str | Mapping[str, Any]) -> None:
+    """Write `plan.json`: the plan, and what it is carried out on."""
+    about = {"scenario": scenario, **({"application": application} if application else {})}
+    text = json.dumps(json.loads(plan.to_json()) | {"capsule": about}, sort_keys=True, separators=(",", ":"))
+    (folder / "plan.json").write_text(f"{text}\n")
+
+
+def answer(result: Result, wanted: Collection[Broken], before: Collection[Broken]) -> tuple[Answer, str]:
+    """Whether one of the wanted anomalies came again, and what proves the answer.
+
+    An anomaly that is not among those of `before` makes a trial without a wanted one unknown.
+    """
+    found = {
+        Broken(anomaly.kind, verdict.promise): anomaly.sentence
+        for verdict in result.verdicts
+        for anomaly in verdict.anomalies
+    }
+    for broken in wanted:
+        if broken in found:
+            return "reproduced", f"{broken}: {found[broken]}"
+    for verdict in result.verdicts:
+        if verdict.validity == "unknown":
+            return "unknown", f"{verdict.promise} could not be judged: {verdict.why}"
+    for broken, sentence in found.items():
+        if broken not in before and broken.kind != MISSING:
+            return "unknown", f"the stored anomaly did not appear, but another did: {broken}: {sentence}"
+    return "fixed", f"no {' and no '.join(map(str, wanted))}"
+
+
+# --- what else may make a difference
+
+
+def configuration(history: History, env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, Any]:
+    """The settings in effect, by the first process of each role that told them, and the application's environment.
+
+    Secrets are left out. Addresses and folders of this trial are replaced by the `places` they stand for.
+    """
+    told: dict[str, Any] = {}
+    for event in history.kind("ready"):
+        told.setdefault(event.source.partition("-")[0], event.data.get("conf"))
+    text = json.dumps(told | {"env": plain("env", env)})
+    for written, place in places.items():
+        text = text.replace(json.dumps(written)[1:-1], f"{{{place}}}")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def differences(before: Path, now: Path) -> list[str]:
+    """How versions, parts and settings of two stored trials differ, a line for each."""
+    lines = []
+    for file, what in (("env.json", "versions"), ("conf.json", "settings")):
+        try:
+            then = dict(_flat(json.loads((before / file).read_text())))
+        except (OSError, ValueError):
+            lines.append(f"the {what} of the stored trial are not known: there is no {file}")
+            continue
+        new = dict(_flat(json.loads((now / file).read_text())))
+        lines += [
+            f"{name}: {_told(then, name)} in the stored trial, {_told(new, name)} now"
+            for name in sorted(then | new)
+            if _sorted(then.get(name)) != _sorted(new.get(name))
+        ]
+    return lines
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", item
+
+
+def _sorted(value: Any) -> Any:
+    """Lists without their order: Celery makes some of them of sets."""
+    return sorted(map(str, value)) if isinstance(value, list) else value
+
+
+def _told(values: Mapping[str, Any], name: str) -> str:
+    return json.dumps(values[name]) if name in values else "nothing"

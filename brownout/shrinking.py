@@ -1,0 +1,137 @@
+"""A stored trial is made smaller without losing its anomaly, see `brownout shrink`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from dataclasses import replace
+from typing import Final
+
+from brownout.capsules import NotAlone, within
+from brownout.explore.shrink import Came, Step, confirmed, shrink
+from brownout.explore.trials import Scratch
+from brownout.lab import Lab
+from brownout.plan.near import known
+from brownout.plan.plan import Plan
+from brownout.report.clean import clean
+from brownout.report.results import results
+from brownout.report.scenario import scenario
+from brownout.run.capsule import Answer, Broken, Capsule, answer, differences
+from brownout.run.result import Result
+from brownout.run.setting import Setting
+from brownout.run.trial import run
+from brownout.subject.subject import NotLaunched
+from brownout.subject.waiting import NeverHappened
+
+CAME: Final[dict[Answer, Came]] = {"reproduced": "same", "fixed": "other", "unknown": "unknown"}
+SHRUNK = "shrunk"  # the folder of the small capsule, in that of the capsule that was shrunk
+TEST = "test_shrunk.py"
+SHOWN = 160  # characters of the reason of an unknown trial
+
+
+def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str) -> int:
+    """Shrink, print, store, and return the exit code.
+
+    A step is accepted when the anomaly comes in N of at most M trials: `confirm` is (N, M). Raises UnknownName
+    for an anomaly that the stored trial did not find.
+    """
+    kinds = [broken.kind for broken in capsule.broken]
+    kind = known("anomaly of this trial", anomaly or kinds[0], kinds)
+    wanted = next(broken for broken in capsule.broken if broken.kind == kind)
+    try:
+        code, text = within(capsule, lambda setting: Shrinking(capsule, wanted, confirm, setting).run())
+    except NotAlone as error:
+        code, text = 2, f"unknown: {clean(str(error), 2_000)}\n"
+    sys.stdout.write(text)
+    return code
+
+
+class Shrinking:
+    """One capsule made smaller. `smallest` is the smallest result in which the wanted anomaly came."""
+
+    def __init__(self, capsule: Capsule, wanted: Broken, confirm: tuple[int, int], setting: Setting) -> None:
+        self._capsule, self._wanted, self._confirm = capsule, wanted, confirm
+        self._tries = capsule.folder / "tries"
+        self._setting = replace(setting, store=Scratch(self._tries, setting.store.root), emit=results)
+        self._usual = Lab(setting, 0, lambda _: "").plan.topology
+        self._begin, self._trials = time.monotonic(), 0
+        self._seen: Result | None = None  # the newest trial with the anomaly
+        self.smallest: Result | None = None
+
+    def run(self) -> tuple[int, str]:
+        """Shrink until nothing can go, or until Ctrl-C, and store the smallest; the exit code, and what to print."""
+        shutil.rmtree(self._tries, ignore_errors=True)
+        _say(f"looking for {self._wanted}")
+        try:
+            return self._run()
+        finally:
+            shutil.rmtree(self._tries, ignore_errors=True)
+
+    def _run(self) -> tuple[int, str]:
+        plan, code = self._capsule.plan, 0
+        try:
+            if not self._keeps(Step(plan, "the stored plan")):
+                return 2, f"unknown: {self._wanted} did not come again in {self._trials} trials\n"
+            assert self.smallest
+            for line in differences(self._capsule.folder, self.smallest.folder):
+                _say(f"  differs  {line}")
+            for step in shrink(plan, self._keeps):
+                plan = step.plan
+        except KeyboardInterrupt:
+            if self.smallest is None:
+                raise
+            _say("stopped: this is the smallest so far")
+            code = 128 + signal.SIGINT
+        return code, self._stored(plan)
+
+    def _keeps(self, step: Step) -> bool:
+        """Whether the anomaly comes with the smaller plan, as often as it must."""
+        begin, before = time.monotonic(), self._trials
+        keeps = confirmed(lambda: self._tried(step.plan), *self._confirm)
+        if keeps:
+            self.smallest = self._seen
+        trials, seconds = self._trials - before, time.monotonic() - begin
+        _say(f"{'keeps it' if keeps else 'loses it'}  {step.what}  ({trials} trials, {seconds:.1f} s)")
+        return keeps
+
+    def _tried(self, plan: Plan) -> Came:
+        self._trials += 1
+        try:
+            result = run(plan.validated(), self._setting)
+        except (NotLaunched, NeverHappened, ValueError) as error:
+            _say(f"  unknown: {clean(str(error), SHOWN)}")
+            return "unknown"
+        word, why = answer(result, [self._wanted], [self._wanted])
+        if word == "reproduced":
+            self._seen = result
+        elif word == "unknown":
+            _say(f"  unknown: {clean(why, SHOWN)}")
+        # Another anomaly is not the wanted one: the smaller plan does something else.
+        return "other" if result.validity == "invalid" and word != "reproduced" else CAME[word]
+
+    def _stored(self, plan: Plan) -> str:
+        """Store the smallest beside the capsule; answers it as a test, or as a plan if the lab has no verbs for it."""
+        assert self.smallest
+        place = self._capsule.folder / SHRUNK
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self.smallest.folder, place)
+        scene, note = self._capsule.scenario, f"Shrunk: {self._wanted.kind}. Fixtures, marks and services are those of"
+        test = scenario(plan, "test_shrunk", self._usual, [self._wanted.promise], f"{note} {scene}.")
+        if test:
+            (place / TEST).write_text(test)
+        before, seconds = self._capsule.plan, time.monotonic() - self._begin
+        _say(f"{_size(before)} became {_size(plan)} in {self._trials} trials and {seconds:.0f} s")
+        _say(f"stored in {place}: brownout replay {place}")
+        return test or f"{plan.to_json()}\n"
+
+
+def _size(plan: Plan) -> str:
+    loads = " and ".join(f"{load.count or f'{load.lasting:g} s'} × {load.operation}" for load in plan.load)
+    return f"[{', '.join(map(str, plan.injections)) or 'no fault'}; {loads}]"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,92 @@
+"""`brownout replay` and `brownout shrink` on real processes: a scenario that fails, and a cell of the stock map."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kit.leftovers import MARK, traces
+from tests.kit.small_project import ROOT, write
+
+LOST = "worker->broker/ZADD#1/before-cut"
+#: With an early acknowledgement a pool process that is killed takes its task along. The slow link does no harm.
+SCENARIO = """
+@pytest.mark.chaos
+def test_lost(lab):
+    lab.topology(servers=0)
+    lab.load(submit("small.work", lasting=0.3, every="50ms", count=3))
+    lab.inject(latency("2ms"), on="client->broker", when=event("ok", "client"))
+    lab.inject(kill_child(), on="worker-1", when=started(nth=2, delay="150ms"))
+    lab.promise(at_least_once(or_failure=False))
+    lab.run().must_hold()
+"""
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs `python -m` with these words in the project's folder, and looks that nothing is left."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv(MARK, str(tmp_path))
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", *words]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert not traces(tmp_path).processes
+        return done
+
+    return run
+
+
+def test_a_scenario_that_fails_is_replayed_and_shrunk_until_it_is_mended(tmp_path: Path, command: Command) -> None:
+    write(tmp_path, SCENARIO)
+    mended = (tmp_path / "small.py").read_text()
+    (tmp_path / "small.py").write_text(mended.replace("task_acks_late=True", "task_acks_late=False"))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = -p no:asyncio -m 'not chaos'\n")
+    first = command("pytest", "-q", "-m", "chaos")
+    assert "1 failed" in first.stdout, first.stdout + first.stderr
+    place = "store/test_small.py-test_lost/latest"
+    stored = (tmp_path / place).resolve()
+
+    again = command("brownout.cli", "replay", place)
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert again.stdout.startswith("reproduced: lost under at_least_once("), again.stdout
+    assert "differs" not in again.stdout
+    assert (tmp_path / place).resolve() != stored, "the new traces lie beside the stored ones"
+
+    small = command("brownout.cli", "shrink", str(stored), "--confirm", "1/1")
+    assert small.returncode == 0, small.stdout + small.stderr
+    assert re.search(r"keeps it  1 of 2 faults: kill_child\([^)]*\) on worker-1", small.stderr), small.stderr
+    assert small.stdout.count("lab.inject") == 1
+    assert "on='worker-1'" in small.stdout
+
+    # The printed test is a scenario like any other: it fails as the stored one did.
+    (tmp_path / "test_printed.py").write_text(small.stdout)
+    printed = command("pytest", "-q", "-m", "chaos", "test_printed.py")
+    assert "lost ×" in printed.stdout, printed.stdout + printed.stderr
+
+    (tmp_path / "small.py").write_text(mended)
+    fixed = command("brownout.cli", "replay", str(stored / "shrunk"), "--tries", "1")
+    assert (fixed.returncode, fixed.stdout[:6]) == (0, "fixed:"), fixed.stdout + fixed.stderr
+    assert "worker.celery.task_acks_late: false in the stored trial, true now" in fixed.stdout
+
+    write(tmp_path, SCENARIO.replace("@pytest.mark.chaos", "@pytest.mark.skip(reason='not today')"))
+    skipped = command("brownout.cli", "replay", str(stored))
+    assert skipped.returncode == 2, skipped.stdout + skipped.stderr
+    assert "ran no trial" in skipped.stdout
+    assert "not today" in skipped.stdout
+    assert "pytest test_small.py::test_lost" in skipped.stdout
+
+
+def test_a_bad_cell_of_the_stock_map_is_replayed(tmp_path: Path, command: Command) -> None:
+    first = command("brownout.cli", "map", LOST)
+    assert first.returncode == 1, first.stderr
+    (place,) = re.findall(r"brownout replay (\S+)", first.stderr)
+    again = command("brownout.cli", "replay", place)
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert again.stdout.startswith("reproduced: lost under took_effect_once(proof='effect'): "), again.stdout
+    assert "differs" not in again.stdout

@@ -1,0 +1,261 @@
+"""`brownout replay` and `brownout shrink` on forged trials: answers, exit codes, what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brownout import Application, at_least_once, capsules, cut, drained, kill, latency, shrinking, started, submit
+from brownout.check.verdict import Anomaly, Verdict
+from brownout.cli import main
+from brownout.explore.mission import STOCK, WORKLOADS, Configuration, Mission
+from brownout.history.view import History
+from brownout.plan.plan import Injection, Plan
+from brownout.run import trial
+from brownout.run.capsule import Capsule, write
+from brownout.run.events import TrialEnded
+from brownout.run.result import Result
+from brownout.run.setting import Setting
+from brownout.run.store import Store
+from brownout.run.store import write as write_json
+from brownout.subject.ladder import Rung
+from brownout.subject.subject import NotLaunched
+
+KILL = Injection(kill(children=True), "worker-1", started())
+OTHERS = (Injection(cut(), "worker->broker", started()), Injection(latency("1s"), "worker->broker", started()))
+PLAN = Plan(load=(submit("tasks.work", every="50ms", count=8),), injections=(*OTHERS, KILL),
+            promises=(at_least_once(), drained()))  # fmt: skip
+Outcome = str | BaseException
+
+
+@dataclass
+class Trials:
+    """Takes the place of the engine: what each trial of a plan comes to."""
+
+    outcome: Callable[[Plan], Outcome]
+    plans: list[Plan] = field(default_factory=list)
+
+    def run(self, plan: Plan, setting: Setting) -> Result:
+        self.plans.append(plan)
+        outcome = self.outcome(plan)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        result = stored(setting.store.place("t"), plan, outcome)
+        setting.emit(TrialEnded("t", result))
+        return result
+
+
+def stored(folder: Path, plan: Plan, outcome: str) -> Result:
+    """The traces of a trial: `outcome` is "valid", "unknown", or a kind of anomaly."""
+    validity: Any = outcome if outcome in ("valid", "unknown") else "invalid"
+    anomalies = () if validity == outcome else (Anomaly(outcome, f"Operation op-1 is {outcome}."),)
+    first, *others = map(str, plan.promises)
+    verdicts = (Verdict(validity, first, anomalies, "not seen"), *(Verdict("valid", each) for each in others))
+    result = Result("tests/t.py::test_x", plan, verdicts, History(), folder, 1.0)
+    write(folder, plan, result.scenario, "")
+    write_json(folder / "results.json", result.summary())
+    write_json(folder / "env.json", {"celery": "5.6.0"})
+    write_json(folder / "conf.json", {})
+    return result
+
+
+@pytest.fixture
+def capsule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a trial in which something was lost."""
+    monkeypatch.chdir(tmp_path)
+    folder = Store(tmp_path / "store", "first").place("t.py::test_x")
+    stored(folder, PLAN, "lost")
+    return folder
+
+
+@pytest.fixture
+def forge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Plan], Outcome]], Trials]:
+    def forge(outcome: Callable[[Plan], Outcome]) -> Trials:
+        trials = Trials(outcome)
+        nothing: Any = None
+        setting = Setting("tests/t.py::test_x", Application(celery="app"), tmp_path,
+                          Store(tmp_path / "store", "second"), Rung("local", "redis", ""), nothing)  # fmt: skip
+        for module in (capsules, shrinking):
+            monkeypatch.setattr(module, "within", lambda _, job: job(setting))
+        for module in (trial, shrinking):
+            monkeypatch.setattr(module, "run", trials.run)
+        return trials
+
+    return forge
+
+
+def then(*outcomes: Outcome) -> Callable[[Plan], Outcome]:
+    left: Iterator[Outcome] = iter(outcomes)
+    return lambda _: next(left)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code", "said"),
+    [
+        (["lost"], 1, "reproduced: lost under at_least_once(or_failure=True, proof='effect'): Operation op-1 is lost."),
+        (["valid", "unknown", "lost"], 1, "(trial 3 of at most 3)"),
+        (["valid", "valid", "valid"], 0, "fixed: no lost under at_least_once("),
+        (["valid", "unknown", "valid"], 2, "unknown: at_least_once(or_failure=True, proof='effect') could not be"),
+        (["duplicate", "valid", "valid"], 2, "unknown: the stored anomaly did not appear, but another did: duplicate"),
+        (["valid", NotLaunched("worker-1 ended with 1")], 2, "unknown: the trial could not be carried out: worker-1"),
+    ],
+    ids=str,
+)
+def test_a_replay_ends_with_the_first_anomaly_that_comes_again(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], outcomes: list[Outcome], code: int, said: str
+) -> None:
+    trials = forge(then(*outcomes))
+    assert main(["replay", str(capsule)]) == code
+    assert said in (out := capsys.readouterr().out)
+    assert len(trials.plans) == len(outcomes)
+    assert {each.to_json() for each in trials.plans} == {PLAN.to_json()}
+    assert "  traces   store/t/" in out
+
+
+def test_a_replay_says_what_differs_from_the_stored_trial(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(capsule / "env.json", {"celery": "5.5.0"})
+    (capsule / "conf.json").unlink()
+    forge(then("lost"))
+    main(["replay", str(capsule / "plan.json")])
+    out = capsys.readouterr().out
+    assert '  differs  celery: "5.5.0" in the stored trial, "5.6.0" now\n' in out
+    assert "  differs  the settings of the stored trial are not known: there is no conf.json\n" in out
+
+
+def needs_the_kill(plan: Plan) -> Outcome:
+    kills = [each for each in plan.injections if each.fault.name == "kill"]
+    return "lost" if kills and (plan.load[0].count or 0) >= 3 else "valid"
+
+
+def test_a_shrunk_capsule_is_printed_as_a_test_and_stored_beside(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = forge(needs_the_kill)
+    assert main(["shrink", str(capsule)]) == 0
+    out, err = capsys.readouterr()
+    assert "    lab.inject(kill(), on='worker-1', when=started())\n" in out
+    assert out.count("lab.inject") == 1
+    assert "    lab.load(submit('tasks.work', every='50ms', count=3))\n" in out
+    assert "    lab.promise(at_least_once(or_failure=True, proof='effect'))\n" in out
+    assert "keeps it  1 of 3 faults: kill(children=True) on worker-1 at worker started #1  (2 trials" in err
+    assert "loses it  0 of 3 faults: none  (1 trials" in err
+    assert f"in {len(trials.plans)} trials" in err
+
+    small = Capsule.load(capsule / "shrunk")
+    assert [str(each.fault) for each in small.plan.injections] == ["kill()"]
+    assert small.plan.load[0].count == 3
+    assert (capsule / "shrunk" / "test_shrunk.py").read_text() == out
+    assert not (capsule / "tries").exists()
+    forge(then("lost"))
+    assert main(["replay", str(capsule / "shrunk")]) == 1
+
+
+def test_control_c_keeps_the_smallest_so_far(capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The stored plan, without any fault, and then without two faults: the next trial is interrupted."""
+    forge(then("lost", "lost", "valid", "valid", "valid", "lost", "lost", KeyboardInterrupt()))
+    assert main(["shrink", str(capsule)]) == 130
+    out, err = capsys.readouterr()
+    assert out.count("lab.inject") == 1
+    assert "stopped: this is the smallest so far" in err
+    assert len(Capsule.load(capsule / "shrunk").plan.injections) == 1
+    assert not (capsule / "tries").exists()
+
+
+def test_control_c_before_the_anomaly_came_again_stores_nothing(capsule: Path, forge: Any) -> None:
+    forge(then("lost", KeyboardInterrupt()))
+    assert main(["shrink", str(capsule)]) == 130
+    assert {each.name for each in capsule.iterdir()} == {"plan.json", "results.json", "env.json", "conf.json", "log"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "more"),
+    [(["lost", "valid"], []), (["duplicate"], []), (["unknown", "unknown"], []), (["lost", "valid", "valid"], ["2/3"])],
+)
+def test_what_does_not_come_again_is_not_shrunk(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], outcomes: list[Outcome], more: list[str]
+) -> None:
+    trials = forge(then(*outcomes))
+    assert main(["shrink", str(capsule), *(["--confirm", *more] if more else [])]) == 2
+    assert "unknown: lost under at_least_once" in capsys.readouterr().out
+    assert len(trials.plans) == len(outcomes)
+    assert not (capsule / "shrunk").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["replay", "nowhere"], "brownout replay: error: nowhere is no stored trial that has ended: there is no "),
+        (["shrink", "nowhere"], "brownout shrink: error: nowhere is no stored trial"),
+        (["replay", "FILE", "--tries", "0"], "argument --tries: a whole number from 1 is wanted, not '0'"),
+        (["shrink", "FILE", "--confirm", "3/2"], "argument --confirm: N/M is wanted, such as 2/2 or 3/5, not '3/2'"),
+        (["shrink", "FILE", "--confirm", "2"], "not '2'"),
+        (["shrink", "FILE", "--anomaly", "lots"], "no anomaly of this trial is called 'lots'; did you mean 'lost'"),
+        (["replay", "FINE"], "found no anomaly, so there is none to reproduce; run it again: pytest "),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_a_wrong_command_is_one_line(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
+    forge(then())
+    fine = Store(capsule.parents[1], "first").place("fine")
+    stored(fine, PLAN, "valid")
+    try:
+        code = main([{"FILE": str(capsule), "FINE": str(fine)}.get(each, each) for each in argv])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    out, err = capsys.readouterr()
+    assert (code, out) == (64, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+# --- what a trial runs in
+
+
+def named(folder: Path, application: Any, scenario: str = "defaults/task") -> Path:
+    results = replace(stored(folder, PLAN, "lost"), scenario=scenario)
+    write(folder, PLAN, scenario, application)
+    write_json(folder / "results.json", results.summary())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("application", "scenario", "said"),
+    [
+        ("nowhere:app", "defaults/task", "its application nowhere:app cannot be imported from "),
+        ("brownout.explore.mission:STCK", "defaults/task", "cannot be imported"),
+        ("brownout.explore.mission:DEFAULTS", "defaults/task", "is no brownout.Application and no mission"),
+        ("", "own/http", "names no test and no application"),
+        ("", "tests/gone.py::test_x", "there is no tests/gone.py in "),
+    ],
+)
+def test_a_plan_that_cannot_be_run_alone_says_why(
+    capsule: Path, capsys: pytest.CaptureFixture[str], application: str, scenario: str, said: str
+) -> None:
+    named(capsule, application, scenario)
+    for command in ("replay", "shrink"):
+        assert main([command, str(capsule)]) == 2
+        out = capsys.readouterr().out
+        assert out.startswith("unknown: ")
+        assert said in out
+        assert out.count("\n") == 1
+
+
+def mission(application: Application, name: str = "") -> Mission:
+    return Mission(application, Path(), Configuration("own", ""), WORKLOADS["task"], "t", name=name)
+
+
+def test_an_application_is_named_where_it_can_be_found_again() -> None:
+    own = Application(celery="shop:app", env={"URL": "{broker}", "API_TOKEN": "x", "DB": "pg://u:x@h/"}, queues=("a",))
+    assert mission(STOCK).application_name == "brownout.explore.mission:STOCK"
+    assert mission(replace(own, effects=STOCK.effects), "shop.maps:one").application_name == "shop.maps:one"
+    assert mission(replace(own, effects=STOCK.effects)).application_name == ""
+    fields = mission(own).application_name
+    assert fields == {"is": "Application", "celery": "shop:app", "env": {"URL": "{broker}"}, "queues": ["a"]}
