@@ -70,21 +70,21 @@ class Shrinking:
             shutil.rmtree(self._tries, ignore_errors=True)
 
     def _run(self) -> tuple[int, str]:
-        plan, code = self._capsule.plan, 0
+        stored, code = self._capsule.plan, 0
         try:
-            if not self._keeps(Step(plan, "the stored plan")):
+            if not self._keeps(Step(stored, "the stored plan")):
                 return 2, f"unknown: {self._wanted} did not come again in {self._trials} trials\n"
             assert self.smallest
             for line in differences(self._capsule.folder, self.smallest.folder):
                 _say(f"  differs  {line}")
-            for step in shrink(plan, self._keeps):
-                plan = step.plan
+            for _ in shrink(stored, self._keeps):
+                pass  # `_keeps` has noted the step
         except KeyboardInterrupt:
             if self.smallest is None:
                 raise
             _say("stopped: this is the smallest so far")
             code = 128 + signal.SIGINT
-        return code, self._stored(plan)
+        return code, self._stored(self.smallest)
 
     def _keeps(self, step: Step) -> bool:
         """Whether the anomaly comes with the smaller plan, as often as it must."""
@@ -111,12 +111,11 @@ class Shrinking:
         # Another anomaly is not the wanted one: the smaller plan does something else.
         return "other" if result.validity == "invalid" and word != "reproduced" else CAME[word]
 
-    def _stored(self, plan: Plan) -> str:
+    def _stored(self, smallest: Result) -> str:
         """Store the smallest beside the capsule; answers it as a test, or as a plan if the lab has no verbs for it."""
-        assert self.smallest
-        place = self._capsule.folder / SHRUNK
+        plan, place = smallest.plan, self._capsule.folder / SHRUNK
         shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(self.smallest.folder, place)
+        shutil.copytree(smallest.folder, place)
         scene, note = self._capsule.scenario, f"Shrunk: {self._wanted.kind}. Fixtures, marks and services are those of"
         test = scenario(plan, "test_shrunk", self._usual, [self._wanted.promise], f"{note} {scene}.")
         if test:

@@ -167,6 +167,22 @@ def test_control_c_keeps_the_smallest_so_far(capsule: Path, forge: Any, capsys: 
     assert not (capsule / "tries").exists()
 
 
+def test_control_c_at_the_moment_of_a_step_keeps_that_step(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test that is printed is of the plan that is stored."""
+    forge(then("lost", "lost", "valid", "valid", "valid", "lost", "lost"))
+
+    def interrupted(line: str) -> None:
+        if line.startswith("keeps it  1 of 3"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("brownout.shrinking._say", interrupted)
+    assert main(["shrink", str(capsule)]) == 130
+    assert capsys.readouterr().out.count("lab.inject") == 1
+    assert len(Capsule.load(capsule / "shrunk").plan.injections) == 1
+
+
 def test_control_c_before_the_anomaly_came_again_stores_nothing(capsule: Path, forge: Any) -> None:
     forge(then("lost", KeyboardInterrupt()))
     assert main(["shrink", str(capsule)]) == 130
