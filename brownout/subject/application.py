@@ -18,6 +18,7 @@ from brownout.history.event import Event
 
 #: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
+IMPORT_WITHIN = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,18 @@ def surface(application: Application, root: Path, settings: str = "{}") -> Surfa
     """Import the application in a separate process and read its tasks, routes and settings.
 
     `settings` (JSON) override Celery settings of the application. Raises NotImportable with the reason when the
-    application can't be imported.
+    application can't be imported, and ValueError when that takes over IMPORT_WITHIN.
     """
     places = {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1", "files": os.devnull}
     argv = [sys.executable, "-m", "brownout.probes.surface", application.celery or "", application.api or ""]
     hosted = {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": settings}
     env = {**os.environ, **hosted, **application.environment(**places)}
-    done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60)
+    try:
+        done = subprocess.run(
+            argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_WITHIN
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"the application was not imported within {IMPORT_WITHIN} s") from None
     if done.returncode:
         raise NotImportable(done.stderr, application.celery, application.api)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -1,10 +1,12 @@
 """What an application is told by its environment."""
 
+import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from brownout.subject.application import Application, NotImportable, filled
+from brownout.subject.application import Application, NotImportable, filled, surface
 
 JSON = '{"queues": {"a": 1}, "broker_url": "{broker}", "name": "{nobody}"}'
 
@@ -52,3 +54,12 @@ def test_an_application_that_breaks_shows_its_traceback(last: str) -> None:
     error = NotImportable(f"Traceback (most recent call last):\n  somewhere\n{last}\n", "shop")
     assert str(error).startswith("the application can't be imported:\nTraceback")
     assert last in str(error)
+
+
+def test_an_import_that_takes_too_long_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never_ends(argv: list[str], *, timeout: float, **_: object) -> NoReturn:
+        raise subprocess.TimeoutExpired(argv, timeout)
+
+    monkeypatch.setattr(subprocess, "run", never_ends)
+    with pytest.raises(ValueError, match=r"^the application was not imported within 60 s$"):
+        surface(Application(celery="slow:app"), tmp_path)
