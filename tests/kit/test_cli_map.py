@@ -128,7 +128,7 @@ def test_a_map_is_a_grid_and_is_stored(brownout: Command, folder: Path) -> None:
 def test_a_part_of_a_map_does_not_replace_a_whole_one(brownout: Command, folder: Path) -> None:
     found = brownout("map", "--point", "worker->broker/ZADD", "--actions", "cut", "--json", "-", "--jobs", "4")
     assert [each.cell.point.command for each in FaultMap.from_json(found.stdout).cells] == ["ZADD", "ZADD"]
-    assert not (folder / "store").exists()
+    assert not (folder / "store" / "maps").exists()
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_control_c_ends_at_once_with_the_partial_map(
     assert traces(folder).processes == {}
     assert not before.listening & listening()
     assert list((folder / "tmp").glob("brownout*")) == []
-    assert not (folder / "store").exists(), "a part must not replace a whole map"
+    assert not (folder / "store" / "maps").exists(), "a part must not replace a whole map"
     if cells:
         kept = FaultMap.load(folder / "part.json")
         assert not kept.complete

@@ -121,7 +121,7 @@ def test_nothing_met_nothing_shown_and_twice_is_once(subject: Subject, inject: I
 
 def test_a_broker_in_a_container_heals_too_and_the_edges_follow_it(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Wire() as wire, running(tmp_path_factory.mktemp("container"), wire, rung="container") as subject:
-        with pytest.raises(OSError, match="take a local Redis"):
+        with pytest.raises(OSError, match="use a local Redis"):
             strike(subject, "broker", faults.loading()).heal()
         for fault in (faults.out_of_memory(), faults.stop(), faults.kill()):
             hit = strike(subject, "broker", fault)

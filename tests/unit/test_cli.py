@@ -565,6 +565,8 @@ def test_a_signal_ends_every_command(
 ) -> None:
     missed: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: missed.append(number))
+    # A shell starts what runs in its background with SIGINT ignored, and Python leaves it so.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         here = signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(replaced, Signalled(number))
@@ -572,6 +574,7 @@ def test_a_signal_ends_every_command(
         assert signal.getsignal(signal.SIGTERM) is here
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
     assert missed == []
 
 
