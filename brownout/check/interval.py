@@ -23,10 +23,20 @@ SHORT = 500_000_000
 ANSWERING = ("api", "harness", "wire", "broker")
 
 
-def readable(seconds: float) -> str:
-    """Seconds for a message, with three significant digits: "2.48 s", or "35 ms" below one second."""
-    number, unit = (seconds * 1000, "ms") if 0 < seconds < 1 else (seconds, "s")
-    return f"{float(f'{number:.3g}'):g} {unit}"
+def readable(seconds: float, limit: float | None = None) -> str:
+    """Seconds for a message, with three significant digits: "2.48 s", or "35 ms" below one second.
+
+    More digits follow where the text would be that of the `limit`, which stands beside it: "10.04 s".
+    """
+    digits = 3
+    while limit is not None and seconds != limit and digits < 9 and _text(seconds, digits) == _text(limit, digits):
+        digits += 1
+    return _text(seconds, digits)
+
+
+def _text(seconds: float, digits: int) -> str:
+    number, unit = (seconds * 1000, "ms") if 0 < seconds < 0.9995 else (seconds, "s")
+    return f"{float(f'{number:.{digits}g}'):.12g} {unit}"
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,6 @@ def _imported(place: str) -> Mission:
     sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
     try:
         there = {key: value for key, value in vars(import_module(name)).items() if isinstance(value, Mission)}
-    except ImportError as error:
+    except Exception as error:  # whatever the module does
         raise NotImportable(f"{type(error).__name__}: {error}", name) from error
     return there[known(f"mission of {name}", attribute, there)]

@@ -76,11 +76,12 @@ def _failed(command: str, error: Exception) -> int:
     from brownout.subject.application import NotImportable
     from brownout.subject.forks import NotForkable
     from brownout.subject.ladder import NoRedis
+    from brownout.subject.waiting import NeverHappened
 
     if isinstance(error, (NotImportable, NotForkable)):
         return _said(f"{command}: error: {error}", USAGE)
-    if isinstance(error, (NoMap, NoRedis)):
-        nothing = "unknown" if command in ("brownout replay", "brownout shrink") else "no map"
+    if isinstance(error, (NoMap, NoRedis, NeverHappened)):
+        nothing = "no map" if command in ("brownout map", "brownout pairs") else "unknown"
         return _said(f"{command}: {nothing}: {error}", UNKNOWN)
     traceback.print_exc()
     return _said(f"{command}: error: brownout itself failed, and proves nothing: {error!r}", UNKNOWN)

@@ -48,6 +48,8 @@ class Parser(argparse.ArgumentParser):
             if name in MOVED:
                 self.error(f"{name} is a command now: brownout {MOVED[name]}")
             self._known("option", name, self._option_string_actions)
+        if unknown and "cells" in found:  # argparse takes arguments on one side of the options only
+            found.cells, unknown = [*found.cells, *unknown], []
         if unknown:
             self.error(f"too many arguments: {' '.join(unknown)}")
         return found, []

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 EXIT: Final[dict[Answer, int]] = {"fixed": 0, "reproduced": 1, "unknown": 2}
 EXAMPLES = """\
-brownout replay store/defaults-task-worker-broker-ZADD/latest
-brownout replay store/defaults-task-worker-broker-ZADD/latest/plan.json --tries 10"""
+brownout replay store/defaults-task-worker--broker-ZADD-unacked_index-1-before-cut/latest
+brownout replay store/defaults-task-worker--broker-ZADD-unacked_index-1-before-cut/latest/plan.json --tries 10"""
 EXIT_CODES = """exit codes:
   0 fixed (the anomaly came in no trial), 1 reproduced (the same kind of anomaly of the same promise came),
   2 unknown, 64 wrong command, 130 after Ctrl-C (SIGINT), 143 after SIGTERM"""

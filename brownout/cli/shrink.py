@@ -10,8 +10,8 @@ from brownout.cli.parser import Commands, command, option
 from brownout.cli.replay import load
 
 EXAMPLES = """\
-brownout shrink store/defaults-task-worker-broker-ZADD/latest
-brownout shrink store/defaults-task-worker-broker-ZADD/latest --confirm 3/4 --anomaly lost"""
+brownout shrink store/defaults-task-worker--broker-ZADD-unacked_index-1-before-cut/latest
+brownout shrink store/tests-chaos-test_points.py-test_x/latest --confirm 3/4 --anomaly lost"""
 EXIT_CODES = """exit codes:
   0 shrunk, 2 the anomaly does not come again, 64 wrong command, 130 after Ctrl-C (SIGINT; the smallest
   so far is kept), 143 after SIGTERM"""

@@ -48,7 +48,14 @@ class Kept:
             raise ValueError(f"not a {cls.KIND}: {missing}{error}") from error
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all; a pipe or a device is written to, and a link is followed.
+
+        Raises OSError.
+        """
+        if path.exists() and not path.is_file():
+            path.write_text(self.to_json(), encoding="utf-8")
+            return
+        path = path.resolve()
         new = path.with_name(f".{path.name}.{os.getpid()}")
         new.write_text(self.to_json(), encoding="utf-8")
         new.replace(path)

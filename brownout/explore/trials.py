@@ -56,6 +56,7 @@ class Trials:
     def __init__(self, mission: Mission, rung: Rung, jobs: int, store: Store | None = None) -> None:
         self.mission, self._rung, self._store = mission, rung, store
         self._kept: set[str] = set()  # names of trials
+        self._keeping = threading.Lock()
         self._jobs = jobs
         self._stopping = threading.Event()
         self._stack = ExitStack()
@@ -105,9 +106,11 @@ class Trials:
             trial = Trial(plan, setting)
             folder = trial.folder
             result = trial.run()
-            if self._store and result.validity == "invalid" and result.scenario not in self._kept:
-                self._keep(result, self._store)
-            return found_of(result, self.mission, schedule)
+            found = found_of(result, self.mission, schedule)
+            if self._store and result.validity == "invalid":
+                with suppress(OSError):  # no room for the traces: the outcome counts
+                    self._keep(result, self._store)
+            return found
         except Exception as wrong:
             return broken(wrong, time.monotonic() - began, folder)
         finally:
@@ -115,7 +118,10 @@ class Trials:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _keep(self, result: Result, store: Store) -> None:
-        self._kept.add(result.scenario)
+        with self._keeping:
+            if result.scenario in self._kept:
+                return
+            self._kept.add(result.scenario)
         place = store.place(result.scenario)
         write(result.folder / "results.json", result.summary())
         for name in CAPSULE:

@@ -49,6 +49,8 @@ def write(result: Kept, path: Path) -> Path:
 def _whole(path: Path) -> bool:
     """Whether the file has a whole result of any kind."""
     with suppress(OSError, ValueError):
+        if not path.is_file():
+            return False  # to read from a pipe would wait for ever
         record = json.loads(path.read_bytes())
         return isinstance(record, dict) and record.get("complete") is True and not record.get("part")
     return False

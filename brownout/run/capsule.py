@@ -55,7 +55,7 @@ class Capsule:
             return cls(folder, plan, results["scenario"], about.get("application", ""), broken)
         except FileNotFoundError as error:
             raise ValueError(f"{path} is no stored trial that has ended: there is no {error.filename}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} cannot be read as a stored trial: {error}") from error
 
 
@@ -110,11 +110,21 @@ def configuration(history: History, env: Mapping[str, str], places: Mapping[str,
     told: dict[str, Any] = {}
     for event in history.kind("ready"):
         told.setdefault(event.source.partition("-")[0], event.data.get("conf"))
-    text = json.dumps(told | {"env": plain("env", env)})
-    for written, place in places.items():
-        text = text.replace(json.dumps(written)[1:-1], f"{{{place}}}")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    longest_first = sorted(filter(None, places), key=len, reverse=True)
+    names = {text: f"{{{places[text]}}}" for text in longest_first}
+    settings: dict[str, Any] = json.loads(json.dumps(told | {"env": plain("env", env)}))
+    return {role: _replaced(values, names) for role, values in settings.items()}
+
+
+def _replaced(value: Any, names: Mapping[str, str]) -> Any:
+    """The value with these texts replaced in every string of it, but not in the keys of mappings."""
+    if isinstance(value, str):
+        for text, name in names.items():
+            value = value.replace(text, name)
+        return value
+    if isinstance(value, dict):
+        return {key: _replaced(item, names) for key, item in value.items()}
+    return [_replaced(item, names) for item in value] if isinstance(value, list) else value
 
 
 def differences(before: Path, now: Path) -> list[str]:

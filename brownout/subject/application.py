@@ -19,6 +19,9 @@ from brownout.history.event import Event
 #: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
 IMPORT_WITHIN = 60  # seconds
+PACKAGES = frozenset(
+    {"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchemy", "uvicorn"}
+)  # named as their modules
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,14 @@ class NotImportable(ValueError):
         if not found:
             super().__init__(f"the application can't be imported:\n{trace[-2_000:]}")
         elif found[2] in {re.split("[.:]", module)[0] for module in modules if module}:
-            super().__init__(f"there is no module {found[1]}; type the command in the directory that has it")
-        else:
+            where = "; type the command in the directory that has it" if found[1] == found[2] else ""
+            super().__init__(f"there is no module {found[1]}{where}")
+        elif found[2] in PACKAGES:
             pip = shlex.join([sys.executable, "-m", "pip", "install", found[2]])
             super().__init__(f"the application needs {found[1]}, which is not installed; type: {pip}")
+        else:
+            why = f"install the package that has it for {sys.executable}"
+            super().__init__(f"the application needs the module {found[1]}, which is not installed; {why}")
 
 
 @cache
@@ -110,7 +117,7 @@ def surface(application: Application, root: Path, settings: str = "{}") -> Surfa
     """Import the application in a separate process and read its tasks, routes and settings.
 
     `settings` (JSON) override Celery settings of the application. Raises NotImportable with the reason when the
-    application can't be imported, and ValueError when that takes over IMPORT_WITHIN.
+    application can't be imported, or not within IMPORT_WITHIN.
     """
     places = {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1", "files": os.devnull}
     argv = [sys.executable, "-m", "brownout.probes.surface", application.celery or "", application.api or ""]
@@ -121,7 +128,7 @@ def surface(application: Application, root: Path, settings: str = "{}") -> Surfa
             argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_WITHIN
         )
     except subprocess.TimeoutExpired:
-        raise ValueError(f"the application was not imported within {IMPORT_WITHIN} s") from None
+        raise NotImportable(f"it was not imported within {IMPORT_WITHIN} s") from None
     if done.returncode:
         raise NotImportable(done.stderr, application.celery, application.api)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -177,6 +177,7 @@ def test_one_cell_of_a_stored_map_is_judged_alone(run: Run) -> None:
     assert out.startswith("✓ client->broker/LPUSH#1/before-cut  valid · once ×1")
     assert run("show", "defaults-task", LOST)[0] == 1
     assert "nothing to show" in run("show", "defaults-task", GOOD, "--only-bad")[1]
+    assert run("show", "defaults-task", "--only-bad", GOOD)[1] == run("show", "defaults-task", GOOD, "--only-bad")[1]
 
 
 def test_the_command_says_of_which_map_it_is(run: Run, place: Path) -> None:
@@ -465,9 +466,38 @@ def test_cells_are_taken_by_either_name_once(run: Run, monkeypatch: pytest.Monke
     code, out, _ = run("map", "worker->broker/ZADD#1/before-cut", REPEATED, "worker->broker/ZADD#1/before-cut")
     assert (code, forged.planned) == (1, [LOST, REPEATED])
     assert out.startswith("✗ worker->broker/ZADD#1/before-cut  invalid · lost ×1")
+    run("map", LOST, "--repeat", "3", REPEATED)
+    assert forged.planned == [LOST, REPEATED]
     code, out, err = run("map", "worker->broker/ZADD#1/before-kill")
     assert (code, out) == (64, "")
     assert "no cell is called 'worker->broker/ZADD#1/before-kill'; did you mean 'worker->broker/ZADD#1/before" in err
+
+
+def test_json_goes_into_a_pipe_and_through_a_link(run: Run, place: Path) -> None:
+    """Another file must not take the place of what leads elsewhere."""
+    (place / "real.json").write_text("old")
+    (place / "link.json").symlink_to(place / "real.json")
+    os.mkfifo(place / "pipe")
+    reader = os.open(place / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for name in ("link.json", "pipe"):
+            assert run("show", "defaults-task", "--point", "LPUSH", "--json", str(place / name))[0] == 0
+        piped = os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
+    assert (place / "link.json").is_symlink()
+    assert piped == (place / "real.json").read_bytes()
+    assert len(FaultMap.from_json(piped).cells) == 1
+
+
+def test_a_mission_whose_module_fails_is_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "needs_a_database.py").write_text("import os\nos.environ['SHOP_DB_THAT_NOBODY_SET']\n")
+    code, out, err = run("map", "--mission", "needs_a_database:shop")
+    assert (code, out) == (64, "")
+    assert "the application can't be imported:\nKeyError: 'SHOP_DB_THAT_NOBODY_SET'" in err
+    assert "Traceback" not in err
 
 
 def test_a_map_is_written_as_a_table_for_a_page(run: Run, place: Path) -> None:

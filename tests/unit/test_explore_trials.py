@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -68,3 +70,22 @@ def test_when_it_is_stopped_no_trial_begins(trials: Trials) -> None:
     trials.stop()
     with pytest.raises(Stopped):
         trials.trial(cast("Any", None), trials.cold)
+
+
+def test_traces_that_cannot_be_kept_change_no_outcome(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder that nobody may write to must not turn a broken promise into "unknown"."""
+
+    class Full:
+        def place(self, _scenario: str) -> Path:
+            raise PermissionError("the folder is read-only")
+
+    result = SimpleNamespace(validity="invalid", scenario="a map")
+    monkeypatch.setattr(
+        "brownout.explore.trials.Trial", lambda *_: SimpleNamespace(folder=tmp_path, run=lambda: result)
+    )
+    monkeypatch.setattr("brownout.explore.trials.found_of", lambda *_: "lost")
+    mission = SimpleNamespace(title="a map", application=None, root=tmp_path, application_name="")
+    made = Trials(cast("Any", mission), cast("Any", None), JOBS, cast("Any", Full()))
+    made._scratch = cast("Any", None)
+    found: Any = made.trial(cast("Any", None), cast("Any", None))
+    assert found == "lost"

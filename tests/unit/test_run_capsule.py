@@ -195,3 +195,24 @@ def test_what_differs_between_two_trials_is_told_by_name(tmp_path: Path) -> None
     ]
     (before / "conf.json").unlink()
     assert differences(before, now)[1:] == ["the settings of the stored trial are not known: there is no conf.json"]
+
+
+@pytest.mark.parametrize("text", ["", "8025", "url", '"'])
+def test_a_place_is_looked_for_in_texts_alone(text: str) -> None:
+    """A service may be written as a number or as nothing: the settings stay what they were."""
+    history = History([Event(1, "worker-1", "ready", data={"conf": {"url": 8025, "port": None, "names": ["a", 2]}})])
+    found = configuration(history, {}, {text: "svc"})
+    assert found == {"worker": {"url": 8025, "port": None, "names": ["a", 2]}, "env": {}}
+
+
+def test_the_longest_place_comes_first() -> None:
+    history = History([Event(1, "worker-1", "ready", data={"conf": {"at": ["/t/files/x", "/t/y"]}})])
+    found = configuration(history, {}, {"/t": "root", "/t/files": "files"})
+    assert found["worker"] == {"at": ["{files}/x", "{root}/y"]}
+
+
+def test_a_file_that_is_json_but_no_plan_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("[]")
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(ValueError, match="cannot be read as a stored trial"):
+        Capsule.load(tmp_path)

@@ -37,7 +37,7 @@ def test_what_a_place_becomes_is_not_filled_again(places: dict[str, str]) -> Non
         ),
         ("ModuleNotFoundError: No module named 'redis.asyncio'", " -m pip install redis"),
         ("ModuleNotFoundError: No module named 'shop'", "there is no module shop; type the command in the directory"),
-        ("ModuleNotFoundError: No module named 'shop.wrk'", "there is no module shop.wrk; type the command in the"),
+        ("ModuleNotFoundError: No module named 'shop.wrk'", "there is no module shop.wrk"),
         ("ModuleNotFoundError: No module named 'main'", "there is no module main; type the command in the directory"),
     ],
 )
@@ -61,5 +61,5 @@ def test_an_import_that_takes_too_long_is_one_line(tmp_path: Path, monkeypatch: 
         raise subprocess.TimeoutExpired(argv, timeout)
 
     monkeypatch.setattr(subprocess, "run", never_ends)
-    with pytest.raises(ValueError, match=r"^the application was not imported within 60 s$"):
+    with pytest.raises(NotImportable, match=r"it was not imported within 60 s$"):
         surface(Application(celery="slow:app"), tmp_path)

@@ -37,7 +37,7 @@ def answers(
             gave_up = error.startswith(_TIMEOUTS)
             busy: int | None = 0
             if limit is not None and (busy := over(history, sent.at, until, limit * NS, ANSWERING)) is not None:
-                took = readable((until - sent.at) / NS)
+                took = readable((until - sent.at) / NS, limit)
                 kind, how = "slow", f"waited {took} for an answer; the limit is {readable(limit)}"
             elif end is None:
                 continue  # the trial ended while the request still had time

@@ -69,7 +69,7 @@ def p99(history: History, path: str, *, times: float = 3, floor: Duration = "50m
         _quantile(samples, 0.99, lambda sample: sample.least).least for samples in (control, faulted)
     )
     limit, limit_least = (max(seconds(floor) * NS, times * value) for value in (usual.most, usual_least))
-    why = f"p99 was {readable(slow.most / NS)} during the faults and {readable(usual.most / NS)} before"
+    why = f"p99 was {readable(slow.most / NS, limit / NS)} during the faults and {readable(usual.most / NS)} before"
     few = f"only {len(control)} requests before the faults and {len(faulted)} during them"
     doubt = few if min(len(control), len(faulted)) < _ENOUGH else ""
     if slow.most <= limit and slow_least <= limit_least:

@@ -22,6 +22,16 @@ def _doubt(life: Life) -> str:
     return "" if life.settled else "the trial ended before the operation was settled"
 
 
+def _answered(life: Life) -> str:
+    """How the operation was answered, after "was"; an HTTP 5xx and a broken connection leave open what was done."""
+    if life.answered == "waiting":
+        return "never answered"
+    if life.answered != "unknown":
+        return life.answered
+    status = life.answer.data.get("status") if life.answer else None
+    return f"answered {status}" if status else "not answered"
+
+
 def _anomaly(life: Life, history: History, kind: str, sentence: str, *core: Event | None) -> Anomaly:
     task = life.tasks[0] if life.tasks else None
     proved = witness(life.invoke, life.answer, *core, life.settled, history=history)
@@ -55,8 +65,7 @@ def took_effect_once(history: History, *, proof: Proof = "effect") -> Ruling:
         how = f"was not done, and its message is still in {left}"
         anomalies.append(_anomaly(life, history, "stuck", how, life.sample, *record))
     elif life.missing and not life.left and (life.obliged or silent):
-        answer = "never answered" if life.answered in ("waiting", "unknown") else life.answered
-        how = f"was {answer}, was not done, and its message is nowhere"
+        how = f"was {_answered(life)}, was not done, and its message is nowhere"
         proved = (life.sample, life.consumes) if silent else (life.sample, *record)
         anomalies.append(_anomaly(life, history, "lost", how, *proved))
     elif life.left and not life.missing and life.answered != "refused":

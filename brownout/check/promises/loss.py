@@ -100,7 +100,7 @@ def at_least_once(
             proved = witness(*samples, about=op, history=history)
             findings.add(_lost(op, "it is in no queue, not in unacked and on no worker", proved))
         elif limit is not None and busy is not None:
-            took = readable((until - begin) / NS)
+            took = readable((until - begin) / NS, limit)
             what = f"was done {took} after" if done else f"was still not done {took} after"
             acknowledged = "its acknowledgement" if ok.kind == "ok" else "its record in the store"
             since = "the last fault had healed" if healed else acknowledged

@@ -66,7 +66,7 @@ def recovers(
         until = done.at if done else history.end
         busy = over(history, invoke.at, until, limit * NS)
         if busy is not None:
-            took = readable((until - invoke.at) / NS)
+            took = readable((until - invoke.at) / NS, limit)
             how = f"was done after {took}" if done else f"was still not done after {took}"
             proved = witness(invoke, done or history.events[-1], stop, about=op)
             kind, sentence = "late-recovery" if done else "unrecovered", f"{sentence} {how}"
@@ -90,7 +90,7 @@ def _never(history: History, op: Operation, end: Event, within: float) -> str:
         return "was not done, and is in no queue, not in unacked and on no worker"
     took = end.data.get("seconds", 0.0) - end.data.get("busy", 0.0)
     if took > within and op.accepted.at <= end.at - end.data["seconds"] * NS:
-        return f"was not done in a drain of {readable(took)}; the limit is {readable(within)}"
+        return f"was not done in a drain of {readable(took, within)}; the limit is {readable(within)}"
     return ""
 
 
@@ -114,7 +114,7 @@ def graceful(history: History, *, within: Duration) -> Ruling:
         until = ended.at if ended else history.end
         busy = over(history, stopping.at, until, limit * NS, (stopping.source, "broker", "wire", "harness"))
         if busy is not None:
-            took = readable((until - stopping.at) / NS)
+            took = readable((until - stopping.at) / NS, limit)
             sentence = f"{stopping.source} needed {took} to stop; the limit is {readable(limit)}."
             proved = witness(stopping, ended or history.events[-1], history=history)
             findings.add(Anomaly("slow-shutdown", sentence, witness=proved), busy)

@@ -49,7 +49,7 @@ def loop_never_stalls(history: History, limit: Duration = "100ms") -> Ruling:
             others = busy(history, begin, stall.at, (stall.source,)) / 1e6
             waited = min(lasted, max(stall.data.get("starved_ms", 0), others))
             on = stall.data.get("own") or (stall.data.get("stack") or ["an unknown place"])[-1]
-            still = f"stood still for {readable(lasted / 1000)} (limit {readable(most / 1000)})"
+            still = f"stood still for {readable(lasted / 1000, most / 1000)} (limit {readable(most / 1000)})"
             sentence = f"The event loop of {stall.source} {still}, in {on}."
             meanwhile = [invoke for invoke in history.kind("invoke") if begin <= invoke.at <= stall.at][:1]
             proved = witness(*watched[:1], stall, *meanwhile, history=history)
