@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import closing, redirect_stdout
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Generic, TypeVar
+from types import FrameType
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -22,7 +25,7 @@ from brownout.pytest_plugin import TAKER
 from brownout.report.stored import TRACES
 from brownout.run.capsule import Capsule
 from brownout.run.setting import Setting
-from brownout.run.store import Store, new_run
+from brownout.run.store import Store, held, new_run
 from brownout.subject import ladder
 from brownout.subject.application import Application
 from brownout.subject.launchers import Launchers
@@ -38,17 +41,18 @@ def within(capsule: Capsule, job: Callable[[Setting], T]) -> T:
     """Call `job` with what the capsule's trial runs in, and answer what it returns.
 
     A scenario's trial runs inside of its test, so that fixtures, marks and services are the test's own. Raises
-    NotAlone, NoRedis, and what the job raises.
+    NotAlone, NoRedis, what the job raises, and what the handlers of SIGINT and SIGTERM raise. The store keeps the
+    capsule meanwhile.
     """
-    return _within_application(capsule, job) if capsule.application else _within_test(capsule, job)
+    with held(capsule.folder):
+        return _within_application(capsule, job) if capsule.application else _within_test(capsule, job)
 
 
 # --- a trial of a map
 
 
 def _within_application(capsule: Capsule, job: Callable[[Setting], T]) -> T:
-    root = Path.cwd()
-    application = _application(capsule)
+    application, root = _application(capsule)
     with closing(Launchers()) as launchers:
         setting = Setting(
             capsule.scenario,
@@ -57,26 +61,28 @@ def _within_application(capsule: Capsule, job: Callable[[Setting], T]) -> T:
             Store(TRACES, new_run()),
             ladder.choose("local"),
             builtin_wire,
-            launchers.of(application, root, "auto"),
+            launchers.of(application, root, "cold" if _env(capsule).get("launch") == "cold" else "auto"),
             application_name=capsule.application,
         )
         return job(setting)
 
 
-def _application(capsule: Capsule) -> Application:
+def _application(capsule: Capsule) -> tuple[Application, Path]:
+    """The application, and the folder that its processes start in: the mission's own, or the current one."""
     named = capsule.application
     if not isinstance(named, str):
-        return decode(Application, named)
+        return decode(Application, named), Path.cwd()
     module, _, attribute = named.partition(":")
     sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise NotAlone(f"its application {named} cannot be imported from {Path.cwd()}: {error}") from error
-    application = found.application if isinstance(found, Mission) else found
-    if not isinstance(application, Application):
+    if isinstance(found, Mission):
+        return found.application, found.root
+    if not isinstance(found, Application):
         raise NotAlone(f"{named} is no brownout.Application and no mission, but {type(found).__name__}")
-    return application
+    return found, Path.cwd()
 
 
 # --- a scenario's trial
@@ -92,12 +98,43 @@ class _Taker(Generic[T]):
         self.error: BaseException | None = None
 
     def take(self, setting: Setting) -> None:
-        """Do the job, and end the test."""
-        try:
-            self.done.append(self._job(setting))
-        except BaseException as error:  # raised again when pytest has ended the test
-            self.error = error
+        """Do the job, unless a signal came before it, and end the test."""
+        if self.error is None:
+            try:
+                self.done.append(self._job(setting))
+                self.error = None  # the job has handled a signal that came while it ran
+            except BaseException as error:  # raised again when pytest has ended the test
+                self.error = error
         pytest.skip("a capsule of this test was run")
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self) -> bool:
+        """Let pytest-timeout set no timer: its limit is for one trial, and its thread ends pytest with code 1."""
+        return True
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Within the block, keep what the handlers of SIGINT and SIGTERM raise.
+
+        pytest takes KeyboardInterrupt for the end of its run, and any other exception for a failure of the test.
+        """
+        with ExitStack() as restored:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler) and threading.current_thread() is threading.main_thread():
+                    signal.signal(number, self._noting(handler))
+                    restored.callback(signal.signal, number, handler)
+            yield
+
+    def _noting(self, handler: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+        def note(number: int, frame: FrameType | None) -> None:
+            try:
+                handler(number, frame)
+            except BaseException as error:
+                self.error = error
+                raise
+
+        return note
 
 
 def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
@@ -114,7 +151,7 @@ def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
     # What this command has imported cannot be rewritten, and the failed tests that --lf knows stay known.
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:lfplugin"]
     options += ["-n0"] if find_spec("xdist") else []
-    with redirect_stdout(told):
+    with redirect_stdout(told), taker.noting():
         pytest.main([str(root / capsule.scenario), *options], plugins=[taker])
     if taker.error:
         raise taker.error
@@ -125,11 +162,17 @@ def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
     return taker.done[0]
 
 
+def _env(capsule: Capsule) -> dict[str, Any]:
+    """The stored trial's versions and parts; empty when they are not known."""
+    try:
+        env: dict[str, Any] = json.loads((capsule.folder / "env.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return env
+
+
 def _env_options(capsule: Capsule) -> list[str]:
     """Options that the stored trial had and that its test does not say."""
-    try:
-        env = json.loads((capsule.folder / "env.json").read_text())
-    except (OSError, ValueError):
-        return []
+    env = _env(capsule)
     wire = ["--chaos-wire=toxiproxy"] if env.get("wire") == "toxiproxy" else []
     return wire + (["--chaos-launch=cold"] if env.get("launch") == "cold" else [])

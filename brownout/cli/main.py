@@ -68,6 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UNKNOWN
     except Exception as error:  # Python's own exit code for it would be taken for "invalid"
         return _failed(command, error)
+    except SystemExit:
+        raise
+    except BaseException as error:  # such as pytest.fail.Exception of a time limit
+        from brownout.report.clean import clean
+
+        return _said(f"{command}: unknown: it was cut off by {type(error).__name__}: {clean(error)}", UNKNOWN)
 
 
 def _failed(command: str, error: Exception) -> int:

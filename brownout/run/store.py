@@ -1,7 +1,9 @@
 """Where the traces of trials are kept: <store>/<scenario>/<time>/, and of how many runs.
 
-A run is one invocation of pytest. `<store>/.runs/<time>-<id>` lists its trials, and each process that adds to it holds
-a shared lock on it: a run whose list can be locked alone is over, however it ended, and may be removed.
+A run is one command that stores trials: `pytest`, `brownout map` or `brownout replay`. The file
+`<store>/.runs/<time>-<id>` lists the trials of the run. A process that adds trials to the run, or that replays or
+shrinks one of them, holds a shared lock on this file. When no process holds a lock, the run is over, however it
+ended, and may be removed.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -126,6 +128,21 @@ def prune(root: Path, keep: int) -> None:
             for line in _listed(run):
                 _remove(root, line)
             run.unlink()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Within the block no process prunes the run of the trial in `folder`, or in a folder above `folder`.
+
+    Does nothing when no run lists such a trial, for example because a person copied the folder.
+    """
+    with ExitStack() as locks:
+        for trial in (folder, *folder.parents):
+            for run in (trial.parent.parent / ".runs").glob("*"):
+                with suppress(OSError):  # another process has just pruned this run
+                    if f"{trial.parent.name}/{trial.name}" in _listed(run):
+                        fcntl.flock(locks.enter_context(run.open("rb")), fcntl.LOCK_SH)
+        yield
 
 
 def _listed(run: Path) -> list[str]:

@@ -70,6 +70,18 @@ def test_a_run_that_goes_on_is_never_pruned(tmp_path: Path) -> None:
     assert not theirs.exists()
 
 
+@pytest.mark.parametrize("inside", ["", "shrunk"])
+def test_a_trial_that_is_replayed_is_not_pruned(tmp_path: Path, inside: str) -> None:
+    """Neither is the capsule that was shrunk, in the folder of that trial."""
+    (first,), (second,) = old_run(tmp_path, 1, "a"), old_run(tmp_path, 2, "a")
+    with store.held(first / inside):
+        Store(tmp_path, store.new_run(), keep=1).place("a")
+        assert first.exists()
+        assert not second.exists(), "the run of another trial is pruned"
+    store.prune(tmp_path, 1)
+    assert not first.exists()
+
+
 def test_only_what_a_run_has_listed_is_removed(tmp_path: Path) -> None:
     root = tmp_path / "store"
     (tmp_path / "precious").mkdir()
