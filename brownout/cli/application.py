@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from brownout.cli.parser import MANY, Usage, json_of, option
 from brownout.plan.near import known
+from brownout.probes.configuration import hidden
 
 if TYPE_CHECKING:
     from brownout.explore.mission import Mission
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 #: What Celery asks before its own settings (celery.app.utils.Settings).
 CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
+FILL_IN: Final = "…"  # stands for a value of --env that is not stored
 _ENV = f"""environment of --app, {{files}} is a directory of the trial
 (default: {" ".join(f"{name}={value}" for name, value in CELERY_ENV.items())})"""
 _CONFIG = "Celery's settings: `brownout list configs` (default: defaults, or --mission's)"
@@ -83,9 +86,10 @@ class ApplicationOptions:
             raise Usage(error) from error
 
     def words(self, asked: Mission) -> tuple[str, ...]:
-        """What to type for the same Mission again."""
+        """What to type for the same Mission again, with NAME=… in the place of an --env that looks like a secret."""
+        env = tuple(f"{name}={FILL_IN if hidden(name, value) else value}" for name, value in _pairs(self.env))
         named = {
-            **{"--app": self.app, "--task": self.task, "--env": self.env, "--queue": self.queue},
+            **{"--app": self.app, "--task": self.task, "--env": env, "--queue": self.queue},
             **{"--args": self.args and json.dumps(self.args), "--kwargs": self.kwargs and json.dumps(self.kwargs)},
             "--mission": self.mission,
             "--config": asked.configuration.name if self.config or self.settings else None,
@@ -104,8 +108,16 @@ class ApplicationOptions:
 
         if wrong := [word for word in self.env if not word.partition("=")[1]]:
             raise Usage(f"--env is NAME=VALUE: {wrong[0]!r}")
-        env = CELERY_ENV | {name: value for name, _, value in (word.partition("=") for word in self.env)}
-        return Application(celery=celery, env=env, queues=self.queue)
+        env = dict(_pairs(self.env))
+        if missing := [name for name, value in env.items() if value == FILL_IN]:
+            raise Usage(f"--env {missing[0]}={FILL_IN} needs its value: values that look like secrets are not stored")
+        return Application(celery=celery, env=CELERY_ENV | env, queues=self.queue)
+
+
+def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for word in words:
+        name, _, value = word.partition("=")
+        yield name, value
 
 
 def _imported(place: str) -> Mission:

@@ -10,7 +10,7 @@ from typing import Any
 from brownout.history.effects import ledger
 from brownout.plan.codec import encode
 from brownout.plan.operation import Http
-from brownout.probes.configuration import LEFT_OUT, plain
+from brownout.probes.configuration import hidden
 from brownout.subject.application import Application
 
 
@@ -67,7 +67,7 @@ class Mission:
             return f"{__name__}:STOCK"
         if self.name or app.effects or app.accepted:
             return self.name
-        env = {name: value for name, value in app.env.items() if plain(name, value) != LEFT_OUT}
+        env = {name: value for name, value in app.env.items() if not hidden(name, value)}
         fields: Mapping[str, Any] = encode(replace(app, env=env))
         return fields
 

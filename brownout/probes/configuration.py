@@ -6,32 +6,104 @@ model, any other object with attributes, or a function that returns one of these
 
 from __future__ import annotations
 
-import dataclasses
+import enum
 import importlib
 import os
 import re
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, Callable, Mapping
 
 LEFT_OUT = "(left out)"
 LONGEST = 500  # characters of a value
-#: Names of settings whose value is a secret, and values that hold one.
-_NAMES = re.compile(r"pass|secret|token|credential|signature|auth|private|api_?key|(^|_)key$", re.IGNORECASE)
-_VALUES = re.compile(r"//[^/@\s]+@|[?&][^=&\s]*(pass|secret|token|key)[^=&\s]*=", re.IGNORECASE)
+#: Names of settings whose value is a secret. A name in camel case is matched with "_" before its capitals.
+_NAMES = re.compile(
+    r"pass(?!ive)|pwd|secret|token|salt|dsn|webhook|credential|signature|auth|private"
+    r"|(api|access|account|encryption|signing|master)_?key"
+    r"|(^|_)(?<!routing_)(?<!idempotency_)(?<!primary_)keys?(_?v?\d+)?$",
+    re.IGNORECASE,
+)
+#: Texts that hold a secret: name and value in any notation, a header, a PEM key, a URL with a user.
+_VALUES = re.compile(
+    r"(pass(word|wd|phrase)|(?<![a-z])pass(?![a-z])|pwd|secret|token|credentials?|signature|salt"
+    r"|(api|access|account|encryption|private)[ _-]?key)([_-]\w+)?\s*[\\\"']*\s*[=:]"
+    r"|[?&][^=&\s]*(pass|secret|token|key)[^=&\s]*=|authorization\s*[\\\"']*\s*[=:]"
+    r"|\bbearer\s|\bbasic\s+[\w+/-]{8,}|begin .*private"
+    r"|//\S*@|//[^\s/@]*:[^@\n]*@"  # a password may have "/" or a space in it: up to the last "@"
+    r"|input_value=",  # pydantic's errors have the value that was wrong
+    re.IGNORECASE,
+)
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_PLACE = re.compile(r"\{[a-z]+\}[\w/.-]*")  # a trial puts its own address or folder there
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+DEPTH = 8  # how deep values in values are kept
+OBJECTS = 50  # how many objects of one setting are kept: attributes may lead to the whole program
+#: Packages whose objects are kept as text, because their `repr` is short and shows no field that `_VALUES` misses.
+_WRITTEN = {"celery", "datetime", "decimal", "fractions", "ipaddress", "kombu", "logging", "pathlib", "pydantic",
+            "pydantic_core", "re", "threading", "uuid", "zoneinfo"}  # fmt: skip
 
 
 def plain(name: str, value: Any) -> Any:
-    """The value of a setting as JSON; LEFT_OUT for a value whose name or URL says that it holds a password."""
-    if _NAMES.search(name):
+    """The value of a setting as JSON, with LEFT_OUT in the place of each value that looks like a secret.
+
+    A value looks like a secret by its name or by its text. An object becomes a mapping of its fields, so that the
+    name of each field counts.
+    """
+    return _plain(name, value, DEPTH, [])
+
+
+def hidden(name: str, value: str) -> bool:
+    """Whether the value of an environment variable looks like a secret; "{broker}" and its like never do."""
+    return not _PLACE.fullmatch(value) and bool(plain(name, value) == LEFT_OUT)
+
+
+def _plain(name: str, value: Any, depth: int, seen: list[Any]) -> Any:
+    """The same, with at most `depth` levels. `seen` are the objects so far: an object is kept once, so cycles end."""
+    if _NAMES.search(_CAPITAL.sub("_", name)):
         return LEFT_OUT
-    if isinstance(value, Mapping):
-        return {str(key): plain(str(key), item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(name, item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(str(plain(name, item)) for item in value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
+    fields = _fields(value)
+    items = value if isinstance(value, (list, tuple, set, frozenset)) else None
+    if fields is None and items is None:
+        return _text(value)
+    known = not isinstance(value, Mapping) and (len(seen) == OBJECTS or any(value is other for other in seen))
+    if not depth or (fields is not None and known):
+        return f"<{type(value).__name__}>"
+    if fields is not None:
+        if not isinstance(value, Mapping):
+            seen.append(value)
+        return {_text(key): _plain(str(key), item, depth - 1, seen) for key, item in fields.items()}
+    answer = [_item(name, item, depth - 1, seen) for item in items or ()]
+    return sorted(map(str, answer)) if isinstance(value, (set, frozenset)) else answer
+
+
+def _item(name: str, item: Any, depth: int, seen: list[Any]) -> Any:
+    """An item of a sequence. A pair that begins with text, such as a header, is a name and its value."""
+    if type(item) in (list, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return [_plain(name, item[0], depth, seen), _plain(item[0], item[1], depth, seen)]
+    return _plain(name, item, depth, seen)
+
+
+def _fields(value: Any) -> Mapping[Any, Any] | None:
+    """The fields of a mapping or an object; None for a value without fields, and for a value that is kept as text."""
+    if isinstance(value, Mapping):
+        return value
+    kind = type(value)
+    for method in ("model_dump", "_asdict"):  # of pydantic's models, of named tuples
+        if hasattr(kind, method):
+            return dict(getattr(value, method)())
+    as_text = (str, bytes, list, tuple, set, frozenset, type, FunctionType, MethodType, ModuleType, enum.Enum)
+    if isinstance(value, as_text) or kind.__module__.partition(".")[0] in _WRITTEN:
+        return None
+    slots = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
+    names = [name for slot in slots for name in ([slot] if isinstance(slot, str) else slot)]
+    held = {name: getattr(value, name) for name in names if name[:2] != "__" and hasattr(value, name)}
+    return {**held, **getattr(value, "__dict__", {})} or None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (FunctionType, MethodType)):
+        return f"{value.__module__}.{value.__qualname__}"  # the text of a method has the text of its object
     text = str(value)
     return LEFT_OUT if _VALUES.search(text) else _ADDRESS.sub("", text)[:LONGEST]
 
@@ -51,12 +123,8 @@ def of_application() -> dict[str, Any]:
         found = getattr(found, attribute)
     if callable(found):
         found = found()
-    if hasattr(found, "model_dump"):
-        found = found.model_dump()
-    elif dataclasses.is_dataclass(found):
-        found = dataclasses.asdict(found)  # type: ignore[arg-type]  # an instance: classes were called
-    fields = found if isinstance(found, Mapping) else vars(found)
-    return {str(name): plain(str(name), value) for name, value in fields.items()}
+    fields = _fields(found) or vars(found)
+    return {_text(name): plain(str(name), value) for name, value in fields.items()}
 
 
 def effective(app: Any = None) -> dict[str, Any]:
@@ -69,5 +137,5 @@ def effective(app: Any = None) -> dict[str, Any]:
         try:
             answer[part] = read()
         except Exception as error:
-            answer[part] = {"unreadable": f"{type(error).__name__}: {error}"[:LONGEST]}
+            answer[part] = {"unreadable": f"{type(error).__name__}: {_text(error)}"}
     return answer

@@ -388,6 +388,27 @@ def test_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, command: list
     assert forged.mission.task == "mine"
 
 
+def test_a_secret_of_the_environment_is_neither_stored_nor_printed(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = Forged(monkeypatch, "lost", "once", "once")
+    monkeypatch.setattr("brownout.explore.session.surface", lambda *_: Surface(("own.add",), ()))
+    app = ["--app", "own", "--task", "own.add", "--env"]
+    secrets = ["DB_PWD=hunter2", "DATABASE=host=db password=hunter2", "MODE=x", "REDIS_DSN={broker}"]
+    code, out, _ = run("map", *app, *secrets)
+    assert (code, forged.mission.application.env["DB_PWD"]) == (1, "hunter2")
+    written = ["DB_PWD=…", "DATABASE=…", "MODE=x", "REDIS_DSN={broker}"]
+    (path,) = [path for path in (place / "store" / "maps").iterdir() if "own" in path.read_text()]
+    assert FaultMap.load(path).options == (*app, *written)
+    assert "hunter2" not in out + path.read_text()
+    (again,) = (line.partition("brownout map ")[2] for line in out.splitlines() if "brownout map" in line)
+    assert shlex.split(again)[1:] == [*app, *written]
+
+    code, _, err = run("map", *shlex.split(again))
+    assert code == 64
+    assert "--env DB_PWD=… needs its value: values that look like secrets are not stored" in err
+
+
 def test_points_are_listed_by_their_names(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     forged = Forged(monkeypatch)
     code, out, err = run("list", "points")

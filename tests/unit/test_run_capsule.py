@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from brownout.check.verdict import Anomaly, Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.plan import Injection, Plan
-from brownout.probes.configuration import LEFT_OUT, effective, of_application, plain
+from brownout.probes.configuration import LEFT_OUT
 from brownout.run.capsule import Broken, Capsule, answer, configuration, differences, write
 from brownout.run.result import Result
 from brownout.run.store import write as write_json
@@ -110,55 +109,6 @@ def test_an_anomaly_is_reproduced_only_by_the_same_kind_of_the_same_promise(
 
 
 # --- settings
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("broker_password", "x"),
-        ("SECRET_KEY", "x"),
-        ("security_key", "x"),
-        ("api_token", "x"),
-        ("apikey", "x"),
-        ("database", "postgresql://me:x@db/shop"),
-        ("broker_url", "redis://:x@localhost/0"),
-        ("broker_url", "redis://localhost/0?password=x"),
-        ("mirror", "https://x@host/"),
-    ],
-)
-def test_a_secret_is_left_out(name: str, value: str) -> None:
-    assert plain(name, value) == LEFT_OUT
-    assert plain("settings", {name: [value]})[name] in (LEFT_OUT, [LEFT_OUT])
-
-
-def test_other_values_are_kept_as_json() -> None:
-    given = {"url": "redis://localhost:6379/0", "at": 1.5, "on": None, "paths": (Path("/a"), True), "of": {"b", "a"}}
-    kept = plain("settings", given)
-    assert json.loads(json.dumps(kept)) == kept
-    assert kept == {"url": "redis://localhost:6379/0", "at": 1.5, "on": None, "paths": ["/a", True], "of": ["a", "b"]}
-    assert " at 0x" not in plain("hook", object())
-
-
-@dataclass
-class Own:
-    wedge_seconds: int = 10
-    password: str = "x"
-    nested: dict[str, int] = field(default_factory=lambda: {"a": 1})
-
-
-OWN = Own()
-
-
-@pytest.mark.parametrize("path", ["OWN", "Own", "OWN.__dict__"])
-def test_an_application_names_its_own_settings(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.setenv("BROWNOUT_SETTINGS", f"{__name__}:{path}")
-    assert of_application() == {"wedge_seconds": 10, "password": LEFT_OUT, "nested": {"a": 1}}
-    assert effective() == {"application": of_application()}
-
-
-def test_settings_that_cannot_be_read_are_told_by_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BROWNOUT_SETTINGS", "no.such.module:settings")
-    assert effective() == {"application": {"unreadable": "ModuleNotFoundError: No module named 'no'"}}
 
 
 def ready(source: str, **conf: Any) -> Event:
