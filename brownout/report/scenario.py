@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from brownout.check.registry import CHECKERS
-from brownout.plan.duration import text
+from brownout.plan.duration import seconds, text
 from brownout.plan.fault import FAULTS
-from brownout.plan.operation import Http, Load, Submit
+from brownout.plan.operation import OPTIONS, Http, Load, Submit
 from brownout.plan.plan import Injection, Plan
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import Trigger
@@ -19,32 +21,57 @@ VERBS = (*SHORT, "after", "at", "event", "get", "point", "post", "submit")
 
 
 def scenario(plan: Plan, name: str, usual: Topology, promises: Iterable[str], note: str) -> str | None:
-    """A pytest function that carries out the plan; None for a plan that the lab has no verbs for.
+    """A pytest function that carries out the plan; None for a plan that the lab's verbs cannot build.
 
     `usual` is the topology that the lab begins with, `promises` are those to write, as text, `note` its docstring.
     """
-    if plan.settle or any(injection.then for injection in plan.injections) or not all(map(_sayable, plan.load)):
+    begun = [load.when for load in plan.load]
+    triggers = (*begun, *(trigger for injection in plan.injections for trigger in (injection.when, injection.heal)))
+    then = any(injection.then for injection in plan.injections)
+    if plan.settle or then or not all(map(_sayable, plan.load)) or not all(map(_named, triggers)):
         return None
     lines = [*_topology(plan.topology, usual)]
     lines += [f"lab.load({_load(load)})" for load in plan.load]
     lines += [f"lab.inject({_injection(injection)})" for injection in plan.injections]
-    lines += [f'lab.drain("{text(plan.drain)}")'] if plan.drain != Plan().drain else []
+    lines += [f"lab.drain({_time(plan.drain)})"] if plan.drain != Plan().drain else []
     lines += [f"lab.promise({promise})" for promise in promises]
-    body = "\n".join(f"    {line}" for line in (f'"""{note}"""', *lines, "lab.run().must_hold()"))
+    quoted = note.replace("\\", r"\\").replace('"', r"\"")
+    body = "\n".join(f"    {line}" for line in (f'"""{quoted}"""', *lines, "lab.run().must_hold()"))
     imports = "\n".join(_imports("\n".join(lines)))
     return f"import pytest\n\n{imports}\n\n\n@pytest.mark.chaos\ndef {name}(lab: Lab) -> None:\n{body}\n"
 
 
 def _sayable(load: Load) -> bool:
     operation = load.operation
-    sent = isinstance(operation, Submit) or (isinstance(operation, Http) and operation.method in ("GET", "POST"))
+    if isinstance(operation, Submit):
+        ends = load.count is None or load.lasting is None
+        sent = ends and operation.options.keys() <= OPTIONS and _free(operation.kwargs, "task", "every", "count")
+    else:
+        bare = isinstance(operation, Http) and not operation.headers and operation.json is None
+        sent = isinstance(operation, Http) and (operation.method == "POST" or (operation.method == "GET" and bare))
     return sent and not load.begin and load.spread == "even"
+
+
+def _named(trigger: Trigger | None) -> bool:
+    """Whether the data of the event can be written as keyword arguments of `event`."""
+    return trigger is None or trigger.place is not None or _free(trigger.data, "kind", "source", "nth", "delay")
+
+
+def _free(names: Iterable[str], *taken: str) -> bool:
+    """Whether all names can be keywords of a call whose own parameters are `taken`."""
+    return not any(
+        name in (*taken, "__debug__")
+        or not name.isidentifier()
+        or keyword.iskeyword(name)
+        or unicodedata.normalize("NFKC", name) != name  # Python would pass the normalized name
+        for name in names
+    )
 
 
 def _imports(text: str) -> Iterator[str]:
     """An import for each module that has a name of the text."""
     names = {"Lab": "brownout"}
-    for name in re.findall(r"(?<![\w.])[a-z_]+(?=\()", text):
+    for name in re.findall(r"(?<![\w.])[a-z_]\w*(?=\()", text):
         made = FAULTS[name].make if name in FAULTS else CHECKERS[name].make if name in CHECKERS else None
         if made is not None or name in VERBS:
             own = made is not None and not made.__module__.startswith("brownout.")
@@ -53,9 +80,24 @@ def _imports(text: str) -> Iterator[str]:
         yield f"from {module} import {', '.join(sorted(name for name in names if names[name] == module))}"
 
 
-def _call(name: str, /, *args: str, **named: Any) -> str:
-    given = (f"{key}={value!r}" for key, value in named.items() if value is not None)
-    return f"{name}({', '.join((*args, *given))})"
+def _call(name: str, /, *args: str, data: Mapping[str, Any] | None = None, **own: str | None) -> str:
+    """A call. `own` are keywords of the kit as text, left out where they are None; `data` are all written."""
+    named = {key: repr(value) for key, value in (data or {}).items()}
+    named |= {key: value for key, value in own.items() if value is not None}
+    return f"{name}({', '.join((*args, *(f'{key}={value}' for key, value in named.items())))})"
+
+
+def _time(value: float) -> str:
+    """A duration as people write it; the number of seconds where that is not exact."""
+    try:
+        exact = seconds(text(value)) == value
+    except ValueError:  # 1e+07s
+        exact = False
+    return repr(text(value) if exact else value)
+
+
+def _some(value: object) -> str | None:
+    return repr(value) if value else None
 
 
 def _topology(topology: Topology, usual: Topology) -> list[str]:
@@ -64,8 +106,8 @@ def _topology(topology: Topology, usual: Topology) -> list[str]:
     count = workers.pop("count", topology.workers.count)
     more = _changed(topology, usual)
     more.pop("workers", None)
-    lines = [_call("lab.workers", str(count), **workers)] if topology.workers != usual.workers else []
-    return lines + ([_call("lab.topology", **more)] if more else [])
+    lines = [_call("lab.workers", str(count), data=workers)] if topology.workers != usual.workers else []
+    return lines + ([_call("lab.topology", data=more)] if more else [])
 
 
 def _changed(value: Topology | Workers, usual: Topology | Workers) -> dict[str, Any]:
@@ -75,21 +117,26 @@ def _changed(value: Topology | Workers, usual: Topology | Workers) -> dict[str, 
 
 
 def _load(load: Load) -> str:
-    operation, every = load.operation, text(load.every)
+    operation, every, count = load.operation, _time(load.every), _some(load.count)
+    lasting = _time(load.lasting) if load.lasting is not None else None
     if isinstance(operation, Submit):
         values: Sequence[Any] = (operation.task, *operation.args)
-        written = _call("submit", *map(repr, values), **operation.kwargs, every=every, count=load.count)
+        written = _call("submit", *map(repr, values), data=operation.kwargs, every=every, count=count)
         if operation.options:
-            written += _call(".with_options", **operation.options)
-        if load.lasting:
-            written += f".until({text(load.lasting)!r})"
+            written += _call(".with_options", data=operation.options)
+        if lasting:
+            written += f".until({lasting})"
     else:
         assert isinstance(operation, Http)
-        lasting = text(load.lasting) if load.lasting else None
-        posted = operation.method == "POST"
-        more = {"json": operation.json, "headers": dict(operation.headers) or None} if posted else {}
-        more |= {"every": every, "count": load.count, "lasting": lasting}
-        written = _call(operation.method.lower(), repr(operation.path), **more)
+        json = None if operation.json is None else repr(operation.json)
+        own = {
+            "json": json,
+            "headers": _some(dict(operation.headers)),
+            "every": every,
+            "count": count,
+            "lasting": lasting,
+        }
+        written = _call(operation.method.lower(), repr(operation.path), data=None, **own)
     return f"{written}.on({_trigger(load.when)})" if load.when else written
 
 
@@ -101,13 +148,13 @@ def _injection(injection: Injection) -> str:
 
 def _trigger(trigger: Trigger) -> str:
     if trigger.kind is None:
-        return f"{'after' if trigger.since == 'fault' else 'at'}({text(trigger.delay)!r})"
+        return f"{'after' if trigger.since == 'fault' else 'at'}({_time(trigger.delay)})"
     if place := trigger.place:
-        return _call("point", repr(place.edge), repr(place.command), nth=place.nth, moment=place.moment)
-    nth = trigger.nth if trigger.nth > 1 else None
-    delay = text(trigger.delay) if trigger.delay else None
+        return _call("point", repr(place.edge), repr(place.command), data={"nth": place.nth, "moment": place.moment})
+    nth = repr(trigger.nth) if trigger.nth > 1 else None
+    delay = _time(trigger.delay) if trigger.delay else None
     if trigger.kind in SHORT and trigger.source:
-        worker = trigger.source if trigger.source != "worker" else None
-        return _call(trigger.kind, nth=nth, source=worker, delay=delay, **trigger.data)
+        worker = repr(trigger.source) if trigger.source != "worker" else None
+        return _call(trigger.kind, nth=nth, source=worker, delay=delay, data=trigger.data)
     source = (repr(trigger.source),) if trigger.source else ()
-    return _call("event", repr(trigger.kind), *source, nth=nth, delay=delay, **trigger.data)
+    return _call("event", repr(trigger.kind), *source, nth=nth, delay=delay, data=trigger.data)
