@@ -76,7 +76,7 @@ def _application(capsule: Capsule) -> tuple[Application, Path]:
     sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the module does
         raise NotAlone(f"its application {named} cannot be imported from {Path.cwd()}: {error}") from error
     if isinstance(found, Mission):
         return found.application, found.root
