@@ -19,8 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from brownout.explore.diff import agreement
-from brownout.explore.faultmap import EXIT, FaultMap
+from brownout.explore.maps.diff import agreement
+from brownout.explore.maps.faultmap import EXIT, FaultMap
 
 AGREE = 0.99  # of the cells
 

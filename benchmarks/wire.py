@@ -30,9 +30,9 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from brownout.subject import toxiproxy_server
 from brownout.subject.ports import free_port
-from brownout.subject.process import Process
+from brownout.subject.processes.process import Process
+from brownout.subject.servers import toxiproxy_server
 from brownout.subject.waiting import eventually
 from brownout.wire.tcp.wire import LoopName, default_loop
 

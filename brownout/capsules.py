@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from brownout.explore.mission import Mission
+from brownout.explore.experiment import Experiment
 from brownout.explore.trials import builtin_wire
 from brownout.plan.codec import decode
 from brownout.pytest_plugin import TAKER
@@ -26,9 +26,9 @@ from brownout.report.stored import TRACES
 from brownout.run.capsule import Capsule
 from brownout.run.setting import Setting
 from brownout.run.store import Store, held, new_run
-from brownout.subject import ladder
 from brownout.subject.application import Application
-from brownout.subject.launchers import Launchers
+from brownout.subject.processes.launchers import Launchers
+from brownout.subject.servers import ladder
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def _within_application(capsule: Capsule, job: Callable[[Setting], T]) -> T:
 
 
 def _application(capsule: Capsule) -> tuple[Application, Path]:
-    """The application, and the folder that its processes start in: the mission's own, or the current one."""
+    """The application, and the folder that its processes start in: the experiment's own, or the current one."""
     named = capsule.application
     if not isinstance(named, str):
         return decode(Application, named), Path.cwd()
@@ -78,10 +78,10 @@ def _application(capsule: Capsule) -> tuple[Application, Path]:
         found = getattr(import_module(module), attribute)
     except Exception as error:  # whatever the module does
         raise NotAlone(f"its application {named} cannot be imported from {Path.cwd()}: {error}") from error
-    if isinstance(found, Mission):
+    if isinstance(found, Experiment):
         return found.application, found.root
     if not isinstance(found, Application):
-        raise NotAlone(f"{named} is no brownout.Application and no mission, but {type(found).__name__}")
+        raise NotAlone(f"{named} is no brownout.Application and no experiment, but {type(found).__name__}")
     return found, Path.cwd()
 
 

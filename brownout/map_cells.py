@@ -14,22 +14,22 @@ from typing import Any
 import pytest
 
 from brownout.check.words import parts
-from brownout.explore import baseline
-from brownout.explore.action import chosen
 from brownout.explore.campaign import NoMap
-from brownout.explore.cell import Cell
-from brownout.explore.faultmap import CellResult
-from brownout.explore.mission import Mission
-from brownout.explore.selection import select
-from brownout.explore.session import mission
-from brownout.explore.stand import Benches, Stand
+from brownout.explore.cell_runner import CellRunner, CellRunners
+from brownout.explore.experiment import Experiment
+from brownout.explore.maps import baseline
+from brownout.explore.maps.action import chosen
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import CellResult
+from brownout.explore.maps.selection import select
+from brownout.explore.session import experiment
 from brownout.pytest_plugin import chosen as option
 from brownout.pytest_plugin import provider
 from brownout.report.clean import clean
 from brownout.report.grid import detail, plain
 from brownout.run.turns import Turns
-from brownout.subject import ladder
 from brownout.subject.application import Application
+from brownout.subject.servers import ladder
 
 Generate = Callable[[pytest.Metafunc], None]
 
@@ -64,22 +64,22 @@ def fault_map(
     def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if argument not in metafunc.fixturenames:
             return
-        sitting = Sitting.of(metafunc.config)
+        session = CellSession.of(metafunc.config)
         try:
-            sitting.rung()
+            session.rung()
         except ladder.NoRedis as error:
             skipped = pytest.param(None, id="no-redis", marks=pytest.mark.skip(reason=str(error)))
             metafunc.parametrize(argument, [skipped])
             return
         try:
-            stand = sitting.stand(mission(metafunc.config.rootpath, **given))
-            stand.look()
+            runner = session.runner(experiment(metafunc.config.rootpath, **given))
+            runner.look()
             asked = {action.name for action in chosen(actions)}
-            wanted = set(select([cell for cell in stand.cells.values() if cell.action in asked], points))
-            accepted = _accepted(metafunc.config.rootpath / baseline, stand) if baseline else None
+            wanted = set(select([cell for cell in runner.cells.values() if cell.action in asked], points))
+            accepted = _accepted(metafunc.config.rootpath / baseline, runner) if baseline else None
         except (ValueError, OSError, NoMap) as error:
             raise pytest.Collector.CollectError(str(error)) from error
-        items = [MapCell(name, cell, stand, accepted) for name, cell in stand.cells.items() if cell in wanted]
+        items = [MapCell(name, cell, runner, accepted) for name, cell in runner.cells.items() if cell in wanted]
         metafunc.parametrize(argument, items, ids=[each.name for each in items])
 
     return pytest_generate_tests
@@ -91,13 +91,13 @@ class MapCell:
 
     name: str
     cell: Cell
-    stand: Stand = field(repr=False)
+    runner: CellRunner = field(repr=False)
     accepted: tuple[baseline.Accepted, ...] | None = field(default=None, repr=False)
     outcomes: list[CellOutcome] = field(default_factory=list, repr=False)
 
     def run(self, repeat: int = 1) -> CellOutcome:
         """Try it, so many times; whatever is wrong with the trial itself is unknown."""
-        result = reduce(CellResult.merged, [self.stand.trial(self.cell) for _ in range(repeat)])
+        result = reduce(CellResult.merged, [self.runner.trial(self.cell) for _ in range(repeat)])
         self.outcomes.append(CellOutcome(self, result))
         return self.outcomes[-1]
 
@@ -127,7 +127,7 @@ class CellOutcome:
         if self._of.accepted is None:
             verdict, why = self.result.verdict == "valid", ""
         else:
-            ruling = self._of.stand.ruling(self.result, self._of.accepted)
+            ruling = self._of.runner.ruling(self.result, self._of.accepted)
             verdict, why = ruling.kind in ("good", "accepted"), f"\n  Baseline  {ruling.kind}: {ruling.sentence}"
         if not verdict:
             pytest.fail(f"{self.text}{why}", pytrace=False)
@@ -149,16 +149,16 @@ def _again() -> str:
     return shlex.join(["pytest", nodeid]) if nodeid else ""
 
 
-def _accepted(path: Path, stand: Stand) -> tuple[baseline.Accepted, ...]:
+def _accepted(path: Path, runner: CellRunner) -> tuple[baseline.Accepted, ...]:
     """Those of this map; ValueError for one that names a cell that there is not."""
-    own = tuple(each for each in baseline.load(path) if each.map == stand.title)
-    there = [name for short, cell in stand.cells.items() for name in (short, cell.full)]
-    if strays := baseline.judge(stand.map(), own, datetime.now(UTC).date(), there).of("stray"):
+    own = tuple(each for each in baseline.load(path) if each.map == runner.title)
+    there = [name for short, cell in runner.cells.items() for name in (short, cell.full)]
+    if strays := baseline.judge(runner.map(), own, datetime.now(UTC).date(), there).of("stray"):
         raise ValueError("\n".join(each.sentence for each in strays))
     return own
 
 
-class Sitting:
+class CellSession:
     """What one process of pytest keeps for all its cells, until it ends; registered as a plugin at collection."""
 
     NAME = "brownout-map"
@@ -166,10 +166,10 @@ class Sitting:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._rung: ladder.Rung | None = None
-        self._benches: Benches | None = None
+        self._runners: CellRunners | None = None
 
     @classmethod
-    def of(cls, config: pytest.Config) -> Sitting:
+    def of(cls, config: pytest.Config) -> CellSession:
         """This process's."""
         found = config.pluginmanager.get_plugin(cls.NAME)
         if found is None:
@@ -183,11 +183,11 @@ class Sitting:
         self._rung = self._rung or ladder.choose("local", provider(self._config))
         return self._rung
 
-    def stand(self, mission: Mission) -> Stand:
-        """One for equal missions. Its trials take turns with the scenarios that leave traces in the same store."""
+    def runner(self, experiment: Experiment) -> CellRunner:
+        """One for equal experiments. Its trials take turns with the scenarios that leave traces in the same store."""
         store = self._config.rootpath / option(self._config, "chaos_store")
-        self._benches = self._benches or Benches(self._place(store), Turns(store / ".turns"))
-        return self._benches.stand(mission, self.rung())
+        self._runners = self._runners or CellRunners(self._place(store), Turns(store / ".turns"))
+        return self._runners.runner(experiment, self.rung())
 
     def _place(self, store: Path) -> Path:
         """Where points are kept; without pytest's cache, in the store of traces."""
@@ -199,8 +199,8 @@ class Sitting:
 
     def pytest_unconfigure(self) -> None:
         """Close what is open."""
-        if self._benches:
-            self._benches.close()
+        if self._runners:
+            self._runners.close()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from brownout.run.setting import MakeWire
     from brownout.run.store import Store
     from brownout.subject.application import Application
-    from brownout.subject.ladder import Rung
-    from brownout.subject.launcher import Launcher
-    from brownout.subject.launchers import Launch, Launchers
-    from brownout.subject.redis_server import RedisServer
+    from brownout.subject.processes.launcher import Launcher
+    from brownout.subject.processes.launchers import Launch, Launchers
+    from brownout.subject.servers.ladder import Rung
+    from brownout.subject.servers.redis_server import RedisServer
     from brownout.wire.interface import AnyWire
     from brownout.wire.tcp.wire import OnEvent
 
@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "alone: measures short times; its trials run alone, and after the other tests")
     config.stash[_servers], config.stash[_rungs], config.stash[_headed] = {}, {}, False
-    from brownout.report.desk import Desk
+    from brownout.report.collector import Collector
     from brownout.run.store import Store, new_run
 
     place = config.rootpath / chosen(config, "chaos_store")
@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_store] = store = Store(place, run, _number(config, "chaos_keep", least=1))
     if worker is not None:  # its controller has looked already, and will tell
         return
-    config.pluginmanager.register(Desk(config, store), "brownout-desk")
+    config.pluginmanager.register(Collector(config, store), "brownout-collector")
     for name, values in (("chaos_provider", PROVIDERS), ("chaos_wire", WIRES), ("chaos_launch", LAUNCHES)):
         if chosen(config, name) not in values:
             raise pytest.UsageError(f"{name} is one of {', '.join(values)}, not {chosen(config, name)!r}")
@@ -97,7 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("chaos_wire") == "toxiproxy" and (why := _no_toxiproxy()):
         raise pytest.UsageError(f"--chaos-wire=toxiproxy: {why}")
     if os.environ.get("BROWNOUT_REQUIRE"):  # else nothing is missing, and what would look for it is not imported
-        from brownout.subject.ladder import missing_requirements
+        from brownout.subject.servers.ladder import missing_requirements
 
         if missing := missing_requirements():
             raise pytest.UsageError("\n".join(missing))
@@ -155,7 +155,7 @@ def _header(config: pytest.Config) -> list[str]:
     """Say what is tested with: versions, the wire, which Redis each layer would get and why not a better one."""
     config.stash[_headed] = True
     from brownout.run.store import versions
-    from brownout.subject.ladder import NoRedis, choose
+    from brownout.subject.servers.ladder import NoRedis, choose
 
     python = {"python": sys.version.split()[0]}
     found = [f"{name} {version}" for name, version in (python | versions(*VERSIONS)).items()]
@@ -186,7 +186,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _rung(request: pytest.FixtureRequest) -> Rung:
     """Choose a rung for the test's layer, once a session; the test is skipped when there is none."""
-    from brownout.subject.ladder import NoRedis, choose
+    from brownout.subject.servers.ladder import NoRedis, choose
 
     chaos = request.node.get_closest_marker("chaos") or "lab" in request.fixturenames
     prefer: Literal["local", "container"] = "local" if chaos else "container"
@@ -206,7 +206,7 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     A test that pauses, kills or restarts its server takes `own_redis`. If it does so with this one, it is an error
     here, and the next test gets a new server.
     """
-    from brownout.subject.ladder import server
+    from brownout.subject.servers.ladder import server
 
     rung, shared = _rung(request), request.config.stash[_servers]
     if rung.name not in shared:
@@ -234,7 +234,7 @@ def _flush(server: RedisServer, run_id: str) -> None:
 @pytest.fixture
 def own_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A Redis of the test's own that keeps its data over a restart: kill, pause and restart it at will."""
-    from brownout.subject.ladder import server
+    from brownout.subject.servers.ladder import server
 
     with server(_rung(request), persistence=True) as own:
         yield own
@@ -290,8 +290,8 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
 
 
 def _launcher(config: pytest.Config, application: Application, launch: str) -> Launcher:
-    from brownout.subject.forks import NotForkable
-    from brownout.subject.launchers import Launchers
+    from brownout.subject.processes.forks import NotForkable
+    from brownout.subject.processes.launchers import Launchers
 
     launchers = config.stash.setdefault(_launchers, Launchers())
     try:
@@ -327,7 +327,7 @@ def pytest_runtest_makereport(
     report = yield
     rows = item.stash.get(_rows, [])
     if call.when == "call" and rows:
-        from brownout.report.desk import attach
+        from brownout.report.collector import attach
 
         attach(report, call, rows, [outcome.text for outcome in item.stash[_lab].outcomes])
     return report
@@ -339,7 +339,7 @@ def _wire_maker(kind: str) -> MakeWire:
             from brownout.wire import Wire
 
             return Wire(seed=seed, on_event=on_event).start()
-        from brownout.subject import toxiproxy_server
+        from brownout.subject.servers import toxiproxy_server
 
         return toxiproxy_server.started(log, seed=seed, on_event=on_event)
 

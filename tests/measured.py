@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from brownout.subject.processes.table import family
 from brownout.subject.run_delay import RunDelay
-from brownout.subject.table import family
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The options that say what is broken: application, workload and Celery's settings; and the Mission they make."""
+"""The options that say what is broken: application, workload and Celery's settings; and the Experiment they make."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from brownout.plan.near import known
 from brownout.probes.configuration import hidden
 
 if TYPE_CHECKING:
-    from brownout.explore.mission import Mission
+    from brownout.explore.experiment import Experiment
     from brownout.subject.application import Application
-    from brownout.subject.redis_server import RungName
+    from brownout.subject.servers.redis_server import RungName
 
 #: What Celery asks before its own settings (celery.app.utils.Settings).
 CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
 FILL_IN: Final = "…"  # stands for a value of --env that is not stored
 _ENV = f"""environment of --app, {{files}} is a directory of the trial
 (default: {" ".join(f"{name}={value}" for name, value in CELERY_ENV.items())})"""
-_CONFIG = "Celery's settings: `brownout list configs` (default: defaults, or --mission's)"
+_CONFIG = "Celery's settings: `brownout list configs` (default: defaults, or --experiment's)"
 _SET = """settings over --config, as task_acks_late=true or broker_transport_options.socket_timeout=2
 (default: none)"""
 
@@ -40,7 +40,9 @@ class ApplicationOptions:
     env: tuple[str, ...] = option("--env NAME=VALUE", _ENV, **MANY)
     queue: tuple[str, ...] = option("--queue NAME", "queues that --app's workers read (default: its own)", **MANY)
     workload: str | None = option("--workload NAME", "what is sent: `brownout list workloads` (default: task)")
-    mission: str | None = option("--mission MODULE:NAME", "your own brownout.explore.mission.Mission (default: none)")
+    experiment: str | None = option(
+        "--experiment MODULE:NAME", "your own brownout.explore.experiment.Experiment (default: none)"
+    )
     config: str | None = option("--config NAME", _CONFIG)
     settings: tuple[str, ...] = option("--set NAME=VALUE", _SET, **MANY)
     provider: str = option(
@@ -53,24 +55,24 @@ class ApplicationOptions:
         """Where Redis must come from; None for wherever it can be had."""
         return None if self.provider == "auto" else cast("RungName", self.provider)
 
-    def mission_of(self) -> Mission:
-        """The Mission that they make. Raises Usage, UnknownName, NotImportable."""
-        from brownout.explore.session import configured, mission, setting
+    def experiment_of(self) -> Experiment:
+        """The Experiment that they make. Raises Usage, UnknownName, NotImportable."""
+        from brownout.explore.session import configured, experiment, setting
         from brownout.subject.application import NotImportable
 
         own = self.task or self.args or self.kwargs or self.env or self.queue
-        if self.mission and (self.app or self.workload or own):
-            raise Usage("a --mission has its own application, task and workload")
+        if self.experiment and (self.app or self.workload or own):
+            raise Usage("an --experiment has its own application, task and workload")
         if own and not self.app:
             raise Usage("--task, --args, --kwargs, --env and --queue belong to an --app of your own")
         try:
             settings = dict(map(setting, self.settings))
-            if self.mission:
-                found = replace(_imported(self.mission), name=self.mission)
+            if self.experiment:
+                found = replace(_imported(self.experiment), name=self.experiment)
                 config = self.config or found.configuration.name
                 changed = self.config or settings
                 return replace(found, configuration=configured(config, settings)) if changed else found
-            return mission(
+            return experiment(
                 Path.cwd(),
                 config=self.config or "defaults",
                 workload=self.workload or "task",
@@ -85,13 +87,13 @@ class ApplicationOptions:
         except ValueError as error:
             raise Usage(error) from error
 
-    def words(self, asked: Mission) -> tuple[str, ...]:
-        """What to type for the same Mission again, with NAME=… in the place of an --env that looks like a secret."""
+    def words(self, asked: Experiment) -> tuple[str, ...]:
+        """What to type for the same Experiment again, with NAME=… in the place of an --env that looks like a secret."""
         env = tuple(f"{name}={FILL_IN if hidden(name, value) else value}" for name, value in _pairs(self.env))
         named = {
             **{"--app": self.app, "--task": self.task, "--env": env, "--queue": self.queue},
             **{"--args": self.args and json.dumps(self.args), "--kwargs": self.kwargs and json.dumps(self.kwargs)},
-            "--mission": self.mission,
+            "--experiment": self.experiment,
             "--config": asked.configuration.name if self.config or self.settings else None,
             "--workload": self.workload,
             "--provider": self.rung,
@@ -120,14 +122,14 @@ def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _imported(place: str) -> Mission:
-    from brownout.explore.mission import Mission
+def _imported(place: str) -> Experiment:
+    from brownout.explore.experiment import Experiment
     from brownout.subject.application import NotImportable
 
     name, _, attribute = place.partition(":")
     sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
     try:
-        there = {key: value for key, value in vars(import_module(name)).items() if isinstance(value, Mission)}
+        there = {key: value for key, value in vars(import_module(name)).items() if isinstance(value, Experiment)}
     except Exception as error:  # whatever the module does
         raise NotImportable(f"{type(error).__name__}: {error}", name) from error
-    return there[known(f"mission of {name}", attribute, there)]
+    return there[known(f"experiment of {name}", attribute, there)]

@@ -22,7 +22,7 @@ class Filters:
     @property
     def action_names(self) -> list[str]:
         """The names of the actions. Raises UnknownName with the near match."""
-        from brownout.explore.action import chosen
+        from brownout.explore.maps.action import chosen
 
         names = [name for word in self.actions for name in word.split(",")]
         chosen(names)

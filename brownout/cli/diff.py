@@ -30,8 +30,8 @@ def add(commands: Commands) -> None:
 
 def run(options: DiffOptions) -> int:
     """Print the difference; returns 1 when the second map is worse anywhere."""
-    from brownout.explore import diff
-    from brownout.explore.faultmap import EXIT
+    from brownout.explore.maps import diff
+    from brownout.explore.maps.faultmap import EXIT
 
     actions = options.action_names
     found = diff.diff(*(load(name).filtered(options.points, actions) for name in (options.a, options.b)))

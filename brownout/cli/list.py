@@ -46,7 +46,7 @@ def list_points(options: ApplicationOptions) -> int:
 
     emit = Stream(to_stream(sys.stderr))
     campaign = Options(most=DISCOVERIES, cold=0, provider=options.rung, emit=emit)
-    found = explore(options.mission_of(), campaign, lambda _: ())
+    found = explore(options.experiment_of(), campaign, lambda _: ())
     if found.stopped:
         return SIGNAL + found.stopped
     sys.stdout.writelines(f"{point.short:<32} {point.label}\n" for point in found.map.trace)
@@ -55,8 +55,8 @@ def list_points(options: ApplicationOptions) -> int:
 
 def list_names(options: ListOptions) -> int:
     """Print a line for each name; returns 0."""
-    from brownout.explore.action import ACTIONS, Action
-    from brownout.explore.mission import CONFIGURATIONS, WORKLOADS
+    from brownout.explore.experiment import CONFIGURATIONS, WORKLOADS
+    from brownout.explore.maps.action import ACTIONS, Action
 
     lists: dict[str, Mapping[str, Any]] = {"actions": ACTIONS, "workloads": WORKLOADS, "configs": CONFIGURATIONS}
     for item in lists[options.list].values():

@@ -80,8 +80,8 @@ def _failed(command: str, error: Exception) -> int:
     # Imported here, so that --help is quick.
     from brownout.explore.campaign import NoMap
     from brownout.subject.application import NotImportable
-    from brownout.subject.forks import NotForkable
-    from brownout.subject.ladder import NoRedis
+    from brownout.subject.processes.forks import NotForkable
+    from brownout.subject.servers.ladder import NoRedis
     from brownout.subject.waiting import NeverHappened
 
     if isinstance(error, (NotImportable, NotForkable)):

@@ -15,7 +15,7 @@ from brownout.plan.near import known
 
 if TYPE_CHECKING:
     from brownout.explore.campaign import Campaign
-    from brownout.explore.cell import Cell
+    from brownout.explore.maps.cell import Cell
 
 EXAMPLES = """\
 brownout map --config late
@@ -43,9 +43,9 @@ def add(commands: Commands) -> None:
 def run(options: MapOptions) -> int:
     """Draw the map, store it and print it; returns the exit code."""
     from brownout.explore.campaign import COLD, DISCOVERIES, Options
-    from brownout.explore.diff import reproduced
-    from brownout.explore.faultmap import EXIT, FaultMap
-    from brownout.explore.selection import select
+    from brownout.explore.maps.diff import reproduced
+    from brownout.explore.maps.faultmap import EXIT, FaultMap
+    from brownout.explore.maps.selection import select
     from brownout.explore.session import called, explore
     from brownout.report.stored import TRACES
     from brownout.run.store import Store, new_run
@@ -56,7 +56,7 @@ def run(options: MapOptions) -> int:
         raise Usage("a CELL goes without --point, --actions and --again")
     if again and (options.points or actions):
         raise Usage("--again takes its cells from the stored map: no --point, no --actions")
-    asked = options.mission_of()
+    asked = options.experiment_of()
     place = options.place(asked)
     accepted = options.accepted(asked.title)
     wanted = tuple(dict.fromkeys(options.cells))

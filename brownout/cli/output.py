@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brownout.cli.parser import Usage, option, positive
-from brownout.explore.kept import Kept
+from brownout.explore.maps.kept import Kept
 from brownout.report.stored import STORE, Stored, write
 from brownout.run.events import Stream
 
 if TYPE_CHECKING:
     from brownout.check.verdict import Validity
-    from brownout.explore.baseline import Accepted
-    from brownout.explore.diff import Diff
-    from brownout.explore.faultmap import FaultMap
-    from brownout.explore.mission import Mission
+    from brownout.explore.experiment import Experiment
+    from brownout.explore.maps.baseline import Accepted
+    from brownout.explore.maps.diff import Diff
+    from brownout.explore.maps.faultmap import FaultMap
     from brownout.run.events import Handler
 
 _JOBS = "trials at once (default: 8 for each core, fewer on a busy machine)"
@@ -52,7 +52,7 @@ class SaveOptions(JsonOption):
     jobs: int = option("--jobs N", _JOBS, type=positive, default=0)
     save: Path | None = option("--save FILE", _SAVE, type=Path)
 
-    def place(self, asked: Mission, prefix: str = "") -> Path:
+    def place(self, asked: Experiment, prefix: str = "") -> Path:
         """Where the result is stored: as --save says, or by the names of configuration and workload."""
         from brownout.run.store import folder_of
 
@@ -80,8 +80,8 @@ class OutputOptions(JsonOption):
 
         Raises Usage for a mistake in the baseline.
         """
-        from brownout.explore.baseline import load
-        from brownout.explore.mission import CONFIGURATIONS, WORKLOADS
+        from brownout.explore.experiment import CONFIGURATIONS, WORKLOADS
+        from brownout.explore.maps.baseline import load
 
         if not self.baseline:
             return ()
@@ -131,7 +131,7 @@ class OutputOptions(JsonOption):
 
 def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str] | None) -> tuple[Validity, list[str]]:
     """The verdict on a map, and remarks. Where a baseline is given it decides; it may name the cells `names`."""
-    from brownout.explore.baseline import judge
+    from brownout.explore.maps.baseline import judge
 
     if not accepted:
         return map_.validity, []
@@ -142,7 +142,7 @@ def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str
 
 def load(name: str | Path) -> FaultMap:
     """A stored map by its file, or by its name in the store. Raises Usage where there is none."""
-    from brownout.explore.faultmap import FaultMap
+    from brownout.explore.maps.faultmap import FaultMap
 
     path = Path(name)
     if not path.exists() and len(path.parts) == 1:

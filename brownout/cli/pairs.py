@@ -12,7 +12,7 @@ from brownout.cli.parser import SIGNAL, Commands, command, option, positive
 
 EXAMPLES = """\
 brownout pairs --config late
-brownout pairs --mission tests.chaos.missions:http --sample 90 --seed 1"""
+brownout pairs --experiment tests.chaos.experiments:http --sample 90 --seed 1"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +32,12 @@ def add(commands: Commands) -> None:
 def run(options: PairsOptions) -> int:
     """Try the pairs, store what was found and print it; returns the exit code."""
     from brownout.explore.campaign import Options
-    from brownout.explore.faultmap import EXIT
+    from brownout.explore.maps.faultmap import EXIT
     from brownout.explore.pairs_campaign import run_pairs
     from brownout.report.pairs import report
 
     actions = options.action_names
-    asked = options.mission_of()
+    asked = options.experiment_of()
     campaign = Options(
         actions=actions or ["standard"],
         points=options.points,

@@ -28,8 +28,8 @@ def add(commands: Commands) -> None:
 
 def run(options: ShowOptions) -> int:
     """Print the map; returns the exit code that its verdict has."""
-    from brownout.explore.action import chosen
-    from brownout.explore.faultmap import EXIT
+    from brownout.explore.maps.action import chosen
+    from brownout.explore.maps.faultmap import EXIT
 
     actions = options.action_names
     if options.cells and (options.points or actions):

@@ -11,24 +11,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
-from brownout.explore.action import cells, chosen
 from brownout.explore.bounds import Bounds
-from brownout.explore.cell import Cell
 from brownout.explore.discovery import Discovery, discovered
-from brownout.explore.faultmap import CellResult, Comparison, Controls, FaultMap
-from brownout.explore.found import Found
-from brownout.explore.mission import STOCK, Mission
+from brownout.explore.experiment import STOCK, Experiment
+from brownout.explore.finding import Finding
+from brownout.explore.maps.action import cells, chosen
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import CellResult, Comparison, Controls, FaultMap
+from brownout.explore.maps.selection import select
 from brownout.explore.plans import plan_of, topology_of
-from brownout.explore.selection import select
 from brownout.explore.trials import Trials
 from brownout.history.layout import Layout, Unreadable
 from brownout.run.events import Handler, Phase, Purpose, Remark, TrialEnded, nobody, trying
 from brownout.run.store import Store, versions
-from brownout.subject import ladder
 from brownout.subject.application import surface
-from brownout.subject.launcher import Launcher
 from brownout.subject.load import Load, load
-from brownout.subject.redis_server import RungName
+from brownout.subject.processes.launcher import Launcher
+from brownout.subject.servers import ladder
+from brownout.subject.servers.redis_server import RungName
 
 DISCOVERIES = 3  # fault-free trials that the points must agree in
 CONTROL_EVERY = 20  # cells to one fault-free control
@@ -78,11 +78,11 @@ class Campaign:
     """
 
     def __init__(
-        self, mission: Mission, options: Options, met: Callable[[Sequence[Cell], Found], None] = lambda *_: None
+        self, experiment: Experiment, options: Options, met: Callable[[Sequence[Cell], Finding], None] = lambda *_: None
     ) -> None:
-        self.mission, self.options, self._met = mission, options, met
+        self.experiment, self.options, self._met = experiment, options, met
         self.found: dict[Cell, CellResult] = {}
-        self.controls: list[Found] = []
+        self.controls: list[Finding] = []
         self.cold: dict[Cell, list[str]] = {}
         self.repeats = 0  # trials that were run again because the machine was busy
         self.discovery: Discovery | None = None
@@ -108,7 +108,7 @@ class Campaign:
         rung = ladder.choose("local", self.options.provider)
         self.options.emit(Phase("looking for the points of a task's life"))
         jobs = self.options.jobs or self._suitable()
-        self.trials = self._stack.enter_context(Trials(self.mission, rung, jobs, self.options.store))
+        self.trials = self._stack.enter_context(Trials(self.experiment, rung, jobs, self.options.store))
         if self._stopped:
             self.trials.stop()
         return self
@@ -125,7 +125,7 @@ class Campaign:
     def _suitable(self) -> int:
         """How many trials at once, by the load that is there before anything is started."""
         found = load()
-        api = self.mission.workload.http is not None
+        api = self.experiment.workload.http is not None
         usual, jobs = jobs_for(Load(found.cores), api=api), jobs_for(found, api=api)
         if self.options.most:
             usual, jobs = min(usual, self.options.most), min(jobs, self.options.most)
@@ -138,8 +138,8 @@ class Campaign:
 
         Raises NoMap when it does not even work without a fault, or nobody knows in which keys the messages lie.
         """
-        application, root = self.mission.application, self.mission.root
-        told = surface(application, root, topology_of(self.mission).settings_json)
+        application, root = self.experiment.application, self.experiment.root
+        told = surface(application, root, topology_of(self.experiment).settings_json)
         self.bounds = Bounds.of(told.conf, application.recovery)
         try:
             Layout.of(told.layout)
@@ -157,21 +157,21 @@ class Campaign:
         return found.within(there.points)
 
     def _discover(self) -> Discovery:
-        first: list[Found] = []
+        first: list[Finding] = []
         self.trials.together([lambda: first.append(self.lasting()) for _ in range(DISCOVERIES)])
-        for found in first:
-            if found.word not in WHOLE:
-                raise NoMap(f"without any fault: {found.told}")
-            self._in_force(found)
+        for finding in first:
+            if finding.word not in WHOLE:
+                raise NoMap(f"without any fault: {finding.told}")
+            self._in_force(finding)
         return discovered(first)
 
-    def _in_force(self, found: Found) -> None:
+    def _in_force(self, finding: Finding) -> None:
         """The trace shows late acks where they were asked for: Celery may have copied a setting before it was laid."""
-        wanted = self.mission.configuration.settings.get(
-            "task_acks_late", False if self.mission.application == STOCK else None
+        wanted = self.experiment.configuration.settings.get(
+            "task_acks_late", False if self.experiment.application == STOCK else None
         )
-        if wanted is not None and found.acked and found.acked != ("after" if wanted else "before"):
-            raise NoMap(f"the configuration is not in force: a message is acknowledged {found.acked} its effect")
+        if wanted is not None and finding.acked and finding.acked != ("after" if wanted else "before"):
+            raise NoMap(f"the configuration is not in force: a message is acknowledged {finding.acked} its effect")
 
     def possible(self, actions: Collection[str] = ("all",)) -> tuple[Cell, ...]:
         """Every cell that makes sense at what was discovered."""
@@ -206,9 +206,9 @@ class Campaign:
     def _compared(self, cell: Cell) -> Comparison:
         return Comparison(cell.full, self.found[cell].words, tuple(dict.fromkeys(self.cold[cell])))
 
-    def doubted(self, found: Found, attempt: int, again: Try) -> bool:
+    def doubted(self, finding: Finding, attempt: int, again: Try) -> bool:
         """Whether the trial will be run again, because the machine was too busy for a verdict."""
-        if not found.busy or attempt >= ATTEMPTS:
+        if not finding.busy or attempt >= ATTEMPTS:
             return False
         with self._lock:
             self.repeats += 1
@@ -228,62 +228,62 @@ class Campaign:
             mixed += [each] if n % CONTROL_EVERY else [self._control, each]
         return mixed
 
-    def trial(self, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Found:
+    def trial(self, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Finding:
         """One trial."""
         order = self.discovery.order if self.discovery else ()
         with trying(self.options.emit, trial_name(*schedule)):
-            found = self.trials.trial(plan_of(self.mission, self.bounds, schedule, order), launcher, schedule)
+            finding = self.trials.trial(plan_of(self.experiment, self.bounds, schedule, order), launcher, schedule)
         if launcher is self.trials.forked:
-            self._met(schedule, found)
-        return found
+            self._met(schedule, finding)
+        return finding
 
-    def lasting(self, schedule: Sequence[Cell] = ()) -> Found:
+    def lasting(self, schedule: Sequence[Cell] = ()) -> Finding:
         """One trial, which is run again at once while the machine is too busy for a verdict. `repeats` counts them."""
         purpose = Purpose.PLANNED if schedule else Purpose.DISCOVERY
         attempt = 0
         while True:
             attempt += 1
-            found = self.trial(self.trials.forked, schedule)
-            again = found.busy and attempt < ATTEMPTS
-            self.options.emit(TrialEnded(trial_name(*schedule), found, attempt, again, purpose))
+            finding = self.trial(self.trials.forked, schedule)
+            again = finding.busy and attempt < ATTEMPTS
+            self.options.emit(TrialEnded(trial_name(*schedule), finding, attempt, again, purpose))
             if not again:
-                return found
+                return finding
             with self._lock:
                 self.repeats += 1
 
     def _control(self, attempt: int = 1) -> None:
-        found = self.trial(self.trials.forked)
-        again = self.doubted(found, attempt, partial(self._control, attempt + 1))
+        finding = self.trial(self.trials.forked)
+        again = self.doubted(finding, attempt, partial(self._control, attempt + 1))
         if not again:
-            self.controls.append(found)
-        self.options.emit(TrialEnded(trial_name(), found, attempt, again, Purpose.CONTROL))
+            self.controls.append(finding)
+        self.options.emit(TrialEnded(trial_name(), finding, attempt, again, Purpose.CONTROL))
 
     def _cell(self, cell: Cell, attempt: int = 1) -> None:
-        found = self.trial(self.trials.forked, [cell])
-        again = self.doubted(found, attempt, partial(self._cell, cell, attempt + 1))
-        result = replace(CellResult.of(cell, found), repeats=attempt - 1)
+        finding = self.trial(self.trials.forked, [cell])
+        again = self.doubted(finding, attempt, partial(self._cell, cell, attempt + 1))
+        result = replace(CellResult.of(cell, finding), repeats=attempt - 1)
         if not again:
             with self._lock:
                 self.found[cell] = self.found[cell].merged(result) if cell in self.found else result
         self.options.emit(TrialEnded(trial_name(cell), result, attempt, again))
 
     def _cold(self, cell: Cell, attempt: int = 1) -> None:
-        found = self.trial(self.trials.cold, [cell])
-        again = self.doubted(found, attempt, partial(self._cold, cell, attempt + 1))
+        finding = self.trial(self.trials.cold, [cell])
+        again = self.doubted(finding, attempt, partial(self._cold, cell, attempt + 1))
         if not again:
             with self._lock:
-                self.cold.setdefault(cell, []).append(found.seen)
-        self.options.emit(TrialEnded(trial_name(cell), found, attempt, again, Purpose.COMPARISON))
+                self.cold.setdefault(cell, []).append(finding.seen)
+        self.options.emit(TrialEnded(trial_name(cell), finding, attempt, again, Purpose.COMPARISON))
 
     def map(self, *, complete: bool) -> FaultMap:
         """What was found so far."""
         known = self.discovery
         bad = tuple(each.reason for each in self.controls if each.word not in WHOLE)
         return FaultMap(
-            name=self.mission.configuration.name,
-            workload=self.mission.workload.name,
+            name=self.experiment.configuration.name,
+            workload=self.experiment.workload.name,
             options=self.options.words,
-            settings=dict(self.mission.configuration.settings),
+            settings=dict(self.experiment.configuration.settings),
             versions=versions(*VERSIONS),
             bounds=_bounds(self.bounds),
             trace=known.points if known else (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from brownout.explore.found import Found
+from brownout.explore.finding import Finding
 from brownout.plan.point import IDLE, Point
 
 TOGETHER = 0.05  # s; what is nearer than this may come in either order
@@ -28,7 +28,7 @@ class Discovery:
         return replace(self, points=tuple(each for each in self.points if each.label.endswith(IDLE) or each in met))
 
 
-def discovered(first: Sequence[Found]) -> Discovery:
+def discovered(first: Sequence[Finding]) -> Discovery:
     """The points that all of these trials met."""
     common = set(first[0].points).intersection(*(each.points for each in first))
     order = _settled([point for point in first[0].points if point in common], first[0].times)

@@ -9,12 +9,12 @@ from functools import partial
 
 from brownout.check.words import UNKNOWN
 from brownout.explore.campaign import Campaign, Options, trial_name
-from brownout.explore.cell import Cell
-from brownout.explore.found import Found
-from brownout.explore.mission import Mission
-from brownout.explore.pairs import CHECKS, First, Pair, Plan, later, plan
-from brownout.explore.pairs_map import PairMap, PairResult
-from brownout.explore.selection import select
+from brownout.explore.experiment import Experiment
+from brownout.explore.finding import Finding
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.pairs import CHECKS, First, Pair, Plan, later, plan
+from brownout.explore.maps.pairs_map import PairMap, PairResult
+from brownout.explore.maps.selection import select
 from brownout.explore.session import heeding
 from brownout.run.events import CampaignEnded, Planned, TrialEnded, campaigning
 from brownout.run.trial import Stopped
@@ -34,9 +34,9 @@ class PairCampaign:
     """
 
     def __init__(
-        self, mission: Mission, options: Options, *, sample: int = 0, seed: int = 0, check: int = CHECKS
+        self, experiment: Experiment, options: Options, *, sample: int = 0, seed: int = 0, check: int = CHECKS
     ) -> None:
-        self.singles = Campaign(mission, options, self._learn)
+        self.singles = Campaign(experiment, options, self._learn)
         self.options, self.sample, self.seed, self.check = options, sample, seed, check
         self.firsts: dict[Cell, First] = {}
         self.ordinary: set[str] = set()  # spots of lives without a fault
@@ -78,14 +78,14 @@ class PairCampaign:
         self._all(self.chosen)
         self._all(self._disagreeing())
 
-    def _learn(self, schedule: Sequence[Cell], found: Found) -> None:
+    def _learn(self, schedule: Sequence[Cell], finding: Finding) -> None:
         """See Campaign: what a trial met, without a fault and with one."""
         with self._lock:
             if not schedule:
-                self.ordinary |= {step.spot for step in (*found.steps, *found.opened)}
+                self.ordinary |= {step.spot for step in (*finding.steps, *finding.opened)}
             elif len(schedule) == 1:
                 cell = schedule[0]
-                self.firsts[cell] = First(cell, found.word, later(cell, found.steps), found.samples)
+                self.firsts[cell] = First(cell, finding.word, later(cell, finding.steps), finding.samples)
 
     def _all(self, pairs: Mapping[Pair, Pair | None] | Sequence[Pair]) -> None:
         def rank(pair: Pair) -> int:
@@ -97,20 +97,20 @@ class PairCampaign:
         self.singles.try_again()
 
     def _pair(self, pair: Pair, attempt: int = 1) -> None:
-        found = self.singles.trial(self.singles.trials.forked, [pair.first, pair.second])
-        again = self.singles.doubted(found, attempt, partial(self._pair, pair, attempt + 1))
-        both = found.word == UNKNOWN or found.reached > 1
+        finding = self.singles.trial(self.singles.trials.forked, [pair.first, pair.second])
+        again = self.singles.doubted(finding, attempt, partial(self._pair, pair, attempt + 1))
+        both = finding.word == UNKNOWN or finding.reached > 1
         stands = self.chosen.get(pair)
         result = PairResult(
             pair,
-            seen={found.seen: 1} if both else {},
-            unreached={} if both else {found.seen: 1},
-            seconds=round(found.seconds, 3),
-            note=found.why,
+            seen={finding.seen: 1} if both else {},
+            unreached={} if both else {finding.seen: 1},
+            seconds=round(finding.seconds, 3),
+            note=finding.why,
             instead=stands.first if stands else None,
         )
         if result.verdict != "valid":
-            result = replace(result, witness=found.witness)
+            result = replace(result, witness=finding.witness)
         key = (pair.first, pair.second)
         if not again:
             with self._lock:
@@ -149,7 +149,7 @@ class PairCampaign:
 
 
 def run_pairs(
-    mission: Mission,
+    experiment: Experiment,
     options: Options,
     *,
     sample: int = 0,
@@ -167,11 +167,11 @@ def run_pairs(
         signals.append(number)
         campaign.stop()
 
-    campaign = PairCampaign(mission, options, sample=sample, seed=seed, check=check)
-    with campaigning(options.emit, mission.title), heeding(stop):
+    campaign = PairCampaign(experiment, options, sample=sample, seed=seed, check=check)
+    with campaigning(options.emit, experiment.title), heeding(stop):
         try:
             found = campaign.run()
         except Stopped:
             found = campaign.pairs(complete=False)
-    options.emit(CampaignEnded(mission.title, found))
+    options.emit(CampaignEnded(experiment.title, found))
     return found, 0 if found.complete else signals[0]

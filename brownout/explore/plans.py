@@ -15,8 +15,8 @@ from brownout.check.promises.life import (
     workers_survive,
 )
 from brownout.explore.bounds import Bounds
-from brownout.explore.cell import Cell
-from brownout.explore.mission import Mission
+from brownout.explore.experiment import Experiment
+from brownout.explore.maps.cell import Cell
 from brownout.faults import cut, error_reply, hold, kill, kill_child, lose_reply, reset, stop, tear_reply
 from brownout.plan.fault import Fault
 from brownout.plan.operation import Call, Load, Operation, Tick
@@ -46,22 +46,22 @@ FAULTS: Mapping[str, tuple[Callable[[], Fault], str, bool]] = {
 }
 
 
-def plan_of(mission: Mission, bounds: Bounds, cells: Sequence[Cell] = (), order: Sequence[Point] = ()) -> Plan:
+def plan_of(experiment: Experiment, bounds: Bounds, cells: Sequence[Cell] = (), order: Sequence[Point] = ()) -> Plan:
     """The plan of a trial with these faults, each of which waits until the one before it has struck.
 
     Without cells, of a life without a fault.
     """
-    operation = operation_of(mission)
+    operation = operation_of(experiment)
     load = Load(operation, every=1.0, count=1)
     if cells and cells[0].point.label.endswith(IDLE):
-        load = load.on(trigger_of(mission, cells[0]))
+        load = load.on(trigger_of(experiment, cells[0]))
     return Plan(
-        topology_of(mission),
+        topology_of(experiment),
         (load,),
-        tuple(replace(injection_of(mission, cell, bounds), then=n > 0) for n, cell in enumerate(cells)),
-        promises_of(mission),
+        tuple(replace(injection_of(experiment, cell, bounds), then=n > 0) for n, cell in enumerate(cells)),
+        promises_of(experiment),
         settle=Settle(
-            warm=warm_of(mission),
+            warm=warm_of(experiment),
             held=bounds.held,
             probe=bounds.probe,
             result=bounds.result,
@@ -69,35 +69,35 @@ def plan_of(mission: Mission, bounds: Bounds, cells: Sequence[Cell] = (), order:
             republished=bounds.republished,
             limit=bounds.limit,
             still=bounds.still,
-            fresh=mission.workload.first,
+            fresh=experiment.workload.first,
         ),
-        order=tuple(inward(mission, point).full for point in order),
+        order=tuple(inward(experiment, point).full for point in order),
     )
 
 
-def topology_of(mission: Mission) -> Topology:
+def topology_of(experiment: Experiment) -> Topology:
     """The processes of a map's trial."""
-    app, load = mission.application, mission.workload
+    app, load = experiment.application, experiment.workload
     return Topology(
         Workers(load.workers, queues=app.queues, log_level="WARNING"),
         servers=1 if load.http else 0,
         relay=bool(app.relay),
         beat=load.beat,
-        settings=dict(mission.configuration.settings),
+        settings=dict(experiment.configuration.settings),
     )
 
 
-def operation_of(mission: Mission) -> Operation:
+def operation_of(experiment: Experiment) -> Operation:
     """What the load is."""
-    load = mission.workload
+    load = experiment.workload
     if load.http:
         return load.http
     if load.beat:
         return Tick()
     return Call(
-        load.task or mission.task,
-        mission.args,
-        dict(mission.kwargs),
+        load.task or experiment.task,
+        experiment.args,
+        dict(experiment.kwargs),
         dict(load.options),
         canvas=load.kind,
         effects=load.keys,
@@ -105,47 +105,47 @@ def operation_of(mission: Mission) -> Operation:
     )
 
 
-def warm_of(mission: Mission) -> Operation:
+def warm_of(experiment: Experiment) -> Operation:
     """What is sent before: one plain task, or one request."""
-    if mission.workload.http:
-        return mission.workload.http
-    task = mission.workload.task or mission.task
-    return Call(task, mission.args, dict(mission.kwargs), dict(mission.workload.options))
+    if experiment.workload.http:
+        return experiment.workload.http
+    task = experiment.workload.task or experiment.task
+    return Call(task, experiment.args, dict(experiment.kwargs), dict(experiment.workload.options))
 
 
-def promises_of(mission: Mission) -> tuple[Promise, ...]:
+def promises_of(experiment: Experiment) -> tuple[Promise, ...]:
     """The promises of a map."""
-    proof: Proof = "effect" if mission.application.effects else "ended"
-    more = (loop_never_stalls(STALL),) if mission.workload.http else ()
+    proof: Proof = "effect" if experiment.application.effects else "ended"
+    more = (loop_never_stalls(STALL),) if experiment.workload.http else ()
     return (took_effect_once(proof=proof), told_truly(proof=proof), workers_survive(), workers_consume(), *more)
 
 
-def injection_of(mission: Mission, cell: Cell, bounds: Bounds) -> Injection:
+def injection_of(experiment: Experiment, cell: Cell, bounds: Bounds) -> Injection:
     """The fault of a cell, at its point."""
     edge = cell.point.edge
     if cell.action not in FAULTS:
-        return Injection(error_reply(cell.action), edge, trigger_of(mission, cell))
+        return Injection(error_reply(cell.action), edge, trigger_of(experiment, cell))
     make, strikes, heals = FAULTS[cell.action]
-    on = {MESSAGE: edge, PROCESS: inward(mission, cell.point).edge.partition("->")[0], BROKER: "broker"}[strikes]
+    on = {MESSAGE: edge, PROCESS: inward(experiment, cell.point).edge.partition("->")[0], BROKER: "broker"}[strikes]
     heal = after(bounds.held) if heals else after(OUTAGE) if strikes == BROKER else None
-    return Injection(make(), on, trigger_of(mission, cell), heal)
+    return Injection(make(), on, trigger_of(experiment, cell), heal)
 
 
-def trigger_of(mission: Mission, cell: Cell) -> OnEvent:
+def trigger_of(experiment: Experiment, cell: Cell) -> OnEvent:
     """When the point of a cell is reached."""
-    place = inward(mission, cell.point)
+    place = inward(experiment, cell.point)
     return point(cell.point.edge, place.label.removesuffix(IDLE), nth=place.ordinal, moment=cell.moment)
 
 
-def inward(mission: Mission, point: Point) -> Point:
+def inward(experiment: Experiment, point: Point) -> Point:
     """A point of a map as the trial's own wire has it: an only worker is called worker-1 there."""
-    if mission.workload.workers == 1 and point.edge.startswith("worker->"):
+    if experiment.workload.workers == 1 and point.edge.startswith("worker->"):
         return replace(point, edge=point.edge.replace("worker", "worker-1", 1))
     return point
 
 
-def outward(mission: Mission, point: Point) -> Point:
+def outward(experiment: Experiment, point: Point) -> Point:
     """A point of the trial's wire as a map has it: an only worker has no number there."""
-    if mission.workload.workers == 1 and point.edge.startswith("worker-1->"):
+    if experiment.workload.workers == 1 and point.edge.startswith("worker-1->"):
         return replace(point, edge=point.edge.replace("worker-1", "worker", 1))
     return point

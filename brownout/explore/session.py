@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from brownout.explore.campaign import Campaign, Options
-from brownout.explore.cell import Cell, names
-from brownout.explore.faultmap import FaultMap
-from brownout.explore.mission import CONFIGURATIONS, STOCK, WORKLOADS, Configuration, Mission, Workload
+from brownout.explore.experiment import CONFIGURATIONS, STOCK, WORKLOADS, Configuration, Experiment, Workload
+from brownout.explore.maps.cell import Cell, names
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.plan.near import known
 from brownout.plan.point import Point
 from brownout.run.events import CampaignEnded, Planned, campaigning
@@ -66,7 +66,7 @@ def _settings() -> Iterable[str]:
     return SETTING_KEYS
 
 
-def mission(
+def experiment(
     root: Path,
     *,
     config: str = "defaults",
@@ -76,7 +76,7 @@ def mission(
     task: str = "",
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
-) -> Mission:
+) -> Experiment:
     """What to draw a map of: the stock application unless one is given, which is imported from the directory `root`.
 
     Raises UnknownName with near matches, and ValueError for what does not go together or cannot be imported.
@@ -86,10 +86,10 @@ def mission(
     if application is None:
         if task or args or kwargs:
             raise ValueError("a task, args and kwargs need an application of your own")
-        return Mission(STOCK, root, configuration, load, STOCK_TASK)
+        return Experiment(STOCK, root, configuration, load, STOCK_TASK)
     if load.http is None:
         _check(application, root, load, task)
-    return Mission(application, root, configuration, load, task, tuple(args or ()), dict(kwargs or {}))
+    return Experiment(application, root, configuration, load, task, tuple(args or ()), dict(kwargs or {}))
 
 
 def _check(application: Application, root: Path, load: Workload, task: str) -> None:
@@ -116,14 +116,14 @@ class Explored:
     stopped: int = 0
 
 
-def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
+def explore(experiment: Experiment, options: Options, plan: Plan) -> Explored:
     """Discover, try what `plan` chooses of `Campaign.possible()`, and clean up: also when SIGINT or SIGTERM comes.
 
     Then the map is not complete. Raises NoMap, NoRedis, ValueError for an application that cannot be imported, and
     what `plan` raises. The signals are heeded in the main thread only.
     """
     stopped = 0
-    campaign = Campaign(mission, options)
+    campaign = Campaign(experiment, options)
 
     def stop(number: int) -> None:
         nonlocal stopped
@@ -131,7 +131,7 @@ def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
             stopped = number
             campaign.stop()
 
-    with campaigning(options.emit, mission.title), heeding(stop):
+    with campaigning(options.emit, experiment.title), heeding(stop):
         try:
             with campaign:
                 campaign.discover()
@@ -143,7 +143,7 @@ def explore(mission: Mission, options: Options, plan: Plan) -> Explored:
             pass
         possible = called(campaign.discovery.points, campaign.possible()) if campaign.discovery else {}
         map_ = campaign.map(complete=not stopped)
-    options.emit(CampaignEnded(mission.title, map_))
+    options.emit(CampaignEnded(experiment.title, map_))
     return Explored(map_, possible, stopped)
 
 

@@ -1,4 +1,4 @@
-"""Many trials of one mission, several at once: what a campaign of cells, and one of pairs, run their plans with."""
+"""Many trials of one experiment, several at once: what a campaign of cells, and one of pairs, run their plans with."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from brownout.explore.cell import Cell
-from brownout.explore.found import Found, broken, found_of
-from brownout.explore.mission import Mission
+from brownout.explore.experiment import Experiment
+from brownout.explore.finding import Finding, broken, finding_of
+from brownout.explore.maps.cell import Cell
 from brownout.plan.plan import Plan
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.store import Store, write
 from brownout.run.trial import Stopped, Trial
-from brownout.subject import custody
-from brownout.subject.forks import Forked
-from brownout.subject.ladder import Rung
-from brownout.subject.launcher import Cold, Launcher
-from brownout.subject.launchers import forks_of
+from brownout.subject.processes import custody
+from brownout.subject.processes.forks import Forked
+from brownout.subject.processes.launcher import Cold, Launcher
+from brownout.subject.processes.launchers import forks_of
+from brownout.subject.servers.ladder import Rung
 from brownout.wire.interface import AnyWire
 from brownout.wire.tcp.wire import Wire
 
@@ -53,8 +53,8 @@ class Trials:
     The capsule of the first trial of each schedule that breaks a promise is kept in `store`.
     """
 
-    def __init__(self, mission: Mission, rung: Rung, jobs: int, store: Store | None = None) -> None:
-        self.mission, self._rung, self._store = mission, rung, store
+    def __init__(self, experiment: Experiment, rung: Rung, jobs: int, store: Store | None = None) -> None:
+        self.experiment, self._rung, self._store = experiment, rung, store
         self._kept: set[str] = set()  # names of trials
         self._keeping = threading.Lock()
         self._jobs = jobs
@@ -69,7 +69,7 @@ class Trials:
         self._stack.callback(_remove, folder)
         self._scratch = Scratch(folder)
         try:
-            self.forked = self._stack.enter_context(forks_of(self.mission.application, self.mission.root))
+            self.forked = self._stack.enter_context(forks_of(self.experiment.application, self.experiment.root))
             pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="trial")
             self._stack.callback(pool.shutdown, cancel_futures=True)
             self._stack.callback(self._stopping.set)
@@ -86,31 +86,31 @@ class Trials:
         """Let all trials end at once; those that run raise Stopped."""
         self._stopping.set()
 
-    def trial(self, plan: Plan, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Found:
+    def trial(self, plan: Plan, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Finding:
         """One trial. Whatever goes wrong with the trial itself is an outcome "unknown". Raises Stopped."""
         if self._stopping.is_set():
             raise Stopped
         began, folder = time.monotonic(), None
         setting = Setting(
-            " ".join([self.mission.title, *(cell.full for cell in schedule)]),
-            self.mission.application,
-            self.mission.root,
+            " ".join([self.experiment.title, *(cell.full for cell in schedule)]),
+            self.experiment.application,
+            self.experiment.root,
             self._scratch,
             self._rung,
             builtin_wire,
             launcher,
-            application_name=self.mission.application_name,
+            application_name=self.experiment.application_name,
             stopped=self._stopping.is_set,
         )
         try:
             trial = Trial(plan, setting)
             folder = trial.folder
             result = trial.run()
-            found = found_of(result, self.mission, schedule)
+            finding = finding_of(result, self.experiment, schedule)
             if self._store and result.validity == "invalid":
                 with suppress(OSError):  # no room for the traces: the outcome counts
                     self._keep(result, self._store)
-            return found
+            return finding
         except Exception as wrong:
             return broken(wrong, time.monotonic() - began, folder)
         finally:

@@ -16,7 +16,7 @@ from brownout.faults.lasting import PATIENT, lasting
 from brownout.faults.strike import Strike, Striker, strikes
 from brownout.history.layout import Layout
 from brownout.plan.fault import Fault, fault
-from brownout.subject.redis_server import CLIENT_NAME, RedisServer
+from brownout.subject.servers.redis_server import CLIENT_NAME, RedisServer
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 

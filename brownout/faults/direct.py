@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from brownout.faults.lasting import PATIENT, QUICK
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.servers.redis_server import RedisServer
 
 # Commands that the harness sends (history/broker_probe.py, RedisServer.wait_ready): their refusal is no evidence.
 OURS = frozenset({"scan", "lrange", "hvals", "zcard", "exec", "ping", "client|list", "info"})

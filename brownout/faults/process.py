@@ -14,8 +14,8 @@ from brownout.faults.server import end_broker, pause_broker
 from brownout.faults.strike import Strike, Striker, strikes
 from brownout.plan.duration import Duration, seconds
 from brownout.plan.fault import Fault, fault
-from brownout.subject import table
-from brownout.subject.process import Process
+from brownout.subject.processes import table
+from brownout.subject.processes.process import Process
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened, eventually
 

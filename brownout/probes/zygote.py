@@ -1,11 +1,11 @@
 """The process that imports libraries once and then forks: `python -m brownout.probes.zygote FD`.
 
-FD is a stream socket. The launcher at the other end (subject/forks.py) sends requests, one JSON object a line. The
-first request is {"preload", "scout", "cwd"}; the answer is {"ready", "read", "remarks"} or {"failed"}. Every later
-request is {"id", "module", "args", "env", "cwd", "log"}; the answer is {"id", "pid", "started"}, and later
-{"exit", "code"} when the forked process has ended. This process has no threads, because a fork would copy the
-locks of threads without the threads. When the socket closes, this process kills all forked processes that still
-run.
+FD is a stream socket. The launcher at the other end (`subject/processes/forks.py`) sends requests, one JSON object
+a line. The first request is {"preload", "scout", "cwd"}; the answer is {"ready", "read", "remarks"} or {"failed"}.
+Every later request is {"id", "module", "args", "env", "cwd", "log"}; the answer is {"id", "pid", "started"}, and
+later {"exit", "code"} when the forked process has ended. This process has no threads, because a fork would copy
+the locks of threads without the threads. When the socket closes, this process kills all forked processes that
+still run.
 """
 
 from __future__ import annotations

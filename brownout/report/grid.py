@@ -13,9 +13,9 @@ from itertools import groupby
 from typing import Final, TextIO
 
 from brownout.check.words import BAD, FLAGS, GOOD, SEVERITY, UNKNOWN, parts, severity
-from brownout.explore.action import ACTIONS
-from brownout.explore.cell import names
-from brownout.explore.faultmap import EXIT, CellResult, FaultMap, column
+from brownout.explore.maps.action import ACTIONS
+from brownout.explore.maps.cell import names
+from brownout.explore.maps.faultmap import EXIT, CellResult, FaultMap, column
 from brownout.plan.point import MOMENTS, Point
 from brownout.report.clean import clean
 from brownout.report.terminal import SIGNS as VERDICTS

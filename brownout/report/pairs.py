@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from brownout.check.words import UNKNOWN
-from brownout.explore.faultmap import EXIT
-from brownout.explore.pairs_map import PairMap, PairResult
+from brownout.explore.maps.faultmap import EXIT
+from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.report.terminal import SIGNS
 
 

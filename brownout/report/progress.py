@@ -130,11 +130,11 @@ def of_pytest(config: pytest.Config) -> Progress:
     With -q, without a terminal and in an xdist worker nothing is shown.
     """
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-    desk: Any = config.pluginmanager.get_plugin("brownout-desk")
-    if desk is None or terminal is None or terminal.verbosity < 0:
+    collector: Any = config.pluginmanager.get_plugin("brownout-collector")
+    if collector is None or terminal is None or terminal.verbosity < 0:
         return Progress()
     if terminal.verbosity == 0:
-        transient = _behind_cursor(desk.tty, terminal._tw) if desk.tty is not None else None
+        transient = _behind_cursor(collector.tty, terminal._tw) if collector.tty is not None else None
         return Progress(transient=transient, every=TICK, patience=PATIENCE)
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from brownout.explore.kept import Kept
+from brownout.explore.maps.kept import Kept
 from brownout.run.events import CampaignEnded, Event
 
 TRACES: Final = Path("store")  # the folder for traces of trials when the user names no folder

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from brownout.plan.point import Point
-from brownout.run.settling import OnWire
+from brownout.run.phases.settling import OnWire
 from brownout.run.trace import Trace
 from brownout.wire.redis.conductor import Conductor
 from brownout.wire.redis.naming import HANDSHAKE

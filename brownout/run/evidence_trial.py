@@ -15,17 +15,17 @@ from brownout.plan.point import Point
 from brownout.run.conductor_calls import ConductorCalls
 from brownout.run.nemesis import Nemesis
 from brownout.run.observer import Observer
+from brownout.run.phases.settling import OnWire, Settling, push_copy
+from brownout.run.phases.steady import Steady
+from brownout.run.phases.stored import states
 from brownout.run.points import Points
 from brownout.run.setting import Setting
-from brownout.run.settling import OnWire, Settling, push_copy
-from brownout.run.steady import Steady
-from brownout.run.stored import states
 from brownout.run.trace import WAITED, Trace
 from brownout.run.watch import Repeated
 from brownout.subject.application import surface
 from brownout.subject.fair import FairTime
+from brownout.subject.processes.table import forked_by
 from brownout.subject.subject import Subject
-from brownout.subject.table import forked_by
 from brownout.wire.interface import AnyWire
 from brownout.wire.redis.conductor import Conductor
 from brownout.wire.redis.naming import Naming

@@ -12,8 +12,8 @@ from brownout.history.event import Event
 from brownout.history.layout import Unreadable
 from brownout.history.tail import Tail
 from brownout.probes.recorder import Recorder
+from brownout.run.phases.settled import Settled
 from brownout.run.records import Records
-from brownout.run.settled import Settled
 from brownout.subject.application import Application
 from brownout.subject.subject import Subject
 

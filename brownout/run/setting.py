@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from brownout.run.events import Handler, nobody
 from brownout.subject.application import Application
-from brownout.subject.ladder import Rung
-from brownout.subject.launcher import Cold, Launcher
+from brownout.subject.processes.launcher import Cold, Launcher
+from brownout.subject.servers.ladder import Rung
 from brownout.wire.interface import AnyWire
 
 MakeWire = Callable[[int, Callable[[str, dict[str, Any]], None], Path], AnyWire]

@@ -18,11 +18,11 @@ from brownout.plan.promise import Promise
 from brownout.plan.seed import stream
 from brownout.run import capsule, store
 from brownout.run.capsule import configuration
-from brownout.run.drain import SAMPLE, drain
 from brownout.run.events import Phase, TrialEnded, trying
 from brownout.run.evidence_trial import EvidenceTrial
 from brownout.run.nemesis import Nemesis
 from brownout.run.observer import Observer
+from brownout.run.phases.drain import SAMPLE, drain
 from brownout.run.points import Points
 from brownout.run.result import Result
 from brownout.run.setting import Setting

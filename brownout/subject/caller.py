@@ -15,9 +15,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from brownout.probes.line import now
-from brownout.subject import custody
-from brownout.subject.launcher import Launcher
 from brownout.subject.part import Part
+from brownout.subject.processes import custody
+from brownout.subject.processes.launcher import Launcher
 
 LOOK = 0.2  # seconds between two checks whether the process ended before it connected
 _NUMBERS = count(1)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import psutil
 
-from brownout.subject.table import family
+from brownout.subject.processes.table import family
 
 HOST = "127.0.0.1"
 # Linux takes the local ports of outgoing connections from 32768 up (ip(7)). While a server is down, a client may get

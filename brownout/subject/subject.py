@@ -17,17 +17,17 @@ from brownout.history.layout import Layout, Unreadable
 from brownout.history.tail import Tail
 from brownout.plan.topology import Topology
 from brownout.probes.recorder import Recorder
-from brownout.subject import ladder
 from brownout.subject.application import Application, filled, surface
 from brownout.subject.caller import Caller
-from brownout.subject.launcher import Cold, Launcher
 from brownout.subject.parts import caller_part, hosted_env, part_of
 from brownout.subject.ports import free_port, listens
-from brownout.subject.process import Process
-from brownout.subject.redis_server import RedisServer
-from brownout.subject.scratch import scratch
-from brownout.subject.supervisor import Supervisor
-from brownout.subject.table import family
+from brownout.subject.processes.launcher import Cold, Launcher
+from brownout.subject.processes.process import Process
+from brownout.subject.processes.scratch import scratch
+from brownout.subject.processes.supervisor import Supervisor
+from brownout.subject.processes.table import family
+from brownout.subject.servers import ladder
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge, AnyWire
 

@@ -30,7 +30,7 @@ from brownout import (
     vanish,
 )
 from tests.chaos.conftest import settings, system
-from tests.chaos.missions import SHORT
+from tests.chaos.experiments import SHORT
 from tests.chaos.promises import published_in_time
 from tests.chaos.service import Service
 from tests.chaos.test_broker import half_open_publishers

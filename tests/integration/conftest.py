@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from brownout.pytest_plugin import provider
-from brownout.subject import ladder
 from brownout.subject.ports import HOST
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.servers import ladder
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.wire import Wire
 from tests.integration.fragile import Fragile
 from tests.integration.outside import OutsideService

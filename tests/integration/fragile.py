@@ -8,8 +8,8 @@ from typing import Any
 
 import psutil
 
-from brownout.subject.redis_server import RedisServer
-from brownout.subject.supervisor import Supervisor
+from brownout.subject.processes.supervisor import Supervisor
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from brownout.wire import Edge, Wire
 from tests.integration.running import SLACK, Running, settings

@@ -14,9 +14,9 @@ import httpx
 import redis
 
 from brownout.subject.ports import HOST, free_port
-from brownout.subject.process import Process
-from brownout.subject.redis_server import RedisServer
-from brownout.subject.supervisor import Supervisor, supervise
+from brownout.subject.processes.process import Process
+from brownout.subject.processes.supervisor import Supervisor, supervise
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from system.celery_app import App, make_celery
 from system.job import Job, Request

@@ -13,8 +13,8 @@ import pytest
 from celery import Celery
 
 from brownout.subject.ports import free_port
-from brownout.subject.process import Process
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.processes.process import Process
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,9 +12,10 @@ import psutil
 import pytest
 import redis
 
-from brownout.subject import docker_api, ladder, ports, redis_local
-from brownout.subject.ladder import NoRedis
-from brownout.subject.redis_server import RedisServer
+from brownout.subject import ports
+from brownout.subject.servers import docker_api, ladder, redis_local
+from brownout.subject.servers.ladder import NoRedis
+from brownout.subject.servers.redis_server import RedisServer
 from tests.measured import measured
 
 

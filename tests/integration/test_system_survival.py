@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from brownout.subject import table
-from brownout.subject.process import Process
+from brownout.subject.processes import table
+from brownout.subject.processes.process import Process
 from brownout.subject.waiting import eventually
 from tests.integration.fragile import Fragile
 from tests.integration.running import SLACK

@@ -4,7 +4,7 @@ from signal import SIGTERM
 
 from billiard import pool
 
-from brownout.subject.supervisor import Supervisor
+from brownout.subject.processes.supervisor import Supervisor
 from brownout.subject.waiting import eventually
 from system.watchdog import CHECK_SECONDS, EXIT_CODE
 from tests.integration.running import SLACK, NewSystem, Running

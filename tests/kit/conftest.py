@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from brownout.subject import ladder
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.servers import ladder
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.wire.tcp.wire import default_loop
 from tests.kit.toxiproxy_servers import Api, builtin, official
 

@@ -11,8 +11,8 @@ import redis
 from celery import Celery
 
 from brownout.plan.topology import Topology, Workers
-from brownout.subject import ladder
 from brownout.subject.application import Application
+from brownout.subject.servers import ladder
 from brownout.subject.subject import Subject
 from brownout.wire.interface import AnyWire
 from tests.measured import Span, measured

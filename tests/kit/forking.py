@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-from brownout.subject import table
-from brownout.subject.forks import Forked
-from brownout.subject.launcher import Launcher
 from brownout.subject.part import Part
-from brownout.subject.process import Process
+from brownout.subject.processes import table
+from brownout.subject.processes.forks import Forked
+from brownout.subject.processes.launcher import Launcher
+from brownout.subject.processes.process import Process
 from brownout.subject.waiting import eventually
 
 Launch = Callable[..., Process]

@@ -4,7 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from brownout.subject import docker_api, table
+from brownout.subject.processes import table
+from brownout.subject.servers import docker_api
 
 MARK = "BROWNOUT_TEST_MARK"
 

@@ -23,7 +23,7 @@ from brownout.history.view import History
 from brownout.probes.caller import send
 from brownout.probes.layout import describe
 from brownout.probes.recorder import Recorder
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.servers.redis_server import RedisServer
 from tests.history_layouts import PREFIXES, QUEUES, SEPARATORS, STEPS
 
 EXAMPLES = 60

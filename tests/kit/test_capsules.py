@@ -1,4 +1,4 @@
-"""What a capsule is run in: signals, time limits, the store, the mission's root; the trials are forged."""
+"""What a capsule is run in: signals, time limits, the store, the experiment's root; the trials are forged."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from brownout import Application
 from brownout.capsules import within
 from brownout.cli import main
-from brownout.explore.mission import OWN, WORKLOADS, Mission
+from brownout.explore.experiment import OWN, WORKLOADS, Experiment
 from brownout.plan.plan import Plan
 from brownout.run.capsule import Capsule, write
 from brownout.run.setting import Setting
 from brownout.run.store import Store, new_run
 from brownout.run.store import write as write_json
-from brownout.subject import ladder
-from brownout.subject.ladder import Rung
+from brownout.subject.servers import ladder
+from brownout.subject.servers.ladder import Rung
 
 LIMIT = """
 import pytest
@@ -167,8 +167,8 @@ def test_the_store_keeps_a_capsule_that_is_replayed(project: Path) -> None:
 def test_a_cell_is_replayed_in_its_missions_root_and_by_its_launcher(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mission = Mission(Application(celery="shop:app"), project / "shop", OWN, WORKLOADS["task"], "shop.send")
-    monkeypatch.setattr(sys.modules[__name__], "MISSION", mission, raising=False)
-    mission.root.mkdir()  # else no forker starts there, and every launcher is cold
-    stored = capsule(project / "trial", f"{__name__}:MISSION")
+    experiment = Experiment(Application(celery="shop:app"), project / "shop", OWN, WORKLOADS["task"], "shop.send")
+    monkeypatch.setattr(sys.modules[__name__], "EXPERIMENT", experiment, raising=False)
+    experiment.root.mkdir()  # else no forker starts there, and every launcher is cold
+    stored = capsule(project / "trial", f"{__name__}:EXPERIMENT")
     assert within(stored, lambda setting: (setting.root, setting.launcher.kind)) == (project / "shop", "cold")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from brownout.explore.campaign import COLD, DISCOVERIES
-from brownout.explore.faultmap import FaultMap
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.subject.waiting import eventually
 from tests.kit.killable import LISTENING
 from tests.kit.leftovers import MARK, listening, traces

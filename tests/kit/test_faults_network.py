@@ -22,7 +22,7 @@ from brownout.plan.plan import Injection
 from brownout.plan.trigger import at
 from brownout.probes.recorder import Recorder
 from brownout.run.nemesis import Nemesis
-from brownout.subject import toxiproxy_server
+from brownout.subject.servers import toxiproxy_server
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 from brownout.wire.interface import AnyEdge

@@ -11,7 +11,7 @@ from brownout import faults
 from brownout.faults.process import pool
 from brownout.faults.strike import Strike, strike
 from brownout.plan.fault import FAULTS, Fault
-from brownout.subject import table
+from brownout.subject.processes import table
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 from brownout.wire.tcp.wire import Wire

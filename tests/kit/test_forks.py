@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from brownout.subject import custody, table
-from brownout.subject.forks import LIBRARIES, Forked, NotForkable
-from brownout.subject.launcher import Cold, Launcher
 from brownout.subject.part import Part
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.processes import custody, table
+from brownout.subject.processes.forks import LIBRARIES, Forked, NotForkable
+from brownout.subject.processes.launcher import Cold, Launcher
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import NeverHappened, eventually
 from tests.kit.forking import PARENT, UP, Launch, Launching, StartForked, all_gone, children, in_state, is_up, living
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from brownout.subject import custody
-from brownout.subject import forks as module
-from brownout.subject.forks import Forked, ForkerEnded
-from brownout.subject.launcher import Cold, Launcher
 from brownout.subject.part import Part
-from brownout.subject.process import Process
-from brownout.subject.supervisor import Supervisor
+from brownout.subject.processes import custody
+from brownout.subject.processes import forks as module
+from brownout.subject.processes.forks import Forked, ForkerEnded
+from brownout.subject.processes.launcher import Cold, Launcher
+from brownout.subject.processes.process import Process
+from brownout.subject.processes.supervisor import Supervisor
 from brownout.subject.waiting import NeverHappened, eventually
 from tests.kit.forking import PARENT, UP, Launching, all_gone, children, descriptors, in_state, is_up, living
 
@@ -217,8 +217,8 @@ def test_closing_leaves_nothing(tmp_path: Path, stopped: bool) -> None:
 RUN = """
     import json, sys
     from pathlib import Path
-    from brownout.subject import custody
-    from brownout.subject.forks import Forked
+    from brownout.subject.processes import custody
+    from brownout.subject.processes.forks import Forked
     from brownout.subject.part import Part
     from brownout.subject.waiting import eventually
 

@@ -31,10 +31,10 @@ from brownout.lab import Outcome
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trial import run
-from brownout.subject.launcher import Cold, Launcher
-from brownout.subject.launchers import forks_of
 from brownout.subject.part import Part
-from brownout.subject.process import Process
+from brownout.subject.processes.launcher import Cold, Launcher
+from brownout.subject.processes.launchers import forks_of
+from brownout.subject.processes.process import Process
 from tests.chaos.conftest import system
 from tests.kit.test_layout_trials import PREFIXED, on, shop
 

@@ -27,8 +27,8 @@ from brownout import (
     terminate,
 )
 from brownout.subject.caller import Caller, CallerEnded
-from brownout.subject.launcher import Cold
 from brownout.subject.parts import caller_part
+from brownout.subject.processes.launcher import Cold
 from brownout.subject.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from brownout.explore.campaign import Options
-from brownout.explore.cell import Cell
-from brownout.explore.mission import DEFAULTS, STOCK, WORKLOADS, Mission
-from brownout.explore.pairs import Pair
+from brownout.explore.experiment import DEFAULTS, STOCK, WORKLOADS, Experiment
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.pairs import Pair
+from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.explore.pairs_campaign import PairCampaign, run_pairs
-from brownout.explore.pairs_map import PairMap, PairResult
 from brownout.plan.point import Point
 from brownout.report.pairs import report
 from brownout.run.events import Event, Planned
-from brownout.subject import ladder
+from brownout.subject.servers import ladder
 from brownout.subject.waiting import eventually
 from tests.kit import leftovers
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)")
 
 ROOT = Path(__file__).parents[2]
-MISSION = Mission(STOCK, ROOT, DEFAULTS, WORKLOADS["task"], "brownout.explore.stock.work")
+EXPERIMENT = Experiment(STOCK, ROOT, DEFAULTS, WORKLOADS["task"], "brownout.explore.stock.work")
 LPUSH, AGAIN, NEVER = (Point("client->broker", "LPUSH celery", n) for n in (1, 2, 9))
 FIRST, ALIKE = Cell(LPUSH, "before", "cut"), Cell(LPUSH, "before", "loading")
 LOST = Cell(Point("worker->broker", "ZADD unacked_index;HSET unacked"), "before", "cut")
@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def campaign(folder: Path) -> PairCampaign:
-    campaign = Few(MISSION, Options(jobs=4, cold=0))
+    campaign = Few(EXPERIMENT, Options(jobs=4, cold=0))
     try:
         with campaign.singles:
             campaign.explore_singles(FIRST, ALIKE, LOST)
@@ -163,7 +163,7 @@ def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str, number: in
     before = signal.getsignal(number)
     options = Options(points=["LPUSH"], actions=["oom"], jobs=3, cold=0, emit=interrupt)
     try:
-        found, stopped = run_pairs(MISSION, options, sample=2)
+        found, stopped = run_pairs(EXPERIMENT, options, sample=2)
     except ladder.NoRedis as error:
         pytest.skip(str(error))
     assert stopped == number
@@ -178,7 +178,7 @@ def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str, number: in
 def test_nothing_is_left(campaign: PairCampaign, folder: Path) -> None:
     def others() -> list[str]:
         found = leftovers.traces(folder, besides=os.getpid()).processes.values()
-        return [each for each in found if "brownout.subject.reaper" not in each]  # it ends with this process
+        return [each for each in found if "brownout.subject.processes.reaper" not in each]  # it ends with this process
 
     eventually(
         lambda: not others(),

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from brownout.explore.bounds import Bounds
-from brownout.explore.cell import Cell
-from brownout.explore.found import Found
-from brownout.explore.mission import DEFAULTS, STOCK, WORKLOADS, Mission
+from brownout.explore.experiment import DEFAULTS, STOCK, WORKLOADS, Experiment
+from brownout.explore.finding import Finding
+from brownout.explore.maps.cell import Cell
 from brownout.explore.plans import plan_of
 from brownout.explore.trials import Trials
 from brownout.faults import cut
@@ -20,15 +20,15 @@ from brownout.faults.strike import Strike
 from brownout.plan.fault import FAULTS, Fault
 from brownout.plan.point import Point
 from brownout.run import observer
-from brownout.subject import ladder
 from brownout.subject.application import surface
+from brownout.subject.servers import ladder
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)")
 
 ROOT = Path(__file__).parents[2]
-MISSION = Mission(STOCK, ROOT, DEFAULTS, WORKLOADS["task"], "brownout.explore.stock.work")
+EXPERIMENT = Experiment(STOCK, ROOT, DEFAULTS, WORKLOADS["task"], "brownout.explore.stock.work")
 ZADD = Point("worker->broker", "ZADD unacked_index;HSET unacked")
 LPUSH = Point("client->broker", "LPUSH celery")
 
@@ -39,13 +39,13 @@ def trials() -> Iterator[Trials]:
         rung = ladder.choose("local", "auto")
     except ladder.NoRedis as error:
         pytest.skip(str(error))
-    with Trials(MISSION, rung, 1) as made:
+    with Trials(EXPERIMENT, rung, 1) as made:
         yield made
 
 
-def tried(trials: Trials, *cells: Cell) -> Found:
+def tried(trials: Trials, *cells: Cell) -> Finding:
     bounds = Bounds.of(surface(STOCK, ROOT).conf)
-    return trials.trial(plan_of(MISSION, bounds, cells), trials.forked, cells)
+    return trials.trial(plan_of(EXPERIMENT, bounds, cells), trials.forked, cells)
 
 
 def edges(points: Sequence[Point]) -> set[str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from brownout.plan.topology import Topology, Workers
-from brownout.subject import ladder, ports, subject
+from brownout.subject import ports, subject
 from brownout.subject.application import Application
+from brownout.subject.servers import ladder
 from brownout.subject.subject import NotLaunched, Subject
 from brownout.wire.tcp.wire import Wire
 

@@ -23,8 +23,8 @@ import pytest
 from brownout.history.event import Event
 from brownout.history.layout import Layout
 from brownout.history.view import History
-from brownout.subject.process import Process
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.processes.process import Process
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from brownout.subject import table
-from brownout.subject.process import Process
-from brownout.subject.supervisor import supervise
+from brownout.subject.processes import table
+from brownout.subject.processes.process import Process
+from brownout.subject.processes.supervisor import supervise
 from brownout.subject.waiting import NeverHappened, eventually
 
 Launch = Callable[[str], Process]

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from brownout.subject import docker_api, ladder, table
-from brownout.subject.ladder import NoRedis
+from brownout.subject.processes import table
+from brownout.subject.servers import docker_api, ladder
+from brownout.subject.servers.ladder import NoRedis
 from brownout.subject.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +27,9 @@ Drive = Callable[[str], tuple[subprocess.Popen[str], dict[str, Any]]]
 PREAMBLE = """
     import json, os, signal, sys, time
     from pathlib import Path
-    from brownout.subject import custody, ladder
-    from brownout.subject.process import Process
+    from brownout.subject.processes import custody
+    from brownout.subject.servers import ladder
+    from brownout.subject.processes.process import Process
     from brownout.subject.waiting import eventually
 
     def launch(code, *prefix):

@@ -11,9 +11,9 @@ import pytest
 from redis.exceptions import ResponseError
 
 from brownout.faults.broker import FILL, FILLER_DB, LOAD_DELAY
-from brownout.subject import ladder
 from brownout.subject.ports import HOST
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.servers import ladder
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from brownout.wire.redis.refusals import COMMANDS, STATES, Command, name_of, refusal
 

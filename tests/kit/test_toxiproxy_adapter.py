@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from brownout.subject import toxiproxy_server
-from brownout.subject.process import Process
+from brownout.subject.processes.process import Process
+from brownout.subject.servers import toxiproxy_server
 from brownout.subject.waiting import eventually
 from brownout.wire import (
     KINDS,
@@ -195,7 +195,7 @@ def test_a_server_that_ends_at_once_is_said_with_its_log(tmp_path: Path, monkeyp
     broken.write_text("#!/bin/sh\necho out of luck\nexec sleep 60\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("brownout.subject.toxiproxy_server.START_WITHIN", 0.3)
+    monkeypatch.setattr("brownout.subject.servers.toxiproxy_server.START_WITHIN", 0.3)
     launch = Process.launch
 
     def launched(*args: Any, **options: Any) -> Process:

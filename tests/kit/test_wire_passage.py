@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from brownout.subject.redis_server import RedisServer
+from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from brownout.wire import Edge, Wire
 from brownout.wire.redis.conversation import Answer, Request

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from brownout.subject import toxiproxy_server
 from brownout.subject.ports import free_port
+from brownout.subject.servers import toxiproxy_server
 from brownout.wire import Wire
 from brownout.wire.tcp.wire import LoopName
 from tests.kit.wire_peers import PATIENCE

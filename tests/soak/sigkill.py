@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from brownout.subject import docker_api, ladder
 from brownout.subject.cpus import usable_cpus
+from brownout.subject.servers import docker_api, ladder
 from tests.kit.killable import Kill, killed_at_random
 
 EVIDENCE = Path(__file__).parents[2] / "docs" / "evidence" / "sigkill.md"

@@ -18,8 +18,8 @@ FILE = 300  # lines
 
 # What breaks the rules today. These lists only get shorter: an entry that breaks no rule any more is an error.
 UPWARDS: set[tuple[str, str]] = set()
-FULL = {"explore", "run", "subject"}
-LONG = {"explore/campaign.py", "explore/faultmap.py", "pytest_plugin.py", "wire/tcp/edge.py"}
+FULL: set[str] = set()
+LONG = {"explore/campaign.py", "explore/maps/faultmap.py", "pytest_plugin.py", "wire/tcp/edge.py"}
 
 
 def home(file: Path) -> str:

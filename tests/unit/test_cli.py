@@ -16,19 +16,19 @@ import pytest
 
 from brownout.cli import main
 from brownout.cli.application import CELERY_ENV
-from brownout.explore.action import chosen
 from brownout.explore.campaign import Campaign, NoMap, Options
-from brownout.explore.cell import Cell
 from brownout.explore.discovery import Discovery
-from brownout.explore.faultmap import CellResult, Controls, FaultMap
-from brownout.explore.mission import Mission
-from brownout.explore.pairs import Pair
-from brownout.explore.pairs_map import PairMap, PairResult
+from brownout.explore.experiment import Experiment
+from brownout.explore.maps.action import chosen
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import CellResult, Controls, FaultMap
+from brownout.explore.maps.pairs import Pair
+from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.explore.session import Explored, Plan, called
 from brownout.run.events import CampaignEnded
 from brownout.subject.application import NotImportable, Surface
-from brownout.subject.forks import NotForkable
-from brownout.subject.ladder import NoRedis
+from brownout.subject.processes.forks import NotForkable
+from brownout.subject.servers.ladder import NoRedis
 
 LOST = "worker->broker/ZADD unacked_index;HSET unacked#1/before-cut"
 STUCK = "worker->broker/ZADD unacked_index;HSET unacked#1/after-cut"
@@ -110,9 +110,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         (["map", "--task", "proj.work"], "belong to an --app of your own"),
         (["map", "--queue", "mine"], "belong to an --app of your own"),
         (["map", "--app", "own", "--env", "BROKER"], "--env is NAME=VALUE: 'BROKER'"),
-        (["map", "--mission", "nowhere:http"], "there is no module nowhere; type the command in the directory that"),
-        (["map", "--mission", "brownout.explore.mission:STCK"], "no mission of brownout.explore.mission is called"),
-        (["map", "--mission", "tests.unit.test_cli:OWN", "--workload", "task"], "a --mission has its own"),
+        (["map", "--experiment", "nowhere:http"], "there is no module nowhere; type the command in the"),
+        (["map", "--experiment", "brownout.explore.experiment:STCK"], "no experiment of brownout.explore.experiment"),
+        (["map", "--experiment", "tests.unit.test_cli:OWN", "--workload", "task"], "an --experiment has its own"),
         (["map", "--again", "--point", "ZADD"], "--again takes its cells from the stored map"),
         (["map", "a->b/X#1/before-cut", "--point", "ZADD"], "a CELL goes without --point, --actions and --again"),
         (["map", "a->b/X#1/before-cut", "--actions", "cut"], "a CELL goes without --point, --actions and --again"),
@@ -186,8 +186,8 @@ def test_the_command_says_of_which_map_it_is(run: Run, place: Path) -> None:
         "'worker->broker/ZADD#1/before-cut' --config late+task_time_limit=3 --workload first\n"
         in run("show", "late.json")[1]
     )
-    stored(place / "own.json", seen(LOST, "lost"), name="own", options=("--mission", "there:http"))
-    assert "'worker->broker/ZADD#1/before-cut' --mission there:http\n" in run("show", "own.json")[1]
+    stored(place / "own.json", seen(LOST, "lost"), name="own", options=("--experiment", "there:http"))
+    assert "'worker->broker/ZADD#1/before-cut' --experiment there:http\n" in run("show", "own.json")[1]
 
 
 def test_json_goes_to_a_file_beside_the_grid(run: Run, place: Path) -> None:
@@ -312,7 +312,7 @@ class Forged:
         self.words, self.stopped = words, stopped
         self.planned: list[str] = []
 
-    def __call__(self, mission: Mission, options: Options, plan: Plan) -> Explored:
+    def __call__(self, experiment: Experiment, options: Options, plan: Plan) -> Explored:
         cells = tuple(Cell.parse(each) for each in (GOOD, LOST, STUCK, REPEATED))
         points = tuple(dict.fromkeys(each.point for each in cells))
 
@@ -320,12 +320,12 @@ class Forged:
             return tuple(each for each in cells if each.action in [one.name for one in chosen(actions)])
 
         planned = plan(cast(Campaign, SimpleNamespace(discovery=Discovery(points, {}), possible=possible)))
-        self.mission, self.options, self.planned = mission, options, [each.full for each in planned]
+        self.experiment, self.options, self.planned = experiment, options, [each.full for each in planned]
         results = tuple(CellResult(cell, {word: 1}) for cell, word in zip(planned, self.words, strict=False))
-        found = FaultMap(mission.configuration.name, mission.workload.name, trace=points, cells=results,
+        found = FaultMap(experiment.configuration.name, experiment.workload.name, trace=points, cells=results,
                          controls=Controls(1), complete=not self.stopped, options=options.words,
                          part=not set(cells[:3]) <= set(planned))  # fmt: skip
-        options.emit(CampaignEnded(mission.title, found))
+        options.emit(CampaignEnded(experiment.title, found))
         return Explored(found, called(points, cells), self.stopped)
 
 
@@ -341,24 +341,24 @@ def test_a_whole_map_is_stored_and_says_where(run: Run, place: Path, monkeypatch
     assert (place / "store" / ".gitignore").read_text() == "*\n"
 
 
-def test_a_mission_of_ones_own(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ["from dataclasses import replace", "from pathlib import Path", "from brownout.explore.mission import *"]
-    lines += ["http = Mission(STOCK, Path(), OWN, Workload('http', 'a request'), 'work')"]
+def test_a_experiment_of_ones_own(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["from dataclasses import replace", "from pathlib import Path", "from brownout.explore.experiment import *"]
+    lines += ["http = Experiment(STOCK, Path(), OWN, Workload('http', 'a request'), 'work')"]
     (place / "missions_of_test_cli.py").write_text("\n".join(lines))
     monkeypatch.setattr("sys.path", [*sys.path])
     Forged(monkeypatch, "once", "lost", "once")
-    of = ["--mission", "missions_of_test_cli:http"]
+    of = ["--experiment", "missions_of_test_cli:http"]
     code, out, _ = run("map", *of)
     assert code == 1
-    assert "brownout map 'worker->broker/ZADD#1/before-cut' --mission missions_of_test_cli:http\n" in out
+    assert "brownout map 'worker->broker/ZADD#1/before-cut' --experiment missions_of_test_cli:http\n" in out
     assert FaultMap.load(place / "store" / "maps" / "own-http.json").title == "own/http"
-    assert "--mission missions_of_test_cli:http\n" in run("show", "own-http")[1]
+    assert "--experiment missions_of_test_cli:http\n" in run("show", "own-http")[1]
 
     for base, config in {"own": [], "late": ["--config", "late"]}.items():
         _, out, _ = run("map", *of, *config, "--set", "task_time_limit=3")
-        assert f"/before-cut' --mission missions_of_test_cli:http --config {base}+task_time_limit=3\n" in out
+        assert f"/before-cut' --experiment missions_of_test_cli:http --config {base}+task_time_limit=3\n" in out
     err = run("map", *of[:1], of[1][:-2] + "p")[2]
-    assert "no mission of missions_of_test_cli is called 'htp'; did you mean 'http'" in err
+    assert "no experiment of missions_of_test_cli is called 'htp'; did you mean 'http'" in err
 
 
 @pytest.mark.parametrize("command", [["map"], ["pairs"], ["list", "points"]], ids=" ".join)
@@ -367,10 +367,10 @@ def test_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, command: list
     monkeypatch.setattr("brownout.explore.session.surface", lambda *_: Surface(("own.add",), ()))
     _, out, _ = run(*command, "--app", "own", "--task", "own.add", "--args", "[1]", "--kwargs", '{"b": 2}', "--env",
                     "MODE=x", "URL=a=b", "--queue", "fast", "slow", "--provider", "embedded")  # fmt: skip
-    mission, application = forged.mission, forged.mission.application
+    experiment, application = forged.experiment, forged.experiment.application
     assert (application.celery, application.queues) == ("own", ("fast", "slow"))
     assert dict(application.env) == CELERY_ENV | {"MODE": "x", "URL": "a=b"}
-    assert (mission.task, mission.args, mission.kwargs) == ("own.add", (1,), {"b": 2})
+    assert (experiment.task, experiment.args, experiment.kwargs) == ("own.add", (1,), {"b": 2})
     assert forged.options.provider == "embedded"
     if command == ["map"]:
         (again,) = (line.partition("brownout map ")[2] for line in out.splitlines() if "brownout map" in line)
@@ -380,12 +380,12 @@ def test_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, command: list
         ]
 
     run(*command, "--config", "late", "--set", "task_time_limit=3", "--workload", "first")
-    assert forged.mission.title == "late+task_time_limit=3/first"
+    assert forged.experiment.title == "late+task_time_limit=3/first"
     assert forged.options.provider is None
     monkeypatch.setattr("sys.path", [*sys.path])
-    monkeypatch.setattr("brownout.explore.mission.MINE", replace(forged.mission, task="mine"), raising=False)
-    run(*command, "--mission", "brownout.explore.mission:MINE")
-    assert forged.mission.task == "mine"
+    monkeypatch.setattr("brownout.explore.experiment.MINE", replace(forged.experiment, task="mine"), raising=False)
+    run(*command, "--experiment", "brownout.explore.experiment:MINE")
+    assert forged.experiment.task == "mine"
 
 
 def test_a_secret_of_the_environment_is_neither_stored_nor_printed(
@@ -396,7 +396,7 @@ def test_a_secret_of_the_environment_is_neither_stored_nor_printed(
     app = ["--app", "own", "--task", "own.add", "--env"]
     secrets = ["DB_PWD=hunter2", "DATABASE=host=db password=hunter2", "MODE=x", "REDIS_DSN={broker}"]
     code, out, _ = run("map", *app, *secrets)
-    assert (code, forged.mission.application.env["DB_PWD"]) == (1, "hunter2")
+    assert (code, forged.experiment.application.env["DB_PWD"]) == (1, "hunter2")
     written = ["DB_PWD=…", "DATABASE=…", "MODE=x", "REDIS_DSN={broker}"]
     (path,) = [path for path in (place / "store" / "maps").iterdir() if "own" in path.read_text()]
     assert FaultMap.load(path).options == (*app, *written)
@@ -511,11 +511,11 @@ def test_json_goes_into_a_pipe_and_through_a_link(run: Run, place: Path) -> None
     assert len(FaultMap.from_json(piped).cells) == 1
 
 
-def test_a_mission_whose_module_fails_is_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_experiment_whose_module_fails_is_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "needs_a_database.py").write_text("import os\nos.environ['SHOP_DB_THAT_NOBODY_SET']\n")
-    code, out, err = run("map", "--mission", "needs_a_database:shop")
+    code, out, err = run("map", "--experiment", "needs_a_database:shop")
     assert (code, out) == (64, "")
     assert "the application can't be imported:\nKeyError: 'SHOP_DB_THAT_NOBODY_SET'" in err
     assert "Traceback" not in err
@@ -540,9 +540,9 @@ class ForgedPairs:
             stopped,
         )
 
-    def __call__(self, mission: Mission, options: Options, *, sample: int, seed: int) -> tuple[PairMap, int]:
-        self.mission, self.options, self.sampled = mission, options, (sample, seed)
-        options.emit(CampaignEnded(mission.title, self.found))
+    def __call__(self, experiment: Experiment, options: Options, *, sample: int, seed: int) -> tuple[PairMap, int]:
+        self.experiment, self.options, self.sampled = experiment, options, (sample, seed)
+        options.emit(CampaignEnded(experiment.title, self.found))
         return self.found, self.stopped
 
 
@@ -559,7 +559,7 @@ def test_pairs_are_run_and_reported(
                       "--seed", "3", "--jobs", "5", "--provider", "local")  # fmt: skip
     assert (got, out.splitlines()[-1]) == (code, f"{last}: exit code {code}")
     assert "1 of 0 pairs tried" in out
-    assert (forged.mission.title, forged.sampled) == ("late/task", (40, 3))
+    assert (forged.experiment.title, forged.sampled) == ("late/task", (40, 3))
     options = forged.options
     assert (options.points, options.actions, options.jobs, options.provider) == (("ZADD",), ["cut", "kill"], 5, "local")
 
@@ -607,7 +607,7 @@ class Signalled:
         (["pairs"], "brownout.explore.pairs_campaign.run_pairs"),
         (["list", "points"], "brownout.explore.session.explore"),
         (["show", "defaults-task"], "brownout.report.grid.grid"),
-        (["diff", "defaults-task", "defaults-task"], "brownout.explore.diff.diff"),
+        (["diff", "defaults-task", "defaults-task"], "brownout.explore.maps.diff.diff"),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

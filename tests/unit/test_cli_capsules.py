@@ -12,7 +12,7 @@ import pytest
 from brownout import Application, at_least_once, capsules, cut, drained, kill, latency, shrinking, started, submit
 from brownout.check.verdict import Anomaly, Verdict
 from brownout.cli import main
-from brownout.explore.mission import STOCK, WORKLOADS, Configuration, Mission
+from brownout.explore.experiment import STOCK, WORKLOADS, Configuration, Experiment
 from brownout.history.view import History
 from brownout.plan.plan import Injection, Plan
 from brownout.run import trial
@@ -22,7 +22,7 @@ from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.store import Store
 from brownout.run.store import write as write_json
-from brownout.subject.ladder import Rung
+from brownout.subject.servers.ladder import Rung
 from brownout.subject.subject import NotLaunched
 
 KILL = Injection(kill(children=True), "worker-1", started())
@@ -246,8 +246,8 @@ def named(folder: Path, application: Any, scenario: str = "defaults/task") -> Pa
     ("application", "scenario", "said"),
     [
         ("nowhere:app", "defaults/task", "its application nowhere:app cannot be imported from "),
-        ("brownout.explore.mission:STCK", "defaults/task", "cannot be imported"),
-        ("brownout.explore.mission:DEFAULTS", "defaults/task", "is no brownout.Application and no mission"),
+        ("brownout.explore.experiment:STCK", "defaults/task", "cannot be imported"),
+        ("brownout.explore.experiment:DEFAULTS", "defaults/task", "is no brownout.Application and no experiment"),
         ("", "own/http", "names no test and no application"),
         ("", "tests/gone.py::test_x", "there is no tests/gone.py in "),
     ],
@@ -264,14 +264,14 @@ def test_a_plan_that_cannot_be_run_alone_says_why(
         assert out.count("\n") == 1
 
 
-def mission(application: Application, name: str = "") -> Mission:
-    return Mission(application, Path(), Configuration("own", ""), WORKLOADS["task"], "t", name=name)
+def experiment(application: Application, name: str = "") -> Experiment:
+    return Experiment(application, Path(), Configuration("own", ""), WORKLOADS["task"], "t", name=name)
 
 
 def test_an_application_is_named_where_it_can_be_found_again() -> None:
     own = Application(celery="shop:app", env={"URL": "{broker}", "API_TOKEN": "x", "DB": "pg://u:x@h/"}, queues=("a",))
-    assert mission(STOCK).application_name == "brownout.explore.mission:STOCK"
-    assert mission(replace(own, effects=STOCK.effects), "shop.maps:one").application_name == "shop.maps:one"
-    assert mission(replace(own, effects=STOCK.effects)).application_name == ""
-    fields = mission(own).application_name
+    assert experiment(STOCK).application_name == "brownout.explore.experiment:STOCK"
+    assert experiment(replace(own, effects=STOCK.effects), "shop.maps:one").application_name == "shop.maps:one"
+    assert experiment(replace(own, effects=STOCK.effects)).application_name == ""
+    fields = experiment(own).application_name
     assert fields == {"is": "Application", "celery": "shop:app", "env": {"URL": "{broker}"}, "queues": ["a"]}

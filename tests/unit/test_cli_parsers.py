@@ -15,7 +15,7 @@ import pytest
 from brownout.cli import main
 from brownout.cli.main import parser
 from brownout.cli.parser import Parser, command, option
-from brownout.subject.redis_server import RungName
+from brownout.subject.servers.redis_server import RungName
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from brownout.explore.action import ACTIONS, STANDARD, Action, cells, chosen
 from brownout.explore.bounds import Bounds
-from brownout.explore.cell import Cell
-from brownout.explore.mission import DEFAULTS, STOCK, WORKLOADS, Mission
+from brownout.explore.experiment import DEFAULTS, STOCK, WORKLOADS, Experiment
+from brownout.explore.maps.action import ACTIONS, STANDARD, Action, cells, chosen
+from brownout.explore.maps.cell import Cell
 from brownout.explore.plans import FAULTS, injection_of
 from brownout.plan.near import UnknownName
 from brownout.plan.point import MOMENTS, Place, Point
@@ -31,7 +31,7 @@ SAMPLES = {
 }
 EVERY = {(cell.point, f"{cell.moment}-{cell.action}") for cell in cells(SAMPLES, SAMPLES, chosen(["all"]))}
 
-MISSION = Mission(STOCK, Path(), DEFAULTS, WORKLOADS["two-workers"], "brownout.explore.stock.work")
+EXPERIMENT = Experiment(STOCK, Path(), DEFAULTS, WORKLOADS["two-workers"], "brownout.explore.stock.work")
 BOUNDS = Bounds.of({})
 
 
@@ -120,11 +120,11 @@ GET = Point("worker->backend", "GET meta")
 def test_an_action_is_a_fault_of_a_scenario_at_the_same_point(action: Action) -> None:
     point = Point("worker-1->broker", "ZADD unacked_index;HSET unacked", 2)
     for moment in action.moments:
-        made = injection_of(MISSION, Cell(point, moment, action.name), BOUNDS)
+        made = injection_of(EXPERIMENT, Cell(point, moment, action.name), BOUNDS)
         made.check(Topology())
         place = made.when.place
         assert place is not None
         assert (place.edge, place.command, place.nth, place.moment) == (point.edge, point.label, 2, moment)
         assert (made.heal is not None) is (action.name in ("held", "late", "stop", "restart-broker"))
-    idle = injection_of(MISSION, Cell(Point("worker-1->broker", "BRPOP celery[idle]"), "before", "cut"), BOUNDS)
+    idle = injection_of(EXPERIMENT, Cell(Point("worker-1->broker", "BRPOP celery[idle]"), "before", "cut"), BOUNDS)
     assert idle.when.place == Place("worker-1->broker", "BRPOP celery")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brownout.explore.bounds import LEAST, MARGIN, NOTICED, Bounds
-from brownout.explore.mission import HARDENED
+from brownout.explore.experiment import HARDENED
 
 CELERY = {"redis_socket_timeout": 120.0}  # its default, celery.app.defaults
 

@@ -11,12 +11,12 @@ import pytest
 from brownout.explore import campaign as module
 from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import BESIDE, RECONCILE, Campaign, NoMap, Options
-from brownout.explore.cell import Cell
 from brownout.explore.discovery import Discovery
-from brownout.explore.faultmap import CellResult, FaultMap
-from brownout.explore.found import Found
-from brownout.explore.mission import HARDENED
-from brownout.explore.pairs import Pair, Plan
+from brownout.explore.experiment import HARDENED
+from brownout.explore.finding import Finding
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import CellResult, FaultMap
+from brownout.explore.maps.pairs import Pair, Plan
 from brownout.explore.pairs_campaign import PairCampaign
 from brownout.explore.trials import Job
 from brownout.plan.point import Point
@@ -24,7 +24,7 @@ from brownout.run.events import Event, Purpose, Remark, TrialEnded, TrialStarted
 from brownout.subject.load import Load
 
 CELL = Cell(Point("worker->broker", "ZADD unacked_index"), "before", "cut")
-Trial = Callable[[str, Sequence[Cell]], Found]
+Trial = Callable[[str, Sequence[Cell]], Finding]
 
 
 class Paper:
@@ -36,7 +36,7 @@ class Paper:
         self._trial = trial
         self.limits: list[int] = []
 
-    def trial(self, _plan: object, launcher: str, schedule: Sequence[Cell]) -> Found:
+    def trial(self, _plan: object, launcher: str, schedule: Sequence[Cell]) -> Finding:
         return self._trial(launcher, schedule)
 
     def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
@@ -49,15 +49,15 @@ class Paper:
 
 @pytest.fixture(autouse=True)
 def no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mission on paper makes no plans."""
+    """An experiment on paper makes no plans."""
     monkeypatch.setattr(module, "plan_of", lambda *_: None)
 
 
 def campaign(trial: Trial, *, cells: Sequence[Cell] = (CELL,), **options: Any) -> Campaign:
     """One whose trials end as told."""
     configuration = SimpleNamespace(name="defaults", settings={})
-    mission = SimpleNamespace(configuration=configuration, workload=SimpleNamespace(name="task"))
-    made = Campaign(cast("Any", mission), Options(**options))
+    experiment = SimpleNamespace(configuration=configuration, workload=SimpleNamespace(name="task"))
+    made = Campaign(cast("Any", experiment), Options(**options))
     made.trials, made.planned = cast("Any", Paper(trial)), tuple(cells)
     return made
 
@@ -68,7 +68,7 @@ def compared() -> Callable[..., FaultMap]:
 
     def compared(forked: Sequence[str], cold: Sequence[str]) -> FaultMap:
         words = {"forked": cycle(forked), "cold": cycle(cold)}
-        made = campaign(lambda launcher, cells: Found(next(words[launcher]) if cells else "once"), cold=1)
+        made = campaign(lambda launcher, cells: Finding(next(words[launcher]) if cells else "once"), cold=1)
         made.attempt()
         return made.map(complete=True)
 
@@ -98,7 +98,7 @@ def test_what_always_differs_voids_the_map(compared: Callable[..., FaultMap]) ->
     ("action", "part"), [("all", False), ("standard", False), ("cut", True), ("reset", True), ("", True)]
 )
 def test_a_map_without_all_standard_cells_is_a_part(action: str, part: bool) -> None:
-    made = campaign(lambda *_: Found("once"))
+    made = campaign(lambda *_: Finding("once"))
     assert made.map(complete=False).part, "the points are not known yet"
     made.discovery = Discovery((CELL.point,), {})
     made.planned = made.possible([action] if action else [])
@@ -110,7 +110,7 @@ def test_a_map_without_all_standard_cells_is_a_part(action: str, part: bool) -> 
     ("chosen", "action", "part"), [(2, "standard", False), (1, "standard", True), (2, "cut", True)]
 )
 def test_a_sample_of_pairs_is_a_part(chosen: int, action: str, part: bool) -> None:
-    made = PairCampaign(campaign(lambda *_: Found("once")).mission, Options())
+    made = PairCampaign(campaign(lambda *_: Finding("once")).experiment, Options())
     assert made.pairs(complete=False).part, "the points are not known yet"
     made.singles.discovery = Discovery((CELL.point,), {})
     made.singles.planned = made.singles.possible([action])
@@ -134,8 +134,8 @@ def test_what_takes_longest_is_tried_first(settings: dict[str, Any], first: str)
 # --- a machine that is busy, a harness that breaks
 
 
-def trial_of(word: str, why: str = "", *, busy: bool = False) -> Found:
-    return Found(word, why, busy=busy, facts="stored: nothing")
+def trial_of(word: str, why: str = "", *, busy: bool = False) -> Finding:
+    return Finding(word, why, busy=busy, facts="stored: nothing")
 
 
 BUSY = trial_of("unknown", "still not true after 20 s: the workers consume", busy=True)
@@ -152,10 +152,10 @@ def heard() -> list[Event]:
 def attempted(heard: list[Event]) -> Callable[..., Campaign]:
     """A campaign of some cells, each of whose trials end in turn as given."""
 
-    def attempted(*ends: Found, cells: int = 1) -> Campaign:
-        lives: dict[tuple[Cell, ...], list[Found]] = {}
+    def attempted(*ends: Finding, cells: int = 1) -> Campaign:
+        lives: dict[tuple[Cell, ...], list[Finding]] = {}
 
-        def trial(_launcher: str, schedule: Sequence[Cell]) -> Found:
+        def trial(_launcher: str, schedule: Sequence[Cell]) -> Finding:
             mine = lives.setdefault(tuple(schedule), [*ends] if schedule else [trial_of("once")])
             return mine.pop(0) if len(mine) > 1 else mine[0]
 
@@ -179,7 +179,7 @@ def attempted(heard: list[Event]) -> Callable[..., Campaign]:
     ids=["once more", "twice more", "never thrice more", "not what is bad", "not what was not reached"],
 )
 def test_only_what_the_machine_may_have_done_is_tried_again(
-    attempted: Callable[..., Campaign], ends: list[Found], seen: dict[str, int], repeats: int
+    attempted: Callable[..., Campaign], ends: list[Finding], seen: dict[str, int], repeats: int
 ) -> None:
     made = attempted(*ends)
     map_ = made.map(complete=True)
@@ -221,7 +221,7 @@ def test_a_trial_that_is_run_again_at_once_has_an_end_each_time(
 
 
 def test_a_trial_that_breaks_has_an_end_without_a_result(heard: list[Event]) -> None:
-    def breaks(*_: object) -> Found:
+    def breaks(*_: object) -> Finding:
         raise OSError("no more processes")
 
     made = campaign(breaks, emit=heard.append)
@@ -232,7 +232,7 @@ def test_a_trial_that_breaks_has_an_end_without_a_result(heard: list[Event]) -> 
 
 def test_what_forked_trials_met_is_told() -> None:
     met: list[tuple[tuple[Cell, ...], str]] = []
-    made = campaign(lambda launcher, _: Found(launcher))
+    made = campaign(lambda launcher, _: Finding(launcher))
     made._met = lambda schedule, found: met.append((tuple(schedule), found.word))
     for launcher in (made.trials.cold, made.trials.forked):
         made.trial(launcher, [CELL])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brownout.check.words import BAD, FLAGS, GOOD, UNKNOWN, validity_of, word
-from brownout.explore.cell import Cell, names
+from brownout.explore.maps.cell import Cell, names
 from brownout.plan.point import MOMENTS, Point
 
 ZADD = Point("worker->broker", "ZADD unacked_index;HSET unacked")

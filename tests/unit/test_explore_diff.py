@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brownout.explore.cell import Cell
-from brownout.explore.diff import Change, Diff, agreement, diff, reproduced, text
-from brownout.explore.faultmap import CellResult, Controls, FaultMap
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.diff import Change, Diff, agreement, diff, reproduced, text
+from brownout.explore.maps.faultmap import CellResult, Controls, FaultMap
 from tests.unit.test_explore_faultmap import ACK, BRPOP, CELLS, LPUSH, MAPS, WORDS, ZADD, mapped, seen
 
 BEFORE = mapped(

@@ -10,8 +10,8 @@ import pytest
 from brownout.explore import campaign as module
 from brownout.explore.campaign import DISCOVERIES, Campaign, NoMap, Options
 from brownout.explore.discovery import discovered
-from brownout.explore.found import Found
-from brownout.explore.mission import STOCK
+from brownout.explore.experiment import STOCK
+from brownout.explore.finding import Finding
 from brownout.explore.trials import Job
 from brownout.plan.point import Point
 
@@ -22,10 +22,10 @@ ASK = Point("client->backend", "GET meta")
 STORE = Point("worker->backend", "SETEX meta")
 
 
-def found(*points: Point, word: str = "once") -> Found:
+def found(*points: Point, word: str = "once") -> Finding:
     times = {point: 0.01 * n for n, point in enumerate(points)}
     samples = {point: ((point.command.encode(), b"key"),) for point in points}
-    return Found(word, points=points, samples=samples, times=times)
+    return Finding(word, points=points, samples=samples, times=times)
 
 
 def polled(times: int) -> tuple[Point, ...]:
@@ -59,8 +59,8 @@ def confirmed(monkeypatch: pytest.MonkeyPatch, *points: Point, word: str) -> Seq
     monkeypatch.setattr(module, "surface", lambda *_: told)
     for name in ("plan_of", "topology_of"):
         monkeypatch.setattr(module, name, lambda *_: SimpleNamespace(settings_json=""))
-    mission = SimpleNamespace(application=STOCK, configuration=SimpleNamespace(settings={}), root=None)
-    campaign = Campaign(cast("Any", mission), Options())
+    experiment = SimpleNamespace(application=STOCK, configuration=SimpleNamespace(settings={}), root=None)
+    campaign = Campaign(cast("Any", experiment), Options())
     trials = SimpleNamespace(trial=lambda *_: next(lives), forked="forked", together=together)
     campaign.trials = cast("Any", trials)
     campaign.discover()

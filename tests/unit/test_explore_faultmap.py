@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brownout.check.words import BAD, FLAGS, GOOD, SEVERITY, UNKNOWN, parts, severity, validity_of, word
-from brownout.explore.action import ACTIONS
-from brownout.explore.cell import Cell
-from brownout.explore.faultmap import CellResult, Comparison, Controls, FaultMap
-from brownout.explore.selection import select
+from brownout.explore.maps.action import ACTIONS
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import CellResult, Comparison, Controls, FaultMap
+from brownout.explore.maps.selection import select
 from brownout.plan.near import UnknownName
 from brownout.plan.point import MOMENTS, Point
 

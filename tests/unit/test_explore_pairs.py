@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brownout.explore.cell import Cell
-from brownout.explore.pairs import SECONDS, First, Pair, Plan, later, plan
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.pairs import SECONDS, First, Pair, Plan, later, plan
 from brownout.plan.point import Point, Step
 
 BROKER, BACKEND = "worker->broker", "worker->backend"

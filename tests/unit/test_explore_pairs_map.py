@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brownout.check.words import BAD, GOOD, word
-from brownout.explore.cell import Cell
-from brownout.explore.pairs import First, Pair
-from brownout.explore.pairs_map import UNREACHED, Check, PairMap, PairResult
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.pairs import First, Pair
+from brownout.explore.maps.pairs_map import UNREACHED, Check, PairMap, PairResult
 from brownout.plan.point import Point, Step
 from brownout.report.pairs import report
 

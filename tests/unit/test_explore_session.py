@@ -7,10 +7,10 @@ import pytest
 
 from brownout.explore import session
 from brownout.explore.campaign import NoMap, Options
-from brownout.explore.cell import Cell
-from brownout.explore.faultmap import FaultMap
-from brownout.explore.mission import CONFIGURATIONS
-from brownout.explore.session import Explored, configured, explore, mission, setting
+from brownout.explore.experiment import CONFIGURATIONS
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import FaultMap
+from brownout.explore.session import Explored, configured, experiment, explore, setting
 from brownout.plan.near import UnknownName
 from brownout.run.events import CampaignEnded, CampaignStarted, Event, Handler, Planned
 
@@ -35,9 +35,9 @@ def test_a_setting_is_json_or_text(text: str, value: object) -> None:
 
 def test_what_the_stock_application_has_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="need an application of your own"):
-        mission(tmp_path, task="proj.work")
+        experiment(tmp_path, task="proj.work")
     with pytest.raises(UnknownName, match="no workload"):
-        mission(tmp_path, workload="nothing")
+        experiment(tmp_path, workload="nothing")
 
 
 # --- what is told
@@ -71,7 +71,7 @@ CELL = Cell.parse("worker->broker/ZADD unacked_index;HSET unacked#1/before-cut")
 
 
 def explored(tmp_path: Path, emit: Handler) -> Explored:
-    return explore(mission(tmp_path, config="late"), Options(repeat=3, emit=emit), lambda _: [CELL, CELL])
+    return explore(experiment(tmp_path, config="late"), Options(repeat=3, emit=emit), lambda _: [CELL, CELL])
 
 
 def test_a_map_tells_how_many_trials_are_planned_and_what_was_found(

@@ -83,9 +83,9 @@ def test_traces_that_cannot_be_kept_change_no_outcome(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         "brownout.explore.trials.Trial", lambda *_: SimpleNamespace(folder=tmp_path, run=lambda: result)
     )
-    monkeypatch.setattr("brownout.explore.trials.found_of", lambda *_: "lost")
-    mission = SimpleNamespace(title="a map", application=None, root=tmp_path, application_name="")
-    made = Trials(cast("Any", mission), cast("Any", None), JOBS, cast("Any", Full()))
+    monkeypatch.setattr("brownout.explore.trials.finding_of", lambda *_: "lost")
+    experiment = SimpleNamespace(title="a map", application=None, root=tmp_path, application_name="")
+    made = Trials(cast("Any", experiment), cast("Any", None), JOBS, cast("Any", Full()))
     made._scratch = cast("Any", None)
     found: Any = made.trial(cast("Any", None), cast("Any", None))
     assert found == "lost"

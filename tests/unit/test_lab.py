@@ -20,7 +20,7 @@ from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.store import Store
 from brownout.subject.application import Surface, surface
-from brownout.subject.ladder import Rung
+from brownout.subject.servers.ladder import Rung
 from brownout.subject.subject import NotLaunched
 from tests.unit.report_specimens import BROKEN, result
 

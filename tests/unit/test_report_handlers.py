@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from brownout.explore.faultmap import FaultMap
-from brownout.explore.pairs_map import PairMap
+from brownout.explore.maps.faultmap import FaultMap
+from brownout.explore.maps.pairs_map import PairMap
 from brownout.report.github import GitHub
 from brownout.report.results import results
 from brownout.report.row import Row, Rows

@@ -8,10 +8,10 @@ from itertools import count
 
 import pytest
 
-from brownout.explore.cell import Cell
-from brownout.explore.faultmap import CellResult
-from brownout.explore.pairs import Pair
-from brownout.explore.pairs_map import PairResult
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import CellResult
+from brownout.explore.maps.pairs import Pair
+from brownout.explore.maps.pairs_map import PairResult
 from brownout.report import progress
 from brownout.report.progress import DRAW_EVERY, LINE_EVERY, Progress, to_stream
 from brownout.report.tally import Tally

@@ -46,7 +46,7 @@ from brownout.report.scenario import scenario
 from brownout.run.setting import Setting
 from brownout.run.store import Store
 from brownout.subject.application import Surface
-from brownout.subject.ladder import Rung
+from brownout.subject.servers.ladder import Rung
 from tests.unit.check_specimens import PROMISED
 from tests.unit.test_faults import EXAMPLES
 

@@ -15,7 +15,7 @@ from brownout.check.promises import drained
 from brownout.check.registry import judge
 from brownout.history.event import Event
 from brownout.history.view import History
-from brownout.run import drain as draining
+from brownout.run.phases import drain as draining
 from brownout.run.trial import Stopped, Trial
 
 QUIET: dict[str, Any] = {"queues": {"celery": 0}, "unacked": 0}

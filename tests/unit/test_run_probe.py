@@ -12,8 +12,8 @@ from brownout.history.event import Event
 from brownout.history.life import OPERATION, Life
 from brownout.plan.operation import Call
 from brownout.plan.settle import Settle
-from brownout.run import settling as module
-from brownout.run.settling import LOOK, OnWire, Settling
+from brownout.run.phases import settling as module
+from brownout.run.phases.settling import LOOK, OnWire, Settling
 
 CALL = Call("tasks.work")
 SETTLE = Settle(CALL, held=2.0, probe=3.0, result=4.0, recover=0.0, republished=0.0, limit=30.0, still=10.0)

@@ -1,7 +1,7 @@
 """What a drain waits for: everything that was accepted, whether its answer named a task or not."""
 
 from brownout.history.event import Event
-from brownout.run.settled import Settled
+from brownout.run.phases.settled import Settled
 
 
 def ok(key: str, method: str = "POST", task: str | None = None) -> Event:

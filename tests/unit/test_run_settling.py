@@ -15,8 +15,8 @@ from brownout.history.event import Event
 from brownout.history.life import PROBE, Life
 from brownout.plan.operation import Call, Http, Operation, Tick
 from brownout.plan.settle import Settle
-from brownout.run import settling as module
-from brownout.run.settling import LOOK, QUIET, SURE, OnWire, Settling, push_copy
+from brownout.run.phases import settling as module
+from brownout.run.phases.settling import LOOK, QUIET, SURE, OnWire, Settling, push_copy
 from brownout.subject.fair import FairTime
 from tests.unit.lives import KEY, TASK
 

@@ -10,7 +10,7 @@ import pytest
 from brownout.history.event import Event
 from brownout.history.life import WARM, Life
 from brownout.plan.operation import Call
-from brownout.run.steady import STARVED, Steady
+from brownout.run.phases.steady import STARVED, Steady
 from brownout.subject.waiting import NeverHappened
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from brownout.subject import docker_api, ladder
-from brownout.subject.ladder import NoRedis, Rung
+from brownout.subject.servers import docker_api, ladder
+from brownout.subject.servers.ladder import NoRedis, Rung
 
 ALL = {"container", "local", "embedded"}
 

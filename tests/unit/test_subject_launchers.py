@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from brownout.subject import launchers
 from brownout.subject.application import Application
-from brownout.subject.forks import NotForkable
-from brownout.subject.launchers import Launchers
+from brownout.subject.processes import launchers
+from brownout.subject.processes.forks import NotForkable
+from brownout.subject.processes.launchers import Launchers
 
 APP, OTHER = Application(celery="a"), Application(celery="b")
 ROOT = Path()

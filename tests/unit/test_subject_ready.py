@@ -10,8 +10,8 @@ import pytest
 from brownout.plan.topology import Topology, Workers
 from brownout.probes.recorder import Recorder
 from brownout.subject.application import Application
+from brownout.subject.processes.supervisor import Exit
 from brownout.subject.subject import NotLaunched, Subject
-from brownout.subject.supervisor import Exit
 
 STEPS_DOWN = 7
 

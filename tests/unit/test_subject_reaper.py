@@ -2,7 +2,7 @@
 
 import json
 
-from brownout.subject.reaper import listen
+from brownout.subject.processes.reaper import listen
 
 
 def lines(*said: dict[str, object]) -> list[bytes]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from brownout.probes.loop_watch import only_looks
+from brownout.subject.processes.table import family
 from brownout.subject.run_delay import RunDelay
-from brownout.subject.table import family
 
 linux = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell run delays")
 

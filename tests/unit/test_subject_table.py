@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from brownout.subject import table
+from brownout.subject.processes import table
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 

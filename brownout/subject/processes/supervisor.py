@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from brownout.subject.process import Process
+from brownout.subject.processes.process import Process
 
 LOOK = 1.0  # seconds between two checks whether `stop` was called while the process runs
 

@@ -73,13 +73,13 @@ def _start() -> None:
     global _reaper
     if _reaper is not None:
         _close()
-    package_parent = str(Path(__file__).parents[2])
+    package_parent = str(Path(__file__).parents[3])
     # The child inherits the blocked signals, so that no signal ends the reaper while it still imports.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
     try:
         _reaper = subprocess.Popen(
             # -S: no site-packages and no .pth files; the reaper needs only the standard library and this package
-            [sys.executable, "-S", "-m", "brownout.subject.reaper", RUN],
+            [sys.executable, "-S", "-m", "brownout.subject.processes.reaper", RUN],
             stdin=subprocess.PIPE,  # close-on-exec in this process, so that no child keeps it open
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

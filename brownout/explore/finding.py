@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brownout.check.words import UNKNOWN, outcome
-from brownout.explore.cell import Cell
-from brownout.explore.mission import Mission
+from brownout.explore.experiment import Experiment
+from brownout.explore.maps.cell import Cell
 from brownout.explore.plans import outward
 from brownout.explore.witness import lines
 from brownout.history.life import Life
@@ -22,7 +22,7 @@ LOG = 4_000  # characters of the end of each log that are kept
 
 
 @dataclass(frozen=True)
-class Found:
+class Finding:
     """What a trial found. `word` is the outcome, `why` the reason of an unknown; `points` its trace.
 
     `samples` are the commands at each point, `times` (s, monotonic clock) when each came. `reached` points of the
@@ -65,20 +65,20 @@ class Found:
         return "\n".join([*shown, *([self.trouble] if self.trouble else ()), *ends(self.logs)])
 
 
-def found_of(result: Result, mission: Mission, schedule: Sequence[Cell]) -> Found:
+def finding_of(result: Result, experiment: Experiment, schedule: Sequence[Cell]) -> Finding:
     """Fold the verdicts of a trial into one word, with what proves it."""
-    life = Life.of(result.history, by_effect=mission.application.effects is not None)
-    made, trace = outcome(result.verdicts, life), told_outward(result.trace, mission)
+    life = Life.of(result.history, by_effect=experiment.application.effects is not None)
+    made, trace = outcome(result.verdicts, life), told_outward(result.trace, experiment)
     why = ""
     if made.word == UNKNOWN:
         why = next((verdict.why for verdict in result.verdicts if verdict.validity == "unknown"), "nobody knows why")
     shown = bool(why) or (not schedule and str(made) not in ("once", "recovered"))
     sentences = (anomaly.sentence for verdict in result.verdicts for anomaly in verdict.anomalies)
-    return Found(
+    return Finding(
         UNKNOWN if why else str(made),
         why,
         max(0.0, (life.newest - life.sent) / 1e9),
-        lines(result.history, life, trace, lambda name: outward(mission, Point(f"{name}->", "")).edge[:-2]),
+        lines(result.history, life, trace, lambda name: outward(experiment, Point(f"{name}->", "")).edge[:-2]),
         trace.points,
         trace.samples,
         trace.times,
@@ -93,19 +93,19 @@ def found_of(result: Result, mission: Mission, schedule: Sequence[Cell]) -> Foun
     )
 
 
-def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Found:
+def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Finding:
     """Unknown: the harness failed, or something did not come in time, as on a machine that is too busy."""
     trouble = "".join(traceback.format_exception(wrong)).rstrip()
     busy = isinstance(wrong, TimeoutError)
     what = (str(wrong) or "an answer did not come in time") if busy else f"{type(wrong).__name__}: {wrong}"
-    return Found(UNKNOWN, what, trouble=trouble, busy=busy, took=began, logs=logs(folder) if folder else {})
+    return Finding(UNKNOWN, what, trouble=trouble, busy=busy, took=began, logs=logs(folder) if folder else {})
 
 
-def told_outward(trace: Trace, mission: Mission) -> Trace:
+def told_outward(trace: Trace, experiment: Experiment) -> Trace:
     """The trace with the names of a map."""
 
     def name(point: Point) -> Point:
-        return outward(mission, point)
+        return outward(experiment, point)
 
     def told(steps: Iterable[Step]) -> tuple[Step, ...]:
         return tuple(replace(step, point=name(step.point)) for step in steps)

@@ -1,4 +1,4 @@
-"""The reaper outlives a run and removes what the run left behind: `python -m brownout.subject.reaper RUN`.
+"""The reaper outlives a run and removes what the run left behind: `python -m brownout.subject.processes.reaper RUN`.
 
 The reaper reads lines of JSON from its standard input, by which custody.py registers processes, containers and
 directories. The pipe closes when the run's process ends for any reason, SIGKILL included. Then the reaper removes
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from brownout.subject import table
+from brownout.subject.processes import table
 
 
 def listen(lines: Any) -> tuple[dict[str, dict[str, Any]], bool]:
@@ -57,7 +57,7 @@ def end_inside(directories: list[str]) -> None:
 
 def remove_containers(label: str, sweeps: int) -> None:
     """Remove the run's containers `sweeps` times, 0.5 s apart: Docker may still be creating one for a killed run."""
-    from brownout.subject import docker_api
+    from brownout.subject.servers import docker_api
 
     for sweep in range(sweeps):
         time.sleep(0.5 if sweep else 0)

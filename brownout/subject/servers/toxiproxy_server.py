@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from brownout.subject.ports import HOST, free_port
-from brownout.subject.process import Process
+from brownout.subject.processes.process import Process
 from brownout.subject.waiting import NeverHappened, eventually
 from brownout.wire.errors import Unreachable
 from brownout.wire.toxiproxy.adapter import OnEvent, ToxiproxyWire

@@ -15,12 +15,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from brownout.subject import custody
 from brownout.subject.application import NotImportable
-from brownout.subject.handle import Fork
-from brownout.subject.launcher import Cold
 from brownout.subject.part import Part
-from brownout.subject.process import Process
+from brownout.subject.processes import custody
+from brownout.subject.processes.handle import Fork
+from brownout.subject.processes.launcher import Cold
+from brownout.subject.processes.process import Process
 from brownout.subject.waiting import NeverHappened
 
 #: Modules that Celery's and uvicorn's commands import only after their start.
@@ -89,7 +89,7 @@ class Forked:
         self._control = ours
         with theirs:
             argv = [sys.executable, "-m", "brownout.probes.zygote", str(theirs.fileno())]
-            package_parent = Path(__file__).parents[2]
+            package_parent = Path(__file__).parents[3]
             fds = (theirs.fileno(),)
             self.process = Process.launch("forker", argv, log=log, env=self._base, cwd=package_parent, pass_fds=fds)
         self._thread = threading.Thread(target=self._listen, name="forks", daemon=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from brownout.check.words import severity, validity_of
-from brownout.explore.cell import Cell, names
-from brownout.explore.faultmap import CellResult, FaultMap
+from brownout.explore.maps.cell import Cell, names
+from brownout.explore.maps.faultmap import CellResult, FaultMap
 from brownout.plan.point import Point
 
 

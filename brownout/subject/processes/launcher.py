@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from brownout.subject.part import Part
-from brownout.subject.process import Process
+from brownout.subject.processes.process import Process
 
 
 class Launcher(Protocol):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from brownout.subject.application import Application
-from brownout.subject.forks import LIBRARIES, Forked, ForkerEnded, NotForkable
-from brownout.subject.launcher import Cold, Launcher
+from brownout.subject.processes.forks import LIBRARIES, Forked, ForkerEnded, NotForkable
+from brownout.subject.processes.launcher import Cold, Launcher
 from brownout.subject.waiting import NeverHappened
 
 Launch = Literal["auto", "forked", "cold"]

@@ -34,7 +34,7 @@ class Workload:
     summary: str
     kind: str = "task"
     keys: int = 1
-    task: str = ""  # of the stock application; "" for the mission's own
+    task: str = ""  # of the stock application; "" for the experiment's own
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     body: str = ""
     first: bool = False
@@ -44,7 +44,7 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Mission:
+class Experiment:
     """One map. `task` and `args` are what is sent; without `args` a token that names the trial's effect."""
 
     application: Application

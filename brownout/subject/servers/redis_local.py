@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from brownout.subject import custody, table
 from brownout.subject.ports import HOST, free_port
-from brownout.subject.process import Process
-from brownout.subject.redis_server import PortTaken, State, server_options
+from brownout.subject.processes import custody, table
+from brownout.subject.processes.process import Process
+from brownout.subject.servers.redis_server import PortTaken, State, server_options
 
 
 class LocalCarrier:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from brownout.subject import custody
+from brownout.subject.processes import custody
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final
 
 from brownout.check.verdict import Validity, merge
 from brownout.check.words import FLAGS, SEVERITY, UNKNOWN, parts, severity, validity_of
-from brownout.explore.action import ACTIONS
-from brownout.explore.cell import Cell, names
-from brownout.explore.found import Found, ends
-from brownout.explore.kept import Kept
-from brownout.explore.selection import select
+from brownout.explore.finding import Finding, ends
+from brownout.explore.maps.action import ACTIONS
+from brownout.explore.maps.cell import Cell, names
+from brownout.explore.maps.kept import Kept
+from brownout.explore.maps.selection import select
 from brownout.plan.near import known
 from brownout.plan.point import MOMENTS, Point
 
@@ -51,7 +51,7 @@ class CellResult:
     logs: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cell: Cell, found: Found) -> CellResult:
+    def of(cls, cell: Cell, found: Finding) -> CellResult:
         """What one trial found."""
         shown = found.logs if found.why else {}
         return cls(

@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from brownout.subject import docker_api
+from brownout.subject.servers import docker_api
 
 if TYPE_CHECKING:
-    from brownout.subject.redis_server import RedisServer, RungName
+    from brownout.subject.servers.redis_server import RedisServer, RungName
 
 IMAGE_VARIABLE = "BROWNOUT_REDIS_IMAGE"
 REQUIRE_VARIABLE = "BROWNOUT_REQUIRE"
@@ -152,13 +152,13 @@ def server(
     With `persistence`, acknowledged writes survive `restart()`. `options` are Redis settings ("maxmemory": "10mb").
     `log` is the log file of a local server; Docker keeps the log of a container.
     """
-    from brownout.subject.redis_server import RedisServer
+    from brownout.subject.servers.redis_server import RedisServer
 
     if rung.name == "container":
-        from brownout.subject.redis_container import ContainerCarrier
+        from brownout.subject.servers.redis_container import ContainerCarrier
 
         return RedisServer(rung.name, ContainerCarrier(rung.what, persistence=persistence, options=options))
-    from brownout.subject.redis_local import LocalCarrier
+    from brownout.subject.servers.redis_local import LocalCarrier
 
     return RedisServer(rung.name, LocalCarrier(rung.what, persistence=persistence, options=options, log=log))
 

@@ -12,8 +12,8 @@ from typing import Self
 
 import psutil
 
-from brownout.subject import custody, table
-from brownout.subject.handle import Child, Handle
+from brownout.subject.processes import custody, table
+from brownout.subject.processes.handle import Child, Handle
 from brownout.subject.waiting import NeverHappened
 
 #: Matches a log line of level ERROR or higher, and the last line of a traceback.

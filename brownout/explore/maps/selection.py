@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from brownout.explore.cell import Cell, names
+from brownout.explore.maps.cell import Cell, names
 from brownout.plan.near import known
 
 

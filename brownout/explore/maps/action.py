@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from brownout.explore.cell import Cell
+from brownout.explore.maps.cell import Cell
 from brownout.plan.near import known
 from brownout.plan.point import IDLE, Moment, Point
 from brownout.wire.redis.refusals import STATES, refusal

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from brownout.check.verdict import Validity, merge
 from brownout.check.words import SEVERITY, parts, severity, validity_of
-from brownout.explore.cell import Cell
-from brownout.explore.kept import Kept
-from brownout.explore.pairs import Pair
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.kept import Kept
+from brownout.explore.maps.pairs import Pair
 
 UNREACHED = "second not reached"
 

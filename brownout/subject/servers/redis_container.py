@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from brownout.subject import custody
 from brownout.subject.ports import HOST
-from brownout.subject.redis_server import State, server_options
+from brownout.subject.processes import custody
+from brownout.subject.servers.redis_server import State, server_options
 
 _INSIDE = "6379/tcp"
 

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 
-from brownout.explore.action import Commands, cells, chosen
-from brownout.explore.cell import Cell
-from brownout.explore.faultmap import column
+from brownout.explore.maps.action import Commands, cells, chosen
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import column
 from brownout.plan.point import Point, Step
 
 #: Second faults, as columns of a map are called.

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from brownout.check.verdict import Validity, merge
 from brownout.check.words import parts, validity_of, word
-from brownout.explore.cell import Cell
-from brownout.explore.faultmap import CellResult, FaultMap
+from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.faultmap import CellResult, FaultMap
 from brownout.plan.near import UnknownName, known
 
 FIELDS = ("cell", "map", "outcome", "reason", "link", "expires")

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
-from brownout.subject import table
+from brownout.subject.processes import table
 
 POLL = 0.02  # seconds between two checks of a process where the system has no pidfds
 

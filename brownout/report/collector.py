@@ -21,7 +21,7 @@ CAMPAIGN = "pytest"
 _ANNOTATOR = "pytest_github_actions_annotate_failures"  # this pytest plugin annotates each failed test itself
 
 
-class Desk:
+class Collector:
     """Receives pytest's reports of tests: shows a failure at once, and all trials at the end of the run.
 
     A pytest run without trials does not import the report handlers.

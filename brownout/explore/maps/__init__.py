@@ -1,0 +1,1 @@
+"""A map as data: cells, pairs of faults, outcomes, baselines, and differences of two maps."""
