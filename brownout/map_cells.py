@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 
 from brownout.check.words import parts
-from brownout.explore.campaign import NoMap
 from brownout.explore.cell_runner import CellRunner, CellRunners
 from brownout.explore.experiment import Experiment
 from brownout.explore.maps import baseline
 from brownout.explore.maps.action import chosen
 from brownout.explore.maps.cell import Cell
-from brownout.explore.maps.faultmap import CellResult
+from brownout.explore.maps.cell_result import CellResult
 from brownout.explore.maps.selection import select
+from brownout.explore.options import NoMap
 from brownout.explore.session import experiment
-from brownout.pytest_plugin import chosen as option
-from brownout.pytest_plugin import provider
+from brownout.pytest_options import chosen as option
+from brownout.pytest_options import provider
 from brownout.report.clean import clean
 from brownout.report.grid import detail, plain
 from brownout.run.turns import Turns

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+
+from brownout.pytest_options import LAUNCHES, OPTIONS, PROVIDERS, WIRES, chosen, number, provider, pytest_addoption
+from brownout.pytest_options import seed as seed_of
+from brownout.pytest_redis import RUNGS, SERVERS, own_redis, redis_server, rung_of
 
 if TYPE_CHECKING:
     from brownout.lab import Lab
@@ -20,53 +24,19 @@ if TYPE_CHECKING:
     from brownout.subject.application import Application
     from brownout.subject.processes.launcher import Launcher
     from brownout.subject.processes.launchers import Launch, Launchers
-    from brownout.subject.servers.ladder import Rung
-    from brownout.subject.servers.redis_server import RedisServer
     from brownout.wire.interface import AnyWire
     from brownout.wire.tcp.wire import OnEvent
 
-PROVIDERS = ("auto", "container", "local", "embedded")
-WIRES = ("builtin", "toxiproxy")
-LAUNCHES = ("auto", "forked", "cold")
+__all__ = ["own_redis", "pytest_addoption", "redis_server"]  # pytest finds these names in this module
+
 VERSIONS = ("celery", "kombu", "redis", "fastapi", "uvicorn", "uvloop")
-OPTIONS = ("provider", "wire", "launch", "seed", "store", "keep")
 FIXTURES = frozenset({"lab", "redis_server", "own_redis"})  # whoever uses one of these uses this kit
 TAKER = "brownout-capsule"  # the plugin that runs a capsule in the place of a test's first trial
 _headed: pytest.StashKey[bool] = pytest.StashKey()
-_servers: pytest.StashKey[dict[str, tuple[RedisServer, str]]] = pytest.StashKey()
-_rungs: pytest.StashKey[dict[str, Rung]] = pytest.StashKey()
 _store: pytest.StashKey[Store] = pytest.StashKey()
 _lab: pytest.StashKey[Lab] = pytest.StashKey()
 _rows: pytest.StashKey[list[Row]] = pytest.StashKey()
 _launchers: pytest.StashKey[Launchers] = pytest.StashKey()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options, each with a twin in the configuration file: `--chaos-seed` is `chaos_seed` there."""
-    group = parser.getgroup("brownout")
-
-    def option(name: str, help: str, default: str = "", **more: Any) -> None:
-        twin = name.replace("-", "_")
-        group.addoption(f"--{name}", help=f"{help} (ini: {twin})", **more)
-        parser.addini(twin, help, default=default)
-
-    option("chaos-provider", "where Redis comes from", "auto", choices=PROVIDERS)
-    option("chaos-wire", "what carries network faults out", "builtin", choices=WIRES)
-    option("chaos-launch", "how processes of the subject are started", "auto", choices=LAUNCHES)
-    option("chaos-seed", "seed of every chance in a trial; a new one each time when there is none", metavar="N")
-    option("chaos-store", "where trials leave their traces, from the root directory", "store", metavar="DIR")
-    option("chaos-keep", "of how many runs the store keeps the traces", "20", metavar="N")
-
-
-def chosen(config: pytest.Config, name: str) -> str:
-    """The value of an option, else of its twin in the configuration file."""
-    given = config.getoption(name)
-    return str(config.getini(name) if given is None else given)
-
-
-def provider(config: pytest.Config) -> str:
-    """The provider asked for."""
-    return chosen(config, "chaos_provider")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -79,21 +49,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "launch(kind): how the processes of this scenario are started, cold or forked, whatever the option"
     )
     config.addinivalue_line("markers", "alone: measures short times; its trials run alone, and after the other tests")
-    config.stash[_servers], config.stash[_rungs], config.stash[_headed] = {}, {}, False
+    config.stash[SERVERS], config.stash[RUNGS], config.stash[_headed] = {}, {}, False
     from brownout.report.collector import Collector
     from brownout.run.store import Store, new_run
 
     place = config.rootpath / chosen(config, "chaos_store")
     worker = getattr(config, "workerinput", None)
     run = worker["brownout_run"] if worker else new_run()
-    config.stash[_store] = store = Store(place, run, _number(config, "chaos_keep", least=1))
+    config.stash[_store] = store = Store(place, run, number(config, "chaos_keep", least=1))
     if worker is not None:  # its controller has looked already, and will tell
         return
     config.pluginmanager.register(Collector(config, store), "brownout-collector")
     for name, values in (("chaos_provider", PROVIDERS), ("chaos_wire", WIRES), ("chaos_launch", LAUNCHES)):
         if chosen(config, name) not in values:
             raise pytest.UsageError(f"{name} is one of {', '.join(values)}, not {chosen(config, name)!r}")
-    _seed(config)
+    seed_of(config)
     if config.getoption("chaos_wire") == "toxiproxy" and (why := _no_toxiproxy()):
         raise pytest.UsageError(f"--chaos-wire=toxiproxy: {why}")
     if os.environ.get("BROWNOUT_REQUIRE"):  # else nothing is missing, and what would look for it is not imported
@@ -112,17 +82,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure_node(node: Any) -> None:
     """xdist's: all workers add to the same run."""
     node.workerinput["brownout_run"] = node.config.stash[_store].run
-
-
-def _number(config: pytest.Config, name: str, least: int, below: int = sys.maxsize) -> int:
-    value = chosen(config, name)
-    if not value.isdecimal() or not least <= int(value) < below:
-        raise pytest.UsageError(f"{name} is a whole number from {least} to {below - 1}, not {value!r}")
-    return int(value)
-
-
-def _seed(config: pytest.Config) -> int | None:
-    return _number(config, "chaos_seed", 0, 1 << 64) if chosen(config, "chaos_seed") else None
 
 
 def _no_toxiproxy() -> str:
@@ -171,73 +130,17 @@ def _header(config: pytest.Config) -> list[str]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say on which Redis the tests really ran when it was not their first choice: a pull may fail after the header."""
-    for rung in config.stash[_rungs].values():
+    for rung in config.stash[RUNGS].values():
         if rung.passed_over:
             terminalreporter.write_line(f"brownout: ran on {rung}; not on {'; '.join(rung.passed_over)}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the servers and the launchers that tests shared."""
-    for server, _ in config.stash.get(_servers, {}).values():
+    for server, _ in config.stash.get(SERVERS, {}).values():
         server.stop()
     if launchers := config.stash.get(_launchers, None):
         launchers.close()
-
-
-def _rung(request: pytest.FixtureRequest) -> Rung:
-    """Choose a rung for the test's layer, once a session; the test is skipped when there is none."""
-    from brownout.subject.servers.ladder import NoRedis, choose
-
-    chaos = request.node.get_closest_marker("chaos") or "lab" in request.fixturenames
-    prefer: Literal["local", "container"] = "local" if chaos else "container"
-    chosen = request.config.stash[_rungs]
-    if prefer not in chosen:
-        try:
-            chosen[prefer] = choose(prefer, provider(request.config))
-        except NoRedis as error:
-            pytest.skip(str(error))
-    return chosen[prefer]
-
-
-@pytest.fixture
-def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """An empty Redis for a test that does not break it: one server a session, flushed before and after each test.
-
-    A test that pauses, kills or restarts its server takes `own_redis`. If it does so with this one, it is an error
-    here, and the next test gets a new server.
-    """
-    from brownout.subject.servers.ladder import server
-
-    rung, shared = _rung(request), request.config.stash[_servers]
-    if rung.name not in shared:
-        new = server(rung).start()
-        shared[rung.name] = (new, new.run_id)
-    given, run_id = shared[rung.name]
-    _flush(given, run_id)
-    yield given
-    try:
-        _flush(given, run_id)
-    except Exception as error:
-        del shared[rung.name]
-        given.stop()
-        raise RuntimeError("this test broke the Redis that all tests share: let it take own_redis") from error
-
-
-def _flush(server: RedisServer, run_id: str) -> None:
-    # Redis makes a new run_id at every start: only the very server that was started here is ever flushed.
-    with server.client() as client:
-        if client.info("server")["run_id"] != run_id:
-            raise RuntimeError(f"the server on port {server.port} is not the one that was started")
-        client.flushall()
-
-
-@pytest.fixture
-def own_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """A Redis of the test's own that keeps its data over a restart: kill, pause and restart it at will."""
-    from brownout.subject.servers.ladder import server
-
-    with server(_rung(request), persistence=True) as own:
-        yield own
 
 
 @pytest.fixture(scope="session")
@@ -259,7 +162,7 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     from brownout.run.setting import Setting
 
     config, node = request.config, request.node
-    seed, rung, marker = _seed(config), _rung(request), node.get_closest_marker("wire")
+    seed, rung, marker = seed_of(config), rung_of(request), node.get_closest_marker("wire")
     wire = str(marker.args[0]) if marker else chosen(config, "chaos_wire")
     if wire == "toxiproxy" and (why := _no_toxiproxy()):
         pytest.skip(f"the wire is to be toxiproxy: {why}")

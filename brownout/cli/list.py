@@ -40,7 +40,8 @@ def add(commands: Commands) -> None:
 
 def list_points(options: ApplicationOptions) -> int:
     """Print the points of a task's life; returns the exit code."""
-    from brownout.explore.campaign import DISCOVERIES, Options
+    from brownout.explore.campaign import DISCOVERIES
+    from brownout.explore.options import Options
     from brownout.explore.session import explore
     from brownout.report.progress import to_stream
 

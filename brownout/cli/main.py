@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _failed(command: str, error: Exception) -> int:
     # Imported here, so that --help is quick.
-    from brownout.explore.campaign import NoMap
+    from brownout.explore.options import NoMap
     from brownout.subject.application import NotImportable
     from brownout.subject.processes.forks import NotForkable
     from brownout.subject.servers.ladder import NoRedis

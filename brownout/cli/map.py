@@ -42,10 +42,11 @@ def add(commands: Commands) -> None:
 
 def run(options: MapOptions) -> int:
     """Draw the map, store it and print it; returns the exit code."""
-    from brownout.explore.campaign import COLD, DISCOVERIES, Options
+    from brownout.explore.campaign import DISCOVERIES
     from brownout.explore.maps.diff import reproduced
     from brownout.explore.maps.faultmap import EXIT, FaultMap
     from brownout.explore.maps.selection import select
+    from brownout.explore.options import COLD, Options
     from brownout.explore.session import called, explore
     from brownout.report.stored import TRACES
     from brownout.run.store import Store, new_run

@@ -31,8 +31,8 @@ def add(commands: Commands) -> None:
 
 def run(options: PairsOptions) -> int:
     """Try the pairs, store what was found and print it; returns the exit code."""
-    from brownout.explore.campaign import Options
     from brownout.explore.maps.faultmap import EXIT
+    from brownout.explore.options import Options
     from brownout.explore.pairs_campaign import run_pairs
     from brownout.report.pairs import report
 

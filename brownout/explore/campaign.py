@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -17,57 +16,28 @@ from brownout.explore.experiment import STOCK, Experiment
 from brownout.explore.finding import Finding
 from brownout.explore.maps.action import cells, chosen
 from brownout.explore.maps.cell import Cell
-from brownout.explore.maps.faultmap import CellResult, Comparison, Controls, FaultMap
+from brownout.explore.maps.cell_result import CellResult, Comparison, Controls
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.selection import select
+from brownout.explore.options import NoMap, Options, jobs_for
 from brownout.explore.plans import plan_of, topology_of
 from brownout.explore.trials import Trials
 from brownout.history.layout import Layout, Unreadable
-from brownout.run.events import Handler, Phase, Purpose, Remark, TrialEnded, nobody, trying
-from brownout.run.store import Store, versions
+from brownout.run.events import Phase, Purpose, Remark, TrialEnded, trying
+from brownout.run.store import versions
 from brownout.subject.application import surface
 from brownout.subject.load import Load, load
 from brownout.subject.processes.launcher import Launcher
 from brownout.subject.servers import ladder
-from brownout.subject.servers.redis_server import RungName
 
 DISCOVERIES = 3  # fault-free trials that the points must agree in
 CONTROL_EVERY = 20  # cells to one fault-free control
-COLD = 2  # cells that are tried with the cold command line, too
 RECONCILE = 4  # times that both are tried again where they differ
 ATTEMPTS = 3  # trials of a cell at most, while the machine is too busy for a verdict
 BESIDE = 2  # repeated trials at once
-AT_ONCE = 8  # trials for each core; half of that with an API, whose trials have twice the processes
 VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
 WHOLE = ("once", "recovered")  # the words of a trial without a fault
 Try = Callable[[], None]
-
-
-class NoMap(RuntimeError):
-    """There is nothing to draw a map of: the system does not even work without a fault."""
-
-
-@dataclass
-class Options:
-    """How a map is made. `emit` is called from the threads of the trials; `words` are kept as the map's `options`.
-
-    `store` keeps the capsules of trials with a broken promise.
-    """
-
-    actions: Collection[str] = ("standard",)
-    points: Collection[str] = ()
-    jobs: int = 0  # trials at once; 0: as many as suit the machine
-    most: int = 0  # trials at once that are of use; 0: any number
-    repeat: int = 1
-    cold: int = COLD
-    provider: RungName | None = None
-    emit: Handler = nobody
-    words: tuple[str, ...] = ()
-    store: Store | None = None
-
-
-def jobs_for(found: Load, *, api: bool = False) -> int:
-    """Trials at once that suit the machine, beside what others do there: trials wait more than they work."""
-    return max(2, math.ceil(AT_ONCE / (2 if api else 1) * found.share))
 
 
 class Campaign:

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from brownout.check.words import UNKNOWN
-from brownout.explore.campaign import DISCOVERIES, VERSIONS, WHOLE, Campaign, Options
+from brownout.explore.campaign import DISCOVERIES, VERSIONS, WHOLE, Campaign
 from brownout.explore.discovery import Discovery
 from brownout.explore.experiment import Experiment
 from brownout.explore.maps import baseline
 from brownout.explore.maps.cell import Cell, names
-from brownout.explore.maps.faultmap import CellResult, Controls, FaultMap
+from brownout.explore.maps.cell_result import CellResult, Controls
+from brownout.explore.maps.faultmap import FaultMap
+from brownout.explore.options import Options
 from brownout.explore.session import called, explore
 from brownout.plan.point import Point
 from brownout.run.store import environment, versions

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from brownout.explore.campaign import Campaign, Options
+from brownout.explore.campaign import Campaign
 from brownout.explore.experiment import CONFIGURATIONS, STOCK, WORKLOADS, Configuration, Experiment, Workload
 from brownout.explore.maps.cell import Cell, names
 from brownout.explore.maps.faultmap import FaultMap
+from brownout.explore.options import Options
 from brownout.plan.near import known
 from brownout.plan.point import Point
 from brownout.run.events import CampaignEnded, Planned, campaigning

@@ -15,7 +15,8 @@ from typing import Final, TextIO
 from brownout.check.words import BAD, FLAGS, GOOD, SEVERITY, UNKNOWN, parts, severity
 from brownout.explore.maps.action import ACTIONS
 from brownout.explore.maps.cell import names
-from brownout.explore.maps.faultmap import EXIT, CellResult, FaultMap, column
+from brownout.explore.maps.cell_result import CellResult
+from brownout.explore.maps.faultmap import EXIT, FaultMap, column
 from brownout.plan.point import MOMENTS, Point
 from brownout.report.clean import clean
 from brownout.report.terminal import SIGNS as VERDICTS

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from brownout.check.words import BAD, FLAGS, SEVERITY, UNKNOWN, parts, validity_of
-from brownout.explore.maps.faultmap import CellResult
+from brownout.explore.maps.cell_result import CellResult
 from brownout.explore.maps.pairs_map import PairResult
 from brownout.run.events import Event, Planned, Purpose, TrialEnded
 

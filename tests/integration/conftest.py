@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from brownout.pytest_plugin import provider
+from brownout.pytest_options import provider
 from brownout.subject.ports import HOST
 from brownout.subject.servers import ladder
 from brownout.subject.servers.redis_server import RedisServer

@@ -249,4 +249,9 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
-    assert set(out.stdout.split()) == {"brownout", "brownout.pytest_plugin"}
+    assert set(out.stdout.split()) == {
+        "brownout",
+        "brownout.pytest_plugin",
+        "brownout.pytest_options",
+        "brownout.pytest_redis",
+    }

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from brownout.explore.campaign import COLD, DISCOVERIES
+from brownout.explore.campaign import DISCOVERIES
 from brownout.explore.maps.faultmap import FaultMap
+from brownout.explore.options import COLD
 from brownout.subject.waiting import eventually
 from tests.kit.killable import LISTENING
 from tests.kit.leftovers import MARK, listening, traces

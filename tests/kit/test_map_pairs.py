@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from brownout.explore.campaign import Options
 from brownout.explore.experiment import DEFAULTS, STOCK, WORKLOADS, Experiment
 from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.pairs import Pair
 from brownout.explore.maps.pairs_map import PairMap, PairResult
+from brownout.explore.options import Options
 from brownout.explore.pairs_campaign import PairCampaign, run_pairs
 from brownout.plan.point import Point
 from brownout.report.pairs import report

@@ -84,7 +84,8 @@ def test_a_project_that_does_not_use_the_kit_imports_next_to_nothing_of_it(
     (line,) = [line for line in result.outlines if line.startswith("imported ")]
     imported = set(line.split())
     assert {name for name in imported if name.startswith("brownout.")} == {
-        "brownout.pytest_plugin", "brownout.report", "brownout.report.collector", "brownout.run", "brownout.run.store"
+        "brownout.pytest_options", "brownout.pytest_plugin", "brownout.pytest_redis",
+        "brownout.report", "brownout.report.collector", "brownout.run", "brownout.run.store"
     }  # fmt: skip
     assert not imported & {"celery", "h11", "http.client", "httpx", "psutil", "redis", "ssl", "sqlite3", "asyncio"}
 

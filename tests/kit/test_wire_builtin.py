@@ -261,14 +261,14 @@ def test_what_a_waiting_client_says_during_a_long_dial_arrives(wire: Wire, stuck
     edge = wire.edge("e", f"127.0.0.1:{stuck.getsockname()[1]}")
     with socket.create_connection(("127.0.0.1", edge.port)) as client:
         client.sendall(b"BRPOP celery 0")
-        eventually(lambda: len(edge._dials) == 1, within=PATIENCE, what="it is being dialled")
+        eventually(lambda: len(edge._acceptor.dials) == 1, within=PATIENCE, what="it is being dialled")
         assert b"BRPOP celery 0" in accepted(stuck, PATIENCE, until=b"BRPOP celery 0")
 
 
 def test_down_during_a_dial_leaves_nobody_behind(wire: Wire, stuck: socket.socket) -> None:
     edge = wire.edge("e", f"127.0.0.1:{stuck.getsockname()[1]}")
     with socket.create_connection(("127.0.0.1", edge.port), timeout=PATIENCE) as client:
-        eventually(lambda: len(edge._dials) == 1, within=PATIENCE, what="it is being dialled")
+        eventually(lambda: len(edge._acceptor.dials) == 1, within=PATIENCE, what="it is being dialled")
         edge.down()
         assert ending(client)[1] in ("FIN", "RST")
     assert edge.counters.connected == 0
@@ -277,14 +277,14 @@ def test_down_during_a_dial_leaves_nobody_behind(wire: Wire, stuck: socket.socke
 def test_down_before_a_dial_has_begun_closes_the_client(wire: Wire, edge: Edge, up: Upstream) -> None:
     def at_once() -> socket.socket:
         client = up.connect(edge)
-        edge._accept()
-        assert len(edge._dials) == 1
+        edge._acceptor.accept()
+        assert len(edge._acceptor.dials) == 1
         edge.listen(False)
         return client
 
     client = wire.run(at_once)
     assert ending(client) == (b"", "FIN")
-    eventually(lambda: not edge._dials, within=PATIENCE, what="the dial is forgotten")
+    eventually(lambda: not edge._acceptor.dials, within=PATIENCE, what="the dial is forgotten")
     gc.collect()  # a socket that nobody had closed would be a warning, and so an error
 
 

@@ -10,16 +10,24 @@ KIT = Path(__file__).parents[2] / "brownout"
 
 #: From top to bottom. A package or module imports from itself and from what stands below it.
 LAYERS = (
-    *("cli", "shrinking", "capsules", "tables", "__init__", "authoring", "map_cells", "pytest_plugin", "extend", "lab"),
+    *(
+        "cli",
+        "shrinking",
+        "capsules",
+        "tables",
+        "__init__",
+        "authoring",
+        "map_cells",
+        "pytest_plugin",
+        "pytest_redis",
+        "pytest_options",
+        "extend",
+        "lab",
+    ),
     *("report", "explore", "run", "workload", "faults", "subject", "wire", "check", "plan", "history", "probes"),
 )
 FOLDER = 15  # modules in one folder, `__init__` left out
 FILE = 300  # lines
-
-# What breaks the rules today. These lists only get shorter: an entry that breaks no rule any more is an error.
-UPWARDS: set[tuple[str, str]] = set()
-FULL: set[str] = set()
-LONG = {"explore/campaign.py", "explore/maps/faultmap.py", "pytest_plugin.py", "wire/tcp/edge.py"}
 
 
 def home(file: Path) -> str:
@@ -54,9 +62,7 @@ def upwards() -> Iterator[tuple[str, str, str]]:
 
 
 def test_every_import_points_down() -> None:
-    found = list(upwards())
-    assert [each for each in found if each[:2] not in UPWARDS] == []
-    assert {each[:2] for each in found} >= UPWARDS, "an exception is not needed any more: take it off the list"
+    assert list(upwards()) == []
 
 
 def test_every_package_has_its_place() -> None:
@@ -86,10 +92,9 @@ def late():
 def test_no_folder_is_full() -> None:
     modules = [file for file in KIT.rglob("*.py") if file.name != "__init__.py"]
     folders = [file.parent.relative_to(KIT).as_posix() for file in modules]
-    full = {folder for folder in folders if folders.count(folder) > FOLDER}
-    assert full == FULL, "not on the list, or on it for nothing"
+    assert {folder for folder in folders if folders.count(folder) > FOLDER} == set()
 
 
 def test_no_file_is_long() -> None:
     files = {file.relative_to(KIT).as_posix(): len(file.read_text().splitlines()) for file in KIT.rglob("*.py")}
-    assert {name for name, lines in files.items() if lines > FILE} == LONG, "not on the list, or on it for nothing"
+    assert {name for name, lines in files.items() if lines > FILE} == set()

@@ -16,14 +16,16 @@ import pytest
 
 from brownout.cli import main
 from brownout.cli.application import CELERY_ENV
-from brownout.explore.campaign import Campaign, NoMap, Options
+from brownout.explore.campaign import Campaign
 from brownout.explore.discovery import Discovery
 from brownout.explore.experiment import Experiment
 from brownout.explore.maps.action import chosen
 from brownout.explore.maps.cell import Cell
-from brownout.explore.maps.faultmap import CellResult, Controls, FaultMap
+from brownout.explore.maps.cell_result import CellResult, Controls
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.pairs import Pair
 from brownout.explore.maps.pairs_map import PairMap, PairResult
+from brownout.explore.options import NoMap, Options
 from brownout.explore.session import Explored, Plan, called
 from brownout.run.events import CampaignEnded
 from brownout.subject.application import NotImportable, Surface

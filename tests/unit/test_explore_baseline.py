@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from brownout.explore.maps.baseline import Accepted, Judgement, judge, load, parse
-from brownout.explore.maps.faultmap import CellResult, Controls
+from brownout.explore.maps.cell_result import CellResult, Controls
 from tests.unit.test_explore_faultmap import ACK, GOOD_CELL, LOST, ZADD, mapped, seen
 
 TODAY = date(2026, 11, 20)

@@ -10,13 +10,15 @@ import pytest
 
 from brownout.explore import campaign as module
 from brownout.explore.bounds import Bounds
-from brownout.explore.campaign import BESIDE, RECONCILE, Campaign, NoMap, Options
+from brownout.explore.campaign import BESIDE, RECONCILE, Campaign
 from brownout.explore.discovery import Discovery
 from brownout.explore.experiment import HARDENED
 from brownout.explore.finding import Finding
 from brownout.explore.maps.cell import Cell
-from brownout.explore.maps.faultmap import CellResult, FaultMap
+from brownout.explore.maps.cell_result import CellResult
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.pairs import Pair, Plan
+from brownout.explore.options import NoMap, Options
 from brownout.explore.pairs_campaign import PairCampaign
 from brownout.explore.trials import Job
 from brownout.plan.point import Point

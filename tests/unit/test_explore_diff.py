@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.cell_result import CellResult, Controls
 from brownout.explore.maps.diff import Change, Diff, agreement, diff, reproduced, text
-from brownout.explore.maps.faultmap import CellResult, Controls, FaultMap
+from brownout.explore.maps.faultmap import FaultMap
 from tests.unit.test_explore_faultmap import ACK, BRPOP, CELLS, LPUSH, MAPS, WORDS, ZADD, mapped, seen
 
 BEFORE = mapped(

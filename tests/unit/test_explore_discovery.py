@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 
 from brownout.explore import campaign as module
-from brownout.explore.campaign import DISCOVERIES, Campaign, NoMap, Options
+from brownout.explore.campaign import DISCOVERIES, Campaign
 from brownout.explore.discovery import discovered
 from brownout.explore.experiment import STOCK
 from brownout.explore.finding import Finding
+from brownout.explore.options import NoMap, Options
 from brownout.explore.trials import Job
 from brownout.plan.point import Point
 

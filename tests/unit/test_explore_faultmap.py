@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from brownout.check.words import BAD, FLAGS, GOOD, SEVERITY, UNKNOWN, parts, severity, validity_of, word
 from brownout.explore.maps.action import ACTIONS
 from brownout.explore.maps.cell import Cell
-from brownout.explore.maps.faultmap import CellResult, Comparison, Controls, FaultMap
+from brownout.explore.maps.cell_result import CellResult, Comparison, Controls
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.selection import select
 from brownout.plan.near import UnknownName
 from brownout.plan.point import MOMENTS, Point

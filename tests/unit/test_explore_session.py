@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from brownout.explore import session
-from brownout.explore.campaign import NoMap, Options
 from brownout.explore.experiment import CONFIGURATIONS
 from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.faultmap import FaultMap
+from brownout.explore.options import NoMap, Options
 from brownout.explore.session import Explored, configured, experiment, explore, setting
 from brownout.plan.near import UnknownName
 from brownout.run.events import CampaignEnded, CampaignStarted, Event, Handler, Planned

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from brownout.check.words import BAD, FLAGS, GOOD, UNKNOWN
 from brownout.explore.maps.action import ACTIONS
-from brownout.explore.maps.faultmap import Comparison, Controls, FaultMap
+from brownout.explore.maps.cell_result import Comparison, Controls
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.plan.point import Point
 from brownout.report.grid import HEADINGS, SIGNS, columns, detail, grid, markdown, plain, sign, style, write
 from tests.unit.test_explore_faultmap import ACK, BRPOP, IDLE, LPUSH, MAPS, ZADD, mapped, seen

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from brownout.explore.maps.cell import Cell
-from brownout.explore.maps.faultmap import CellResult
+from brownout.explore.maps.cell_result import CellResult
 from brownout.explore.maps.pairs import Pair
 from brownout.explore.maps.pairs_map import PairResult
 from brownout.report import progress

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from brownout.check.verdict import Validity, merge
 from brownout.check.words import parts, validity_of, word
 from brownout.explore.maps.cell import Cell
-from brownout.explore.maps.faultmap import CellResult, FaultMap
+from brownout.explore.maps.cell_result import CellResult
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.plan.near import UnknownName, known
 
 FIELDS = ("cell", "map", "outcome", "reason", "link", "expires")

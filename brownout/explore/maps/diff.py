@@ -9,7 +9,8 @@ from typing import Any
 
 from brownout.check.words import severity, validity_of
 from brownout.explore.maps.cell import Cell, names
-from brownout.explore.maps.faultmap import CellResult, FaultMap
+from brownout.explore.maps.cell_result import CellResult
+from brownout.explore.maps.faultmap import FaultMap
 from brownout.plan.point import Point
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from brownout.wire.errors import AlreadyExists
 from brownout.wire.redis.passage import Director
+from brownout.wire.tcp.acceptor import Acceptor
 from brownout.wire.tcp.address import address
 from brownout.wire.tcp.armed import Acted, Armed, Counters
-from brownout.wire.tcp.link import NO_LINGER, Link
-from brownout.wire.tcp.port import bound, listening, where
+from brownout.wire.tcp.link import Link
+from brownout.wire.tcp.port import bound, where
 from brownout.wire.tcp.toxics import Toxic, down
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Observer = Callable[[int, str, bytes], None]  # connection, stream, chunk
-WATCH_AFTER = 0.02  # s; connecting to the upstream takes less on one machine, unless something is wrong
 
 
 class Edge:
@@ -42,17 +40,18 @@ class Edge:
         self.observer: Observer | None = None
         self.director: Director | None = None
         self.plain: Callable[[bytes], bytes] | None = None
-        self.enabled = False
         self._wire = wire
         self._links: set[Link] = set()
-        self._dials: dict[asyncio.Task[None], float] = {}  # from dial to its start (s, the loop's clock)
         self._counts = dict.fromkeys(("connected", "closed", "reset", "refused", "abandoned"), 0)
         self._acted: dict[str, Armed] = {}
-        self._number = 0
-        self._resets_refused = resets_refused
+        self._acceptor = Acceptor(self, resets_refused=resets_refused)
         self._keeper = bound(listen) if keeps_port else None
         self.address = where(self._keeper) if self._keeper else listen  # the subject connects to this `host:port`
-        self._listener: socket.socket | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the edge listens."""
+        return self._acceptor.listens
 
     @property
     def port(self) -> int:
@@ -172,35 +171,33 @@ class Edge:
         if on is self.enabled:
             return 0
         if on:
-            self._listener = listening(self.address)
-            self.address = where(self._listener)
-            self.enabled = True
-            self.loop.add_reader(self._listener, self._accept)
+            self.address = self._acceptor.start(self.address)
             return 0
-        assert self._listener
-        self.enabled = False
-        self.loop.remove_reader(self._listener)
-        self._listener.close()
+        self._acceptor.stop()
         return self._end_all()
 
     def _end_all(self) -> int:
         """Close every live connection with FIN, and cancel every dial; return how many connections were closed."""
-        for dial in self._dials:
-            dial.cancel()
+        self._acceptor.cancel()
         live = list(self._links)
         for link in live:
             link.abort()
         return len(live)
 
     def opening(self) -> list[asyncio.Task[None]]:
-        """Return recent dials: both peers may see such a connection as open before the loop has handled it."""
-        return [dial for dial, start in self._dials.items() if self.loop.time() - start < WATCH_AFTER]
+        """Return recent dials, see `Acceptor.opening`."""
+        return self._acceptor.opening()
 
     def note(self, kind: str, **data: Any) -> None:
         """Count an event of this kind, and send it to `on_event` of the wire."""
         if kind in self._counts:
             self._counts[kind] += 1
         self._wire.tell(kind, {"edge": self.name, **data})
+
+    def opened(self, link: Link) -> None:
+        """Add a link whose two ends are connected."""
+        self._links.add(link)
+        self.note("connected", connection=link.number)
 
     def gone(self, link: Link) -> None:
         """Remove a link whose two ends are closed."""
@@ -253,62 +250,3 @@ class Edge:
 
     def _first_act(self, toxic: Toxic, connection: int, size: int) -> None:
         self.note("toxic-acted", toxic=toxic.name, type=toxic.type, connection=connection, bytes=size)
-
-    def _accept(self) -> None:
-        assert self._listener
-        for _ in range(1024):
-            try:
-                client, _peer = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):  # no client is waiting, or the client has left
-                return
-            except OSError as wrong:  # no file descriptors are left: accept again after a pause
-                self.note("refused", error=str(wrong))
-                self.loop.remove_reader(self._listener)
-                self.loop.call_later(0.1, self._listen_again, self._listener)
-                return
-            client.setblocking(False)
-            self._number += 1
-            dial = self.loop.create_task(self._connect(client, self._number))
-            self._dials[dial] = self.loop.time()
-            dial.add_done_callback(partial(self._dialled, client))
-
-    def _dialled(self, client: socket.socket, dial: asyncio.Task[None]) -> None:
-        del self._dials[dial]
-        if dial.cancelled():  # a task that is cancelled before its start never runs its own clean-up
-            client.close()
-
-    def _listen_again(self, listener: socket.socket) -> None:
-        if listener is self._listener and self.enabled:
-            self.loop.add_reader(listener, self._accept)
-
-    async def _connect(self, client: socket.socket, number: int) -> None:
-        link = Link(self, number)
-        dial: asyncio.Task[Any] | None = None
-        try:
-            host, port = address(self.upstream)
-            dial = self.loop.create_task(self.loop.create_connection(lambda: link.server, host or "127.0.0.1", port))
-            await self.loop.connect_accepted_socket(lambda: link.client, client)
-            await asyncio.wait({dial}, timeout=WATCH_AFTER)
-            if not dial.done():  # connecting takes long: cancel the dial when the client leaves
-                link.client.leaving = dial.cancel
-                if link.client.ended or link.client.gone:
-                    dial.cancel()
-            await dial
-            self._links.add(link)
-            self.note("connected", connection=number)
-            link.open()
-        except (OSError, ValueError) as wrong:  # no server listens at the upstream, or the address is malformed
-            if client.fileno() >= 0 and self._resets_refused:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-            self.note("refused", connection=number, error=str(wrong))
-        except asyncio.CancelledError:  # the client has left, or the edge is down
-            self.note("abandoned", connection=number)
-        finally:
-            if not link.opened:
-                if dial:
-                    dial.cancel()
-                for side in (link.client, link.server):
-                    if hasattr(side, "transport"):
-                        side.transport.abort()
-                if not hasattr(link.client, "transport"):
-                    client.close()

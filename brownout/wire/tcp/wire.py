@@ -15,8 +15,9 @@ from importlib.util import find_spec
 from typing import Any, Literal, Self, TypeVar
 
 from brownout.wire.errors import AlreadyExists, Unreachable, WireError
+from brownout.wire.tcp.acceptor import WATCH_AFTER
 from brownout.wire.tcp.address import address, edge_name
-from brownout.wire.tcp.edge import WATCH_AFTER, Edge
+from brownout.wire.tcp.edge import Edge
 
 T = TypeVar("T")
 OnEvent = Callable[[str, dict[str, Any]], None]

@@ -1,0 +1,73 @@
+"""The fixtures that give a test a Redis server, and the choice of the provider for each layer of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from brownout.pytest_options import provider
+
+if TYPE_CHECKING:
+    from brownout.subject.servers.ladder import Rung
+    from brownout.subject.servers.redis_server import RedisServer
+
+SERVERS: pytest.StashKey[dict[str, tuple[RedisServer, str]]] = pytest.StashKey()
+RUNGS: pytest.StashKey[dict[str, Rung]] = pytest.StashKey()
+
+
+def rung_of(request: pytest.FixtureRequest) -> Rung:
+    """Choose the Redis provider for the test's layer, once a session; the test is skipped when there is none."""
+    from brownout.subject.servers.ladder import NoRedis, choose
+
+    chaos = request.node.get_closest_marker("chaos") or "lab" in request.fixturenames
+    prefer: Literal["local", "container"] = "local" if chaos else "container"
+    chosen = request.config.stash[RUNGS]
+    if prefer not in chosen:
+        try:
+            chosen[prefer] = choose(prefer, provider(request.config))
+        except NoRedis as error:
+            pytest.skip(str(error))
+    return chosen[prefer]
+
+
+@pytest.fixture
+def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """An empty Redis for a test that does not break it: one server a session, flushed before and after each test.
+
+    A test that pauses, kills or restarts its server takes `own_redis`. If it does so with this one, it is an error
+    here, and the next test gets a new server.
+    """
+    from brownout.subject.servers.ladder import server
+
+    rung, shared = rung_of(request), request.config.stash[SERVERS]
+    if rung.name not in shared:
+        new = server(rung).start()
+        shared[rung.name] = (new, new.run_id)
+    given, run_id = shared[rung.name]
+    _flush(given, run_id)
+    yield given
+    try:
+        _flush(given, run_id)
+    except Exception as error:
+        del shared[rung.name]
+        given.stop()
+        raise RuntimeError("this test broke the Redis that all tests share: let it take own_redis") from error
+
+
+def _flush(server: RedisServer, run_id: str) -> None:
+    # Redis makes a new run_id at every start: only the very server that was started here is ever flushed.
+    with server.client() as client:
+        if client.info("server")["run_id"] != run_id:
+            raise RuntimeError(f"the server on port {server.port} is not the one that was started")
+        client.flushall()
+
+
+@pytest.fixture
+def own_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A Redis of the test's own that keeps its data over a restart: kill, pause and restart it at will."""
+    from brownout.subject.servers.ladder import server
+
+    with server(rung_of(request), persistence=True) as own:
+        yield own
