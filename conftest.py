@@ -1,1 +1,1 @@
-"""Nothing is configured here but what every layer shares."""
+"""The root of the tests; it is empty because no fixture or option is shared by all layers of tests."""

@@ -1,19 +1,19 @@
 """Find out what a FastAPI + Celery + Redis system really does when a part of it fails."""
 
-# The probes are imported through here, by Pythons as old as 3.8.
+# Importing a probe imports this module first, also on Python 3.8, so the module must run there.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # For type checkers only, which cannot follow the lists of promises and faults through `authoring`.
+    # Only type checkers read these imports, because they cannot follow the lists of promises and faults in `authoring`.
     from brownout.authoring import *  # noqa: F403 - for type checkers alone
     from brownout.check.promises import *  # noqa: F403 - for type checkers alone
     from brownout.faults import *  # noqa: F403 - for type checkers alone
-else:  # hidden from type checkers, to which it would make every name good
+else:  # type checkers must not see `__getattr__`, because with it every name of the package would be correct
 
     def __getattr__(name: str) -> Any:
-        """What authors use, imported when it is first asked for: pytest imports this package at every start."""
+        """Import a public name when it is first used, because pytest imports this package at every start."""
         if name == "__all__" or not name.startswith("_"):
             from importlib import import_module
 

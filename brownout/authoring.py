@@ -1,6 +1,6 @@
-"""All that a scenario is written with; `from brownout import ...` finds it here, and imports it only then.
+"""The public names for scenarios; `from brownout import ...` imports this module when a name is first used.
 
-Promises and faults are listed once, in the `__all__` of their packages.
+The names of promises and faults come from the `__all__` of their packages.
 """
 
 from brownout import faults as _faults

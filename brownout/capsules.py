@@ -1,4 +1,5 @@
-"""Gives a capsule what its trial needs beside the plan: from the test that ran it, or from the application's name."""
+"""Runs the trial of a capsule again: inside the test that ran the trial, or with the application that the capsule
+names."""
 
 from __future__ import annotations
 
@@ -34,21 +35,21 @@ T = TypeVar("T")
 
 
 class NotAlone(Exception):
-    """The plan cannot be run outside of its test, or its application cannot be found; says why, and what to type."""
+    """The trial of a capsule cannot be run again, because its test or its application cannot be found."""
 
 
 def within(capsule: Capsule, job: Callable[[Setting], T]) -> T:
-    """Call `job` with what the capsule's trial runs in, and answer what it returns.
+    """Call `job` with the setting of the capsule's trial, and return the job's result.
 
-    A scenario's trial runs inside of its test, so that fixtures, marks and services are the test's own. Raises
-    NotAlone, NoRedis, what the job raises, and what the handlers of SIGINT and SIGTERM raise. The store keeps the
-    capsule meanwhile.
+    A scenario's trial runs inside its test, with the test's fixtures, marks and services. Raises NotAlone, NoRedis, and
+    the exceptions of the job and of the handlers of SIGINT and SIGTERM. The store does not delete the capsule during
+    the job.
     """
     with held(capsule.folder):
         return _within_application(capsule, job) if capsule.application else _within_test(capsule, job)
 
 
-# --- a trial of a map
+# --- the trial of a fault map's cell
 
 
 def _within_application(capsule: Capsule, job: Callable[[Setting], T]) -> T:
@@ -68,28 +69,29 @@ def _within_application(capsule: Capsule, job: Callable[[Setting], T]) -> T:
 
 
 def _application(capsule: Capsule) -> tuple[Application, Path]:
-    """The application, and the folder that its processes start in: the experiment's own, or the current one."""
+    """Return the capsule's application, and the folder in which its processes start: the experiment's root or the
+    current folder."""
     named = capsule.application
     if not isinstance(named, str):
         return decode(Application, named), Path.cwd()
     module, _, attribute = named.partition(":")
-    sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
+    sys.path.insert(0, str(Path.cwd()))  # `celery -A` also looks for modules in the current folder first
     try:
         found = getattr(import_module(module), attribute)
-    except Exception as error:  # whatever the module does
-        raise NotAlone(f"its application {named} cannot be imported from {Path.cwd()}: {error}") from error
+    except Exception as error:  # importing a user's module may raise any exception
+        raise NotAlone(f"the application {named} cannot be imported from {Path.cwd()}: {error}") from error
     if isinstance(found, Experiment):
         return found.application, found.root
     if not isinstance(found, Application):
-        raise NotAlone(f"{named} is no brownout.Application and no experiment, but {type(found).__name__}")
+        raise NotAlone(f"{named} must be a brownout.Application or an experiment, not {type(found).__name__}")
     return found, Path.cwd()
 
 
-# --- a scenario's trial
+# --- the trial of a scenario
 
 
 class _Taker(Generic[T]):
-    """Does the job in the place of the test's first trial. The lab finds it among pytest's plugins, by its name."""
+    """A pytest plugin that does the job instead of the test's first trial. The lab finds the plugin by its name."""
 
     def __init__(self, job: Callable[[Setting], T]) -> None:
         self.__name__ = TAKER
@@ -98,25 +100,26 @@ class _Taker(Generic[T]):
         self.error: BaseException | None = None
 
     def take(self, setting: Setting) -> None:
-        """Do the job, unless a signal came before it, and end the test."""
+        """Do the job and skip the rest of the test; after a signal the job is not done."""
         if self.error is None:
             try:
                 self.done.append(self._job(setting))
                 self.error = None  # the job has handled a signal that came while it ran
-            except BaseException as error:  # raised again when pytest has ended the test
+            except BaseException as error:  # `_within_test` raises the error again after pytest has ended
                 self.error = error
         pytest.skip("a capsule of this test was run")
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self) -> bool:
-        """Let pytest-timeout set no timer: its limit is for one trial, and its thread ends pytest with code 1."""
+        """Keep pytest-timeout from setting its timer: the test's time-out is meant for one trial, and a job may have
+        many."""
         return True
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Within the block, keep what the handlers of SIGINT and SIGTERM raise.
+        """Within the block, store the exceptions that the handlers of SIGINT and SIGTERM raise.
 
-        pytest takes KeyboardInterrupt for the end of its run, and any other exception for a failure of the test.
+        pytest catches these exceptions: KeyboardInterrupt ends pytest's run, any other exception fails the test.
         """
         with ExitStack() as restored:
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -148,7 +151,8 @@ def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
         raise NotAlone(f"there is no {path} in {Path.cwd()} or above it, where the test {capsule.scenario} was")
     taker, told = _Taker(job), io.StringIO()
     options = [f"--rootdir={root}", "--capture=no", "-q", "-rsfE", "-m", "", *_env_options(capsule)]
-    # What this command has imported cannot be rewritten, and the failed tests that --lf knows stay known.
+    # pytest warns that it cannot rewrite the asserts of modules that are already imported: ignore that. Without
+    # lfplugin this run does not change which tests `--lf` counts as failed.
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:lfplugin"]
     options += ["-n0"] if find_spec("xdist") else []
     with redirect_stdout(told), taker.noting():
@@ -158,12 +162,12 @@ def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
     if not taker.done:
         said = [line for line in told.getvalue().splitlines() if line.strip()]
         why = next((line for line in said if line.startswith(("E ", "ERROR", "SKIPPED", "FAILED"))), "".join(said[-1:]))
-        raise NotAlone(f"its test ran no trial ({why.strip() or 'pytest said nothing'}); see {again}")
+        raise NotAlone(f"the test of the capsule ran no trial ({why.strip() or 'pytest said nothing'}); see {again}")
     return taker.done[0]
 
 
 def _env(capsule: Capsule) -> dict[str, Any]:
-    """The stored trial's versions and parts; empty when they are not known."""
+    """Return the stored trial's versions and parts; an empty mapping when `env.json` cannot be read."""
     try:
         env: dict[str, Any] = json.loads((capsule.folder / "env.json").read_text())
     except (OSError, ValueError):
@@ -172,7 +176,7 @@ def _env(capsule: Capsule) -> dict[str, Any]:
 
 
 def _env_options(capsule: Capsule) -> list[str]:
-    """Options that the stored trial had and that its test does not say."""
+    """Return the pytest options of the stored trial that choose its wire and its launcher."""
     env = _env(capsule)
     wire = ["--chaos-wire=toxiproxy"] if env.get("wire") == "toxiproxy" else []
     return wire + (["--chaos-launch=cold"] if env.get("launch") == "cold" else [])

@@ -1,4 +1,4 @@
-"""What a project writes faults and promises of its own with, see docs/extending.md."""
+"""The public names with which a project adds its own faults and promises, see docs/extending.md."""
 
 from brownout.check.interval import Findings, over
 from brownout.check.registry import checker, judge, rule

@@ -1,4 +1,4 @@
-"""What a scenario is written with: a handful of verbs that build a plan, and `run()`, which carries it out."""
+"""The fixture `lab` of a scenario: its methods build a plan, and `run()` carries the plan out."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from brownout.run.trial import run
 from brownout.subject.application import Surface, surface
 from brownout.subject.subject import NotLaunched
 
-#: What a person reads of a result.
+#: Returns the text that a person reads about a result.
 Report = Callable[[Result], str]
 
 
 class Lab:
-    """One scenario's bench. Describe the subject first, then its load, faults and promises; `run()` ends it.
+    """Builds and runs the plan of one scenario. Describe the subject first, then its load, faults and promises; then
+    call `run()`.
 
-    A misspelt task, route, target or event is an error of the verb that has it, with the near matches. `instead` is
-    called in the place of the first trial; it takes what the trial would run in, and does not return.
+    The method that gets a misspelt task, route, target or event raises UnknownName with near matches. `run` calls
+    `instead`, if given, with the trial's setting instead of running the trial; `instead` does not return.
     """
 
     def __init__(
@@ -60,15 +61,16 @@ class Lab:
         self.topology(workers=replace(self.plan.topology.workers, count=count, **changes))
 
     def services(self, **services: Callable[[], AbstractContextManager[object]]) -> None:
-        """What runs beside the subject, such as a service that it calls: made and entered anew for each attempt.
+        """Add services beside the subject, such as an HTTP server that it calls. Each attempt of the trial creates and
+        enters the services anew.
 
-        In the values of an environment `{name}` becomes the text of what was entered, for instance its URL. After the
-        trial `outcome.services` has what ran in the attempt that counts.
+        In the values of environment variables, `{name}` becomes the text of the entered service, for instance its URL.
+        After the trial, `outcome.services` has the services of the attempt that counts.
         """
         self._setting = replace(self._setting, services={**self._setting.services, **services})
 
     def load(self, *loads: Load, lasting: Duration | None = None) -> None:
-        """What clients do; `lasting` ends the loads that have no end of their own."""
+        """Add loads of clients; `lasting` ends the loads that have no end yet."""
         bounded = tuple(load if lasting is None else load.until(lasting) for load in loads)
         self.plan = replace(self.plan, load=(*self.plan.load, *bounded))
         for load in bounded:
@@ -84,30 +86,31 @@ class Lab:
     def inject(
         self, fault: Fault, *, on: str | None = None, when: OnEvent | AtTime, heal: OnEvent | AfterFault | None = None
     ) -> None:
-        """A fault on a target: `when` it strikes, and when it heals (default: when the load has ended).
+        """Add a fault on a target. The fault strikes at `when` and heals at `heal` (default: when the load has ended).
 
-        Without `on` a fault strikes the message at the point that it waits for, and that connection alone.
+        Without `on` a fault strikes only the message at the point `when`, and that message's connection.
         """
         if on is None and not (when.place and fault.kind.moments):
             raise ValueError(
-                f"{fault} needs a target, on={' or '.join(sorted(fault.kind.targets))}: no point is its own"
+                f"{fault} needs a target, on={' or '.join(sorted(fault.kind.targets))}: it strikes no message"
             )
         injection = Injection(fault, on or when.data["edge"], when, heal)
         injection.check(self.plan.topology)
         self.plan = replace(self.plan, injections=(*self.plan.injections, injection))
 
     def promise(self, *promises: Promise) -> None:
-        """What must hold. That every fault acted is always promised too."""
+        """Add promises that must hold. Every scenario also promises that each fault acted on the subject."""
         self.plan = replace(self.plan, promises=(*self.plan.promises, *promises))
 
     def drain(self, within: Duration) -> None:
-        """How long the subject may take, after everything has healed, to finish what it accepted (default 30 s)."""
+        """Set how long the subject may take to finish the accepted work after all faults have healed (default 30 s)."""
         self.plan = replace(self.plan, drain=seconds(within))
 
     def run(self) -> Outcome:
-        """Carry the plan out. Raises ValueError for a plan that proves nothing; fails when nothing can be started."""
+        """Carry out the plan of the scenario. Raises ValueError for a plan that proves nothing; fails the test when the
+        subject cannot be started."""
         __tracebackhide__ = True
-        if self._instead:  # a capsule of this scenario is run
+        if self._instead:  # `brownout replay` or `brownout shrink` runs this test
             self._instead(self._setting)
         try:
             result = run(self.plan.validated(), self._setting)
@@ -119,16 +122,16 @@ class Lab:
         return self.outcomes[-1]
 
     def unasked(self) -> str:
-        """Why a test that ends now would be green by accident; empty when it is not."""
+        """Return why the test would pass without having checked a trial; "" when it has checked one."""
         if not self.outcomes:
             return "the scenario was never run: end it with lab.run().must_hold()"
-        if any(not each.asked for each in self.outcomes):
-            return "nobody asked what came out of the trial: end it with lab.run().must_hold()"
+        if any(not outcome.asked for outcome in self.outcomes):
+            return "the scenario never checked the outcome of its trial: end it with lab.run().must_hold()"
         return ""
 
 
 class Outcome:
-    """The result of a trial, and the one assertion of a scenario. `text` is what a person reads of it."""
+    """The result of a trial, with the assertion for a scenario. `text` is the report for a person."""
 
     def __init__(self, result: Result, text: str) -> None:
         self._result, self.text = result, text
@@ -136,17 +139,17 @@ class Outcome:
 
     @property
     def result(self) -> Result:
-        """All that came out, for tests that expect something else than a trial that is valid."""
+        """The result of the trial, for a test that expects another verdict than "valid"."""
         self.asked = True
         return self._result
 
     @property
     def services(self) -> Mapping[str, Any]:
-        """What ran beside the subject, by its name, as the attempt that counts left it."""
+        """The services that ran beside the subject in the attempt that counts, by their names."""
         return self._result.services
 
     def must_hold(self) -> None:
-        """Fail the test unless every promise is valid: an unknown one fails it too."""
+        """Fail the test unless every promise is valid; an unknown verdict fails the test, too."""
         __tracebackhide__ = True
         if self.result.validity != "valid":
             import pytest

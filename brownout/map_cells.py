@@ -1,4 +1,4 @@
-"""Cells of a fault map as pytest's items, each one trial: `pytest_generate_tests = fault_map(...)`."""
+"""Makes each cell of a fault map a test item of pytest: `pytest_generate_tests = fault_map(...)`."""
 
 from __future__ import annotations
 
@@ -48,15 +48,16 @@ def fault_map(
     baseline: str | None = None,
     argument: str = "cell",
 ) -> Generate:
-    """A module's `pytest_generate_tests`: each test with the argument `cell` becomes one item a cell.
+    """Return a module's `pytest_generate_tests`, which runs each test with the argument `cell` once for each cell of a
+    map.
 
-    What is not given is as `brownout map` has it: the stock application, Celery's defaults, all points, the standard
-    actions. The points are those of a fault-free life, looked for at the first collection and kept in pytest's cache.
-    `baseline` is a file of accepted cells, from the root directory. Raises UnknownName for a misspelt action; other
-    names are checked at collection.
+    The defaults are those of `brownout map`: the stock application, Celery's default settings, all points, the standard
+    actions. At the first collection fault-free trials find the points, which pytest's cache keeps. `baseline` is the
+    path, from pytest's root directory, of a file of accepted cells. Raises UnknownName for a misspelt action; pytest's
+    collection checks all other names.
     """
     chosen(actions)
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         **{"config": config, "workload": workload, "settings": settings, "application": application},
         **{"task": task, "args": args, "kwargs": kwargs},
     }
@@ -72,7 +73,7 @@ def fault_map(
             metafunc.parametrize(argument, [skipped])
             return
         try:
-            runner = session.runner(experiment(metafunc.config.rootpath, **given))
+            runner = session.runner(experiment(metafunc.config.rootpath, **arguments))
             runner.look()
             asked = {action.name for action in chosen(actions)}
             wanted = set(select([cell for cell in runner.cells.values() if cell.action in asked], points))
@@ -80,14 +81,14 @@ def fault_map(
         except (ValueError, OSError, NoMap) as error:
             raise pytest.Collector.CollectError(str(error)) from error
         items = [MapCell(name, cell, runner, accepted) for name, cell in runner.cells.items() if cell in wanted]
-        metafunc.parametrize(argument, items, ids=[each.name for each in items])
+        metafunc.parametrize(argument, items, ids=[item.name for item in items])
 
     return pytest_generate_tests
 
 
 @dataclass
 class MapCell:
-    """The argument of a test: a cell that was not tried yet."""
+    """A cell of a fault map as the argument of a test; the test calls `run` to try the cell."""
 
     name: str
     cell: Cell
@@ -96,14 +97,14 @@ class MapCell:
     outcomes: list[CellOutcome] = field(default_factory=list, repr=False)
 
     def run(self, repeat: int = 1) -> CellOutcome:
-        """Try it, so many times; whatever is wrong with the trial itself is unknown."""
+        """Run `repeat` trials of the cell; an error of a trial itself gives the outcome "unknown"."""
         result = reduce(CellResult.merged, [self.runner.trial(self.cell) for _ in range(repeat)])
         self.outcomes.append(CellOutcome(self, result))
         return self.outcomes[-1]
 
 
 class CellOutcome:
-    """What became of the task in a cell, and a test's one assertion of it. `text` is what a person reads."""
+    """The outcome of a cell's trials, with the assertions for a test. `text` is the outcome for a person."""
 
     def __init__(self, of: MapCell, result: CellResult) -> None:
         self._of, self._result = of, result
@@ -111,18 +112,19 @@ class CellOutcome:
 
     @property
     def result(self) -> CellResult:
-        """What was seen, for tests that judge it themselves."""
+        """The result of the trials, for a test that does not use `must_hold` or `must_be`."""
         self.asked = True
         return self._result
 
     @property
     def text(self) -> str:
-        """The cell in full, with what to type next."""
+        """The cell's outcomes and witness, with the command that runs the test again."""
         evidence = [f"      {clean(line)}" for line in self._result.evidence]
         return "\n".join([plain(detail(self._result, self._of.name, _again())), *evidence])
 
     def must_hold(self) -> None:
-        """Fail the test unless the cell is good, or its baseline accepts it; an unknown one fails it too."""
+        """Fail the test unless the cell is good or the baseline accepts the cell's outcome; an unknown outcome fails
+        the test, too."""
         __tracebackhide__ = True
         if self._of.accepted is None:
             verdict, why = self.result.verdict == "valid", ""
@@ -133,9 +135,10 @@ class CellOutcome:
             pytest.fail(f"{self.text}{why}", pytrace=False)
 
     def must_be(self, *words: str) -> None:
-        """Fail the test unless all that was seen is among these words ("lost", "once+silent"); unknown fails always.
+        """Fail the test unless every outcome is one of these words ("lost", "once+silent"); an unknown outcome always
+        fails the test.
 
-        Raises UnknownName for a word that there is not.
+        Raises UnknownName for a word that is no outcome.
         """
         __tracebackhide__ = True
         for word in words:
@@ -150,16 +153,18 @@ def _again() -> str:
 
 
 def _accepted(path: Path, runner: CellRunner) -> tuple[baseline.Accepted, ...]:
-    """Those of this map; ValueError for one that names a cell that there is not."""
-    own = tuple(each for each in baseline.load(path) if each.map == runner.title)
+    """Return the baseline's entries for the runner's map. Raises ValueError for an entry whose cell the map does not
+    have."""
+    own = tuple(entry for entry in baseline.load(path) if entry.map == runner.title)
     there = [name for short, cell in runner.cells.items() for name in (short, cell.full)]
     if strays := baseline.judge(runner.map(), own, datetime.now(UTC).date(), there).of("stray"):
-        raise ValueError("\n".join(each.sentence for each in strays))
+        raise ValueError("\n".join(ruling.sentence for ruling in strays))
     return own
 
 
 class CellSession:
-    """What one process of pytest keeps for all its cells, until it ends; registered as a plugin at collection."""
+    """The Redis server and the cell runners of one pytest process, kept until the process ends. Collection registers
+    this class as a plugin."""
 
     NAME = "brownout-map"
 
@@ -170,7 +175,7 @@ class CellSession:
 
     @classmethod
     def of(cls, config: pytest.Config) -> CellSession:
-        """This process's."""
+        """Return the CellSession of this pytest process."""
         found = config.pluginmanager.get_plugin(cls.NAME)
         if found is None:
             found = cls(config)
@@ -179,18 +184,20 @@ class CellSession:
         return found
 
     def rung(self) -> ladder.Rung:
-        """Which Redis; raises NoRedis."""
+        """Return the kind of Redis server to start. Raises NoRedis when no Redis is available."""
         self._rung = self._rung or ladder.choose("local", provider(self._config))
         return self._rung
 
     def runner(self, experiment: Experiment) -> CellRunner:
-        """One for equal experiments. Its trials take turns with the scenarios that leave traces in the same store."""
+        """Return the runner of an experiment; equal experiments share a runner. A runner's trials take turns with
+        scenarios that use the same store."""
         store = self._config.rootpath / option(self._config, "chaos_store")
         self._runners = self._runners or CellRunners(self._place(store), Turns(store / ".turns"))
         return self._runners.runner(experiment, self.rung())
 
     def _place(self, store: Path) -> Path:
-        """Where points are kept; without pytest's cache, in the store of traces."""
+        """Return the folder that keeps the points: in pytest's cache, or in the store of traces when pytest has no
+        cache."""
         if cache := getattr(self._config, "cache", None):
             return Path(cache.mkdir("brownout"))
         folder = store / "maps"
@@ -198,15 +205,15 @@ class CellSession:
         return folder
 
     def pytest_unconfigure(self) -> None:
-        """Close what is open."""
+        """Close the campaigns of all runners."""
         if self._runners:
             self._runners.close()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """A cell of which nobody asks what came out is not green."""
+        """Fail a test that does not ask for the outcome of its cell, because such a test could not fail."""
         done = yield
         for cell in pyfuncitem.funcargs.values():
-            if isinstance(cell, MapCell) and not (cell.outcomes and all(each.asked for each in cell.outcomes)):
-                pytest.fail(f"nobody asked what became of {cell.name}: cell.run().must_hold()", pytrace=False)
+            if isinstance(cell, MapCell) and not (cell.outcomes and all(outcome.asked for outcome in cell.outcomes)):
+                pytest.fail(f"the outcome of {cell.name} is not checked: write cell.run().must_hold()", pytrace=False)
         return done

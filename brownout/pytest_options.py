@@ -1,4 +1,4 @@
-"""The options of the pytest plugin: each has a twin in pytest's configuration file."""
+"""The options of the pytest plugin; each command line option has a twin in pytest's configuration file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTIONS = ("provider", "wire", "launch", "seed", "store", "keep")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options, each with a twin in the configuration file: `--chaos-seed` is `chaos_seed` there."""
+    """Add options with their twins in pytest's configuration file: the twin of `--chaos-seed` is `chaos_seed`."""
     group = parser.getgroup("brownout")
 
     def option(name: str, help: str, default: str = "", **more: Any) -> None:
@@ -31,18 +31,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def chosen(config: pytest.Config, name: str) -> str:
-    """The value of an option, else of its twin in the configuration file."""
-    given = config.getoption(name)
-    return str(config.getini(name) if given is None else given)
+    """Return the value of a command line option, else of its twin in the configuration file."""
+    value = config.getoption(name)
+    return str(config.getini(name) if value is None else value)
 
 
 def provider(config: pytest.Config) -> str:
-    """The provider asked for."""
+    """Return the Redis provider that the user asked for."""
     return chosen(config, "chaos_provider")
 
 
 def number(config: pytest.Config, name: str, least: int, below: int = sys.maxsize) -> int:
-    """The value of an option that is a whole number. Raises pytest.UsageError for any other value."""
+    """Return the value of an option that must be a whole number. Raises pytest.UsageError when the value is no such
+    number."""
     value = chosen(config, name)
     if not value.isdecimal() or not least <= int(value) < below:
         raise pytest.UsageError(f"{name} is a whole number from {least} to {below - 1}, not {value!r}")
@@ -50,5 +51,5 @@ def number(config: pytest.Config, name: str, least: int, below: int = sys.maxsiz
 
 
 def seed(config: pytest.Config) -> int | None:
-    """The seed asked for, or None when each trial has a new seed."""
+    """Return the seed that the user asked for, or None when each trial has a new seed."""
     return number(config, "chaos_seed", 0, 1 << 64) if chosen(config, "chaos_seed") else None

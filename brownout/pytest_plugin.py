@@ -1,4 +1,5 @@
-"""The pytest plugin. pytest imports it at every start, so it imports nothing but pytest until it is used."""
+"""The pytest plugin of brownout. pytest imports it at every start, so the plugin imports only pytest until a test uses
+it."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["own_redis", "pytest_addoption", "redis_server"]  # pytest finds these names in this module
 
 VERSIONS = ("celery", "kombu", "redis", "fastapi", "uvicorn", "uvloop")
-FIXTURES = frozenset({"lab", "redis_server", "own_redis"})  # whoever uses one of these uses this kit
-TAKER = "brownout-capsule"  # the plugin that runs a capsule in the place of a test's first trial
+# a test that uses one of these fixtures or marks uses brownout
+FIXTURES = frozenset({"lab", "redis_server", "own_redis"})
+TAKER = "brownout-capsule"  # the name of the plugin that runs a capsule instead of a test's first trial
 _headed: pytest.StashKey[bool] = pytest.StashKey()
 _store: pytest.StashKey[Store] = pytest.StashKey()
 _lab: pytest.StashKey[Lab] = pytest.StashKey()
@@ -40,7 +42,8 @@ _launchers: pytest.StashKey[Launchers] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Markers; and what is wrong with the options, or missed by BROWNOUT_REQUIRE, before any test is skipped for it."""
+    """Register the markers. Report wrong options and missing requirements (BROWNOUT_REQUIRE) before a test is skipped
+    because of them."""
     config.addinivalue_line("markers", "chaos: breaks parts of a real system on purpose; prefers a local Redis")
     config.addinivalue_line(
         "markers", "wire(kind): the wire of this scenario, builtin or toxiproxy, whatever the option"
@@ -57,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", None)
     run = worker["brownout_run"] if worker else new_run()
     config.stash[_store] = store = Store(place, run, number(config, "chaos_keep", least=1))
-    if worker is not None:  # its controller has looked already, and will tell
+    if worker is not None:  # xdist's controller has checked this already and reports it
         return
     config.pluginmanager.register(Collector(config, store), "brownout-collector")
     for name, values in (("chaos_provider", PROVIDERS), ("chaos_wire", WIRES), ("chaos_launch", LAUNCHES)):
@@ -66,7 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
     seed_of(config)
     if config.getoption("chaos_wire") == "toxiproxy" and (why := _no_toxiproxy()):
         raise pytest.UsageError(f"--chaos-wire=toxiproxy: {why}")
-    if os.environ.get("BROWNOUT_REQUIRE"):  # else nothing is missing, and what would look for it is not imported
+    # without BROWNOUT_REQUIRE nothing can be missing, so the module that looks is not imported
+    if os.environ.get("BROWNOUT_REQUIRE"):
         from brownout.subject.servers.ladder import missing_requirements
 
         if missing := missing_requirements():
@@ -74,13 +78,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests whose trials run alone come last: else the others wait for each of them again and again."""
+    """Move tests whose trials run alone to the end, because otherwise all other tests wait for each of them."""
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist's: all workers add to the same run."""
+    """Give each xdist worker the name of the run, so that all workers add to the same run (hook of xdist)."""
     node.workerinput["brownout_run"] = node.config.stash[_store].run
 
 
@@ -94,7 +98,7 @@ def _no_toxiproxy() -> str:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """The header, in a project that names this kit in a `conftest.py` that is read at the start, or in an option."""
+    """Return the header in a project that names brownout in an early `conftest.py` or in an option."""
     options = any(config.getoption(f"chaos_{name}") is not None for name in OPTIONS)
     conftests = (getattr(plugin, "__file__", None) for plugin in config.pluginmanager.get_plugins())
     named = any(b"brownout" in Path(file).read_bytes() for file in conftests
@@ -103,7 +107,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    """The header, if there was none before and a test uses this kit. Without such a test no Redis is looked for."""
+    """Print the header if it was not printed before and a test uses brownout. Without a test that uses brownout, no
+    Redis is looked for."""
     if config.stash[_headed] or config.get_verbosity() < 0:
         return []
     used = any(item.get_closest_marker("chaos") or FIXTURES & set(getattr(item, "fixturenames", ())) for item in items)
@@ -111,7 +116,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
 
 def _header(config: pytest.Config) -> list[str]:
-    """Say what is tested with: versions, the wire, which Redis each layer would get and why not a better one."""
+    """Return lines with the versions, the wire, the Redis provider of each layer, and the reasons why no preferred
+    provider is used."""
     config.stash[_headed] = True
     from brownout.run.store import versions
     from brownout.subject.servers.ladder import NoRedis, choose
@@ -129,7 +135,8 @@ def _header(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say on which Redis the tests really ran when it was not their first choice: a pull may fail after the header."""
+    """Print on which Redis the tests really ran when it was not the preferred Redis, because pulling an image may fail
+    after the header."""
     for rung in config.stash[RUNGS].values():
         if rung.passed_over:
             terminalreporter.write_line(f"brownout: ran on {rung}; not on {'; '.join(rung.passed_over)}")
@@ -151,7 +158,7 @@ def application() -> Application:
 
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
-    """A bench for one scenario: describe it, `run()` it, and let its promises hold."""
+    """The lab of one scenario: describe the scenario, call `run()`, and check its promises with `must_hold()`."""
     from brownout.lab import Lab
     from brownout.plan.seed import fresh_seed
     from brownout.report.progress import of_pytest
@@ -204,9 +211,9 @@ def _launcher(config: pytest.Config, application: Application, launch: str) -> L
 
 
 def _again(config: pytest.Config, nodeid: str, seed: int) -> str:
-    """The command that runs a trial again from where pytest was started."""
+    """Return the command that runs a trial again in the folder in which pytest was started."""
     names = ("chaos_wire", "chaos_provider", "chaos_launch", "chaos_store")
-    more = [f"--{name.replace('_', '-')}={given}" for name in names if (given := config.getoption(name)) is not None]
+    more = [f"--{name.replace('_', '-')}={value}" for name in names if (value := config.getoption(name)) is not None]
     path, *inside = nodeid.split("::")
     here = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
     return shlex.join(["pytest", "::".join([here, *inside]), f"--chaos-seed={seed}", *more])
@@ -214,7 +221,7 @@ def _again(config: pytest.Config, nodeid: str, seed: int) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A scenario that ends without having asked what came out is not green."""
+    """Fail a scenario that never checked the outcome of its trial."""
     done = yield
     lab = pyfuncitem.stash.get(_lab, None)
     if lab and (why := lab.unasked()):
@@ -226,7 +233,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Hang the trials on the test's report; what a failure is called in one line is its verdict's sentence."""
+    """Add the trials to the test's report, so that the failure's summary line shows the sentence of the verdict."""
     report = yield
     rows = item.stash.get(_rows, [])
     if call.when == "call" and rows:

@@ -36,8 +36,8 @@ def rung_of(request: pytest.FixtureRequest) -> Rung:
 def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """An empty Redis for a test that does not break it: one server a session, flushed before and after each test.
 
-    A test that pauses, kills or restarts its server takes `own_redis`. If it does so with this one, it is an error
-    here, and the next test gets a new server.
+    A test that pauses, kills or restarts its server takes `own_redis`. If a test breaks the shared server, the fixture
+    raises an error, and the next test gets a new server.
     """
     from brownout.subject.servers.ladder import server
 
@@ -45,19 +45,21 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     if rung.name not in shared:
         new = server(rung).start()
         shared[rung.name] = (new, new.run_id)
-    given, run_id = shared[rung.name]
-    _flush(given, run_id)
-    yield given
+    running, run_id = shared[rung.name]
+    _flush(running, run_id)
+    yield running
     try:
-        _flush(given, run_id)
+        _flush(running, run_id)
     except Exception as error:
         del shared[rung.name]
-        given.stop()
-        raise RuntimeError("this test broke the Redis that all tests share: let it take own_redis") from error
+        running.stop()
+        raise RuntimeError(
+            "this test broke the Redis server that all tests share; use the fixture own_redis in this test"
+        ) from error
 
 
 def _flush(server: RedisServer, run_id: str) -> None:
-    # Redis makes a new run_id at every start: only the very server that was started here is ever flushed.
+    # Redis makes a new run_id at every start, so the fixture flushes only the server that it has started itself.
     with server.client() as client:
         if client.info("server")["run_id"] != run_id:
             raise RuntimeError(f"the server on port {server.port} is not the one that was started")

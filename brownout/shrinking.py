@@ -1,4 +1,4 @@
-"""A stored trial is made smaller without losing its anomaly, see `brownout shrink`."""
+"""Makes the plan of a stored trial smaller while the trial still shows its anomaly, for `brownout shrink`."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from brownout.subject.subject import NotLaunched
 from brownout.subject.waiting import NeverHappened
 
 CAME: Final[dict[Answer, Came]] = {"reproduced": "same", "fixed": "other", "unknown": "unknown"}
-SHRUNK = "shrunk"  # the folder of the small capsule, in that of the capsule that was shrunk
+SHRUNK = "shrunk"  # the name of the smaller capsule's folder, inside the folder of the stored capsule
 TEST = "test_shrunk.py"
-SHOWN = 160  # characters of the reason of an unknown trial
+SHOWN = 160  # number of characters that are shown of an unknown trial's reason
 
 
 def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str) -> int:
-    """Shrink, print, store, and return the exit code.
+    """Shrink a capsule, store and print the result, and return the exit code.
 
-    A step is accepted when the anomaly comes in N of at most M trials: `confirm` is (N, M). Raises UnknownName
-    for an anomaly that the stored trial did not find.
+    With `confirm` (N, M) a step is accepted when the anomaly appears in N of at most M trials. Raises UnknownName for
+    an anomaly that the stored trial did not find.
     """
     kinds = [broken.kind for broken in capsule.broken]
     kind = known("anomaly of this trial", anomaly or kinds[0], kinds)
@@ -49,7 +49,7 @@ def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str) -> 
 
 
 class Shrinking:
-    """One capsule made smaller. `smallest` is the smallest result in which the wanted anomaly came."""
+    """Shrinks one capsule. `smallest` is the result of the smallest plan that showed the wanted anomaly."""
 
     def __init__(self, capsule: Capsule, wanted: Broken, confirm: tuple[int, int], setting: Setting) -> None:
         self._capsule, self._wanted, self._confirm = capsule, wanted, confirm
@@ -57,11 +57,12 @@ class Shrinking:
         self._setting = replace(setting, store=Scratch(self._tries, setting.store.root), emit=results)
         self._usual = Lab(setting, 0, lambda _: "").plan.topology
         self._begin, self._trials = time.monotonic(), 0
-        self._seen: Result | None = None  # the newest trial with the anomaly
+        self._seen: Result | None = None  # the result of the newest trial that showed the anomaly
         self.smallest: Result | None = None
 
     def run(self) -> tuple[int, str]:
-        """Shrink until nothing can go, or until Ctrl-C, and store the smallest; the exit code, and what to print."""
+        """Shrink until the plan cannot be made smaller, or until Ctrl-C, and store the smallest plan. Return the exit
+        code and the text to print."""
         shutil.rmtree(self._tries, ignore_errors=True)
         _say(f"looking for {self._wanted}")
         try:
@@ -73,21 +74,21 @@ class Shrinking:
         stored, code = self._capsule.plan, 0
         try:
             if not self._keeps(Step(stored, "the stored plan")):
-                return 2, f"unknown: {self._wanted} did not come again in {self._trials} trials\n"
+                return 2, f"unknown: {self._wanted} did not appear again in {self._trials} trials\n"
             assert self.smallest
             for line in differences(self._capsule.folder, self.smallest.folder):
                 _say(f"  differs  {line}")
             for _ in shrink(stored, self._keeps):
-                pass  # `_keeps` has noted the step
+                pass  # `_keeps` has stored the result of the step
         except KeyboardInterrupt:
             if self.smallest is None:
                 raise
-            _say("stopped: this is the smallest so far")
+            _say("stopped; the smallest plan so far follows")
             code = 128 + signal.SIGINT
         return code, self._stored(self.smallest)
 
     def _keeps(self, step: Step) -> bool:
-        """Whether the anomaly comes with the smaller plan, as often as it must."""
+        """Return whether the anomaly appears with the smaller plan in as many trials as `confirm` asks for."""
         begin, before = time.monotonic(), self._trials
         keeps = confirmed(lambda: self._tried(step.plan), *self._confirm)
         if keeps:
@@ -108,11 +109,12 @@ class Shrinking:
             self._seen = result
         elif word == "unknown":
             _say(f"  unknown: {clean(why, SHOWN)}")
-        # Another anomaly is not the wanted one: the smaller plan does something else.
+        # A trial with another anomaly does not reproduce the wanted anomaly.
         return "other" if result.validity == "invalid" and word != "reproduced" else CAME[word]
 
     def _stored(self, smallest: Result) -> str:
-        """Store the smallest beside the capsule; answers it as a test, or as a plan if the lab has no verbs for it."""
+        """Store the smallest plan in the capsule's folder. Return the plan as a test, or as JSON if a test cannot
+        express the plan."""
         plan, place = smallest.plan, self._capsule.folder / SHRUNK
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(smallest.folder, place)

@@ -1,4 +1,5 @@
-"""The tables of the documents, from the registries: `python -m brownout.tables docs/faults.md docs/promises.md`.
+"""Writes the tables of the documents from the registries of faults and promises: `python -m brownout.tables
+docs/faults.md docs/promises.md`.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end of NAME -->`.
 """
@@ -21,12 +22,12 @@ _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(\n<!-- end of \2 -->)", re.DO
 
 
 def events() -> str:
-    """A row for each source of events, with the kinds of event that it sees."""
+    """Return a table with a row for each source of events and the kinds of event that the source records."""
     return "\n".join(["| source | kinds |", "|---|---|", *(f"| {name} | {', '.join(KINDS[name])} |" for name in KINDS)])
 
 
 def extend() -> str:
-    """A row for each function and class that a project extends the kit with."""
+    """Return a table with a row for each function and class with which a project extends brownout."""
     there = [(name, getattr(extending, name)) for name in extending.__all__]
     rows = [f"| `{name}` | {(inspect.getdoc(it) or '').splitlines()[0]} |" for name, it in there if callable(it)]
     return "\n".join(["| name | what it is |", "|---|---|", *rows])
@@ -41,7 +42,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(document: str) -> str:
-    """The document with its tables as the registries have them now. UnknownName for a table that nobody makes."""
+    """Return the document with new tables from the registries. Raises UnknownName for an unknown table."""
     return _TABLE.sub(lambda found: found[1] + TABLES[known("table", found[2], TABLES)]() + found[3], document)
 
 

@@ -1,4 +1,5 @@
-"""FastAPI's BackgroundTasks with errors seen and threads bounded. At most once: a process that dies drops them."""
+"""Runs FastAPI's BackgroundTasks, logs and counts their errors, and bounds their threads. A background task runs at
+most once: a process that dies drops its tasks."""
 
 import inspect
 import logging
@@ -14,10 +15,10 @@ THREADS = 8
 
 
 class Background:
-    """Adds functions to a response's background tasks and counts what becomes of them.
+    """Adds functions to a response's background tasks and counts the functions that ended well or failed.
 
-    Started raw, an exception would skip the tasks behind it, and each sync function would take one of the forty threads
-    that all sync endpoints share.
+    Without this class an exception would skip the response's later background tasks, and each sync function would take
+    one of the forty threads that all sync endpoints share.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,5 @@
-"""SQLite for several processes: WAL, short transactions, no lock taken twice."""
+"""An SQLite database for several processes: write-ahead log (WAL), short transactions, and one write lock for each
+transaction."""
 
 import time
 from collections.abc import Iterator
@@ -17,24 +18,25 @@ BUSY_MILLISECONDS = 5_000
 
 
 class Database:
-    """Transactions on one SQLite file. Safe in threads and across fork: no connection outlives its transaction."""
+    """Transactions on one SQLite file. Threads and forked processes may use the same Database, because no connection
+    outlives its transaction."""
 
     def __init__(self, path: Path) -> None:
         self._engine = _engine(path)
         self._turn = Lock()
 
     def create(self) -> None:
-        """Make the tables that are missing; processes that start together do it one after the other."""
+        """Create the missing tables; processes that start at the same time create tables one after the other."""
         with self.write() as connection:
             metadata.create_all(connection)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its first statement.
+        """Begin a transaction that holds the write lock from its first statement.
 
-        A transaction that reads first and writes later may fail with SQLITE_BUSY at once, whatever the time-out.
-        Threads of one process go in turn: SQLite polls for its lock, unfairly, and in the end gives up ("locking
-        protocol"). A thread whose turn does not come takes its chance there.
+        A transaction that reads first and writes later may fail with SQLITE_BUSY at once, whatever the time-out. The
+        threads of one process take turns, because SQLite polls for its lock in no fair order and at last gives up
+        ("locking protocol"). A thread that gets no turn in time relies on SQLite's polling.
         """
         turn = self._turn.acquire(timeout=BUSY_MILLISECONDS / 1_000)
         try:
@@ -46,7 +48,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A snapshot; never waits for a writer."""
+        """Begin a transaction that reads a snapshot; it never waits for a writer."""
         with self._engine.connect().execution_options(read=True) as connection, connection.begin():
             yield connection
 
@@ -56,10 +58,10 @@ def _engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: SQLite, _record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
+        connection.isolation_level = None  # the sqlite3 module must not begin transactions of its own
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = FULL")  # a 202 is kept through a power loss, not just a crash
+        connection.execute("PRAGMA synchronous = FULL")  # an accepted job (202) survives a power loss, not only a crash
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
@@ -71,7 +73,8 @@ def _engine(path: Path) -> Engine:
 
 
 def _write_ahead(connection: SQLite) -> None:
-    """Switch the file to WAL, once in its life. Processes that do it together get SQLITE_BUSY at once, so ask again."""
+    """Switch the file to WAL, which the file remembers. Processes that switch at the same time get SQLITE_BUSY at once,
+    so the switch is tried again."""
     give_up = time.monotonic() + BUSY_MILLISECONDS / 1_000
     while True:
         try:

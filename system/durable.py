@@ -1,4 +1,4 @@
-"""Celery tasks whose outcome is recorded with the job they belong to."""
+"""Durable Celery tasks: the job store records the outcome of each task with its job."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -14,16 +14,16 @@ Errors = tuple[type[Exception], ...]
 
 
 def app_of(task: Task[Any, Any]) -> App:
-    """The application that a running task is bound to."""
+    """Return the application to which a running task is bound."""
     return cast("App", task.app)
 
 
 def durable(name: str, *, transient: Errors = ()) -> Callable[[Callable[..., Any]], Task[Any, Any]]:
-    """Make a task of `function(task, *args)`.
+    """Return a decorator that makes a durable Celery task of `function(task, *args)`.
 
-    The task id is the job's id. The result, or the error, is stored with it; a `transient` error is tried again after
-    a countdown with Celery's formula (exponential, full jitter). A task that was submitted by its name, past the store,
-    runs like any Celery task; its effect is recorded once for its id all the same.
+    The task id is the job's id. The job store records the task's result or error. After a `transient` error the task is
+    retried after a countdown by Celery's formula (exponential, full jitter). A task that a client sent by its name,
+    past the job store, runs like any Celery task, and its effect is recorded once for its task id, too.
     """
 
     def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
@@ -41,7 +41,7 @@ def _execute(task: Task[Any, Any], function: Callable[..., Any], args: tuple[Any
     store, job_id = app_of(task).store, cast("str", task.request.id)
     start = store.start(job_id, task.request.retries + 1)
     if not start.run:
-        raise Ignore  # a redelivery of what is done, or of an attempt that a later one has replaced
+        raise Ignore  # the job is finished, or a later attempt has replaced the delivered attempt
     try:
         result = function(task, *args)
     except transient as error:

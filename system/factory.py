@@ -1,4 +1,4 @@
-"""The application factory: the one place where the parts are put together."""
+"""The application factory, which creates the parts of the API and connects them."""
 
 import asyncio
 import logging
@@ -26,9 +26,10 @@ DRAIN_SECONDS = 5.0
 
 
 def create_app(settings: Settings | None = None, *, ping: Ping | None = None) -> FastAPI:
-    """A new application; without I/O, which begins with its lifespan. It starts, and accepts jobs, without a broker.
+    """Return a new FastAPI application. I/O begins only with the application's lifespan. The application starts and
+    accepts jobs also without a broker.
 
-    `ping` says whether the broker is there (default: Redis's PING).
+    `ping` tells whether the broker answers (default: Redis's PING).
     """
     settings = settings or get_settings()
     services = _services(settings, ping or redis_ping(settings))
@@ -44,7 +45,8 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
     app.state.services = services
     app.add_middleware(BodyLimit, limit=settings.body_limit)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(DatabaseError, _store_unavailable)  # locked, gone, full or damaged
+    # Raised when the database is locked, missing, full or damaged
+    app.add_exception_handler(DatabaseError, _store_unavailable)
     for module in (health, jobs, background):
         app.include_router(module.router)
     return app
@@ -74,18 +76,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await monitor
         if not await asyncio.to_thread(services.publisher.stop, DRAIN_SECONDS):
-            log.warning("not everything was published, the relay will do it")
+            log.warning("some jobs were not published; the relay will publish them")
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
-    # FastAPI's own handler repeats the input, which may be secret, or not expressible as JSON (a 500).
+    # FastAPI's own handler repeats the client's input, which may be secret, or may be no JSON and so cause a 500.
     assert isinstance(error, RequestValidationError)
     reasons = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
     return JSONResponse({"detail": reasons}, 422)
 
 
 async def _store_unavailable(request: Request, error: Exception) -> JSONResponse:
-    log.error("the store can't be used", exc_info=error)
+    log.error("the job store can't be used", exc_info=error)
     services: Services = request.app.state.services
     retry_after = {"Retry-After": str(services.settings.retry_after)}
     return JSONResponse({"detail": "the job store can't be used"}, 503, retry_after)

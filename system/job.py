@@ -1,4 +1,4 @@
-"""A job as data: its states, what a client asks for, what it can read."""
+"""Jobs as data: a client's request, the job in the store, and the job's states."""
 
 import hashlib
 import json
@@ -10,7 +10,8 @@ from typing import Any
 
 
 class State(StrEnum):
-    """Celery's names. A job moves PENDING, STARTED, RETRY (the last two in turn), then SUCCESS or FAILURE for good."""
+    """The states of a job, with Celery's names. A job is PENDING, then STARTED and RETRY in turn, and at last SUCCESS
+    or FAILURE."""
 
     PENDING = "PENDING"
     STARTED = "STARTED"
@@ -24,7 +25,8 @@ FINAL = (State.SUCCESS, State.FAILURE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client wants done: a task's name and its arguments, and the key that makes asking twice harmless."""
+    """A client's request for a job: a task's name, its arguments, and an idempotency key, so that repeating the request
+    makes no second job."""
 
     task: str
     args: tuple[Any, ...]
@@ -33,14 +35,14 @@ class Request:
 
     @property
     def fingerprint(self) -> str:
-        """The same for equal requests only."""
+        """A hash of the task and its arguments: only equal requests have the same fingerprint."""
         text = json.dumps([self.task, self.args], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row of the store. `error` is `{"type", "message"}` of a FAILURE."""
+    """One row of the job store. `error` is {"type", "message"} when the state is FAILURE."""
 
     id: str
     task: str
@@ -58,24 +60,25 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Whether a delivery may run, and the job as it was before; None if it did not come through the store."""
+    """Whether a delivered message may run, and its job before the start; the job is None for a task that was sent past
+    the job store."""
 
     run: bool
     job: Job | None
 
 
 class Refused(Exception):
-    """The store does not take the job, and has recorded nothing."""
+    """The job store refuses a request and has recorded nothing."""
 
 
 class Backlog(Refused):
-    """There are as many unfinished jobs as the settings allow."""
+    """The job store refuses a request because the number of unfinished jobs has reached `backlog_limit`."""
 
 
 class KeyReused(Refused):
-    """The idempotency key belongs to another request."""
+    """The job store refuses a request because its idempotency key belongs to another request."""
 
 
 def now() -> float:
-    """Seconds since the epoch: leases are compared between processes."""
+    """Return the time in seconds since the epoch, so that processes can compare the times of leases."""
     return time.time()

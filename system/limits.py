@@ -1,4 +1,4 @@
-"""Refuses bodies that are too large before anything reads them whole."""
+"""Refuses HTTP requests whose body is too large, before the application reads the body."""
 
 import json
 
@@ -6,13 +6,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """ASGI middleware: 413 when more than `limit` bytes are sent, whatever was announced."""
+    """ASGI middleware that answers 413 when a client sends more than `limit` bytes, whatever its Content-Length
+    says."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app, self._limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body up to the limit, then hand it on in one piece."""
+        """Read the body up to the limit, then pass the body on in one piece."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         body, more = b"", True

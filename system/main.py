@@ -1,4 +1,4 @@
-"""What `uvicorn system.main:app` and gunicorn serve."""
+"""The FastAPI application for `uvicorn system.main:app` and gunicorn."""
 
 from system.factory import create_app
 

@@ -1,4 +1,4 @@
-"""What the API knows of the broker: asked in the background, so that no request waits for it."""
+"""Pings the broker in the background, so that no HTTP request waits for the broker."""
 
 import asyncio
 import time
@@ -14,7 +14,8 @@ Ping = Callable[[], Awaitable[bool]]
 
 
 class BrokerMonitor:
-    """Pings the broker every `period` seconds. `up` is false from `period` + `timeout` after an outage begins."""
+    """Pings the broker every `period` seconds. `up` becomes false at most `period` + `timeout` seconds after an outage
+    begins."""
 
     def __init__(self, ping: Ping, period: float, timeout: float) -> None:
         self._ping, self._period, self._timeout = ping, period, timeout
@@ -22,17 +23,17 @@ class BrokerMonitor:
 
     @property
     def up(self) -> bool:
-        """Whether the newest ping was answered; never true on the word of a monitor that has stopped."""
+        """Whether the broker answered the newest ping; false also when the monitor has stopped."""
         longest = self._period + 2 * self._timeout
         return self._answered is not None and time.monotonic() - self._answered <= longest
 
     async def run(self) -> None:
-        """Ping until cancelled."""
+        """Ping the broker until the asyncio task is cancelled."""
         task = asyncio.current_task()
         while task is not None:
             started = time.monotonic()
             self._answered = started if await self._answers() else None
-            if task.cancelling():  # `asyncio.wait_for`, inside the client, drops a cancellation now and then (3.11)
+            if task.cancelling():  # on Python 3.11 `asyncio.wait_for`, which redis-py uses, may drop a cancellation
                 return
             await asyncio.sleep(self._period)
 
@@ -40,12 +41,12 @@ class BrokerMonitor:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._ping()
-        except Exception:  # whatever it was (a garbled reply raises ValueError): the next ping may be answered
+        except Exception:  # after any error, even a reply that cannot be parsed, the next ping may be answered
             return False
 
 
 def redis_ping(settings: Settings) -> Ping:
-    """A ping by PING: a Redis that is loading its data, or has no connection left, is not up."""
+    """Return a ping that sends PING to Redis; a Redis that loads its data or has no connection left counts as down."""
 
     async def ping() -> bool:
         client = Redis.from_url(str(settings.broker_url), retry=Retry(NoBackoff(), 0), single_connection_client=True)

@@ -1,4 +1,4 @@
-"""Publishing for the API: after the commit, off the event loop, with nobody waiting for it."""
+"""Publishes jobs for the API in threads, after the commit; no HTTP request waits for the publish."""
 
 import logging
 import queue
@@ -16,22 +16,23 @@ CAPACITY = 1_000
 
 
 def publish(app: App, job: Job) -> None:
-    """Send the job's message and note it in the outbox. Raises `kombu.exceptions.OperationalError`.
+    """Send the job's message, and record the publish in the outbox. Raises `kombu.exceptions.OperationalError`.
 
-    Published once more after a failure, the message has the same id and the same attempt.
+    When a job is published again after a failure, the message has the same task id and the same attempt.
     """
     options: dict[str, Any] = {
         "task_id": job.id,
         "retries": max(0, job.attempts - 1),
-        "ignore_result": True,  # the store has the result; a result backend that is down must not stop a publish
-        "retry": False,  # kombu would send the message again inside the call; the relay does it with a bound
+        "ignore_result": True,  # the job store keeps the result; a result backend that is down must stop no publish
+        "retry": False,  # kombu would repeat the publish inside this call; the relay does so with a bound
     }
     app.tasks[job.task].apply_async(args=job.args, **options)
     app.store.published(job.id)
 
 
 class Publisher:
-    """A few threads that publish jobs whose lease the API holds. What they can't do in time is left to the relay."""
+    """Threads that publish the jobs that the API has just accepted. Jobs that they cannot publish within the API's
+    lease are left to the relay."""
 
     def __init__(self, send: Callable[[Job], None], lease: float) -> None:
         self._send, self._lease = send, lease
@@ -39,12 +40,13 @@ class Publisher:
         self._threads = [threading.Thread(target=self._run, name=f"publisher-{n}", daemon=True) for n in range(THREADS)]
 
     def start(self) -> None:
-        """Begin to publish."""
+        """Start the publishing threads."""
         for thread in self._threads:
             thread.start()
 
     def offer(self, job: Job) -> bool:
-        """Hand over a job that was just accepted; never waits. False: the relay will have to publish it."""
+        """Queue an accepted job for the publishing threads, without waiting. Returns False when the queue is full; the
+        relay then publishes the job."""
         try:
             self._waiting.put_nowait((now() + self._lease, job))
         except queue.Full:
@@ -52,7 +54,8 @@ class Publisher:
         return True
 
     def stop(self, within: float) -> bool:
-        """Publish what is waiting, for at most `within` seconds. False: something was left to the relay."""
+        """Publish the queued jobs for at most `within` seconds, then stop. Returns False when jobs were left to the
+        relay."""
         deadline = time.monotonic() + within
         for _ in self._threads:
             try:
@@ -67,8 +70,8 @@ class Publisher:
         while (item := self._waiting.get()) is not None:
             lease, job = item
             if now() >= lease:
-                continue  # the relay may have it by now
+                continue  # the lease is over, and the relay may have published the job
             try:
                 self._send(job)
-            except Exception:  # whatever it was, this thread goes on, and the relay publishes the job
-                log.warning("job %s was not published, the relay will do it", job.id, exc_info=True)
+            except Exception:  # after any error this thread goes on, and the relay publishes the job
+                log.warning("job %s was not published; the relay will publish it", job.id, exc_info=True)

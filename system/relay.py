@@ -1,4 +1,5 @@
-"""`python -m system.relay`: publishes what was not published, or does not progress. Several at once are harmless."""
+"""`python -m system.relay` publishes jobs that were not published or make no progress. Several relays may run at
+once."""
 
 import logging
 import signal
@@ -16,7 +17,8 @@ BATCH = 20
 
 
 def sweep(app: App) -> int:
-    """Publish one batch of due jobs, oldest first; answers how many. The lease on the rest of a failed one runs out.
+    """Publish one batch of due jobs, the oldest first, and return their number. After an error the leases of the
+    unpublished jobs run out.
 
     Raises `kombu.exceptions.OperationalError` when the broker does not take a message.
     """
@@ -26,7 +28,7 @@ def sweep(app: App) -> int:
             publish(app, job)
         except (OperationalError, StoreError):
             raise
-        except Exception:  # one job that can't be sent must not hold up the others
+        except Exception:  # a job that can't be sent must not delay other jobs
             log.exception("job %s (%s) can't be published", job.id, job.task)
         else:
             log.info("published job %s (%s, %s)", job.id, job.task, job.state)
@@ -34,20 +36,20 @@ def sweep(app: App) -> int:
 
 
 def run(app: App, stop: threading.Event) -> None:
-    """Sweep until told to stop; an outage of the broker or the store is waited out."""
+    """Publish due jobs until `stop` is set; wait during an outage of the broker or the job store."""
     while not stop.is_set():
         try:
             app.store.saw("relay")
             done = sweep(app)
         except (OperationalError, StoreError) as error:
-            log.warning("waiting: %s", error)
+            log.warning("the relay waits, because the broker or the job store fails: %s", error)
             done = 0
         if not done:
             stop.wait(app.settings.relay_interval)
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run the relay until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s: %(levelname)s/relay] %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

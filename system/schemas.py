@@ -1,4 +1,4 @@
-"""What goes over HTTP."""
+"""The bodies of HTTP requests and answers."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -9,10 +9,10 @@ MAX_DEPTH = 32
 
 
 def plain(value: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what Python's JSON reader lets through and no other can be trusted with.
+    """Refuse JSON values that Python's reader accepts but other JSON readers may not read correctly.
 
-    Raises `ValueError` for NaN and infinities, for lone surrogates (not encodable as UTF-8), for integers that other
-    readers would round, and for nesting that a recursive writer would not survive.
+    Raises `ValueError` for NaN and infinities, for lone surrogates (not encodable as UTF-8), for integers of more than
+    64 bits, and for nesting so deep that a recursive writer would fail.
     """
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
@@ -50,55 +50,58 @@ JsonObject = Annotated[
 ]
 Key = Annotated[
     str | None,
-    Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$", description="Repeating a request with its key is harmless"),
+    Field(
+        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+        description="A request that is repeated with the same key makes no second job",
+    ),
 ]
 
 
 class Body(BaseModel):
-    """A request's body: nothing but what is named, and of that type: "1" and true are no numbers."""
+    """The body of a request. Unknown fields are refused, and values are not converted: "1" and true are no numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Division(Body):
-    """Two finite numbers."""
+    """The body of a request for a division: two finite numbers."""
 
     x: FiniteFloat
     y: FiniteFloat
 
 
 def whole(value: object) -> object:
-    """14.0 as 14: an integer to JSON Schema, so to clients."""
+    """Convert 14.0 to 14, because JSON Schema counts 14.0 as an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Computation(Body):
-    """A job for a processor; the work grows with 1.6 to the n."""
+    """The body of a request for a Fibonacci number; the work grows as 1.6 to the power of `n`."""
 
     n: Annotated[int, BeforeValidator(whole)] = Field(ge=0, le=30)
 
 
 class Message(BaseModel):
-    """A sentence."""
+    """An answer with a message for people."""
 
     message: str
 
 
 class Accepted(Message):
-    """The job is recorded and will end; `task_id` tells how it goes."""
+    """The answer for an accepted job; `task_id` is the id with which a client asks for the status."""
 
     task_id: str
 
 
 class JobError(BaseModel):
-    """Why a job failed."""
+    """The error with which a job failed."""
 
     type: str
     message: str
 
 
 class TaskStatus(BaseModel):
-    """A job as it stands. The final states are SUCCESS and FAILURE."""
+    """The present state of a job. The final states are SUCCESS and FAILURE."""
 
     task_id: str
     task_status: Literal["PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE"]
@@ -108,16 +111,16 @@ class TaskStatus(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong, in a sentence."""
+    """The answer to a request that failed: one sentence with the reason."""
 
     detail: str
 
 
 class Invalid(BaseModel):
-    """A reason in one sentence for each input that is wrong; the input itself is not repeated."""
+    """The answer to a request with wrong input: one reason for each wrong field, without the input itself."""
 
     class Reason(BaseModel):
-        """Where, and what."""
+        """The place of a wrong value in the request, and the reason in one sentence."""
 
         loc: list[str | int]
         msg: str
@@ -127,7 +130,7 @@ class Invalid(BaseModel):
 
 
 class Stats(BaseModel):
-    """Counts for monitoring."""
+    """Statistics of jobs and background tasks, for monitoring."""
 
     jobs: dict[str, int]
     unfinished: int
@@ -138,7 +141,7 @@ class Stats(BaseModel):
 
 
 class Health(BaseModel):
-    """One word for each part that was asked."""
+    """The health of the API: the word "up" or "down" for each checked part."""
 
     status: Literal["ok", "unavailable"]
     parts: dict[str, Literal["up", "down"]] = {}

@@ -1,4 +1,5 @@
-"""What the handlers share: one object for each application, made by the factory, handed out by dependency."""
+"""The objects that all route handlers share; the factory makes them for each application, and a FastAPI dependency
+gives them to the handlers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ STORE_THREADS = 16
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one application."""
+    """The shared objects of one API application."""
 
     settings: Settings
     celery: App
@@ -32,12 +33,12 @@ class Services:
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STORE_THREADS))
 
     async def stored(self, call: Callable[[], T]) -> T:
-        """Run a call of the store in a thread, apart from the forty that sync handlers share."""
+        """Run a call of the job store in a thread that is not one of the forty threads of sync handlers."""
         return await to_thread.run_sync(call, limiter=self.limiter)
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """The services of the application that got this request."""
+    """Return the services of the application that handles this request."""
     services = connection.app.state.services
     assert isinstance(services, Services)
     return services

@@ -1,4 +1,4 @@
-"""Everything that can be set, from `SYSTEM_*` in the environment or in `.env`."""
+"""The system's settings, read from the variables `SYSTEM_*` in the environment or in the file `.env`."""
 
 import math
 from functools import cache
@@ -12,9 +12,9 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
-    """Immutable settings; times are in seconds. A wrong value fails at once, with the variable's name.
+    """Immutable settings; times are in seconds. A wrong value raises an error that names the variable.
 
-    URLs are left out of `repr`, because they may hold a password.
+    URLs are left out of `repr`, because a URL may contain a password.
     """
 
     model_config = SettingsConfigDict(
@@ -22,34 +22,40 @@ class Settings(BaseSettings):
     )
 
     app_name: str = "FastAPI with Celery"
-    # Two databases, so that a flush or a full backend does not take the queues with it.
+    # Broker and result backend use two Redis databases, so that deleting all results does not delete the queues.
     broker_url: RedisDsn = Field(RedisDsn("redis://127.0.0.1:6379/0"), repr=False)
     result_url: RedisDsn = Field(RedisDsn("redis://127.0.0.1:6379/1"), repr=False)
     database: Path = Path("system.db")
     service_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:9000/deliveries"), repr=False)
 
-    pace: float = Field(1.0, ge=0, le=10, description="factor on the documents' seconds of pretended work")
-    tick_seconds: Seconds = Field(60.0, description="period of the task under beat")
-    retention: Seconds = Field(86_400.0, description="how long a finished job can be asked for")
+    pace: float = Field(1.0, ge=0, le=10, description="factor for the seconds of pretended work of the example tasks")
+    tick_seconds: Seconds = Field(60.0, description="period of the task that beat sends")
+    retention: Seconds = Field(86_400.0, description="time for which the job store keeps a finished job")
 
     body_limit: int = Field(65_536, gt=0, description="largest request body, bytes")
     backlog_limit: int = Field(1_000, gt=0, description="unfinished jobs above which the API answers 503")
-    retry_after: int = Field(5, gt=0, description="seconds named by Retry-After")
+    retry_after: int = Field(5, gt=0, description="value of the header Retry-After")
 
-    broker_timeout: Seconds = Field(2.0, description="no socket operation with Redis takes longer")
+    broker_timeout: Seconds = Field(2.0, description="time-out of each socket operation with Redis")
     monitor_seconds: Seconds = Field(1.0, description="period of the readiness probe of the broker")
     visibility_timeout: int = Field(120, gt=0, description="an unacked message older than this is delivered again")
 
-    soft_time_limit: Seconds = Field(25.0, description="a task is asked to end")
-    time_limit: Seconds = Field(30.0, description="a task is killed")
-    max_retries: int = Field(5, ge=0, description="retries of a delivery to the outside after the first attempt")
+    soft_time_limit: Seconds = Field(25.0, description="run time after which a task is asked to end")
+    time_limit: Seconds = Field(30.0, description="run time after which a task is killed")
+    max_retries: int = Field(
+        5, ge=0, description="retries of a delivery to the outside service after the first attempt"
+    )
     backoff_max: int = Field(20, gt=0, description="longest countdown between two attempts")
-    max_starts: int = Field(10, gt=0, description="starts without any progress after which a job is poison")
+    max_starts: int = Field(10, gt=0, description="starts without any progress after which a job becomes a FAILURE")
 
     publish_lease: Seconds = Field(2.0, description="time for which a publisher owns an outbox entry")
-    queue_patience: Seconds = Field(15.0, description="a published job that did not start is published again")
-    relay_interval: Seconds = Field(0.5, description="pause of the relay when nothing is due")
-    wedge_seconds: int = Field(10, gt=0, description="a worker that leaves a queue untouched for so long ends")
+    queue_patience: Seconds = Field(
+        15.0, description="time after which a published job that has not started is published again"
+    )
+    relay_interval: Seconds = Field(0.5, description="pause of the relay when no job is due")
+    wedge_seconds: int = Field(
+        10, gt=0, description="a worker ends when messages wait and it receives none for this time"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -64,16 +70,17 @@ class Settings(BaseSettings):
 
     @property
     def mutex_expire(self) -> int:
-        """Seconds for which kombu's sweep for unacked messages may hold its lock: a few operations with Redis."""
+        """The seconds after which the lock of kombu's sweep for unacked messages expires; a sweep takes a few
+        operations of Redis."""
         return math.ceil(2 * self.broker_timeout)
 
     @property
     def run_lease(self) -> float:
-        """Longest time between the start of a task and its end or death: the hard limit plus the pool's timers."""
+        """The longest time (s) between the start of a task and its end: the hard time limit plus the pool's timers."""
         return self.time_limit + 5.0
 
 
 @cache
 def get_settings() -> Settings:
-    """The process's settings, read once."""
+    """Return the settings of this process, which are read once."""
     return Settings()

@@ -1,4 +1,4 @@
-"""The job store: what was accepted, what was published, what was done. Each method is one transaction."""
+"""The job store records which jobs were accepted, published and done. Each method is one transaction."""
 
 from typing import Any
 
@@ -13,22 +13,22 @@ from system.tables import applied, effects, jobs, outbox, seen
 
 
 class Store:
-    """The jobs of one database. Raises `sqlalchemy.exc.OperationalError` when the database can't be used."""
+    """The jobs in one database. Methods raise `sqlalchemy.exc.OperationalError` when the database can't be used."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._database = Database(settings.database)
 
     def create(self) -> None:
-        """Make the tables that are missing."""
+        """Create the missing tables."""
         self._database.create()
 
-    # --- the API's side
+    # --- methods for the API
 
     def accept(self, request: Request) -> tuple[Job, bool]:
-        """Record a job and its outbox entry; answer the job and whether it is new.
+        """Record a job and its outbox entry. Return the job, and whether the job is new.
 
-        The caller owns the entry for `publish_lease` seconds. Raises `KeyReused` and `Backlog`.
+        The caller owns the job's outbox entry for `publish_lease` seconds. Raises `KeyReused` and `Backlog`.
         """
         with self._database.write() as connection:
             if request.key is not None:
@@ -50,13 +50,14 @@ class Store:
             return Job(request.id, request.task, request.args, State.PENDING, attempts=0), True
 
     def job(self, job_id: str) -> Job | None:
-        """The job with this id, if it was accepted here and is not past its retention."""
+        """Return the job with this id; None when no job has this id or the job's retention time is over."""
         with self._database.read() as connection:
             row = _row(connection, job_id)
             return None if row is None else _job(row)
 
     def stats(self) -> dict[str, Any]:
-        """Counts of jobs by state, unfinished jobs, the age of the oldest, and when the relay and beat were seen."""
+        """Return the numbers of jobs by state and of unfinished jobs, the age of the oldest unfinished job, and how
+        long ago the relay and beat were active."""
         with self._database.read() as connection:
             states = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
             oldest = connection.execute(
@@ -71,10 +72,11 @@ class Store:
                 "effects": connection.execute(select(func.count()).select_from(effects)).scalar_one(),
             }
 
-    # --- the publishers' side
+    # --- methods for the processes that publish
 
     def claim(self, limit: int) -> list[Job]:
-        """Take the lease on up to `limit` entries that are due, oldest first. Two callers never get the same one."""
+        """Take the lease on up to `limit` due outbox entries, the oldest first, and return their jobs. Two callers
+        never get the same entry."""
         with self._database.write() as connection:
             rows = connection.execute(
                 select(jobs).join(outbox).where(outbox.c.due <= now()).order_by(outbox.c.due).limit(limit)
@@ -84,21 +86,22 @@ class Store:
             return [_job(row) for row in rows]
 
     def published(self, job_id: str) -> None:
-        """The broker has the message. If the job does not start in time, it is due again, each time later."""
+        """Record that the broker has the job's message. If the job does not start in time, the job is due to be
+        published again, after a longer time with each publish."""
         entry = outbox.c.job_id == job_id
         with self._database.write() as connection:
             publishes = connection.execute(select(outbox.c.publishes).where(entry)).scalar_one_or_none()
-            if publishes is not None:  # None: finished meanwhile
+            if publishes is not None:  # None means that the job has finished meanwhile
                 due = now() + self._settings.queue_patience * 2 ** min(publishes, 4)
                 _extend(connection, job_id, due, publishes=publishes + 1)
 
-    # --- the worker's side
+    # --- methods for workers
 
     def start(self, job_id: str, attempt: int) -> Start:
-        """A worker holds a delivery of this attempt: may it run?
+        """Record the start of an attempt, and return whether the worker may run it.
 
-        Not if the job is finished, nor if a later attempt is on its way already. A job that was started `max_starts`
-        times without getting anywhere is poison (each start may have killed its worker) and becomes a FAILURE here.
+        The attempt may not run when the job is finished or a later attempt was published. A job that was started
+        `max_starts` times without progress may kill its workers, so it becomes a FAILURE.
         """
         with self._database.write() as connection:
             row = _row(connection, job_id)
@@ -116,9 +119,10 @@ class Store:
             return Start(run=True, job=_job(row))
 
     def retry(self, job_id: str, attempt: int, countdown: float) -> bool:
-        """This attempt failed; the next one comes after `countdown` seconds, or the relay sees to it.
+        """Record that an attempt failed and that the next attempt comes after `countdown` seconds; if the next attempt
+        does not come, the relay publishes the job.
 
-        False: another delivery of the same attempt has arranged it, or has ended the job.
+        Returns False when another delivery of the same attempt has already called `retry` or has ended the job.
         """
         with self._database.write() as connection:
             row = _row(connection, job_id)
@@ -133,7 +137,8 @@ class Store:
             return True
 
     def finish(self, job_id: str, task: str, result: Any) -> bool:
-        """The effect, its idempotency key and the job's end, all or nothing. False: the job has ended before."""
+        """Record the effect, its idempotency key and the end of the job in one transaction. Returns False when the job
+        had ended before."""
         try:
             with self._database.write() as connection:
                 row = _row(connection, job_id)
@@ -147,26 +152,27 @@ class Store:
         return True
 
     def fail(self, job_id: str, error: Exception) -> None:
-        """The job ends as a FAILURE, unless another delivery has ended it before."""
+        """End the job as a FAILURE, unless another delivery has ended the job before."""
         with self._database.write() as connection:
             text = {"type": type(error).__name__, "message": str(error)[:1_000]}
             _end(connection, job_id, State.FAILURE, error=text)
 
-    # --- housekeeping
+    # --- methods for records of background tasks, processes and retention
 
     def note(self, key: str, name: str) -> None:
-        """Record an effect that no job stands behind (BackgroundTasks)."""
+        """Record the effect of a background task, which belongs to no job."""
         with self._database.write() as connection:
             connection.execute(insert(effects).values(key=key, name=name, at=now()))
 
     def saw(self, name: str) -> None:
-        """This process is alive now."""
+        """Record that the process `name` is alive now."""
         with self._database.write() as connection:
             values = upsert(seen).values(name=name, at=now())
             connection.execute(values.on_conflict_do_update(index_elements=[seen.c.name], set_={"at": now()}))
 
     def tick(self, slot: int) -> bool:
-        """Do one period's work once, however many ticks beat sends for it: drop what is past its retention."""
+        """Delete jobs and effects whose retention time is over. The work is done once for each period `slot`, however
+        often beat sends the task."""
         old = now() - self._settings.retention
         with self._database.write() as connection:
             new = upsert(seen).values(name=f"tick@{slot}", at=now()).on_conflict_do_nothing()
@@ -192,7 +198,8 @@ def _job(row: Row[Any]) -> Job:
 
 
 def _extend(connection: Connection, job_id: str, due: float, **values: int) -> None:
-    # Never shorter: a publisher that reports late must not cut short the lease of a worker that has begun.
+    # A lease never becomes shorter: a publisher that reports late must not shorten the lease of a worker that has
+    # begun.
     later = func.max(outbox.c.due, due)
     connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=later, **values))
 

@@ -1,4 +1,4 @@
-"""The job store's tables."""
+"""The tables of the job store."""
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
@@ -7,24 +7,27 @@ metadata = MetaData()
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", String, primary_key=True),  # also the Celery task id: one name on every hop
-    Column("key", String, unique=True),  # the client's Idempotency-Key
-    Column("fingerprint", String, nullable=False),  # tells a repeated request from another one with the same key
+    Column("id", String, primary_key=True),  # the job's id is also the id of its Celery task
+    Column("key", String, unique=True),  # the client's header Idempotency-Key
+    # Shows whether a second request with the same key is equal to the first
+    Column("fingerprint", String, nullable=False),
     Column("task", String, nullable=False),
     Column("args", JSON, nullable=False),
     Column("state", String, nullable=False),
     Column("result", JSON),
     Column("error", JSON),
-    Column("attempts", Integer, nullable=False, default=0),  # 1 + retries so far
-    Column("starts", Integer, nullable=False, default=0),  # starts since the last progress: the poison counter
+    # The number of the present attempt: 1 + the number of retries
+    Column("attempts", Integer, nullable=False, default=0),
+    # Starts since the last progress; too many of them make the job a FAILURE
+    Column("starts", Integer, nullable=False, default=0),
     Column("accepted_at", Float, nullable=False),
     Column("finished_at", Float),
     Index("jobs_by_state", "state"),
     Index("jobs_by_finish", "finished_at"),
 )
 
-# One row for each unfinished job. `due` is both the row's lease and its deadline: whoever published or started the
-# job has until then to make progress, after that the relay may publish it again.
+# The outbox has one row for each unfinished job. `due` is the end of a lease: until then the process that published or
+# started the job must make progress, and after that the relay may publish the job again.
 outbox = Table(
     "outbox",
     metadata,
@@ -33,7 +36,8 @@ outbox = Table(
     Column("publishes", Integer, nullable=False, default=0),
 )
 
-# The idempotency keys of effects, apart from the effects: were the guard missing, the effects would show it.
+# The idempotency keys of effects are in a table of their own, so that the table of effects would show a second effect
+# if this guard failed.
 applied = Table("applied", metadata, Column("key", String, primary_key=True), Column("at", Float, nullable=False))
 
 effects = Table(
@@ -45,5 +49,5 @@ effects = Table(
     Column("at", Float, nullable=False),
 )
 
-# When a process or a period was last seen: the relay, and each tick of beat.
+# The times at which the relay was last active and each periodic task of beat ran.
 seen = Table("seen", metadata, Column("name", String, primary_key=True), Column("at", Float, nullable=False))

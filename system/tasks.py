@@ -1,4 +1,4 @@
-"""The Celery tasks. What each of them promises is in the README's table."""
+"""The Celery tasks of the system; a table in the README says what each task promises."""
 
 import time
 from typing import Any, cast
@@ -12,7 +12,7 @@ from system.durable import app_of, durable
 
 @durable("system.divide")
 def divide(task: Task[Any, Any], x: float, y: float) -> float:
-    """Divide x by y, slowly."""
+    """Divide `x` by `y`, slowly."""
     return work.divide(x, y, app_of(task).settings.pace)
 
 
@@ -24,18 +24,18 @@ def process_data(task: Task[Any, Any], data: dict[str, Any]) -> dict[str, Any]:
 
 @durable("system.fibonacci")
 def fibonacci(_task: Task[Any, Any], n: int) -> int:
-    """Keep a processor busy, on a queue of its own."""
+    """Compute a Fibonacci number, which keeps a processor busy, on a queue of its own."""
     return work.fibonacci(n)
 
 
 @durable("system.deliver", transient=(work.ServiceBusy, httpx.TransportError))
 def deliver(task: Task[Any, Any], item: dict[str, Any]) -> int:
-    """Hand an item to an unreliable HTTP service, again and again with backoff until it takes it."""
+    """Deliver an item to an unreliable HTTP service; a failed delivery is retried with growing waits."""
     return work.deliver(item, cast("str", task.request.id), str(app_of(task).settings.service_url))
 
 
 @shared_task(name="system.tick", bind=True)
 def tick(task: Task[Any, Any]) -> bool:
-    """The periodic task: housekeeping, once for each period."""
+    """The periodic task: delete old records, once for each period."""
     app = app_of(task)
     return app.store.tick(int(time.time() // app.settings.tick_seconds))

@@ -1,7 +1,8 @@
 """Ends a worker that is alive but does not consume, so that its supervisor starts it again.
 
-Stock Celery on Redis gets there by one cut connection: an ack that fails stays in kombu's `QoS._delivered`, counts
-against the prefetch limit for good, and with a limit of one no BRPOP is ever sent again. Nothing in the worker notices.
+One cut connection brings a stock Celery worker on Redis into this state. An acknowledgement that fails stays in kombu's
+`QoS._delivered` and counts against the prefetch limit for good. With a limit of one the worker never sends BRPOP again,
+and no part of the worker notices.
 """
 
 import logging
@@ -19,14 +20,15 @@ from redis.retry import Retry
 from system.celery_app import App
 
 log = logging.getLogger(__name__)
-EXIT_CODE = 75  # EX_TEMPFAIL: start me again
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: the supervisor should start the worker again
 CHECK_SECONDS = 1.0
 
 
 class Watchdog:
-    """Counts the checks in a row at which work waited, a slot was free and nothing had been received.
+    """Counts the checks in a row at which messages waited, a slot of the worker was free, and the worker had received
+    no message since the check before.
 
-    It counts checks, not time: a process that was stopped for an hour has missed no check when it continues.
+    The watchdog counts checks, not time, so that a process that was stopped for an hour is not ended when it continues.
     """
 
     def __init__(self, limit: int) -> None:
@@ -35,7 +37,8 @@ class Watchdog:
         self._silent = 0
 
     def check(self, *, received: int, free: bool, waiting: bool) -> bool:
-        """Whether the worker is wedged. `received` is the number of messages that it ever got."""
+        """Return whether the worker is wedged, which means alive but not consuming. `received` is the number of
+        messages that the worker has ever received."""
         silent = received == self._received and free and waiting
         self._received = received
         self._silent = self._silent + 1 if silent else 0
@@ -47,9 +50,9 @@ def watch(
 ) -> threading.Thread:
     """Check once a second, in a thread with a connection of its own, and call `end` when the worker is wedged.
 
-    `leaks` says whether messages that nobody works on use the prefetch limit up: then none will ever be asked for, and
-    the queues may be empty all the same, because another worker sees to them. The bound: `wedge_seconds` checks, each
-    at most `broker_timeout` late, from the moment when the broker answers.
+    `leaks` returns whether messages that no task works on use up the prefetch limit. A worker with such a leak asks for
+    no more messages, although the queues may be empty because another worker empties them. A wedged worker ends after
+    `wedge_seconds` checks, each at most `broker_timeout` late, counted from the time at which the broker answers.
     """
     received = 0
 
@@ -68,7 +71,8 @@ def watch(
     )
 
     leaving = threading.Event()
-    worker_shutting_down.connect(lambda **_: leaving.set(), weak=False)  # it finishes what runs, and asks for no more
+    # A worker that shuts down finishes its tasks and asks for no more messages
+    worker_shutting_down.connect(lambda **_: leaving.set(), weak=False)
 
     def run() -> None:
         while not leaving.wait(CHECK_SECONDS):
@@ -78,7 +82,8 @@ def watch(
                 continue
             if watchdog.check(received=received, free=len(state.active_requests) < slots, waiting=waiting):
                 log.critical(
-                    "messages wait and none was received in %d checks: this worker ends", app.settings.wedge_seconds
+                    "this worker ends, because messages wait and it received none in %d checks",
+                    app.settings.wedge_seconds,
                 )
                 end()
                 return
@@ -89,15 +94,15 @@ def watch(
 
 
 def leaking(consumer: Any, slots: int) -> bool:
-    """Whether kombu counts more messages as delivered than the worker has (`can_consume` of its QoS)."""
+    """Return whether kombu counts more messages as delivered than the worker has (`can_consume` of kombu's QoS)."""
     try:
         qos = consumer.task_consumer.channel.qos
     except AttributeError:
-        return False  # between two connections
+        return False  # the worker is between two connections to the broker
     return not qos.can_consume() and len(state.reserved_requests) < slots
 
 
 def end_process() -> None:
-    """Leave at once, without the shutdown that a wedged worker can't do; its pool processes die with it."""
+    """End the worker's process at once, because a wedged worker cannot shut down; its pool processes end, too."""
     logging.shutdown()
     os._exit(EXIT_CODE)

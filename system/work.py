@@ -1,4 +1,4 @@
-"""The documents' pretended work, as plain functions: no Celery, no store."""
+"""The pretended work of the example tasks, as plain functions without Celery and the job store."""
 
 import math
 import time
@@ -13,11 +13,11 @@ DELIVERY_TIMEOUT = 2.0
 
 
 class ServiceBusy(Exception):
-    """The outside service answered that it may work later (429 or 5xx)."""
+    """The outside service answered 429 or 5xx, so a later attempt may succeed."""
 
 
 def divide(x: float, y: float, pace: float) -> float:
-    """x / y after the documents' five seconds. Raises `ZeroDivisionError`, and `OverflowError` past a float's range."""
+    """Return x / y after five seconds. Raises `ZeroDivisionError`, and `OverflowError` past a float's range."""
     time.sleep(DIVIDE_SECONDS * pace)
     quotient = x / y
     if not math.isfinite(quotient):
@@ -26,21 +26,21 @@ def divide(x: float, y: float, pace: float) -> float:
 
 
 def process_data(data: dict[str, Any], pace: float) -> dict[str, Any]:
-    """The documents' result, and the data it was made from."""
+    """Return a fixed result and the data, after five seconds."""
     time.sleep(PROCESS_SECONDS * pace)
     return {"status": "completed", "result": "processed", "data": data}
 
 
 def fibonacci(n: int) -> int:
-    """The n-th Fibonacci number by the slow way: work for a processor, not for an event loop."""
+    """Return the n-th Fibonacci number, computed slowly to keep a processor busy."""
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
 
 def deliver(item: dict[str, Any], key: str, url: str) -> int:
-    """Hand an item to the outside service and answer its status code.
+    """Send an item to the outside service and return the status code of its answer.
 
     The service may get an item several times, always with the same `Idempotency-Key`. Raises `ServiceBusy` and
-    `httpx.TransportError` when trying again makes sense, `httpx.HTTPStatusError` when it does not.
+    `httpx.TransportError` when a later attempt may succeed, `httpx.HTTPStatusError` for other errors.
     """
     response = httpx.post(url, json=item, headers={"Idempotency-Key": key}, timeout=DELIVERY_TIMEOUT)
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:

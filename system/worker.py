@@ -1,4 +1,4 @@
-"""What `celery -A system.worker worker` and `celery -A system.worker beat` start."""
+"""The Celery application for `celery -A system.worker worker` and `celery -A system.worker beat`."""
 
 from typing import Any
 
@@ -13,7 +13,8 @@ app = make_celery(get_settings())
 
 @worker_ready.connect
 def start_watchdog(sender: Any, **_: Any) -> None:
-    """`sender` is the consumer; the pool's size is the number of tasks that can run at once."""
+    """Start the watchdog of this worker. `sender` is Celery's consumer; the size of its pool is the number of tasks
+    that can run at once."""
     queues = [queue.name for queue in sender.task_consumer.queues]
     slots = sender.pool.num_processes
     watchdog.watch(app, queues, slots, watchdog.end_process, lambda: watchdog.leaking(sender, slots))

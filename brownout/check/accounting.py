@@ -15,7 +15,7 @@ Place = Literal["queued", "unacked", "running", "ended", "nowhere", "unseen"]
 
 
 def is_over(event: Event) -> bool:
-    """Whether a worker's event ends the task for good. A retry ends one run of the body, and the task goes on."""
+    """Whether a worker's event ends the task for good. A retry ends one run of the task's body, but not the task."""
     return event.kind in ("failed", "revoked") or (event.kind == "ended" and state_of(event) in SUCCESS | FAILURE)
 
 
@@ -25,7 +25,8 @@ def last_samples(history: History) -> list[Event]:
 
 
 def place(history: History, op: Operation, samples: Sequence[Event] | None = None) -> Place:
-    """Where an accepted operation's tasks are; when they are in several places, the most hopeful of these places.
+    """Return the place of an accepted operation's tasks; if there are several places, the one from which the tasks most
+    likely get done.
 
     "nowhere" takes two samples in a row without a sign of life from the first sample on, because a message is in
     no list for a moment between BRPOP's reply and the ZADD. "unseen" means that the operation is too young for two
@@ -53,11 +54,11 @@ def running(history: History, op: Operation) -> bool:
 def gone(history: History, op: Operation, end: Event) -> bool:
     """Whether an accepted operation has been nowhere for longer than the application needs to publish a job again.
 
-    `end` is the event that ends the drain. Other operations may still have messages when the drain ends.
+    `end` is the event that ends the drain. When the drain ends, the broker may still have messages of other operations.
     """
     if "recovery" not in end.data or not op.tasks or running(history, op) or any(map(is_over, op.events)):
         return False
-    # `busy` is the time in which the processes may have waited for a CPU: it does not count.
+    # The time `busy`, in which the processes may have waited for a CPU, does not count.
     patience = end.data["recovery"] + MARGIN + end.data.get("busy", 0.0)
     since = end.at - int(patience * NS)
     last_sign = max(event.at for event in op.events if event.kind not in ("read", "unread"))
@@ -69,7 +70,8 @@ def gone(history: History, op: Operation, end: Event) -> bool:
 def lost(history: History) -> list[Operation]:
     """Accepted operations that are nowhere, so that a drain need not wait for them.
 
-    Call `lost` only where no relay keeps a copy outside the broker: a relay may publish such a task again.
+    Call `lost` only where no relay keeps a copy outside the broker: a relay may publish a task again that is nowhere in
+    the broker.
     """
     samples = last_samples(history)
     accepted = (op for op in history.ops.values() if op.accepted)

@@ -16,7 +16,8 @@ _TIME = frozenset(get_args(Duration))
 
 
 class Arguments:
-    """The parameters of a checker without the history. Raises TypeError if a function cannot be a checker."""
+    """Return the parameters of a checker without its first parameter, the history. Raises TypeError if a function
+    cannot be a checker."""
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self._rule = rule
@@ -39,7 +40,8 @@ class Arguments:
         make.__signature__ = self._signature  # type: ignore[attr-defined]  # inspect.signature reads it
 
     def to_json(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as JSON values, with the defaults; a default that is None, False or empty is left out.
+        """Return the arguments of a promise as JSON values, with the defaults; a default that is None, False or empty
+        is left out.
 
         Raises TypeError for an argument that the checker does not take, ValueError for a value that makes no
         sense.
@@ -57,7 +59,7 @@ class Arguments:
         }
 
     def from_json(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments for the checker, from the JSON values of a promise."""
+        """Return the arguments for the checker, made from the JSON values of a promise."""
         return {
             name: Promise(value["name"], value["args"]) if Promise in self._types(name) and value else value
             for name, value in args.items()

@@ -1,10 +1,10 @@
 """Measured times as intervals, because a busy machine makes a measured time uncertain.
 
-The upper end of the interval is the wall time. The lower end is the wall time less the time in which the threads
-concerned may have waited for a CPU. Two kinds of event record such waiting. A `waited` event gives, for a span of
-time and for each process, how long the process's threads were ready to run and did not run (run delay, from the
-kernel). A `machine-late` event gives how late a sleeping thread of the harness woke up, which also shows that the
-whole machine stood still.
+The upper end of a measured interval is the wall time. The lower end is the wall time less the time in which the threads
+concerned may have waited for a CPU. Two kinds of event record the waiting for a CPU. A `waited` event gives, for a span
+of time and for each process, how long the process's threads were ready to run and did not run (run delay, from the
+kernel). A `machine-late` event gives how late a sleeping thread of the harness woke up, which also shows that the whole
+machine stood still.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from brownout.check.verdict import Anomaly, Ruling
 from brownout.history.view import History
 
 NS_PER_MS = 1_000_000
-#: Nanoseconds. In a span of up to this length, `busy` adds up the waits of several processes.
+#: For spans of up to SHORT nanoseconds `busy` adds up the waits of several processes.
 SHORT = 500_000_000
 #: The processes that take part in answering a request.
 ANSWERING = ("api", "harness", "wire", "broker")
 
 
 def readable(seconds: float, limit: float | None = None) -> str:
-    """Seconds for a message, with three significant digits: "2.48 s", or "35 ms" below one second.
+    """Return seconds as text for a message, with three significant digits: "2.48 s", or "35 ms" below one second.
 
-    More digits follow where the text would be that of the `limit`, which stands beside it: "10.04 s".
+    The text gets more digits when it would otherwise be equal to the text of `limit`: "10.04 s".
     """
     digits = 3
     while limit is not None and seconds != limit and digits < 9 and _text(seconds, digits) == _text(limit, digits):
@@ -71,8 +71,8 @@ def busy(history: History, begin: int, end: int, sources: Iterable[str] = ()) ->
 def over(history: History, begin: int, end: int, limit: float, sources: Iterable[str] = ()) -> int | None:
     """Whether the time from `begin` to `end` is over `limit` (all in nanoseconds).
 
-    Returns None when the time is within the limit, and 0 when it is over the limit however busy the machine was.
-    When the wall time is over the limit and the lower end of the interval is not, returns the nanoseconds (more
+    Returns None when the time is within the limit, and 0 when the time is over the limit even without the waits for a
+    CPU. When the wall time is over the limit and the lower end of the interval is not, returns the nanoseconds (more
     than 0) in which threads may have waited for a CPU.
     """
     took = end - begin

@@ -39,7 +39,7 @@ class Checker:
         return (self.make.__doc__ or "").strip().partition("\n")[0]
 
 
-#: Filled by `@checker` when `brownout.check` is imported.
+#: All checkers by name; `@checker` fills this registry when `brownout.check` is imported.
 CHECKERS: dict[str, Checker] = {}
 
 
@@ -81,7 +81,7 @@ def checker(
 
 
 def rule(history: History, promise: Promise) -> Ruling:
-    """The ruling of a promise's checker on a history. Raises UnknownName, and whatever the checker raises."""
+    """The ruling of a promise's checker on a history. Raises UnknownName, and every exception of the checker."""
     entry = CHECKERS[known("promise", promise.name, CHECKERS)]
     return entry.rule(history, **entry.arguments.from_json(promise.args))
 
@@ -102,7 +102,7 @@ def judge(history: History, promise: Promise) -> Verdict:
 
 
 def judge_all(history: History, promises: Iterable[Promise]) -> tuple[Verdict, ...]:
-    """One verdict for each promise, in the order of the promises."""
+    """Return one verdict for each promise, in the order of the promises."""
     return tuple(judge(history, promise) for promise in promises)
 
 

@@ -17,7 +17,8 @@ _MOST_EVENTS = 6
 
 
 def merge(validities: Iterable[Validity]) -> Validity:
-    """The worst of several validities: invalid, then unknown, then valid. Returns unknown for no validities."""
+    """The worst of several validities: invalid, then unknown, then valid. Returns "unknown" when there are no
+    validities."""
     present = set(validities)
     order: tuple[Validity, ...] = ("invalid", "unknown", "valid")
     return next((validity for validity in order if validity in present), "unknown")
@@ -36,10 +37,10 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one promise; `why` says what was missing or what was measured.
+    """The verdict on one promise; `why` says which evidence was missing, or what was measured.
 
-    `busy_ms` is more than 0 when the verdict is unknown only because the machine was busy. Threads may have waited
-    for a CPU during so many milliseconds of the measured time.
+    `busy_ms` is more than 0 when the verdict is unknown only because the machine was busy. `busy_ms` is the time in
+    which threads may have waited for a CPU while the measurement ran.
     """
 
     validity: Validity
@@ -51,7 +52,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What a checker finds: anomalies, or else a doubt, or else nothing wrong; `why` says what was measured.
+    """The ruling of a checker: anomalies, or else a doubt, or else nothing wrong; `why` says what the checker measured.
 
     `busy_ms` is more than 0 when the only reason for the doubt is that the machine was busy, for so many
     milliseconds. `expected` holds the anomalies that the scenario promised to show.
@@ -69,7 +70,7 @@ class Ruling:
         return "invalid" if self.anomalies else "unknown" if self.doubt else "valid"
 
     def on(self, promise: Promise) -> Verdict:
-        """The verdict on the promise."""
+        """Return the verdict on the promise for this ruling."""
         busy = self.busy_ms if self.validity == "unknown" else 0.0
         return Verdict(self.validity, str(promise), (*self.anomalies, *self.expected), self.doubt or self.why, busy)
 

@@ -9,25 +9,25 @@ from brownout.check.verdict import Validity, Verdict
 from brownout.history.life import Life
 from brownout.plan.near import known
 
-#: What became of the operation, from good to bad, with the words that a report uses.
+#: The outcomes of an operation, from good to bad, each with the words that a report uses.
 GOOD: Mapping[str, str] = {
     "once": "took effect once, and its caller knows",
     "recovered": "took effect once, after a recovery",
     "refused": "was refused: the caller was told, and nothing was done",
-    "unanswered": "its caller got no answer that tells; it took effect at most once",
+    "unanswered": "its caller got no clear answer; it took effect at most once",
 }
 BAD: Mapping[str, str] = {
     "unread": "took effect once and its result is stored, but get() fails",
-    "misreported": "what is reported is not what was done",
+    "misreported": "its reported state is not true",
     "hangs": "its caller waits, without an end in sight",
     "duplicate-later": "took effect once, and will again: its message is still unacked or back in the queue",
     "duplicate": "took effect more than once",
     "stuck": "is in `unacked` alone, until the visibility timeout",
     "lost": "was accepted, took no effect, and its message is nowhere",
 }
-#: What the fault did to a process, in addition to what it did to the operation.
+#: The flags of an outcome: effects of the fault on a process, beside its effect on the operation.
 FLAGS: Mapping[str, str] = {
-    "api-stalled": "the API's event loop stood still",
+    "api-stalled": "the API's event loop was blocked",
     "worker-dead": "the worker ended by itself",
     "silent": "the worker lives and does not consume",
 }
@@ -41,7 +41,7 @@ SEVERITY = (
 # --- from verdicts to a word: the first row of OUTCOMES whose anomaly was found gives the outcome
 
 OUTCOMES: tuple[tuple[str, str], ...] = (
-    # anomaly            outcome
+    # columns: the anomaly, and the outcome
     ("duplicate", "duplicate"),
     ("stuck", "stuck"),
     ("lost", "lost"),
@@ -50,16 +50,17 @@ OUTCOMES: tuple[tuple[str, str], ...] = (
     ("misreported", "misreported"),
     ("unread", "unread"),
 )
-#: Flags by anomaly. A worker that ended by itself cannot consume, so `worker-dead` leaves out `silent`.
+#: The flag of an outcome by the anomaly that was found. A worker that ended by itself cannot consume, so the anomaly
+#: `worker-dead` excludes the flag `silent`.
 BESIDE: tuple[tuple[str, str, str], ...] = (
-    # anomaly            flag           not beside the anomaly
+    # columns: the anomaly, the flag, and the anomaly that excludes the flag
     ("stalled", "api-stalled", ""),
     ("worker-dead", "worker-dead", ""),
     ("silent", "silent", "worker-dead"),
 )
-#: The outcome without an anomaly, by what the caller was told and by whether a recovery was needed (`again`).
+#: The outcome of an operation without an anomaly, by the answer to its caller and whether a recovery was needed.
 CALM: Mapping[tuple[str, bool], str] = {
-    # answered, again     outcome
+    # columns: the key (answered, again), and the outcome
     ("refused", False): "refused",
     ("refused", True): "refused",
     ("unknown", False): "unanswered",
@@ -71,7 +72,8 @@ CALM: Mapping[tuple[str, bool], str] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an operation, and what the fault did to processes; `str` gives the text that maps store."""
+    """The outcome of an operation with its flags, which say what the fault did to processes; `str` returns the text
+    that maps store."""
 
     word: str
     flags: tuple[str, ...] = ()
@@ -81,7 +83,7 @@ class Outcome:
 
     @property
     def validity(self) -> Validity:
-        """Unknown, invalid or valid."""
+        """The validity of the outcome: unknown, invalid or valid."""
         if self.word == UNKNOWN:
             return "unknown"
         return "invalid" if self.word in BAD or self.flags else "valid"
@@ -99,7 +101,7 @@ def outcome(verdicts: Iterable[Verdict], life: Life) -> Outcome:
     return Outcome(bad or CALM.get((life.answered, again), UNKNOWN), flags)
 
 
-# --- words as text, in stored maps
+# --- outcomes as text, in stored maps
 
 
 def word(outcome: str, flags: Iterable[str] = ()) -> str:
@@ -110,7 +112,7 @@ def word(outcome: str, flags: Iterable[str] = ()) -> str:
 def parts(word: str) -> tuple[str, ...]:
     """The outcome and the flags of a word: ("lost", "silent") of "lost+silent", ("unknown",) of "unknown: why".
 
-    Raises UnknownName for an unknown word, because such a word must not count as good.
+    Raises UnknownName for an unknown word, because an unknown word must not count as good.
     """
     if word.startswith(f"{UNKNOWN}:"):
         return (UNKNOWN,)
@@ -119,7 +121,7 @@ def parts(word: str) -> tuple[str, ...]:
 
 
 def validity_of(word: str) -> Validity:
-    """The validity of one word. Raises UnknownName."""
+    """Return the validity of one outcome. Raises UnknownName for an unknown outcome."""
     outcome, *flags = parts(word)
     return Outcome(outcome, tuple(flags)).validity
 

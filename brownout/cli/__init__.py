@@ -1,3 +1,3 @@
-"""The command line: one file a subcommand. Each has `add`, which adds its parser and what it runs."""
+"""The command line, with one module for each subcommand. Each module's `add` adds the subcommand's parser."""
 
 from brownout.cli.main import main as main

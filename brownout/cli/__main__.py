@@ -1,4 +1,4 @@
-"""`python -m brownout.cli`."""
+"""Runs the command line by `python -m brownout.cli`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The options that say what is broken: application, workload and Celery's settings; and the Experiment they make."""
+"""The options for application, workload and Celery settings, and the Experiment that follows from them."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class ApplicationOptions:
 
     @property
     def rung(self) -> RungName | None:
-        """Where Redis must come from; None for wherever it can be had."""
+        """Return the Redis provider that the user chose; None for any provider that works."""
         return None if self.provider == "auto" else cast("RungName", self.provider)
 
     def experiment_of(self) -> Experiment:
-        """The Experiment that they make. Raises Usage, UnknownName, NotImportable."""
+        """Return the Experiment that follows from the options. Raises Usage, UnknownName, NotImportable."""
         from brownout.explore.session import configured, experiment, setting
         from brownout.subject.application import NotImportable
 
@@ -127,9 +127,9 @@ def _imported(place: str) -> Experiment:
     from brownout.subject.application import NotImportable
 
     name, _, attribute = place.partition(":")
-    sys.path.insert(0, str(Path.cwd()))  # as `celery -A` does
+    sys.path.insert(0, str(Path.cwd()))  # `celery -A` also looks for modules in the current folder first
     try:
         there = {key: value for key, value in vars(import_module(name)).items() if isinstance(value, Experiment)}
-    except Exception as error:  # whatever the module does
+    except Exception as error:  # importing a user's module may raise any exception
         raise NotImportable(f"{type(error).__name__}: {error}", name) from error
     return there[known(f"experiment of {name}", attribute, there)]

@@ -1,4 +1,4 @@
-"""Which cells: a cell by its name, or the options that choose points and actions."""
+"""The arguments that choose cells of a map: names of cells, or options for points and actions."""
 
 from __future__ import annotations
 

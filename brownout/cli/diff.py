@@ -1,4 +1,4 @@
-"""`brownout diff`: what is better and worse in another map."""
+"""`brownout diff` shows which cells are better and worse in another map."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DiffOptions(Filters, JsonOption):
     """The maps."""
 
     a: str = option("A", "a stored map, by its file or by its name in store/maps")
-    b: str = option("B", "the map that is compared with it")
+    b: str = option("B", "the second map, which is compared with the first")
 
 
 def add(commands: Commands) -> None:
@@ -37,6 +37,6 @@ def run(options: DiffOptions) -> int:
     found = diff.diff(*(load(name).filtered(options.points, actions) for name in (options.a, options.b)))
     if not options.as_json(found):
         sys.stdout.write(f"{diff.text(found)}\n")
-    if found.worse or any(each.step > 0 for each in found.changed):
+    if found.worse or any(change.step > 0 for change in found.changed):
         return EXIT["invalid"]
     return EXIT["unknown" if found.unknown or found.warnings else "valid"]

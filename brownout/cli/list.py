@@ -1,4 +1,4 @@
-"""`brownout list`: what can be named."""
+"""`brownout list` prints the names that options of other commands accept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LISTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """What was typed."""
+    """The options of `brownout list`, as the user typed them."""
 
     list: str
 

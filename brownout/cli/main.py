@@ -1,4 +1,4 @@
-"""`brownout COMMAND`: carries the command out, and turns whatever ends it into an exit code and a message."""
+"""Carries out `brownout COMMAND`, and turns every error and signal into an exit code and a message."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ UNKNOWN: Final = 2
 
 
 class Terminated(BaseException):
-    """SIGTERM came."""
+    """The process has received SIGTERM."""
 
 
 class _Version(argparse.Action):
-    """As argparse's own, but the version is looked up only when it is asked for."""
+    """Prints the version like argparse's own action, but looks the version up only when the user asks for it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from brownout.run.store import versions
@@ -49,12 +49,12 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line says; returns the exit code. SystemExit for --help and for wrong options."""
-    given = parser().parse_args(argv)
-    command = f"brownout {given.command}"
+    """Carry out the command line and return the exit code. Raises SystemExit for --help and for wrong options."""
+    arguments = parser().parse_args(argv)
+    command = f"brownout {arguments.command}"
     try:
         with _terminable():
-            code: int = given.run(given)
+            code: int = arguments.run(arguments)
             sys.stdout.flush()
         return code
     except (Usage, UnknownName) as error:
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return SIGNAL + signal.SIGTERM
     except KeyboardInterrupt:
         return SIGNAL + signal.SIGINT
-    except BrokenPipeError:  # `| head` has what it wanted
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has read enough and closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNKNOWN
     except Exception as error:  # Python's own exit code for it would be taken for "invalid"
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(command: str, error: Exception) -> int:
-    # Imported here, so that --help is quick.
+    # These modules are imported only when a command runs, so that --help is quick.
     from brownout.explore.options import NoMap
     from brownout.subject.application import NotImportable
     from brownout.subject.processes.forks import NotForkable
@@ -100,7 +100,8 @@ def _said(message: str, code: int) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Within the block SIGTERM raises Terminated, so that everything is cleaned up; if ignored, it stays so."""
+    """Within the block SIGTERM raises Terminated, so that everything is cleaned up; an ignored SIGTERM stays
+    ignored."""
     before = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
         yield

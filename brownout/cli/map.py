@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: MapOptions) -> int:
-    """Draw the map, store it and print it; returns the exit code."""
+    """Make the fault map, store it and print it. Returns the exit code."""
     from brownout.explore.campaign import DISCOVERIES
     from brownout.explore.maps.diff import reproduced
     from brownout.explore.maps.faultmap import EXIT, FaultMap
@@ -64,9 +64,9 @@ def run(options: MapOptions) -> int:
     stored: FaultMap | None = None
     if again:
         stored = load(options.again or place)
-        wanted = tuple(each.cell.full for each in stored.cells if each.verdict != "valid")
+        wanted = tuple(result.cell.full for result in stored.cells if result.verdict != "valid")
         if not wanted:
-            sys.stdout.write(f"{options.again or place}: nothing in it is bad\n")
+            sys.stdout.write(f"{options.again or place}: no cell of this map is bad\n")
             return EXIT[stored.validity]
 
     def plan(campaign: Campaign) -> Sequence[Cell]:
@@ -98,7 +98,8 @@ def run(options: MapOptions) -> int:
 
 
 def _cell(name: str, there: Mapping[str, Cell]) -> Cell:
-    """By its short or full name; UnknownName says whether it is the point or the action that there is not."""
+    """Return the cell with this short or full name. Raises UnknownName, which says whether the point or the action is
+    unknown."""
     by_name = {**there, **{cell.full: cell for cell in there.values()}}
     if name not in by_name:
         point = known("point", name.rpartition("/")[0], {short.rpartition("/")[0] for short in there})

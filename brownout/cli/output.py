@@ -1,4 +1,5 @@
-"""What comes out of `map` and `show`: a grid or cells in full, JSON, a page, judged by a baseline."""
+"""The output of `brownout map` and `brownout show`: a grid, single cells, JSON or a Markdown page, judged by a
+baseline."""
 
 from __future__ import annotations
 
@@ -53,13 +54,15 @@ class SaveOptions(JsonOption):
     save: Path | None = option("--save FILE", _SAVE, type=Path)
 
     def place(self, asked: Experiment, prefix: str = "") -> Path:
-        """Where the result is stored: as --save says, or by the names of configuration and workload."""
+        """Return the path of the stored result: the value of --save, or a path with the names of configuration and
+        workload."""
         from brownout.run.store import folder_of
 
         return self.save or STORE / f"{folder_of(f'{prefix}{asked.configuration.name}-{asked.workload.name}')}.json"
 
     def handler(self, place: Path | None) -> Handler:
-        """What shows the progress, and stores the result in `place`; one that is not whole only with --save."""
+        """Return the handlers that show the progress and store the result in `place`. A part of a result is stored only
+        with --save."""
         from brownout.report.progress import to_stream
 
         stored = [Stored(place, parts=self.save is not None)] if place else []
@@ -68,7 +71,7 @@ class SaveOptions(JsonOption):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(JsonOption):
-    """What is shown."""
+    """The options that choose what is shown."""
 
     cells: tuple[str, ...]
     only_bad: bool = option("--only-bad", _ONLY_BAD, action="store_true")
@@ -111,7 +114,9 @@ class OutputOptions(JsonOption):
                 lines += [(Span(f"      {clean(line)}"),) for line in result.evidence]
                 lines += [()] if result.evidence else []
         else:
-            words = {each.cell: each.primary.partition(":")[0] for each in shown.cells if each.verdict != "valid"}
+            words = {
+                result.cell: result.primary.partition(":")[0] for result in shown.cells if result.verdict != "valid"
+            }
             room = max(map(len, words.values()), default=0)
             for cell, outcome in words.items():
                 lines.append((Span(f"  {outcome:<{room}}  ", "bold"), Span(_again(map_, map_.names[cell]))))
@@ -130,18 +135,21 @@ class OutputOptions(JsonOption):
 
 
 def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str] | None) -> tuple[Validity, list[str]]:
-    """The verdict on a map, and remarks. Where a baseline is given it decides; it may name the cells `names`."""
+    """The verdict on a map, and remarks. A baseline, if given, decides the verdict; `names` are the cells that the
+    baseline may name."""
     from brownout.explore.maps.baseline import judge
 
     if not accepted:
         return map_.validity, []
     judgement = judge(map_, accepted, datetime.now(UTC).date(), names)
-    remarks = [f"{each.kind}: {each.sentence}" for each in judgement.rulings if each.kind not in ("good", "accepted")]
+    remarks = [
+        f"{ruling.kind}: {ruling.sentence}" for ruling in judgement.rulings if ruling.kind not in ("good", "accepted")
+    ]
     return judgement.validity, [*remarks, f"{len(judgement.of('accepted'))} accepted by the baseline"]
 
 
 def load(name: str | Path) -> FaultMap:
-    """A stored map by its file, or by its name in the store. Raises Usage where there is none."""
+    """Return a stored map by its file or by its name in the store. Raises Usage when there is no such map."""
     from brownout.explore.maps.faultmap import FaultMap
 
     path = Path(name)
@@ -157,7 +165,7 @@ def load(name: str | Path) -> FaultMap:
 
 
 def _again(map_: FaultMap, cell: str) -> str:
-    """The command that tries the cell again."""
+    """Return the command that tries the cell again."""
     options = {
         "--config": map_.name if map_.name != "defaults" else "",
         "--workload": map_.workload if map_.workload != "task" else "",

@@ -1,4 +1,4 @@
-"""`brownout pairs`: two faults, the second in the recovery from the first."""
+"""`brownout pairs` tries pairs of faults; the second fault strikes in the recovery from the first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: PairsOptions) -> int:
-    """Try the pairs, store what was found and print it; returns the exit code."""
+    """Try the pairs, store the pair map and print it. Returns the exit code."""
     from brownout.explore.maps.faultmap import EXIT
     from brownout.explore.options import Options
     from brownout.explore.pairs_campaign import run_pairs

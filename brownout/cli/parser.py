@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from brownout.plan.near import UnknownName, known
 
 USAGE: Final = 64  # sysexits.h: EX_USAGE; argparse's own 2 would be taken for "unknown"
-SIGNAL: Final = 128  # and the number of the signal
+SIGNAL: Final = 128  # the exit code after a signal is this number plus the number of the signal
 EXIT_CODES: Final = """exit codes:
   0 valid, 1 invalid (something is bad), 2 unknown (nothing is proved),
   64 wrong command, 130 after Ctrl-C (SIGINT), 143 after SIGTERM"""
@@ -30,19 +30,19 @@ class Usage(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a wrong command is answered with one line, and no option may be abbreviated."""
+    """A parser of argparse that answers a wrong command with one line and accepts no abbreviated options."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with exit code 64."""
+        """Print the error, and end the process with exit code 64."""
         self.exit(USAGE, f"{self.prog}: error: {message}\n")
 
     def parse_known_args(  # type: ignore[override]  # argparse also takes namespaces of other types
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As argparse, but each parser refuses what it does not know, in the name of its command."""
+        """Parse as argparse does, but let each subcommand's own parser refuse unknown arguments."""
         found, unknown = super().parse_known_args(args, namespace)
         for name in (word.partition("=")[0] for word in unknown if word.startswith("-")):
             if name in MOVED:
@@ -83,10 +83,12 @@ def command(
     run: Callable[[Options], int],
     exit_codes: str = EXIT_CODES,
 ) -> Parser:
-    """Add a command. Its options are the fields of the frozen dataclass `kind`, and it calls `run` with such a value.
+    """Add a command. The command's options are the fields of the frozen dataclass `kind`; the command calls `run` with
+    an instance of `kind`.
 
-    The options of each base class are a group, which has its title from the class's docstring. Lists become tuples. A
-    field of type Path is a file to write: its folder is made before `run` is called. `what` is the help text.
+    The options of each base class are a group, which has its title from the class's docstring. Values that are lists
+    become tuples. A field of type Path is a file to write: its folder is made before `run` is called. `what` is the
+    help text.
     """
     epilog = f"examples:\n{textwrap.indent(examples, '  ')}\n\n{exit_codes}"
     parser = commands.add_parser(name, help=what, description=f"{name}: {what}", epilog=epilog)
@@ -97,11 +99,12 @@ def command(
                 flag = options.pop("flag")
                 group.add_argument(flag or key, **options | ({"dest": key} if flag else {}))
 
-    def made(given: argparse.Namespace) -> int:
-        values = {each.name: getattr(given, each.name) for each in fields(kind)}  # type: ignore[arg-type]
+    def made(arguments: argparse.Namespace) -> int:
+        values = {attribute.name: getattr(arguments, attribute.name) for attribute in fields(kind)}  # type: ignore[arg-type]
         try:
             for file in (value for value in values.values() if isinstance(value, Path)):
-                file.parent.mkdir(parents=True, exist_ok=True)  # before a minute's work
+                # the folder is checked before the command works for minutes
+                file.parent.mkdir(parents=True, exist_ok=True)
                 if file.is_dir():
                     raise IsADirectoryError(f"{file} is a folder; a file is wanted")
         except OSError as error:

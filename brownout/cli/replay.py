@@ -84,7 +84,7 @@ def run(options: ReplayOptions) -> int:
 
 
 def load(path: str) -> Capsule:
-    """The capsule; Usage for a file that is none, or that holds no anomaly to look for."""
+    """Return the capsule. Raises Usage for a file that is no capsule, or a trial that found no anomaly."""
     from brownout.run.capsule import Capsule
 
     try:

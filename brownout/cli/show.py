@@ -1,4 +1,4 @@
-"""`brownout show`: a stored map, or some of its cells."""
+"""`brownout show` prints a stored map or some of its cells."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: ShowOptions) -> int:
-    """Print the map; returns the exit code that its verdict has."""
+    """Print the map, and return the exit code of its verdict."""
     from brownout.explore.maps.action import chosen
     from brownout.explore.maps.faultmap import EXIT
 
@@ -36,7 +36,7 @@ def run(options: ShowOptions) -> int:
         raise Usage("a CELL goes without --point and --actions")
     stored = load(options.file)
     accepted = options.accepted(stored.title)
-    wanted = {action.name for action in chosen(actions)} & {each.cell.action for each in stored.cells}
+    wanted = {action.name for action in chosen(actions)} & {result.cell.action for result in stored.cells}
     part = stored.filtered(options.points, wanted)
     if options.cells:
         part = replace(part, cells=tuple(part.result(name) for name in dict.fromkeys(options.cells)), part=True)

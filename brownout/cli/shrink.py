@@ -30,7 +30,7 @@ _ANOMALY = "the anomaly to keep, such as lost (default: the first that the store
 
 @dataclass(frozen=True, kw_only=True)
 class ShrinkOptions:
-    """What is made smaller."""
+    """The options that name the capsule to shrink."""
 
     file: str = option("FILE", "a trial's plan.json in the store, or its folder")
     confirm: tuple[int, int] = option("--confirm N/M", _CONFIRM, type=_confirm, default=(2, 2))
@@ -44,7 +44,8 @@ def add(commands: Commands) -> None:
 
 
 def run(options: ShrinkOptions) -> int:
-    """Shrink, print, store. Returns the exit code; raises Usage for a file that is no capsule of such an anomaly."""
+    """Shrink the capsule, print the result and store it. Returns the exit code; raises Usage for a file that is no
+    capsule, or whose trial did not find the anomaly."""
     from brownout.shrinking import shrink_capsule
 
     return shrink_capsule(load(options.file), options.confirm, options.anomaly)

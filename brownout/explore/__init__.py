@@ -1,1 +1,1 @@
-"""The fault map: every fault point of a task's life on the wire, by every way it can fail."""
+"""Fault maps: a trial for every command that a task sends to Redis and every fault that can strike it there."""

@@ -1,4 +1,4 @@
-"""How long to wait for what: from the configuration under test."""
+"""How long a trial waits for each change, from the configuration of the Celery application under test."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NOTICED = 5.0  # s; a time-out up to this is waited for, a longer one is not
-LEAST = 1.5  # s for which a reply is kept where there is no time-out at all
-MARGIN = 1.5  # s beyond a time-out before it is said that nothing will happen
-BRPOP = 1.0  # s, kombu's brpop_timeout
-HEALTH = 25.0  # s, kombu.transport.redis.DEFAULT_HEALTH_CHECK_INTERVAL
-VISIBILITY = 3_600.0  # s, kombu's visibility_timeout
-RESTORE = 100.0  # s, unacked_restore_interval x unacked_restore_throttle
-POOL_TIMER = 5.0  # s, celery.concurrency.asynpool: what it does not see at once it finds by this
+NOTICED = 5.0  # s; a trial waits until a time-out of at most NOTICED has passed, and does not wait for longer time-outs
+LEAST = 1.5  # s; a fault keeps a reply for this time when the application sets no time-out
+MARGIN = 1.5  # s; a trial waits for this time after a time-out, then counts the state as final
+BRPOP = 1.0  # s; the default of kombu's `brpop_timeout`
+HEALTH = 25.0  # s; the value of kombu.transport.redis.DEFAULT_HEALTH_CHECK_INTERVAL
+VISIBILITY = 3_600.0  # s; the default of kombu's `visibility_timeout`
+RESTORE = 100.0  # s; kombu's `unacked_restore_interval` times its `unacked_restore_throttle`
+POOL_TIMER = 5.0  # s; Celery's pool (celery.concurrency.asynpool) looks for dead processes at this interval
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """All in seconds. `held` is past every time-out of 5 s or less, `beyond` are the longer ones (named)."""
+    """How long (s) a trial waits for each change. `held` is longer than every time-out of 5 s or less. `beyond` maps
+    the names of the longer time-outs to their values."""
 
     held: float
     probe: float
     result: float
-    recover: float  # for messages that the broker gives back; 0 where that takes longer than is waited for
-    republished: float  # for what is nowhere and the application brings back; 0 where it never does
+    recover: float  # s until the broker gives an unacknowledged message back; 0 when a trial does not wait so long
+    republished: float  # s until the application publishes a missing message again; 0 when the application never does
     beyond: Mapping[str, float]
 
     @property
     def still(self) -> float:
-        """When nothing has moved for so long, nobody gives back or publishes again what is left or missing."""
+        """After so many seconds without any change, nobody gives a message back or publishes a message again."""
         return self.held + max(self.recover, self.republished) + POOL_TIMER
 
     @property
     def limit(self) -> float:
-        """The longest trial: what recovers must have done so."""
+        """The longest time (s) that a trial lasts; a subject that recovers at all has recovered by then."""
         return self.held + self.probe + self.result + POOL_TIMER
 
     @classmethod
     def of(cls, conf: Mapping[str, Any], recovery: float = 0.0) -> Bounds:
-        """From Celery's configuration as the client has it; `recovery` is what the application does by itself."""
+        """Return the bounds for Celery's configuration `conf`; within `recovery` seconds the application publishes a
+        missing message again."""
         transport = dict(conf.get("broker_transport_options") or {})
         backend = dict(conf.get("result_backend_transport_options") or {})
         health = float(transport.get("health_check_interval") or HEALTH)

@@ -1,4 +1,4 @@
-"""A whole map: points from fault-free trials, then every cell, several trials at once."""
+"""Makes a whole fault map: fault-free trials find the points, then a trial tries each cell, several trials at once."""
 
 from __future__ import annotations
 
@@ -30,21 +30,23 @@ from brownout.subject.load import Load, load
 from brownout.subject.processes.launcher import Launcher
 from brownout.subject.servers import ladder
 
-DISCOVERIES = 3  # fault-free trials that the points must agree in
-CONTROL_EVERY = 20  # cells to one fault-free control
-RECONCILE = 4  # times that both are tried again where they differ
-ATTEMPTS = 3  # trials of a cell at most, while the machine is too busy for a verdict
-BESIDE = 2  # repeated trials at once
+DISCOVERIES = 3  # number of fault-free trials; only points that come in all these trials count
+CONTROL_EVERY = 20  # number of cells for which one fault-free control trial runs
+RECONCILE = 4  # how often a cell is tried again when forked and cold workers give different outcomes
+ATTEMPTS = 3  # a cell has at most so many trials while the machine is too busy for a verdict
+BESIDE = 2  # how many repeated trials run at once
 VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
-WHOLE = ("once", "recovered")  # the words of a trial without a fault
+WHOLE = ("once", "recovered")  # the possible outcomes of a trial without a fault
 Try = Callable[[], None]
 
 
 class Campaign:
-    """Use it once: `run()`. When `stop` is called meanwhile, `map(complete=False)` has what there is.
+    """Runs the trials of one fault map; `run` is called once. After `stop`, `map(complete=False)` returns the finished
+    cells.
 
-    Its parts, for who wants something between them: `with campaign`, then `discover`, set `planned`, `attempt`.
-    `met` is called with the cells of each trial with forked processes, and with what it found, by the trial's thread.
+    Instead of `run`, a caller may take its steps alone: `with campaign`, call `discover`, set `planned`, call
+    `attempt`. After each trial with forked processes, the trial's thread calls `met` with the trial's cells and its
+    finding.
     """
 
     def __init__(
@@ -54,19 +56,20 @@ class Campaign:
         self.found: dict[Cell, CellResult] = {}
         self.controls: list[Finding] = []
         self.cold: dict[Cell, list[str]] = {}
-        self.repeats = 0  # trials that were run again because the machine was busy
+        self.repeats = 0  # number of trials that were run again because the machine was busy
         self.discovery: Discovery | None = None
         self.bounds = Bounds.of({})
         self.planned: tuple[Cell, ...] = ()
         self.trials: Trials
         self._began = time.monotonic()
-        self._doubtful: list[Try] = []  # to be tried again
+        self._doubtful: list[Try] = []  # trials that must run again because the machine was busy
         self._lock = threading.Lock()
         self._stopped = False
         self._stack = ExitStack()
 
     def run(self) -> FaultMap:
-        """Discover, try every cell, control, compare. Raises NoMap, NoRedis, UnknownName for a filter without fit."""
+        """Find the points, try every cell, and return the map. Raises NoMap, NoRedis, and UnknownName for a filter that
+        matches no cell."""
         with self:
             self.discover()
             self.planned = select(self.possible(self.options.actions), self.options.points)
@@ -74,7 +77,8 @@ class Campaign:
         return self.map(complete=True)
 
     def __enter__(self) -> Self:
-        """Start what all trials share. Raises NoRedis, NotForkable for an application that cannot be imported."""
+        """Start the processes that all trials share. Raises NoRedis, NotForkable for an application that cannot be
+        imported."""
         rung = ladder.choose("local", self.options.provider)
         self.options.emit(Phase("looking for the points of a task's life"))
         jobs = self.options.jobs or self._suitable()
@@ -87,13 +91,13 @@ class Campaign:
         self._stack.close()
 
     def stop(self) -> None:
-        """End all trials at once; from any thread."""
+        """End all running trials at once; any thread may call this."""
         self._stopped = True
         if hasattr(self, "trials"):
             self.trials.stop()
 
     def _suitable(self) -> int:
-        """How many trials at once, by the load that is there before anything is started."""
+        """Return how many trials run at once, by the machine's load before the first trial."""
         found = load()
         api = self.experiment.workload.http is not None
         usual, jobs = jobs_for(Load(found.cores), api=api), jobs_for(found, api=api)
@@ -104,9 +108,9 @@ class Campaign:
         return jobs
 
     def discover(self, known: Discovery | None = None) -> None:
-        """Learn the bounds and the layout, and the points unless `known`.
+        """Find the bounds, the layout of the messages in Redis, and, unless `known` has them, the fault points.
 
-        Raises NoMap when it does not even work without a fault, or nobody knows in which keys the messages lie.
+        Raises NoMap when the system does not work even without a fault, or when the keys of its messages are unknown.
         """
         application, root = self.experiment.application, self.experiment.root
         told = surface(application, root, topology_of(self.experiment).settings_json)
@@ -120,7 +124,8 @@ class Campaign:
             self.discovery = self._confirmed(self.discovery)
 
     def _confirmed(self, found: Discovery) -> Discovery:
-        """Once more, in the order that was found: whoever polls may ask less often then."""
+        """Run a fault-free trial with the wire holding requests in the found order, and drop the points that it does
+        not meet. A client that polls may send fewer requests in that order."""
         there = self.lasting()
         if there.word not in WHOLE:
             raise NoMap(f"without any fault, in the order of {len(found.points)} points: {there.told}")
@@ -136,7 +141,8 @@ class Campaign:
         return discovered(first)
 
     def _in_force(self, finding: Finding) -> None:
-        """The trace shows late acks where they were asked for: Celery may have copied a setting before it was laid."""
+        """Raise NoMap when the trace shows acknowledgements at another time than `task_acks_late` asks for. The
+        acknowledgements differ when Celery copied the setting before brownout replaced it."""
         wanted = self.experiment.configuration.settings.get(
             "task_acks_late", False if self.experiment.application == STOCK else None
         )
@@ -144,12 +150,13 @@ class Campaign:
             raise NoMap(f"the configuration is not in force: a message is acknowledged {finding.acked} its effect")
 
     def possible(self, actions: Collection[str] = ("all",)) -> tuple[Cell, ...]:
-        """Every cell that makes sense at what was discovered."""
+        """Return every cell that makes sense at the points that were found."""
         assert self.discovery
         return cells(self.discovery.points, self.discovery.samples, chosen(actions))
 
     def attempt(self) -> None:
-        """Try all that is planned, with the controls and the comparisons that belong to it."""
+        """Run the trials of all planned cells, the fault-free control trials, and the trials with processes started
+        cold."""
         todo = sorted(self.planned * self.options.repeat, key=self._place)
         sample = set(_spread(self.planned, self.options.cold))
         tries = self.controlled([partial(self._cell, cell) for cell in todo])
@@ -160,13 +167,15 @@ class Campaign:
         self.try_again()
 
     def _place(self, cell: Cell) -> int:
-        """The long trials first, so that no thread ends alone. What is not acked may be given back, in time."""
+        """Return the sort key of a cell: the longest trials start first, so that all threads end at about the same
+        time. A trial before ZREM unacked_index waits for the broker to give the message back."""
         if self.bounds.recover and cell.moment == "before" and cell.point.label.startswith("ZREM unacked_index"):
             return 0
         return {"never": 0, "held": 1, "late": 1, "restart-broker": 2}.get(cell.action, 3)
 
     def _reconcile(self, cell: Cell) -> None:
-        """What differs between forked and cold processes may be a race: then both show each other's words in time."""
+        """Repeat a cell whose outcomes differ between forked and cold processes. If the cell is a race, each kind of
+        process shows the outcomes of the other kind after some repetitions."""
         for _ in range(RECONCILE):
             if not self._compared(cell).differs:
                 return
@@ -186,20 +195,20 @@ class Campaign:
         return True
 
     def try_again(self) -> None:
-        """What was in doubt, with few trials at once, when all others are over."""
+        """Run the doubtful trials again, few at once, after all other trials have ended."""
         while self._doubtful:
             todo, self._doubtful = self._doubtful, []
             self.trials.together(todo, BESIDE)
 
     def controlled(self, tries: Sequence[Try]) -> list[Try]:
-        """With fault-free trials in between."""
+        """Return the tries with a fault-free control trial before every twentieth try."""
         mixed: list[Try] = []
-        for n, each in enumerate(tries):
-            mixed += [each] if n % CONTROL_EVERY else [self._control, each]
+        for n, try_ in enumerate(tries):
+            mixed += [try_] if n % CONTROL_EVERY else [self._control, try_]
         return mixed
 
     def trial(self, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Finding:
-        """One trial."""
+        """Run one trial of these cells; without cells, a trial without a fault."""
         order = self.discovery.order if self.discovery else ()
         with trying(self.options.emit, trial_name(*schedule)):
             finding = self.trials.trial(plan_of(self.experiment, self.bounds, schedule, order), launcher, schedule)
@@ -208,7 +217,8 @@ class Campaign:
         return finding
 
     def lasting(self, schedule: Sequence[Cell] = ()) -> Finding:
-        """One trial, which is run again at once while the machine is too busy for a verdict. `repeats` counts them."""
+        """Run one trial, and run the trial again at once while the machine is too busy for a verdict. `repeats` counts
+        the repeated trials."""
         purpose = Purpose.PLANNED if schedule else Purpose.DISCOVERY
         attempt = 0
         while True:
@@ -246,9 +256,9 @@ class Campaign:
         self.options.emit(TrialEnded(trial_name(cell), finding, attempt, again, Purpose.COMPARISON))
 
     def map(self, *, complete: bool) -> FaultMap:
-        """What was found so far."""
+        """Return the fault map of the cells that were tried so far."""
         known = self.discovery
-        bad = tuple(each.reason for each in self.controls if each.word not in WHOLE)
+        bad = tuple(finding.reason for finding in self.controls if finding.word not in WHOLE)
         return FaultMap(
             name=self.experiment.configuration.name,
             workload=self.experiment.workload.name,
@@ -268,7 +278,7 @@ class Campaign:
 
 
 def trial_name(*schedule: Cell) -> str:
-    """The name of a trial."""
+    """Return the name of a trial: the names of its cells, or "without a fault"."""
     return " and ".join(cell.full for cell in schedule) or "without a fault"
 
 
@@ -283,5 +293,5 @@ def _bounds(bounds: Bounds) -> dict[str, float]:
 
 
 def _spread(planned: Sequence[Cell], count: int) -> Sequence[Cell]:
-    """Some of them, from all over the map."""
+    """Return at most `count` of the planned cells, at equal distances in their order."""
     return planned[:: max(1, len(planned) // count)][:count] if count else ()

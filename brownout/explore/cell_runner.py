@@ -1,4 +1,5 @@
-"""Tries the cells of one experiment one by one, for pytest: keeps its points, and the processes that run trials."""
+"""Tries the cells of one experiment one by one, for pytest, and keeps the points and the forking processes between
+cells."""
 
 from __future__ import annotations
 
@@ -26,11 +27,11 @@ from brownout.run.store import environment, versions
 from brownout.run.turns import Turns
 from brownout.subject.servers import ladder
 
-UNFIT = "the stored trace no longer fits what is met ({}): pytest --cache-clear looks anew"
+UNFIT = "without a fault the points differ from the stored trace ({}); `pytest --cache-clear` finds them anew"
 
 
 class CellRunner:
-    """Tries the cells of one experiment one after the other; keeps the points and cells that it has."""
+    """Tries the cells of one experiment one after the other; keeps the experiment's points and cells."""
 
     def __init__(self, runners: CellRunners, experiment: Experiment, rung: ladder.Rung) -> None:
         self._runners, self._experiment, self._rung = runners, experiment, rung
@@ -41,22 +42,24 @@ class CellRunner:
 
     @property
     def title(self) -> str:
-        """As a baseline names it."""
+        """The map's title, as a baseline names the map."""
         return self.map().title
 
     def map(self, *results: CellResult) -> FaultMap:
-        """These cells as a map."""
+        """Return a fault map of these results."""
         config, load = self._experiment.configuration.name, self._experiment.workload.name
         return FaultMap(config, load, trace=self._points, cells=results, controls=Controls(1))
 
     def ruling(self, result: CellResult, accepted: Sequence[baseline.Accepted]) -> baseline.Ruling:
-        """What the baseline makes of a cell."""
+        """Return the baseline's ruling on one cell."""
         return baseline.judge(self.map(result), accepted, datetime.now(UTC).date()).rulings[0]
 
     def look(self) -> None:
-        """Learn the points, from the cache or from fault-free trials; one process does so, and others wait for it.
+        """Find the points, in the cache or with fault-free trials. Only one pytest process runs the fault-free trials;
+        the other pytest processes wait for its result.
 
-        Raises NoMap, and KeyboardInterrupt after it has cleaned up.
+        Raises NoMap when the fault-free trials find no points. Raises KeyboardInterrupt after a signal, when all trials
+        have ended.
         """
         if self.cells:
             return
@@ -69,14 +72,15 @@ class CellRunner:
                 found = explore(self._experiment, self._options(DISCOVERIES), lambda _: ())
             if found.stopped:
                 raise KeyboardInterrupt
-            points, cells = ([each.full for each in found.map.trace], [each.full for each in found.possible.values()])
+            points, cells = ([point.full for point in found.map.trace], [cell.full for cell in found.possible.values()])
             new = place.with_suffix(".new")
             new.write_text(json.dumps({"points": points, "cells": cells}, indent=1))
             new.replace(place)
             self._know(place)
 
     def _know(self, place: Path) -> bool:
-        """Whether the file could be read: there may be none, or one that was not written here."""
+        """Read the points and cells from the cache file; returns False when the file is missing or has another
+        format."""
         try:
             kept = json.loads(place.read_bytes())
             points = tuple(map(Point.parse, kept["points"]))
@@ -114,29 +118,30 @@ class CellRunner:
         finding = campaign.lasting([cell])
         word = finding.seen
         if finding.why and not finding.reached and not finding.trouble:
-            word += "; " + UNFIT.format("if it is so again")
+            word += "; " + UNFIT.format("if the next run says the same")
         return replace(CellResult.of(cell, finding), seen={word: 1}, repeats=campaign.repeats - before)
 
     def _confirm(self, campaign: Campaign) -> None:
-        """Fault-free trials meet the points that are stored, or all cells are in doubt."""
+        """Compare the points of fault-free trials with the stored points; when they differ twice, all cells are in
+        doubt."""
         campaign.discover(Discovery(self._points, {}))
         life, differing = set(campaign.discovery.order if campaign.discovery else ()), set[Point]()
-        for attempt in range(2):  # what differs once may be chance
+        for attempt in range(2):  # points that differ in only one of two trials may differ by chance
             finding = campaign.lasting()
             if finding.word not in WHOLE:
                 self._doubt = f"without any fault: {finding.reason}"
                 return
-            other = life ^ set(finding.points)
-            differing = differing & other if attempt else other
+            difference = life ^ set(finding.points)
+            differing = differing & difference if attempt else difference
             if not differing:
                 return
         self._doubt = UNFIT.format(", ".join(sorted(names(differing).values())))
 
 
 class CellRunners:
-    """What one process keeps for all cells that it tries one by one: campaigns whose processes that fork stay.
+    """The cell runners of one pytest process. Their campaigns, with the forking processes, stay open until `close`.
 
-    `place` is where points are kept between two processes. Each trial takes one of the `turns`.
+    `place` is the folder in which processes share the points. Each trial takes one of the `turns`.
     """
 
     def __init__(self, place: Path, turns: Turns) -> None:
@@ -145,13 +150,13 @@ class CellRunners:
         self._runners: dict[str, CellRunner] = {}
 
     def opened(self, campaign: Campaign) -> Campaign:
-        """The campaign, which stays open until `close`."""
+        """Enter the campaign, which then stays open until `close`."""
         return self._stack.enter_context(campaign)
 
     def runner(self, experiment: Experiment, rung: ladder.Rung) -> CellRunner:
-        """One for equal experiments."""
+        """Return the experiment's runner; equal experiments share one runner."""
         return self._runners.setdefault(repr(experiment), CellRunner(self, experiment, rung))
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the open campaigns."""
         self._stack.close()

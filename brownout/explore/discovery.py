@@ -1,4 +1,4 @@
-"""What fault-free trials show: the points of a life, in one order."""
+"""The fault points that fault-free trials of a task meet, in one order."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from dataclasses import dataclass, replace
 from brownout.explore.finding import Finding
 from brownout.plan.point import IDLE, Point
 
-TOGETHER = 0.05  # s; what is nearer than this may come in either order
+TOGETHER = 0.05  # s; two points that come within this time of each other may come in either order
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """What fault-free trials showed."""
+    """The fault points that fault-free trials met, and samples of the commands at each point."""
 
     points: tuple[Point, ...]
     samples: Mapping[Point, tuple[tuple[bytes, ...], ...]]
 
     @property
     def order(self) -> tuple[Point, ...]:
-        """The reference order: all points of a life but the idle ones."""
+        """All points except those of an idle BRPOP, in the order that the wire keeps."""
         return tuple(point for point in self.points if not point.label.endswith(IDLE))
 
     def within(self, met: Collection[Point]) -> Discovery:
-        """Without what another trial did not meet; idle points are no part of a trace."""
-        return replace(self, points=tuple(each for each in self.points if each.label.endswith(IDLE) or each in met))
+        """Return the discovery without the points that another trial did not meet. Points of an idle BRPOP stay,
+        because no trace has them."""
+        return replace(self, points=tuple(point for point in self.points if point.label.endswith(IDLE) or point in met))
 
 
 def discovered(first: Sequence[Finding]) -> Discovery:
-    """The points that all of these trials met."""
-    common = set(first[0].points).intersection(*(each.points for each in first))
+    """Return the points that all of these trials met, and the points of an idle BRPOP."""
+    common = set(first[0].points).intersection(*(finding.points for finding in first))
     order = _settled([point for point in first[0].points if point in common], first[0].times)
     idle = [Point(edge, f"BRPOP {label}{IDLE}") for edge, label in _consumers(order)]
     samples = {**first[0].samples}
@@ -43,7 +44,8 @@ def discovered(first: Sequence[Finding]) -> Discovery:
 
 
 def _settled(points: Sequence[Point], times: Mapping[Point, float]) -> list[Point]:
-    """One order of what comes at the same time: the client lets the worker go first, once its task is published."""
+    """Return one order for points that come at the same time: after the task is published, the worker's points come
+    first and the client's later."""
     order: list[Point] = []
     waiting: list[Point] = []
     published = False

@@ -1,4 +1,4 @@
-"""What a map is made of: an application, a workload, and a configuration."""
+"""The input of a fault map: an application, a workload, and a configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from brownout.subject.application import Application
 
 @dataclass(frozen=True)
 class Configuration:
-    """Celery settings that are laid over the application's own."""
+    """A named set of Celery settings that replace those of the application."""
 
     name: str
     summary: str
@@ -25,27 +25,30 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Workload:
-    """What one trial submits. `kind` is "task", "chain", "group" or "chord"; `http` a request instead of a task.
+    """The work that one trial submits. `kind` is "task", "chain", "group" or "chord"; `http` is a request to submit
+    instead of a task.
 
-    `keys` is how many effects it should have. `first` sends it from a process that has not sent anything before.
+    `keys` is the number of effects that the work should have. With `first` a process sends the work that has sent
+    nothing before.
     """
 
     name: str
     summary: str
     kind: str = "task"
     keys: int = 1
-    task: str = ""  # of the stock application; "" for the experiment's own
+    task: str = ""  # a task of the stock application; "" for the task of the experiment
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     body: str = ""
     first: bool = False
     workers: int = 1
     http: Http | None = None
-    beat: bool = False  # submitted by beat, which is started for it
+    beat: bool = False  # whether beat submits the task; the trial then starts beat
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One map. `task` and `args` are what is sent; without `args` a token that names the trial's effect."""
+    """The input of one fault map. A trial sends `task` with `args`; if `args` is None, with a token that names the
+    trial's effect."""
 
     application: Application
     root: Path
@@ -54,13 +57,15 @@ class Experiment:
     task: str
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    name: str = ""  # "module:attribute" that it was imported from
+    name: str = ""  # the "module:attribute" from which the experiment was imported
 
     @property
     def application_name(self) -> str | Mapping[str, Any]:
-        """The application as a capsule names it: where it is imported from, else its fields, without secrets.
+        """The application as a capsule names it: the "module:attribute" to import, else the application's fields
+        without secrets.
 
-        Empty for one with readers that nobody named: it can be found in no other process.
+        The name is empty for an application with readers of effects or jobs and without a "module:attribute": another
+        process cannot find that application.
         """
         app = self.application
         if app == STOCK:
@@ -73,7 +78,7 @@ class Experiment:
 
     @property
     def title(self) -> str:
-        """As its map is called."""
+        """The title of the experiment's map, such as "defaults/task"."""
         return f"{self.configuration.name}/{self.workload.name}"
 
 
@@ -83,11 +88,11 @@ STOCK = Application(
     effects=ledger("effects.ndjson"),
 )
 
-DEFAULTS = Configuration("defaults", "Celery as it comes")
-LATE = Configuration("late", "acks_late and nothing else", {"task_acks_late": True})
+DEFAULTS = Configuration("defaults", "Celery's default settings")
+LATE = Configuration("late", "Celery's default settings with task_acks_late", {"task_acks_late": True})
 HARDENED = Configuration(
     "hardened",
-    "what is usually advised: late acks, one message at a time, short time-outs, retries everywhere",
+    "settings that are usually advised: late acks, one message at a time, short time-outs, retries everywhere",
     {
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -109,18 +114,20 @@ HARDENED = Configuration(
     },
 )
 OWN = Configuration("own", "the application's own settings")
-CONFIGURATIONS = {each.name: each for each in (DEFAULTS, LATE, HARDENED, OWN)}
+CONFIGURATIONS = {configuration.name: configuration for configuration in (DEFAULTS, LATE, HARDENED, OWN)}
 
 WORKLOADS = {
-    each.name: each
-    for each in (
-        Workload("task", "one task, from a client that has sent one before"),
+    workload.name: workload
+    for workload in (
+        Workload("task", "one task, from a client that has sent a task before"),
         Workload("first", "the first task that a client sends: handshakes and set-up too", first=True),
         Workload("retry", "a task that fails once and is retried", task="brownout.explore.stock.retrying"),
         Workload("countdown", "a task with a countdown", options={"countdown": 0.3}),
         Workload("chain", "two tasks, one after the other", kind="chain", keys=2),
         Workload("group", "two tasks at once", kind="group", keys=2),
-        Workload("chord", "two tasks and a body", kind="chord", keys=3, body="brownout.explore.stock.gather"),
+        Workload(
+            "chord", "a chord of two tasks and a body", kind="chord", keys=3, body="brownout.explore.stock.gather"
+        ),
         Workload("beat", "a task that beat sends", beat=True),
         Workload("two-workers", "one task, two workers", workers=2),
     )

@@ -1,4 +1,4 @@
-"""What a trial of a fault map found."""
+"""Findings: the result of one trial of a fault map."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from brownout.run.result import Result
 from brownout.run.trace import Trace
 from brownout.wire.redis.record import Sample
 
-LOG = 4_000  # characters of the end of each log that are kept
+LOG = 4_000  # number of characters that are kept from the end of each log
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a trial found. `word` is the outcome, `why` the reason of an unknown; `points` its trace.
+    """The result of one trial. `word` is the outcome, `why` the reason for an unknown outcome, `points` the fault
+    points in the order of the trace.
 
-    `samples` are the commands at each point, `times` (s, monotonic clock) when each came. `reached` points of the
-    schedule were struck. `seconds` from the submission to the last effect or answer, `took` for all of the trial.
-    `trouble` is the traceback when the trial itself went wrong. `busy` says that the machine may be why it is unknown:
-    the trial may be run again. `facts` is what the outcome was made of. `steps` and `opened` are those of the trace.
+    `samples` has the commands at each point, `times` the time (s, monotonic clock) of each point. `reached` is the
+    number of the schedule's points at which the fault struck. `seconds` is the time from the submission to the last
+    effect or answer, `took` the time of the whole trial. `trouble` is the traceback of an error in the trial itself.
+    With `busy` the outcome may be unknown because the machine was busy, and the trial may be run again. `facts` has the
+    sentences of the anomalies. `steps` and `opened` are the fields of `Trace` with these names.
     """
 
     word: str
@@ -41,7 +43,7 @@ class Finding:
     reached: int = 0
     took: float = 0.0
     acked: str = ""  # the message was acknowledged "before" or "after" its effect
-    logs: Mapping[str, str] = field(default_factory=dict)  # the ends of all logs, of a trial that is not good
+    logs: Mapping[str, str] = field(default_factory=dict)  # the ends of all logs, kept when the outcome is not good
     trouble: str = ""
     busy: bool = False
     facts: str = ""
@@ -50,28 +52,28 @@ class Finding:
 
     @property
     def seen(self) -> str:
-        """The word as a map keeps it."""
+        """The outcome as a map stores it: the word, or "unknown" with its reason."""
         return f"{UNKNOWN}: {self.why.splitlines()[0]}" if self.why else self.word
 
     @property
     def reason(self) -> str:
-        """The word and why it is so, in one line."""
+        """The outcome and its reason in one line."""
         return self.seen if self.why or not self.facts else f"{self.seen} ({self.facts})"
 
     @property
     def told(self) -> str:
-        """All that is known: the reason, the witness, the traceback, the ends of the logs."""
+        """The outcome for a person: the reason, the witness, the traceback, the ends of the logs."""
         shown = [self.reason, *(f"      {line}" for line in self.witness)]
         return "\n".join([*shown, *([self.trouble] if self.trouble else ()), *ends(self.logs)])
 
 
 def finding_of(result: Result, experiment: Experiment, schedule: Sequence[Cell]) -> Finding:
-    """Fold the verdicts of a trial into one word, with what proves it."""
+    """Make the finding of a trial from the trial's verdicts and trace."""
     life = Life.of(result.history, by_effect=experiment.application.effects is not None)
     made, trace = outcome(result.verdicts, life), told_outward(result.trace, experiment)
     why = ""
     if made.word == UNKNOWN:
-        why = next((verdict.why for verdict in result.verdicts if verdict.validity == "unknown"), "nobody knows why")
+        why = next((verdict.why for verdict in result.verdicts if verdict.validity == "unknown"), "no reason is known")
     shown = bool(why) or (not schedule and str(made) not in ("once", "recovered"))
     sentences = (anomaly.sentence for verdict in result.verdicts for anomaly in verdict.anomalies)
     return Finding(
@@ -94,7 +96,7 @@ def finding_of(result: Result, experiment: Experiment, schedule: Sequence[Cell])
 
 
 def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Finding:
-    """Unknown: the harness failed, or something did not come in time, as on a machine that is too busy."""
+    """Return the finding of a trial that raised `wrong`: unknown, and `busy` when the error is a TimeoutError."""
     trouble = "".join(traceback.format_exception(wrong)).rstrip()
     busy = isinstance(wrong, TimeoutError)
     what = (str(wrong) or "an answer did not come in time") if busy else f"{type(wrong).__name__}: {wrong}"
@@ -102,7 +104,7 @@ def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Fi
 
 
 def told_outward(trace: Trace, experiment: Experiment) -> Trace:
-    """The trace with the names of a map."""
+    """Return the trace with the edge names that a map uses."""
 
     def name(point: Point) -> Point:
         return outward(experiment, point)
@@ -123,12 +125,12 @@ def told_outward(trace: Trace, experiment: Experiment) -> Trace:
 
 
 def logs(folder: Path) -> dict[str, str]:
-    """The ends of all logs of a trial."""
+    """Return the end of each log file of a trial."""
     return {path.name: path.read_text(errors="replace")[-LOG:] for path in sorted((folder / "log").glob("*.log"))}
 
 
 def ends(logs: Mapping[str, str], lines: int = 20) -> list[str]:
-    """The last lines of each log that has any, under its name."""
+    """Return, for each log that is not empty, a heading with the log's name and the log's last lines."""
     shown: list[str] = []
     for name, text in logs.items():
         if last := text.splitlines()[-lines:]:

@@ -1,4 +1,4 @@
-"""How a map is made: the options of a campaign, and how many trials at once suit the machine."""
+"""The options of a campaign, which makes a fault map, and the number of trials at once that suits the machine."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from brownout.run.store import Store
 from brownout.subject.load import Load
 from brownout.subject.servers.redis_server import RungName
 
-COLD = 2  # cells that are tried with the cold command line, too
-AT_ONCE = 8  # trials for each core; half of that with an API, whose trials have twice the processes
+COLD = 2  # number of cells that are also tried with workers started cold, not forked
+AT_ONCE = 8  # trials at once per CPU core; half as many with an API, because such trials have twice the processes
 
 
 class NoMap(RuntimeError):
-    """There is nothing to draw a map of: the system does not even work without a fault."""
+    """No fault map can be made: the system does not work even without a fault, or the keys of its messages are
+    unknown."""
 
 
 @dataclass
 class Options:
-    """How a map is made. `emit` is called from the threads of the trials; `words` are kept as the map's `options`.
+    """How a fault map is made. `emit` is called from the threads of the trials; `words` are the command's options,
+    which the map keeps in its field `options`.
 
-    `store` keeps the capsules of trials with a broken promise.
+    `store` keeps the capsule of each trial that broke a promise.
     """
 
     actions: Collection[str] = ("standard",)
     points: Collection[str] = ()
-    jobs: int = 0  # trials at once; 0: as many as suit the machine
-    most: int = 0  # trials at once that are of use; 0: any number
+    jobs: int = 0  # number of trials at once; 0 means as many as suit the machine
+    most: int = 0  # the largest number of trials at once that has any use; 0 means no limit
     repeat: int = 1
     cold: int = COLD
     provider: RungName | None = None
@@ -39,5 +41,6 @@ class Options:
 
 
 def jobs_for(found: Load, *, api: bool = False) -> int:
-    """Trials at once that suit the machine, beside what others do there: trials wait more than they work."""
+    """Return how many trials at once suit the machine's load; there are several per core because a trial mostly
+    waits."""
     return max(2, math.ceil(AT_ONCE / (2 if api else 1) * found.share))

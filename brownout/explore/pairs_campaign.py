@@ -1,4 +1,5 @@
-"""Pairs of faults: every single one for its recovery, then a second one in each recovery, several trials at once."""
+"""Tries pairs of faults: first each fault alone to see the recovery, then a second fault in each recovery, several
+trials at once."""
 
 from __future__ import annotations
 
@@ -20,18 +21,19 @@ from brownout.explore.session import heeding
 from brownout.run.events import CampaignEnded, Planned, TrialEnded, campaigning
 from brownout.run.trial import Stopped
 
-CHECKED = 4  # of a sample, one check to so many pairs at most
-LONG = ("never", "held", "late", "restart-broker")  # the longest first, so that no thread ends alone
+CHECKED = 4  # a sample of pairs has at most one check for this number of pairs
+LONG = ("never", "held", "late", "restart-broker")  # the actions of the longest trials, which start first
 Key = tuple[Cell, Cell]
 
 
 class PairCampaign:
-    """Use it once: `run()`. When `stop` is called meanwhile, `pairs(complete=False)` has what there is.
+    """Runs the trials of one pair map; `run` is called once. After `stop`, `pairs(complete=False)` returns the finished
+    pairs.
 
-    Its `options` choose the first faults. `sample` is how many pairs to try (0: all that the plan has), evenly from all
-    classes; `seed` chooses them, and the members that the merging is checked with; at most `check` pairs of each.
-    Its parts, for who wants something between them: `with campaign.singles`, then `explore_singles`, `choose`,
-    `explore_pairs`.
+    `options` choose the first faults. `sample` is the number of pairs to try, evenly from all classes; 0 means all
+    pairs of the plan. `seed` decides which pairs are drawn, and which other first fault of each class is checked, with
+    at most `check` pairs. Instead of `run`, a caller may take its steps alone: `with campaign.singles`, then call
+    `explore_singles`, `choose` and `explore_pairs`.
     """
 
     def __init__(
@@ -40,14 +42,15 @@ class PairCampaign:
         self.singles = Campaign(experiment, options, self._learn)
         self.options, self.sample, self.seed, self.check = options, sample, seed, check
         self.firsts: dict[Cell, First] = {}
-        self.ordinary: set[str] = set()  # spots of lives without a fault
+        self.ordinary: set[str] = set()  # the spots that fault-free trials meet
         self.plan = Plan({}, ())
-        self.chosen: Mapping[Pair, Pair | None] = {}  # and what stands for it, where it is a check
+        self.chosen: Mapping[Pair, Pair | None] = {}  # a check's value is the pair to compare it with
         self.rows: dict[Key, PairResult] = {}
         self._lock = threading.Lock()
 
     def run(self) -> PairMap:
-        """Single faults, the plan, its pairs, the checks. Raises what `Campaign.run` raises, and Stopped."""
+        """Try single faults, plan the pairs, and try the pairs and the checks. Raises the exceptions of `Campaign.run`,
+        and Stopped."""
         with self.singles:
             self.explore_singles()
             self.choose()
@@ -55,11 +58,11 @@ class PairCampaign:
         return self.pairs(complete=True)
 
     def stop(self) -> None:
-        """End all trials at once; from any thread."""
+        """End all running trials at once; any thread may call this."""
         self.singles.stop()
 
     def explore_singles(self, *cells: Cell) -> None:
-        """Try these first faults, or else all that the options choose."""
+        """Try these first faults alone; without `cells`, all first faults that the options choose."""
         self.singles.discover()
         self.singles.planned = cells or select(self.singles.possible(self.options.actions), self.options.points)
         self.options.emit(Planned(len(self.singles.planned)))
@@ -67,20 +70,20 @@ class PairCampaign:
 
     def choose(self) -> None:
         """Make the plan from the single faults that have a verdict."""
-        self.plan = plan((each for each in self.firsts.values() if each.word != UNKNOWN), self.ordinary)
+        self.plan = plan((first for first in self.firsts.values() if first.word != UNKNOWN), self.ordinary)
         pairs = self.plan.sample(self.sample, self.seed)
         most = max(1, self.sample // CHECKED) if self.sample else 0
         checks = self.plan.checks(set(pairs), self.seed, self.check, most) if self.check else {}
         self.chosen = dict.fromkeys(pairs) | checks
 
     def explore_pairs(self) -> None:
-        """Try all that is chosen; once more where a check disagrees."""
+        """Try the chosen pairs; then try again the pairs of each check that disagrees."""
         self.options.emit(Planned(len(self.chosen)))
         self._all(self.chosen)
         self._all(self._disagreeing())
 
     def _learn(self, schedule: Sequence[Cell], finding: Finding) -> None:
-        """See Campaign: what a trial met, without a fault and with one."""
+        """Keep the steps of a trial without a fault or with one fault; `Campaign` calls this after each trial."""
         with self._lock:
             if not schedule:
                 self.ordinary |= {step.spot for step in (*finding.steps, *finding.opened)}
@@ -91,7 +94,7 @@ class PairCampaign:
     def _all(self, pairs: Mapping[Pair, Pair | None] | Sequence[Pair]) -> None:
         def rank(pair: Pair) -> int:
             actions = (pair.first.action, pair.second.action)
-            return min(LONG.index(each) if each in LONG else len(LONG) for each in actions)
+            return min(LONG.index(action) if action in LONG else len(LONG) for action in actions)
 
         todo = sorted(dict.fromkeys(pairs), key=rank)
         self.singles.trials.together(self.singles.controlled([partial(self._pair, pair) for pair in todo]))
@@ -119,11 +122,11 @@ class PairCampaign:
         self.options.emit(TrialEnded(trial_name(pair.first, pair.second), result, attempt, again))
 
     def _disagreeing(self) -> list[Pair]:
-        checks = [each for each in self.pairs(complete=True).checks if each.word == "disagrees"]
+        checks = [check for check in self.pairs(complete=True).checks if check.word == "disagrees"]
         return [result.pair for check in checks for result in (check.member, check.stands)]
 
     def pairs(self, *, complete: bool) -> PairMap:
-        """What was found so far."""
+        """Return the pair map of the pairs that were tried so far."""
         singles = self.singles.map(complete=complete)
         planned, left = sum(stands is None for stands in self.chosen.values()), [0, *self.plan.counts.values()][-1]
         rows = [self.rows[key] for pair in self.chosen if (key := (pair.first, pair.second)) in self.rows]
@@ -135,13 +138,13 @@ class PairCampaign:
             bounds=singles.bounds,
             counts=self.plan.counts,
             firsts=len(self.firsts),
-            unknown=sum(each.word == UNKNOWN for each in self.firsts.values()),
+            unknown=sum(first.word == UNKNOWN for first in self.firsts.values()),
             classes=len(self.plan.classes),
             planned=planned,
             seed=self.seed,
             controls=singles.controls.ran,
             void=singles.void,
-            trials=singles.trials + sum(sum([*each.seen.values(), *each.unreached.values()]) for each in rows),
+            trials=singles.trials + sum(sum([*result.seen.values(), *result.unreached.values()]) for result in rows),
             seconds=round(singles.seconds, 1),
             complete=complete,
             part=singles.part or planned < left,
@@ -157,10 +160,10 @@ def run_pairs(
     seed: int = 0,
     check: int = CHECKS,
 ) -> tuple[PairMap, int]:
-    """Carry a PairCampaign out. Returns its map, and the signal that ended it early, or 0.
+    """Run a campaign of pairs of faults. Returns its map, and the signal that ended it early, or 0.
 
-    When SIGINT or SIGTERM ends it, the map has what was found so far, and is not complete. Raises what Campaign.run
-    raises.
+    When SIGINT or SIGTERM ends the campaign, the map has the results so far and is not complete. Raises the exceptions
+    of `Campaign.run`.
     """
     signals: list[int] = []
 

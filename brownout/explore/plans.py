@@ -1,4 +1,5 @@
-"""A cell of a map as a plan: one operation, a fault at one point, and the promises of a map."""
+"""Makes the plan of a trial for cells of a fault map: one operation, a fault at each cell's point, and the promises of
+a map."""
 
 from __future__ import annotations
 
@@ -27,11 +28,11 @@ from brownout.plan.settle import Settle
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import OnEvent, after, point
 
-OUTAGE = 0.3  # s without a server
-STALL = "250ms"  # an API's loop that stands still for so long has stalled
-MESSAGE, PROCESS, BROKER = "message", "process", "broker"  # what an action strikes: at its point, or beside it
+OUTAGE = 0.3  # s; the time after which a killed server is started again
+STALL = "250ms"  # an API process has stalled when its event loop is blocked for this time
+MESSAGE, PROCESS, BROKER = "message", "process", "broker"  # the targets that an action can strike
 
-#: The fault of each action, what it strikes, and whether it heals after the time for which replies are held.
+#: The fault of each action, its target, and whether the fault heals after `Bounds.held` seconds.
 FAULTS: Mapping[str, tuple[Callable[[], Fault], str, bool]] = {
     "cut": (cut, MESSAGE, False),
     "reset": (reset, MESSAGE, False),
@@ -47,9 +48,9 @@ FAULTS: Mapping[str, tuple[Callable[[], Fault], str, bool]] = {
 
 
 def plan_of(experiment: Experiment, bounds: Bounds, cells: Sequence[Cell] = (), order: Sequence[Point] = ()) -> Plan:
-    """The plan of a trial with these faults, each of which waits until the one before it has struck.
+    """Return the plan of a trial with these cells' faults; each fault waits until the fault before it has struck.
 
-    Without cells, of a life without a fault.
+    Without cells, the plan has no fault.
     """
     operation = operation_of(experiment)
     load = Load(operation, every=1.0, count=1)
@@ -76,7 +77,7 @@ def plan_of(experiment: Experiment, bounds: Bounds, cells: Sequence[Cell] = (), 
 
 
 def topology_of(experiment: Experiment) -> Topology:
-    """The processes of a map's trial."""
+    """Return the topology of a trial of a fault map."""
     app, load = experiment.application, experiment.workload
     return Topology(
         Workers(load.workers, queues=app.queues, log_level="WARNING"),
@@ -88,7 +89,7 @@ def topology_of(experiment: Experiment) -> Topology:
 
 
 def operation_of(experiment: Experiment) -> Operation:
-    """What the load is."""
+    """Return the operation that the trial's load sends."""
     load = experiment.workload
     if load.http:
         return load.http
@@ -106,7 +107,7 @@ def operation_of(experiment: Experiment) -> Operation:
 
 
 def warm_of(experiment: Experiment) -> Operation:
-    """What is sent before: one plain task, or one request."""
+    """Return the operation that warms the system up before the load: one plain task, or one request."""
     if experiment.workload.http:
         return experiment.workload.http
     task = experiment.workload.task or experiment.task
@@ -114,14 +115,14 @@ def warm_of(experiment: Experiment) -> Operation:
 
 
 def promises_of(experiment: Experiment) -> tuple[Promise, ...]:
-    """The promises of a map."""
+    """Return the promises that every trial of a fault map checks."""
     proof: Proof = "effect" if experiment.application.effects else "ended"
     more = (loop_never_stalls(STALL),) if experiment.workload.http else ()
     return (took_effect_once(proof=proof), told_truly(proof=proof), workers_survive(), workers_consume(), *more)
 
 
 def injection_of(experiment: Experiment, cell: Cell, bounds: Bounds) -> Injection:
-    """The fault of a cell, at its point."""
+    """Return the injection of a cell's fault at the cell's point."""
     edge = cell.point.edge
     if cell.action not in FAULTS:
         return Injection(error_reply(cell.action), edge, trigger_of(experiment, cell))
@@ -132,20 +133,20 @@ def injection_of(experiment: Experiment, cell: Cell, bounds: Bounds) -> Injectio
 
 
 def trigger_of(experiment: Experiment, cell: Cell) -> OnEvent:
-    """When the point of a cell is reached."""
+    """Return the trigger that fires at the cell's point."""
     place = inward(experiment, cell.point)
     return point(cell.point.edge, place.label.removesuffix(IDLE), nth=place.ordinal, moment=cell.moment)
 
 
 def inward(experiment: Experiment, point: Point) -> Point:
-    """A point of a map as the trial's own wire has it: an only worker is called worker-1 there."""
+    """Convert a point of a map to the trial's wire, which calls the only worker "worker-1"."""
     if experiment.workload.workers == 1 and point.edge.startswith("worker->"):
         return replace(point, edge=point.edge.replace("worker", "worker-1", 1))
     return point
 
 
 def outward(experiment: Experiment, point: Point) -> Point:
-    """A point of the trial's wire as a map has it: an only worker has no number there."""
+    """Convert a point of the trial's wire to a map, which calls the only worker "worker"."""
     if experiment.workload.workers == 1 and point.edge.startswith("worker-1->"):
         return replace(point, edge=point.edge.replace("worker-1", "worker", 1))
     return point

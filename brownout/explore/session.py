@@ -1,4 +1,4 @@
-"""A campaign run from a thread that waits for it: on a wire's own loop, and ended early by a signal."""
+"""Runs a campaign to its end, or until SIGINT or SIGTERM; and builds experiments from names and settings."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ Plan = Callable[[Campaign], Sequence[Cell]]
 
 
 def configured(name: str, settings: Mapping[str, Any] | None = None) -> Configuration:
-    """A configuration by its name, with settings laid over it; `a.b` lays one below the setting `a`.
+    """Return the configuration of this name with `settings` replaced; the key "a.b" replaces the key "b" in the mapping
+    "a".
 
-    The name says them, too ("defaults+task_acks_late=true"), and so it leads back here. Raises UnknownName, ValueError.
+    The new name includes the settings ("defaults+task_acks_late=true"), and `configured` also accepts a name with
+    settings. Raises UnknownName and ValueError.
     """
     base, *more = re.split(r"\+(?=[a-z_.]+=)", name)
     chosen = CONFIGURATIONS[known("configuration", base, CONFIGURATIONS)]
-    laid = dict(setting(each) for each in more) | dict(settings or {})
+    laid = dict(setting(text) for text in more) | dict(settings or {})
     whole: dict[str, Any] = dict(chosen.settings)
     for key, value in laid.items():
         top, _, below = key.partition(".")
@@ -45,10 +47,11 @@ def configured(name: str, settings: Mapping[str, Any] | None = None) -> Configur
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """`name=value`; the value is JSON, or else text. Raises ValueError without a name or a value."""
+    """Read the text `name=value`; the value is JSON or else plain text. Raises ValueError when the name or the value is
+    missing."""
     key, equals, value = text.partition("=")
     if not (key and equals and value):
-        raise ValueError(f"a setting is name=value, such as task_acks_late=true: {text!r}")
+        raise ValueError(f"a setting is written name=value, such as task_acks_late=true, not {text!r}")
     try:
         return key, json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
     except ValueError:
@@ -78,9 +81,11 @@ def experiment(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Experiment:
-    """What to draw a map of: the stock application unless one is given, which is imported from the directory `root`.
+    """Return the experiment for a fault map. Without `application` it uses the stock application; an application is
+    imported from the directory `root`.
 
-    Raises UnknownName with near matches, and ValueError for what does not go together or cannot be imported.
+    Raises UnknownName with near matches, and ValueError for arguments that exclude each other or an application that
+    cannot be imported.
     """
     load = WORKLOADS[known("workload", workload, WORKLOADS)]
     configuration = configured(config, settings)
@@ -95,22 +100,23 @@ def experiment(
 
 def _check(application: Application, root: Path, load: Workload, task: str) -> None:
     if load.task or load.body:
-        raise ValueError(f"the workload {load.name!r} is made of the stock application's own tasks")
+        raise ValueError(f"the workload {load.name!r} needs tasks of the stock application")
     tasks = surface(application, root).tasks
     if not task:
-        raise ValueError(f"which task of {application.celery}? It has {', '.join(tasks) or 'none'}")
+        raise ValueError(f"name a task of {application.celery}, which has: {', '.join(tasks) or 'none'}")
     known(f"task of {application.celery}", task, tasks)
 
 
 def called(points: Iterable[Point], cells: Iterable[Cell]) -> dict[str, Cell]:
-    """Cells by their short names, as a map with these points has them."""
+    """Return the cells by the short names that a map with these points uses."""
     short = names(points)
     return {f"{short[cell.point]}/{cell.moment}-{cell.action}": cell for cell in cells}
 
 
 @dataclass(frozen=True)
 class Explored:
-    """What came out; `possible` are all cells that the map could have, by name, `stopped` the signal that ended it."""
+    """The result of `explore`. `possible` has all cells that the map could have, by name. `stopped` is the signal that
+    ended the campaign, or 0."""
 
     map: FaultMap
     possible: Mapping[str, Cell]
@@ -118,17 +124,17 @@ class Explored:
 
 
 def explore(experiment: Experiment, options: Options, plan: Plan) -> Explored:
-    """Discover, try what `plan` chooses of `Campaign.possible()`, and clean up: also when SIGINT or SIGTERM comes.
+    """Find the points, try the cells that `plan` returns, and clean up, also after SIGINT or SIGTERM.
 
-    Then the map is not complete. Raises NoMap, NoRedis, ValueError for an application that cannot be imported, and
-    what `plan` raises. The signals are heeded in the main thread only.
+    A signal leaves the map incomplete. Raises NoMap, NoRedis, ValueError for an application that cannot be imported,
+    and the exceptions of `plan`. Only in the main thread do the signals end the campaign.
     """
     stopped = 0
     campaign = Campaign(experiment, options)
 
     def stop(number: int) -> None:
         nonlocal stopped
-        if not stopped:  # a second one must not end the clean-up
+        if not stopped:  # a second signal must not end the clean-up
             stopped = number
             campaign.stop()
 
@@ -139,7 +145,7 @@ def explore(experiment: Experiment, options: Options, plan: Plan) -> Explored:
                 campaign.planned = tuple(plan(campaign))
                 options.emit(Planned(len(campaign.planned) * options.repeat))
                 campaign.attempt()
-            stopped = 0  # it came too late
+            stopped = 0  # a signal after the last trial changes nothing
         except Stopped:
             pass
         possible = called(campaign.discovery.points, campaign.possible()) if campaign.discovery else {}
@@ -150,7 +156,7 @@ def explore(experiment: Experiment, options: Options, plan: Plan) -> Explored:
 
 @contextmanager
 def heeding(stop: Callable[[int], None]) -> Iterator[None]:
-    """Let a signal call `stop`, where it would end this thread wherever it is; one that is ignored remains so."""
+    """Within the block SIGINT and SIGTERM call `stop(number)`. Signals that were ignored before stay ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

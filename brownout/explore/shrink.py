@@ -1,4 +1,4 @@
-"""Makes a plan smaller step by step, as long as an oracle says that the smaller plan still does the same. Pure."""
+"""Makes a plan smaller step by step, as long as an oracle says that the smaller plan still breaks the same promise."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from brownout.plan.operation import Load
 from brownout.plan.plan import Plan
 
 Came = Literal["same", "other", "unknown"]
-SHORTEST = 0.1  # s; a load that lasts no longer is not made shorter
+SHORTEST = 0.1  # s; a load that lasts at most this time is not made shorter
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A smaller plan, and what was made smaller, in words."""
+    """A smaller plan, and a text that says what was made smaller."""
 
     plan: Plan
     what: str
@@ -27,10 +27,11 @@ Stage = Callable[[Plan], Iterator[Step]]
 
 
 def shrink(plan: Plan, keeps: Callable[[Step], bool]) -> Iterator[Step]:
-    """Each accepted step, the last of which is the smallest plan; `keeps` is the oracle and is asked once for a plan.
+    """Yield each accepted step; the last step has the smallest plan. `keeps` is the oracle and is called once for each
+    plan.
 
-    Nothing more can go from the last plan: `keeps` has refused it without any one of its injections or loads, with a
-    weaker variant of any fault, with one operation less of any load, and with half the time of any load.
+    The last plan cannot be made smaller: `keeps` has refused every plan with one injection or load less, with a weaker
+    variant of a fault, with one operation less, and with half the time of a load.
     """
     refused, before = {plan.id}, None
     while plan.id != before:
@@ -42,21 +43,22 @@ def shrink(plan: Plan, keeps: Callable[[Step], bool]) -> Iterator[Step]:
 
 
 def _possible(stage: Stage, plan: Plan, refused: set[str]) -> Iterator[Step]:
-    """The steps of a stage that can be carried out and were not tried."""
+    """Yield the steps of a stage whose plans are valid and were not tried before."""
     for step in stage(plan):
         try:
             step.plan.validated()
         except ValueError:
             continue
         if step.plan.id not in refused:
-            refused.add(step.plan.id)  # an accepted plan is never a step of its own
+            refused.add(step.plan.id)  # an accepted plan is not tried again either
             yield step
 
 
 def confirmed(attempt: Callable[[], Came], times: int, of: int, again: int = 1) -> bool:
-    """Whether `times` of at most `of` attempts come to the same; it stops as soon as that is decided.
+    """Return whether `times` of at most `of` attempts return "same"; no attempt is made after the answer is certain.
 
-    An unknown attempt does not count and is made again, `again` times in all: after that the answer is no.
+    An attempt that returns "unknown" does not count and is repeated, at most `again` times in all; after one more the
+    answer is no.
     """
     same = other = unknown = 0
     while same < times and other <= of - times and unknown <= again:
@@ -65,27 +67,27 @@ def confirmed(attempt: Callable[[], Came], times: int, of: int, again: int = 1) 
     return same >= times
 
 
-# --- the stages, each from large steps to small ones
+# --- the stages of shrinking; each stage tries large steps before small steps
 
 
 def fewer_injections(plan: Plan) -> Iterator[Step]:
-    """Without any injection, with a part of them, without a part of them, without one."""
+    """Yield the plan with fewer injections: with none, with parts of the injections, without parts of them."""
     for kept in _fewer(plan.injections, least=0):
         first, *others = kept or (None,)
-        # The first injection that is left follows none.
+        # The first injection that is left has no injection before it to wait for.
         injections = (replace(first, then=False), *others) if first else ()
         yield Step(replace(plan, injections=injections), _left("faults", plan.injections, kept))
 
 
 def fewer_loads(plan: Plan) -> Iterator[Step]:
-    """The same with loads, of which one stays."""
+    """Yield the plan with fewer loads, at least one."""
     for kept in _fewer(plan.load, least=1):
         operations = [load.operation for load in kept]
         yield Step(replace(plan, load=kept), _left("loads", plan.load, operations))
 
 
 def smaller_loads(plan: Plan) -> Iterator[Step]:
-    """Each load with fewer operations, or with half the time."""
+    """Yield the plan with fewer operations in one load, or with half the time of one load."""
     for n, load in enumerate(plan.load):
         for less in _less(load):
             size = f"{less.count} instead of {load.count} times" if load.count else f"for {text(less.lasting or 0)}"
@@ -93,7 +95,7 @@ def smaller_loads(plan: Plan) -> Iterator[Step]:
 
 
 def weaker_faults(plan: Plan) -> Iterator[Step]:
-    """Each fault in the variants that do less harm, the nearest first."""
+    """Yield the plan with a weaker variant of one fault, the strongest variant first."""
     for n, injection in enumerate(plan.injections):
         for fault in injection.fault.kind.weaker(injection.fault):
             injections = _with(plan.injections, n, replace(injection, fault=fault))
@@ -104,7 +106,8 @@ STAGES: tuple[Stage, ...] = (fewer_injections, fewer_loads, smaller_loads, weake
 
 
 def _fewer(items: Sequence[T], least: int) -> Iterator[tuple[T, ...]]:
-    """Delta debugging: `least` of the items, then chunks, then all but a chunk; chunks from half of them to one."""
+    """Yield smaller parts of the items, as delta debugging does: first `least` items, then chunks and all items but a
+    chunk, with chunks from half of the items down to one item."""
     if len(items) > least:
         yield tuple(items[:least])
     size = len(items) // 2
@@ -120,7 +123,8 @@ def _fewer(items: Sequence[T], least: int) -> Iterator[tuple[T, ...]]:
 
 
 def _less(load: Load) -> Iterator[Load]:
-    """Once, then less by half, by a quarter, …, by one operation; for half the time."""
+    """Yield the load with one operation, then with half, a quarter, ..., one operation less; then with half its
+    time."""
     if load.count and load.count > 1:
         yield replace(load, count=1)
         by = load.count // 2

@@ -1,7 +1,8 @@
-"""The application that stock Celery is tried on: tasks whose effect is one line in a file, outside Redis.
+"""The stock application, on which fault maps of Celery itself are made: each task appends one line to a file, which is
+its effect.
 
-Each effect is one O_APPEND write: {"at": ns, "task": id, "key": token}. `BROWNOUT_EFFECTS` names the file; without it
-nothing is written down.
+Each effect is one O_APPEND write of the line {"at": ns, "task": id, "key": token}. `BROWNOUT_EFFECTS` names the file of
+the effects; without this variable no effect is written.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from celery.schedules import schedstate, schedule
 
 app = Celery("brownout.explore.stock")
 app.conf.update(broker_url=os.environ.get("BROWNOUT_BROKER"), result_backend=os.environ.get("BROWNOUT_BACKEND"))
-BODY = 0.1  # s; long enough for the acknowledgement of an early-acked task to come before its result
+BODY = 0.1  # s; a task takes so long that an early acknowledgement reaches Redis before the task's result
 
 
 class Once(schedule):
-    """Due a moment after beat's start, and not again: one tick is one operation."""
+    """A schedule that is due once, a moment after beat starts."""
 
     DELAY = 0.2  # s
     sent = False
 
     def is_due(self, last_run_at: datetime) -> schedstate:
-        """See celery.schedules.schedule."""
+        """Return whether the task is due, as `celery.schedules.schedule` does."""
         left = self.DELAY - (self.now() - last_run_at).total_seconds()
         if self.sent or left > 0:
             return schedstate(False, 3_600 if self.sent else left)
@@ -39,7 +40,7 @@ app.conf.beat_schedule = {"tick": {"task": f"{__name__}.work", "schedule": Once(
 
 
 def done(task: Task[Any, Any], token: str) -> None:
-    """The effect."""
+    """Append the effect of a task to the file of effects."""
     if path := os.environ.get("BROWNOUT_EFFECTS"):
         line = json.dumps({"at": time.monotonic_ns(), "key": token, "task": task.request.id})
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -51,7 +52,7 @@ def done(task: Task[Any, Any], token: str) -> None:
 
 @app.task(bind=True)
 def work(self: Task[Any, Any], token: str, *_: Any) -> str:
-    """Take a while, take effect, answer the token."""
+    """Wait BODY seconds, write the effect, and return the token."""
     time.sleep(BODY)
     done(self, token)
     return token
@@ -69,6 +70,6 @@ def retrying(self: Task[Any, Any], token: str) -> str:
 
 @app.task(bind=True)
 def gather(self: Task[Any, Any], _results: list[str], token: str) -> str:
-    """The body of a chord."""
+    """Write the effect of a chord's body."""
     done(self, token)
     return token

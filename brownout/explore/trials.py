@@ -1,4 +1,4 @@
-"""Many trials of one experiment, several at once: what a campaign of cells, and one of pairs, run their plans with."""
+"""Runs the trials of a campaign of cells or pairs, several at once."""
 
 from __future__ import annotations
 
@@ -34,28 +34,30 @@ CAPSULE = ("plan.json", "env.json", "conf.json", "results.json", "history.ndjson
 
 
 class Scratch:
-    """A folder for the traces of trials that nobody keeps. They take turns with the trials of `root`, by default it."""
+    """A folder for the traces of trials that are not kept. Trials take turns with other trials in the folder `root`
+    (default: this folder)."""
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
         self.root, self._folder = root or folder, folder
         self._numbers = count(1)
 
     def place(self, scenario: str) -> Path:  # noqa: ARG002 - every trial has a number of its own
-        """See run.setting.Place."""
+        """Return a new folder for a trial."""
         place = self._folder / f"{next(self._numbers)}"
         (place / "log").mkdir(parents=True)
         return place
 
 
 class Trials:
-    """Use it in a `with` block. `trial` may be called from several threads; `together` runs jobs on `jobs` threads.
+    """Runs trials of one experiment within a `with` block. `trial` may be called from several threads; `together` runs
+    jobs on `jobs` threads.
 
-    The capsule of the first trial of each schedule that breaks a promise is kept in `store`.
+    For each schedule, `store` keeps the capsule of the first trial that breaks a promise.
     """
 
     def __init__(self, experiment: Experiment, rung: Rung, jobs: int, store: Store | None = None) -> None:
         self.experiment, self._rung, self._store = experiment, rung, store
-        self._kept: set[str] = set()  # names of trials
+        self._kept: set[str] = set()  # names of trials whose capsule is kept
         self._keeping = threading.Lock()
         self._jobs = jobs
         self._stopping = threading.Event()
@@ -83,11 +85,12 @@ class Trials:
         self._stack.close()
 
     def stop(self) -> None:
-        """Let all trials end at once; those that run raise Stopped."""
+        """End all running trials at once; each of them raises Stopped."""
         self._stopping.set()
 
     def trial(self, plan: Plan, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Finding:
-        """One trial. Whatever goes wrong with the trial itself is an outcome "unknown". Raises Stopped."""
+        """Run one trial of a plan. An error of the trial itself gives the outcome "unknown". Raises Stopped after
+        `stop` was called."""
         if self._stopping.is_set():
             raise Stopped
         began, folder = time.monotonic(), None
@@ -108,7 +111,7 @@ class Trials:
             result = trial.run()
             finding = finding_of(result, self.experiment, schedule)
             if self._store and result.validity == "invalid":
-                with suppress(OSError):  # no room for the traces: the outcome counts
+                with suppress(OSError):  # a full disk loses the capsule but not the outcome
                     self._keep(result, self._store)
             return finding
         except Exception as wrong:
@@ -128,7 +131,8 @@ class Trials:
             shutil.copy(result.folder / name, place)
 
     def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
-        """Run them all, `at_once` or as many as there are threads; raises the first error, and starts no more then."""
+        """Run all jobs, at most `at_once` at a time (0: one for each thread). After an error no more jobs start, and
+        the error is raised."""
         limit = threading.Semaphore(at_once or self._jobs)
 
         def limited(job: Job) -> None:
@@ -147,7 +151,7 @@ class Trials:
 
 
 def builtin_wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:
-    """A started wire of the kit's own."""
+    """Return a built-in wire that is started."""
     return Wire(seed=seed, on_event=on_event).start()
 
 

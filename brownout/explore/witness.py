@@ -1,4 +1,4 @@
-"""The lines of a map that prove what became of an operation: the wire, the client and the processes on one clock."""
+"""The witness of a fault map's cell: lines that show what the wire, the client and the processes saw, on one clock."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from brownout.history.view import History
 from brownout.plan.point import Point
 from brownout.run.trace import Trace
 
-STALL = 250.0  # ms; shorter stalls of the loop are not told
-BEFORE = 10**9  # ns before the submission that are told
+STALL = 250.0  # ms; the witness leaves out shorter stalls of an event loop
+BEFORE = 10**9  # ns; the witness begins this long before the submission
 TOLD = {"ok": "accepted", "fail": "refused", "info": "unanswered"}
 
 
 def lines(history: History, life: Life, trace: Trace, name: Callable[[str], str]) -> tuple[str, ...]:
-    """In order, from the submission on; `name` gives what a map calls an edge or a process."""
+    """Return the lines of the witness in order; `name` returns the map's name of an edge or process."""
     found = [(seen.at, name(seen.edge), seen.what) for seen in trace.seen]
     found += [(event.at, name(_where(event)), what) for event in history if (what := _what(event, life))]
     begin = life.sent - BEFORE
@@ -24,7 +24,7 @@ def lines(history: History, life: Life, trace: Trace, name: Callable[[str], str]
 
 
 def _where(event: Event) -> str:
-    """The process that tells, or the edge on which a fault struck."""
+    """Return the process that recorded the event, or the edge on which a fault struck."""
     if event.kind == "fault-start" and "point" in event.data:
         return Point.parse(event.data["point"]).edge
     return event.source
@@ -40,12 +40,12 @@ def _what(event: Event, life: Life) -> str:
     if event.kind in ("ended", "failed", "retry"):
         return f"{event.kind} {event.data.get('state') or ''}".rstrip()
     if event.kind == "exit" and event in life.exits:
-        return f"ended by itself with {event.data['code']}"
+        return f"exited by itself with code {event.data['code']}"
     if event.kind == "fault-start" and "point" in event.data:
         return f"{Point.parse(event.data['point']).label}: {event.data['fault']}, {event.data['moment']} it"
     if event.kind == "stall" and event.data.get("ms", 0.0) >= STALL:
         starved = event.data.get("starved_ms", 0.0)
-        return f"loop stood still for {event.data['ms']:.0f} ms, {starved:.0f} ms of them without a CPU"
+        return f"event loop was blocked for {event.data['ms']:.0f} ms, {starved:.0f} ms of that while waiting for a CPU"
     return ""
 
 

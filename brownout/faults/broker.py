@@ -21,20 +21,20 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 
 TARGETS = frozenset({"broker"})
-# With this key-load-delay Redis sleeps 1 us after one loaded command in four (debugDelay); Linux makes that 55 us
-# or more. Redis answers its clients after every 1,024 loaded commands (aof.c). So an answer takes about 20 ms, and
-# the whole load takes at least 4 s.
+# With this key-load-delay Redis sleeps 1 us after one loaded command in four (debugDelay); Linux makes that 55 us or
+# more. Redis answers its clients after every 1,024 loaded commands (aof.c). During this slow load an answer of Redis
+# takes about 20 ms, and the whole load takes at least 4 s.
 FILLER_DB, FILLERS, LOAD_DELAY = 15, 250_000, "-4"
 FILL = f"for _ = 1, {FILLERS} do redis.call('INCR', 'brownout-filler') end"
 LONGEST_PAUSE = 3_600_000  # ms
-# These commands block by design: a consumer that waits in such a command is not held by the fault.
+# Redis commands that block by design: a consumer that waits in a blocking command is not held by the fault.
 WAITING = frozenset({"brpop", "blpop", "bzpopmin", "bzpopmax", "blmove", "brpoplpush", "xread"})
 
 #: The settings that faults have changed: their old values, and a connection that was opened before the change.
 _changed: WeakKeyDictionary[RedisServer, dict[str, tuple[str, Direct]]] = WeakKeyDictionary()
 
 
-@fault(targets=TARGETS, heal="maxmemory is set back")
+@fault(targets=TARGETS, heal="the old maxmemory is restored")
 def out_of_memory() -> Fault:
     """Redis has no memory left (maxmemory, noeviction): it refuses writes with OOM."""
     return Fault("out_of_memory")
@@ -46,7 +46,7 @@ def read_only() -> Fault:
     return Fault("read_only")
 
 
-@fault(targets=TARGETS, heal="maxclients is set back")
+@fault(targets=TARGETS, heal="the old maxclients is restored")
 def out_of_clients() -> Fault:
     """Redis refuses new connections (maxclients); existing connections stay."""
     return Fault("out_of_clients")
@@ -121,7 +121,8 @@ strikes(out_of_clients)(_configured({"maxclients": "1"}, _rejected))
 def _read_only(subject: Subject, target: str, fault: Fault) -> Strike:
     direct = Direct(subject.broker)
     look = refusals("READONLY")(direct)
-    # Nobody listens on port 1. Redis goes on serving its stale data, by default (replica-serve-stale-data).
+    # Nobody listens on port 1, so the replica never finds its master. Redis goes on serving its stale data, by default
+    # (replica-serve-stale-data).
     direct.patient.execute_command("REPLICAOF", "127.0.0.1", "1")
 
     def heal() -> None:
@@ -168,7 +169,7 @@ def _loading(subject: Subject, target: str, fault: Fault) -> Strike:
         if broker.state() != "ended":
             try:
                 direct.patient.config_set("key-load-delay", "0")
-            except ResponseError:  # before Redis 7, CONFIG SET is refused while Redis loads
+            except ResponseError:  # versions of Redis before 7 refuse CONFIG SET while they load data
                 broker.restart()
             eventually(loaded, within=15.0, what="Redis has loaded its data")
             broker.wait_ready()
@@ -192,7 +193,7 @@ def _disconnected(subject: Subject, target: str, fault: Fault) -> Strike:
     with subject.broker.client(decode=True) as redis:
         for client in redis.client_list():
             if client["name"] != CLIENT_NAME:
-                with suppress(RedisError):  # the client has disconnected in the meantime
+                with suppress(RedisError):  # an error means that the client has disconnected since CLIENT LIST
                     closed += redis.client_kill_filter(_id=client["id"])
     seen = f"Redis closed {closed} connections" if closed else ""
     return Strike(lambda: None, lambda: seen)
@@ -204,7 +205,7 @@ def _flushed(subject: Subject, target: str, fault: Fault) -> Strike:
     database = None
     if isinstance(layout, Layout):
         database = layout.database if target == "broker" else layout.backend
-    if database is not None:  # without a known database nothing is deleted, and there is no evidence
+    if database is not None:  # if the broker's database is unknown, the fault deletes nothing and has no evidence
         with subject.broker.client(database, decode=True) as client:
             keys: Any = client.dbsize()
             client.flushdb()

@@ -16,7 +16,7 @@ OURS = frozenset({"scan", "lrange", "hvals", "zcard", "exec", "ping", "client|li
 
 
 class Direct:
-    """Two connections, opened at once: `patient` waits up to 2 s for an answer, the other one 40 ms."""
+    """Two connections to Redis: `patient` waits up to 2 s for an answer, the other connection 40 ms."""
 
     def __init__(self, broker: RedisServer) -> None:
         self.patient: Any = broker.client(timeout=PATIENT, decode=True)
@@ -25,19 +25,19 @@ class Direct:
             self.info("server", within)
 
     def info(self, section: str, within: float) -> dict[str, Any]:
-        """The answer to INFO for a section; empty when Redis does not answer `within` seconds."""
+        """Return Redis's answer to INFO for a section; empty when Redis does not answer `within` seconds."""
         with suppress(RedisError):
             return dict(self._client(within).info(section))
         return {}
 
     def clients(self, within: float) -> list[dict[str, str]]:
-        """The answer to CLIENT LIST; empty when Redis does not answer `within` seconds."""
+        """Return Redis's answer to CLIENT LIST; empty when Redis does not answer `within` seconds."""
         with suppress(RedisError):
             return list(self._client(within).client_list())
         return []
 
     def close(self) -> None:
-        """Close both connections."""
+        """Close both connections to Redis."""
         self.patient.close()
         self._quick.close()
 
@@ -53,7 +53,7 @@ def refusals(code: str, *, fresh: bool = False) -> Callable[[Direct], Callable[[
     """
 
     def counts(direct: Direct, within: float) -> tuple[int, dict[str, int]]:
-        info = direct.info("all", within)  # both sections in one answer
+        info = direct.info("all", within)  # INFO returns both sections in one answer
         stats = {name.removeprefix("cmdstat_"): stat for name, stat in info.items() if name.startswith("cmdstat_")}
         rejected = {name: stat.get("rejected_calls", 0) for name, stat in stats.items() if name not in OURS}
         return info.get(f"errorstat_{code}", {}).get("count", 0), rejected

@@ -21,7 +21,7 @@ TARGETS = frozenset({"edge", "worker", "api", "relay", "beat"}) | SERVICES
 
 
 def reach(subject: Subject, target: str, fault: Fault) -> list[AnyEdge]:
-    """The edges that a target names. Raises LookupError for no edge, or if the wire cannot do the fault."""
+    """Return the edges that a target names. Raises LookupError for no edge, or if the wire cannot do the fault."""
     if subject.wire.kind not in fault.kind.wires:
         able = " or ".join(fault.kind.wires)
         raise LookupError(f"{fault.name} needs the {able} wire; the wire of this trial is {subject.wire.kind}")
@@ -60,7 +60,8 @@ def toxic_striker(toxics: Callable[[Fault], tuple[Toxic, ...]], *, ends: bool) -
 
 
 def refused(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Stop listening. Only closed connections are evidence, because no wire sees what the kernel refuses."""
+    """Make the edges stop listening. Only closed connections are evidence, because no wire sees the connections that
+    the kernel refuses."""
     edges = reach(subject, target, fault)
     look = watch(edges, ["down"], ends=True)
     for edge in edges:
@@ -88,7 +89,7 @@ def cut_once(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def reset_once(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Reset every live connection, with an RST to both of its ends."""
+    """Reset every live connection, with an RST to both ends of the connection."""
     counts = {edge.name: edge.reset() for edge in reach(subject, target, fault) if isinstance(edge, Edge)}
     seen = "; ".join(f"{name}: {n} connections reset" for name, n in counts.items() if n)
     return Strike(lambda: None, lambda: seen)

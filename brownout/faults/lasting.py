@@ -1,4 +1,4 @@
-"""A strike that keeps its evidence: what was seen before the heal still counts after the heal."""
+"""Makes strikes that keep their evidence: evidence from before the heal still counts after the heal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PATIENT = 2.0  # s; the time for the last look, just before the fault heals
 def lasting(look: Callable[[float], str], undo: Callable[[], None]) -> Strike:
     """Make a strike from a function that looks for evidence and a function that undoes the fault.
 
-    `look` gets the seconds that it may take, and returns the evidence or "". Healing calls `look` once more and
-    then `undo`, until `undo` has succeeded once. Healing raises what `undo` raises, and may then be tried again.
+    `look` gets the seconds that it may take, and returns the evidence or "". Healing calls `look` once more and then
+    `undo`, until `undo` has succeeded once. Healing raises the exceptions of `undo`, and may then be tried again.
     """
     seen, healed = "", False
 

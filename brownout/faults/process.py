@@ -1,4 +1,4 @@
-"""Faults of processes, carried out by signals. With the target "broker" they strike the Redis server."""
+"""Faults of processes, carried out by signals. With the target "broker" these faults strike the Redis server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from brownout.subject.waiting import NeverHappened, eventually
 
 TARGETS = frozenset({"worker", "api", "relay", "beat", "client", "broker"})
 BY_SUPERVISOR = "the supervisor starts the process again; Redis is started again with its data"
-AGAIN_WITHIN = 20.0  # s for a supervisor, or a pool (whose own timer is 5 s), to start the next process
+AGAIN_WITHIN = 20.0  # s; within this time a supervisor, or a pool with its timer of 5 s, starts the next process
 
 
 def _asked_or_stopped(strong: Fault) -> tuple[Fault, ...]:
@@ -76,7 +76,7 @@ def kill_child(n: int = 1) -> Fault:
 
 
 def _group(process: Process) -> list[int]:
-    """The pids of the process and of the processes that it started in its own group."""
+    """Return the pids of a process and of the processes that it started in its process group."""
     entries = [table.entry(pid) for pid in table.family(process.pid)]
     return [entry.pid for entry in entries if entry and entry.group == process.pid]
 
@@ -87,7 +87,8 @@ def _ended_by(sig: Signals) -> Striker:
             return end_broker(subject, graceful=sig is not SIGKILL)
         process, deadline = subject.process(target), time.monotonic() + fault.args.get("grace", 0)
         met = process.alive
-        killed = frozenset(_group(process) if met and sig is SIGKILL else ())  # the supervisor ends the children
+        # The supervisor, not this fault, ends the children
+        killed = frozenset(_group(process) if met and sig is SIGKILL else ())
         subject.strike(target)
         (process.signal_group if fault.args.get("children") else process.signal)(sig)
         survived = False
@@ -95,9 +96,9 @@ def _ended_by(sig: Signals) -> Striker:
         def look(patience: float) -> str:
             if met and sig is SIGKILL and not survived:
                 with suppress(NeverHappened):
-                    process.wait(patience)  # the signal may not have arrived yet
+                    process.wait(patience)  # the kernel may not have delivered the signal yet
             code = process.returncode if met else None
-            # A process that had ended by itself, or that only the heal could end, was not killed by this fault.
+            # This fault did not kill a process that had ended by itself, or that only the heal could end.
             if code is None or (sig is SIGKILL and (survived or code != -SIGKILL)):
                 return ""
             return f"{process} ended with {code} after {sig.name}"

@@ -1,6 +1,7 @@
 """Faults of one request or one reply: they strike the message that the wire keeps at a point.
 
-The strikers of this file run on the wire's loop when the point is reached, so no other message passes in between.
+The strikers of this file run on the wire's loop when the point is reached, so no other message passes between point and
+strike.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def error_reply(state: str) -> Fault:
 
 
 def instant_strike(evidence: str, undo: Callable[[], None] = lambda: None) -> Strike:
-    """A strike that acted at once, with its evidence. The first heal calls `undo`."""
+    """A strike that acted at once, with its evidence. The first call of `heal` calls `undo`."""
     healed = False
 
     def heal() -> None:
@@ -89,7 +90,7 @@ def _held(hit: Hit, _: Fault) -> Strike:
 
     def over() -> None:
         passage.asleep = False
-        if passage.left:  # the client has left, so only this closes the server's side
+        if passage.left:  # when the client has left, only this call closes the connection to the server
             passage.cut()
 
     def release() -> None:

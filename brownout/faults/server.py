@@ -28,7 +28,7 @@ def end_broker(subject: Subject, *, graceful: bool) -> Strike:
 
 
 def pause_broker(subject: Subject) -> Strike:
-    """Freeze Redis by SIGSTOP, or by its cgroup: its port accepts connections, and Redis answers nothing."""
+    """Freeze Redis by SIGSTOP, or by its cgroup: the port still accepts connections, but Redis answers nothing."""
     broker = subject.broker
     met = broker.state() != "ended"
     if met:

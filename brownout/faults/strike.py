@@ -14,10 +14,10 @@ from brownout.wire.redis.watch import Hit
 class Strike:
     """A fault that has struck, with the function that heals it.
 
-    `heal` undoes the fault and may be called twice. `acted` returns the evidence that the fault did something to
-    the subject, or "" when there is none yet; the nemesis calls `acted` until there is evidence, for the last time
-    just after `heal`. `killed` holds the pids of the processes that the fault ends by SIGKILL; a message that is
-    kept at a point waits until they are gone.
+    `heal` undoes the fault and may be called twice. `acted` returns the evidence that the fault did something to the
+    subject, or "" while there is no evidence; the nemesis calls `acted` until there is evidence, for the last time just
+    after `heal`. `killed` holds the pids of the processes that the fault ends by SIGKILL; a message that is kept at a
+    point waits until they are gone.
     """
 
     heal: Callable[[], None]
@@ -26,7 +26,7 @@ class Strike:
 
 
 Striker = Callable[[Subject, str, Fault], Strike]
-#: Strikes the message that is kept at a point. This function runs on the wire's loop, so it must not block.
+#: A function that strikes the message at a point. It runs on the wire's loop, so it must not block.
 AtPoint = Callable[[Hit, Fault], Strike]
 
 
@@ -39,7 +39,8 @@ def strike(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def strikes(make: Callable[..., Fault]) -> Callable[[Striker], Striker]:
-    """Register the function that carries out the faults that `make` makes. ValueError if there is one already."""
+    """Register the function that carries out the faults that `make` makes. Raises ValueError if another function
+    carries the fault out already."""
     kind = FAULTS.get(make.__name__)
     if kind is None or kind.make is not make:
         raise ValueError(f"{make.__name__} is no fault: decorate the function that makes it with @fault")
@@ -70,5 +71,7 @@ def strike_at(hit: Hit, fault: Fault) -> Strike:
     """Strike the message that is kept at a point with a fault. Call `strike_at` on the wire's loop only."""
     striker: AtPoint | None = fault.kind.strike_there
     if striker is None:
-        raise LookupError(f"{fault.name} strikes no message: decorate a function that does with @strikes_there")
+        raise LookupError(
+            f"{fault.name} strikes no message: decorate the function that strikes messages with @strikes_there"
+        )
     return striker(hit, fault)

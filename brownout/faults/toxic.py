@@ -1,4 +1,4 @@
-"""Faults that are toxics: how such a fault is declared, which toxics it adds, and how it is weakened."""
+"""Faults that are toxics: how a fault of this sort is declared, which toxics it adds, and how it is weakened."""
 
 from __future__ import annotations
 
@@ -59,12 +59,13 @@ def toxic(
 
 
 def ms(value: float) -> int:
-    """Seconds as whole milliseconds, the unit of toxics."""
+    """Return seconds as whole milliseconds, the unit of toxics."""
     return round(value * 1000)
 
 
 def toxics(fault: Fault) -> tuple[Toxic, ...]:
-    """The toxics of a fault. Their names follow from the fault, so adding them twice adds them once.
+    """Return the toxics of a fault. A toxic's name follows from the fault, so a toxic that is added twice is armed
+    once.
 
     Raises BadRequest, a ValueError, for an attribute or a stream that the toxic does not take.
     """
@@ -78,7 +79,7 @@ def toxics(fault: Fault) -> tuple[Toxic, ...]:
 
 
 def checked_fault(name: str, where: Where, needed: Mapping[str, Any] | None = None, **more: Any) -> Fault:
-    """A fault with those arguments that differ from their defaults. Raises ValueError for a wrong argument."""
+    """Return a fault with those arguments that differ from their defaults. Raises ValueError for a wrong argument."""
     if strange := where.keys() - Where.__annotations__:
         raise ValueError(f"{name} does not take {', '.join(sorted(strange))}")
     optional = {"stream": where.get("stream"), "toxicity": where.get("toxicity", 1) % 1} | more
@@ -90,7 +91,8 @@ def checked_fault(name: str, where: Where, needed: Mapping[str, Any] | None = No
 
 
 def scaled(by: float, *keys: str) -> Weaker:
-    """Weaker variants: each of these arguments times `by`, one at a time; then half the share of connections."""
+    """Return weaker variants of a fault: one of these arguments times `by`, for each argument; then half the share of
+    connections."""
 
     def weaker(fault: Fault) -> tuple[Fault, ...]:
         weakened = []

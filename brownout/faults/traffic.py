@@ -1,9 +1,9 @@
 """Evidence of what a network fault did to the subject's connections.
 
-The built-in wire counts what each toxic does. A Toxiproxy server reports nothing, so the kernel is asked
-(sock_diag(7), Linux) which connections lead to an edge's port and how many bytes each connection carried. The
-kernel's answer proves only that bytes of the subject entered the edge while the fault was on, or that connections
-of the subject ended.
+The built-in wire counts the connections and bytes on which each toxic acts. A Toxiproxy server reports nothing, so the
+kernel is asked (sock_diag(7), Linux) which connections lead to an edge's port and how many bytes each connection
+carried. The kernel's answer proves only that bytes of the subject entered the edge while the fault was on, or that
+connections of the subject ended.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from brownout.wire.interface import AnyEdge
 from brownout.wire.tcp.armed import Acted
 from brownout.wire.tcp.edge import Edge
 
-_DUMP, _DONE, _ERROR, _BY_FAMILY = 0x301, 3, 2, 20  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH; message types
+# Flags (NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH) and types of netlink messages
+_DUMP, _DONE, _ERROR, _BY_FAMILY = 0x301, 3, 2, 20
 _SOCK_DIAG, _INFO, _ESTABLISHED = 4, 2, 1
-_HEADER, _ANSWER, _BYTES = 16, 72, 120  # nlmsghdr, inet_diag_msg, tcpi_bytes_acked's place in tcp_info
+# Sizes of nlmsghdr and inet_diag_msg, and the offset of tcpi_bytes_acked in tcp_info
+_HEADER, _ANSWER, _BYTES = 16, 72, 120
 
 
 def carried(port: int) -> dict[int, int]:
@@ -28,7 +30,8 @@ def carried(port: int) -> dict[int, int]:
     """
     if not hasattr(socket, "AF_NETLINK"):
         raise OSError("this system has no sock_diag, which must show what a fault of Toxiproxy did")
-    wanted = struct.pack("!HH", 0, port) + bytes(36) + b"\xff" * 8  # source, destination, addresses, any cookie
+    # inet_diag_sockid: source, destination, addresses, any cookie
+    wanted = struct.pack("!HH", 0, port) + bytes(36) + b"\xff" * 8
     body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (_INFO - 1), 0, 1 << _ESTABLISHED) + wanted
     carried_bytes: dict[int, int] = {}
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as netlink:
@@ -64,9 +67,11 @@ def has_connections(edge: AnyEdge) -> bool:
 
 
 def watch(edges: Sequence[AnyEdge], names: Sequence[str], *, ends: bool) -> Callable[[], str]:
-    """Watch the edges from now on. The returned function says what the named toxics did, or "" for nothing.
+    """Watch the edges from now on. The returned function returns a text that says what the named toxics did, or "" if
+    they did nothing.
 
-    At a Toxiproxy server the evidence is connections that ended, with `ends`, or else bytes that entered the edge.
+    For a Toxiproxy server the evidence is connections that ended (with `ends`) or bytes that entered the edge (without
+    `ends`).
     """
     looks = [(edge.name, _counted(edge, names) if isinstance(edge, Edge) else _seen(edge, ends)) for edge in edges]
     return lambda: "; ".join(f"{name}: {evidence}" for name, look in looks if (evidence := look()))
@@ -92,7 +97,7 @@ def _seen(edge: AnyEdge, ends: bool) -> Callable[[], str]:
     try:
         before = carried(edge.port)
     except OSError:
-        return lambda: ""  # without evidence the verdict is unknown
+        return lambda: ""  # a fault without evidence makes the verdict unknown
 
     def look() -> str:
         now = carried(edge.port)

@@ -19,13 +19,13 @@ SOURCE = "broker"
 def looked(redis: Any, layout: Layout, *, clients: bool = True) -> Event:
     """Return a `sample` event, or `sample-failed` when the broker cannot be read.
 
-    `redis` is a `redis.Redis` (bytes or text) in the broker's database. In the event's data, `queues` has the
-    length of each queue over all its priorities: the queues of the layout, and every other list that contains a
-    task's message. `unacked` and `unacked_index` are sizes. `by_task` is the place of each task's message: a
-    queue's name or "unacked". Unless `clients` is False, `clients` is the number of connections, and `commands`
-    counts connections by the last command that they sent ("brpop": a consumer). All lists and the hash are read in
-    one transaction, so no message is counted twice. A message that moves into a new list that no worker reads may
-    be missed by one sample, but not by two in a row.
+    `redis` is a `redis.Redis` (bytes or text) in the broker's database. In the event's data, `queues` has the length of
+    each queue over all its priorities: the queues of the layout, and every other list that contains a task's message.
+    `unacked` and `unacked_index` are the sizes of these two keys. `by_task` is the place of each task's message: a
+    queue's name or "unacked". Unless `clients` is False, `clients` is the number of connections, and `commands` counts
+    connections by the last command that they sent ("brpop": a consumer). All lists and the hash are read in one
+    transaction, so no message is counted twice. A message that moves into a new list that no worker reads may be missed
+    by one sample, but not by two in a row.
     """
     try:
         lists = layout.lists(redis.scan_iter(count=1_000, _type="list"))

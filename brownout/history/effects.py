@@ -1,7 +1,7 @@
 """Readers of an application's own records: the effects that were really done, and the accepted jobs.
 
-The readers do not use any faulted edge. They read a file in the trial's directory (`{files}` in
-`Application.env`): a ledger, which is a file of JSON lines, or an SQLite file. docs/records.md has the formats.
+The readers do not use any faulted edge: they read a file in the trial's directory (`{files}` in `Application.env`): a
+ledger, which is a file of JSON lines, or an SQLite file. The page docs/records.md describes the formats of the records.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ def sqlite_effects(name: str, query: str) -> Reader:
 def sqlite_accepted(name: str, query: str) -> Reader:
     """For `Application.accepted`: the jobs that the application has accepted, from the SQLite file `name`.
 
-    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns are
-    the row id, the operation's key, the task's id, and the time in seconds since the epoch. The key is what the
-    client sent as `Idempotency-Key`, or where the request has "{key}". A job without a key (NULL) belongs to no
-    operation of a scenario; a map still uses it. Everything else is as for `sqlite_effects`.
+    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns are the
+    row id, the operation's key, the task's id, and the time in seconds since the epoch. The key is the value that the
+    client sent in the header `Idempotency-Key`, or in the place of "{key}" in the request. A job without a key (NULL)
+    belongs to no operation of a scenario; a map still uses it. All other rules for the query and the file are those of
+    `sqlite_effects`.
     """
 
     def event(at: int, row: tuple[Any, ...]) -> Event:
@@ -69,7 +70,8 @@ def sqlite_accepted(name: str, query: str) -> Reader:
 
 
 def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event]) -> Reader:
-    """Read rows as events. `event` gets the time (ns of `now()`) and the columns between row id and time."""
+    """Read the rows of an SQLite file as events. `event` gets the time (ns of `now()`) and the columns between row id
+    and time."""
 
     def reader(files: Path) -> Callable[[], Iterator[Event]]:
         newest, seen = 0, set[tuple[Any, ...]]()  # the newest row id, and the contents of rows that had this id
@@ -94,7 +96,7 @@ def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event
                 for value, column in ((row, columns[0]), (at, columns[-1])):
                     if not isinstance(value, int | float):
                         raise ValueError(f"{path}: row {row} has {value!r} in column {column}, which must be a number")
-                content = tuple(more)  # without the time: the same row with a new time is not a new row
+                content = tuple(more)  # the time is left out, because a row that only has a new time is no new row
                 if row > newest:
                     newest, seen = row, set()
                 elif content in seen:
@@ -110,9 +112,8 @@ def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event
 class _Changes:
     """Tells whether a database may have changed since the last read, from the modification times of its files.
 
-    Modification times are as coarse as the kernel's tick, and a network file system takes them from another clock.
-    So the database counts as changed for CLOSE seconds after each new modification time, and every LONGEST
-    seconds.
+    Modification times are as coarse as the kernel's tick, and a network file system takes them from another clock. The
+    database therefore counts as changed for CLOSE seconds after each new modification time, and every LONGEST seconds.
     """
 
     CLOSE = 0.1  # s
@@ -124,7 +125,7 @@ class _Changes:
         self._changed = self._read = -math.inf
 
     def possible(self) -> bool:
-        """Return whether the file exists and must be read now. After True, the caller must read the file."""
+        """Return whether the file exists and must be read now. After the answer True, the caller must read the file."""
         stamps, at = tuple(map(_stamp, self._files)), time.monotonic()
         if stamps != self._stamps:
             self._stamps, self._changed = stamps, at

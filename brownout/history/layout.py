@@ -1,8 +1,8 @@
 """The layout of an application's messages in Redis: the keys that kombu derives from the configuration.
 
-The rules are those of kombu/transport/redis.py. Each queue has a list, and for each priority step that is not 0
-another list, with a separator and the step after the queue's name. A hash and a sorted set hold messages that were
-delivered and not acknowledged. All keys begin with a prefix. A process of the application reports its keys
+The rules for the names of keys are those of kombu/transport/redis.py. Each queue has a list, and for each priority step
+that is not 0 another list, with a separator and the step after the queue's name. A hash and a sorted set hold messages
+that were delivered and not acknowledged. All keys begin with a prefix. A process of the application reports its keys
 (probes/layout.py).
 """
 
@@ -26,17 +26,17 @@ class Unreadable(ValueError):
 class Entry:
     """One entry of a list, or of the hash of unacknowledged messages."""
 
-    place: str  # the queue's name, or UNACKED
+    place: str  # the name of the message's queue, or UNACKED
     task: str | None  # the task's id; None for an entry that is not a task's message
-    message: Any  # kombu's envelope
+    message: Any  # the message as kombu wraps it (JSON)
 
 
 @dataclass(frozen=True)
 class Layout:
     """The keys of one application; the defaults are kombu's.
 
-    A worker reads the `queues`. The key of a result is `results` followed by the task's id. The broker is in the
-    Redis database with the number `database`, the result backend in `backend`; `backend` is None for a result
+    The application's workers read the `queues`. The key of a result is `results` followed by the task's id. The broker
+    is in the Redis database with the number `database`, the result backend in `backend`; `backend` is None for a result
     backend outside of Redis.
     """
 
@@ -53,7 +53,7 @@ class Layout:
 
     @classmethod
     def of(cls, described: Mapping[str, Any] | None) -> Layout:
-        """Make a layout of what the application reported (`probes.layout.describe`).
+        """Make a layout from the report of the application (`probes.layout.describe`).
 
         Raises Unreadable with the application's reason when it reported nothing or an error.
         """
@@ -80,8 +80,8 @@ class Layout:
 
     def lists(self, keys: Iterable[str | bytes]) -> dict[str, str]:
         """Return the `own` lists and the broker's lists at `keys`: from the list's key to the queue's name."""
-        other = sorted({key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else key for key in keys})
-        return {**self.own, **{key: self._queue(key) for key in other if key not in self.own}}
+        names = sorted({key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else key for key in keys})
+        return {**self.own, **{key: self._queue(key) for key in names if key not in self.own}}
 
     def _queue(self, key: str) -> str:
         if not key.startswith(self.prefix):
@@ -105,7 +105,7 @@ class Layout:
                 task = task_id(message, strict=key not in self.own)
                 if task is not None or key in self.own:
                     yield Entry(queue, task, message)
-        for raw in unacked:  # [message, exchange, routing key]
+        for raw in unacked:  # kombu stores an unacknowledged message as [message, exchange, routing key]
             delivery = _loaded(raw)
             message = delivery[0] if isinstance(delivery, list) and delivery else delivery
             yield Entry(UNACKED, task_id(message), message)
@@ -114,8 +114,8 @@ class Layout:
     def plain(self) -> Callable[[bytes], bytes] | None:
         """A function that turns a key into the key with kombu's default settings and without its priority.
 
-        With this function a point on the wire has the same name whatever the application's settings are. `plain`
-        is None for an application with the default settings.
+        A point on the wire gets its name from the converted key, so its name does not depend on the application's
+        settings. `plain` is None for an application with the default settings.
         """
         stock, names = Layout(), ("prefix", "separator", "steps", "unacked", "unacked_index", "unacked_mutex")
         if all(getattr(self, name) == getattr(stock, name) for name in names):
@@ -135,7 +135,8 @@ def task_id(message: Any, *, strict: bool = False) -> str | None:
     """Return the task's id from a task's message; None for any other value.
 
     In task protocol 1 the headers have no id, and kombu puts the id into the correlation id. A result of the RPC
-    backend has a correlation id too. So with `strict` a message counts as a task's only with further evidence.
+    backend has a correlation id too. With `strict` a message without an id in its headers counts as a task's only with
+    further evidence.
     """
     try:
         headers, properties = message["headers"], message["properties"]

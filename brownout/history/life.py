@@ -24,10 +24,9 @@ Told = Literal["waiting", "read", "unread", "left"]
 class Life:
     """Collects the events of the operation. Feed events in their order; events after `settled` are ignored.
 
-    An effect without a key is assigned by its task: the effect belongs to the operation when its task does. As
-    long as the operation's task is not known, every effect counts that belongs to no other task of the trial. With
-    `by_effect` False, for an application that records no effects, each task that ended with success counts as an
-    effect.
+    An effect without a key is assigned by its task: the effect belongs to the operation when its task does. While the
+    operation's task is unknown, every effect counts that belongs to no other task of the trial. With `by_effect` False,
+    for an application that records no effects, each task that ended with success counts as an effect.
     """
 
     def __init__(self, *, by_effect: bool = True) -> None:
@@ -36,17 +35,17 @@ class Life:
         self.wanted: tuple[str, ...] = (OPERATION,)
         self.answered: Answered = "waiting"
         self.answer: Event | None = None
-        self.told: Told = "waiting"  # whether the client has read the result
-        self.telling: Event | None = None  # the event that changed `told`
+        self.told: Told = "waiting"  # whether the client has read the operation's result
+        self.telling: Event | None = None  # the event that last changed `told`
         self.last_state = ""  # the state of the operation that a client read last
         self.tasks: tuple[str, ...] = ()  # the operation's tasks that its caller knows
         self.running: dict[str, Event] = {}  # the events at which task bodies started, by task
-        self.exits: list[Event] = []  # of processes that no fault and no shutdown ended
+        self.exits: list[Event] = []  # exits of processes that no fault and no shutdown ended
         self.stored: Event | None = None
         self.consumes: Event | None = None
         self.settled: Event | None = None
         self.sample: Event | None = None
-        self.others: set[str] = set()  # tasks of warm-ups and probes
+        self.others: set[str] = set()  # the tasks of warm-ups and probes
         self._ended: dict[str, Event] = {}  # the last event for the client of other operations, by key
         self._tasks: dict[str, set[str]] = {}  # the tasks of other operations, by key
         self._unread: dict[str, str] = {}  # keys of requests without a final status, by task
@@ -118,7 +117,7 @@ class Life:
         elif event.kind in ("stored", "consumes", "settled"):
             setattr(self, event.kind, event)
 
-    # --- what took effect
+    # --- effects of the operation
 
     @property
     def own(self) -> list[Event]:
@@ -180,7 +179,7 @@ class Life:
         """Accepted requests whose final status no client has read: from task to key."""
         return dict(self._unread)
 
-    # --- messages that are left
+    # --- messages of the operation that are left in the broker
 
     @property
     def left(self) -> dict[str, str]:
@@ -193,7 +192,7 @@ class Life:
         """How many of the operation's messages are delivered and not acknowledged."""
         return sum(place == UNACKED for place in self.left.values())
 
-    # --- what the client and the application's store know
+    # --- the operation as the client and the application's store know it
 
     @property
     def recorded(self) -> bool | None:
@@ -212,7 +211,8 @@ class Life:
 
     @property
     def record(self) -> list[Event]:
-        """The events that prove `recorded`: the read of the application's own store, and the row of the job."""
+        """The events that show whether the application's own store has the job: the read of the store, and the row of
+        the job."""
         rows = [event for event in self._rows if event.task not in self.others]
         return [*([self._store] if self._store else []), *rows[:1]]
 

@@ -24,7 +24,8 @@ def state_of(event: Event) -> str:
 
 @dataclass(frozen=True)
 class Operation:
-    """The operation of one key. `events` are, in order, all events that name the key or one of the key's tasks."""
+    """An operation, which has all events of one key. `events` are, in order, all events that name the key or one of the
+    key's tasks."""
 
     key: str
     tasks: tuple[str, ...]
@@ -48,8 +49,8 @@ class Operation:
     def tries(self) -> tuple[tuple[Event, Event | None], ...]:
         """Pairs of each `invoke` and its outcome; the outcome is None while the try is open.
 
-        Outcomes are paired in order. When several tries ran at the same time, this pairing has the smallest
-        possible maximum of waiting times, so no answer appears slower than it could have been.
+        Invokes and outcomes are paired in the order of time. When several tries ran at the same time, this pairing has
+        the smallest possible maximum of waiting times, so no answer appears slower than it could have been.
         """
         ends = list(self.outcomes)
         return tuple((invoke, ends.pop(0) if ends else None) for invoke in self.of("invoke"))
@@ -73,8 +74,8 @@ class Operation:
     def accepted(self) -> Event | None:
         """The event after which the subject must do the operation: the first `ok` with a status below 400.
 
-        Without such an `ok`, the store's event `accepted` counts, unless the application withdrew the job. An
-        `info` is no acceptance.
+        If no `ok` came, the store's event `accepted` counts, unless the application withdrew the job. An outcome `info`
+        does not count as an acceptance.
         """
         if not self.works:
             return None

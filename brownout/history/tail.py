@@ -13,7 +13,7 @@ def parse(block: bytes) -> tuple[list[Event], int]:
     """Return the events of the complete lines, and the number of torn lines.
 
     A writer that is killed during its write leaves part of a line. The next writer appends its line to that part
-    without a newline in between. So the end of a torn line may be a complete event, which is returned.
+    without a newline, so the end of a torn line may be a complete event, which is returned.
     """
     events, torn = [], 0
     for line in block.splitlines():

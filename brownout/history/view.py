@@ -29,7 +29,7 @@ class Window:
 
     @property
     def text(self) -> str:
-        """The fault and, if known, its target: "kill() on worker-1"."""
+        """The text of the fault with its target, if known: "kill() on worker-1"."""
         target = self.start.data.get("target")
         return f"{self.fault} on {target}" if target else self.fault
 
@@ -43,8 +43,9 @@ class Window:
 class Wait:
     """Threads waited for a CPU between `begin` and `end` (ns).
 
-    `waited` has the nanoseconds that each process waited; None means that only `late` was measured. `longest` (ns)
-    is the longest wait of a single thread. `late` (ns) is how late a thread woke up that only sleeps.
+    `waited` has the nanoseconds that each process waited; None means that only `late` was measured. `longest` (ns) is
+    the longest wait of a single thread. `late` (ns) is the delay with which a thread of brownout that only sleeps woke
+    up.
     """
 
     begin: int
@@ -66,7 +67,7 @@ class Wait:
 
 
 class History:
-    """All events of a trial, sorted by time. Each index is built once, in one pass."""
+    """All events of a trial, sorted by time. Each index of the history is built once, in one pass over the events."""
 
     def __init__(self, events: Iterable[Event] = (), torn: int = 0) -> None:
         self.events = tuple(sorted(events, key=lambda event: event.at))
@@ -74,7 +75,8 @@ class History:
 
     @classmethod
     def load(cls, *paths: str | Path) -> History:
-        """Read NDJSON files. `torn` counts the torn lines of killed writers; a missing file counts as empty."""
+        """Read a history from NDJSON files. `torn` counts the torn lines of killed writers; a missing file counts as
+        empty."""
         events: list[Event] = []
         torn = 0
         for path in map(Path, paths):
@@ -139,7 +141,7 @@ class History:
 
     @cached_property
     def faults(self) -> tuple[Window, ...]:
-        """The faults, by start. Events with the same `data["id"]`, else the same name, are one fault."""
+        """The faults, sorted by their start. Events with the same `data["id"]`, else the same name, are one fault."""
         open_: dict[str, list[Event]] = {}
         windows: list[Window] = []
 
@@ -180,9 +182,10 @@ class History:
         for event in self.kind("waited"):
             waited = {name: int(ms * 1e6) for name, ms in event.data["ms"].items()}
             longest = int(event.data.get("longest", max(waited.values(), default=0) / 1e6) * 1e6)
-            # The watch measured this `machine-late` and this `waited` together: count the same delay once.
+            # The busy watch measured this `machine-late` event and this `waited` event at the same time, so their delay
+            # counts once.
             slept = late.pop(int(event.data.get("late_at", 0)), 0)
-            # The kernel counts a wait at its end, so the wait may have begun before `since`.
+            # The kernel counts a wait for a CPU when the wait ends, so the wait may have begun before `since`.
             begin = int(event.data["since"]) - max(longest, slept)
             waits.append(Wait(begin, event.at, waited, longest, slept))
         waits += [Wait(at - slept, at, None, late=slept) for at, slept in late.items()]
@@ -207,7 +210,7 @@ class History:
 
     @cached_property
     def queues_read(self) -> frozenset[str] | None:
-        """The queues that workers reported to read; None when no worker reported its queues."""
+        """The queues that workers reported to read; None when no worker has reported its queues."""
         queues = [event.data["layout"]["queues"] for event in self.readers]
         return frozenset().union(*queues) if queues else None
 
@@ -223,16 +226,17 @@ class History:
 
     @cached_property
     def _taken_from(self) -> frozenset[str]:
-        """Queues that are read although no worker reported them: a task left the queue, and then its work began.
+        """The queues that are read although no worker reported them: a task left such a queue, and then a worker began
+        the task.
 
-        A worker may begin to read a queue after it became ready (`add_consumer`), and another process may read a
-        queue. A task that stays in the queue, while a copy of its message is worked on, is no evidence.
+        A worker may begin to read a queue after it became ready (`add_consumer`), and another process may read a queue.
+        A task whose message stays in the queue while a worker runs a copy is no evidence that the queue is read.
         """
         reported, samples = self.queues_read or frozenset(), self.kind("sample")
         places = [sample.data.get("by_task") for sample in samples]
         taken: set[str] = set()
         for sample, now, then in zip(samples, places, places[1:], strict=False):
-            if now is None or then is None:  # there were too many tasks to list
+            if now is None or then is None:  # this sample does not list the tasks, because there were too many
                 continue
             for task, queue in now.items():
                 if queue in reported or queue in taken or queue == UNACKED or then.get(task) == queue:
@@ -252,7 +256,8 @@ class History:
 
     @cached_property
     def sample(self) -> Event | None:
-        """The last sample of the broker, but none after the end of a drain: beat goes on sending after that."""
+        """The last sample of the broker before the end of the drain; later samples do not count, because beat goes on
+        sending."""
         end = self.drained
         samples = [sample for sample in self.kind("sample") if end is None or sample.at <= end.at]
         return samples[-1] if samples else None

@@ -13,7 +13,7 @@ Duration = str | int | float
 def seconds(value: Duration) -> float:
     """Return a duration in seconds, from a number of seconds or from text such as "100ms", "2s" or "1.5 m".
 
-    Raises ValueError for any other value, and for a number that is negative or not finite.
+    Raises ValueError for a text that is no duration, and for a number that is negative or not finite.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"not a time: {value!r}; write seconds as a number, or '100ms', '2s', '5m'")

@@ -15,7 +15,8 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong. `name` is registered in FAULTS; `args` are JSON values, durations in seconds."""
+    """A fault: one thing that goes wrong in a trial. `name` is registered in FAULTS; `args` are JSON values, durations
+    in seconds."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -34,15 +35,15 @@ Weaker = Callable[[Fault], tuple[Fault, ...]]
 
 @dataclass(frozen=True)
 class FaultKind:
-    """What all faults of one name have in common.
+    """A kind of fault: the properties that all faults of one name share.
 
-    `make` checks its arguments and returns the Fault; the first line of its docstring is the fault's row in
-    reports. `targets` are the sorts of target that the fault takes ("worker", "api", "broker", "edge", ...).
-    `wires` are the wires that can carry out the fault ("builtin", "toxiproxy"), empty when the fault needs no
-    wire. `heal` says in words how the fault is healed. `weaker` returns variants that do less harm, the strongest
-    variant first. `strike` carries out the fault, see faults/strike.py. `strike_there` strikes a message at a
-    point, and only that message's connection, at one of the `moments` of the point. With `needs_point` the fault
-    can strike only at a point.
+    `make` checks the arguments of a fault and returns the Fault; the first line of its docstring is the fault's row in
+    reports. `targets` are the sorts of target that the fault takes ("worker", "api", "broker", "edge", ...). `wires`
+    are the wires that can carry out the fault ("builtin", "toxiproxy"), empty when the fault needs no wire. `heal` says
+    in words how the fault is healed. `weaker` returns variants that do less harm, the strongest variant first. `strike`
+    carries out the fault, see faults/strike.py. `strike_there` strikes only one message at a point on the wire, or this
+    message's connection, before or after the server executes the message (`moments`). With `needs_point` the fault can
+    strike only at a point.
     """
 
     name: str
@@ -58,11 +59,11 @@ class FaultKind:
 
     @property
     def row(self) -> str:
-        """The first line of the docstring of `make`."""
+        """The row of this kind of fault in tables: the first line of the docstring of `make`."""
         return (self.make.__doc__ or "").strip().partition("\n")[0]
 
 
-#: Filled by `@fault` when `brownout.faults` is imported.
+#: All kinds of faults by name; `@fault` fills this registry when `brownout.faults` is imported.
 FAULTS: dict[str, FaultKind] = {}
 
 
@@ -94,8 +95,8 @@ def fault(
 ) -> Callable[[Callable[P, Fault]], Callable[P, Fault]]:
     """Register the decorated function as the maker of a fault; the fault has the name of the function.
 
-    The arguments are the fields of FaultKind. The first line of the function's docstring is the fault's row in
-    reports. `@strikes(make)` registers the function that carries out the fault.
+    The arguments of the decorator are the fields of FaultKind. The first line of the function's docstring is the
+    fault's row in reports. `@strikes(make)` registers the function that carries out the fault.
     """
 
     def decorate(make: Callable[P, Fault]) -> Callable[P, Fault]:

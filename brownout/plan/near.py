@@ -11,7 +11,8 @@ class UnknownName(ValueError):
 
 
 def known(what: str, name: str, names: Iterable[str]) -> str:
-    """Return `name` if `names` has it. Else raise UnknownName with near matches, or with all `names`."""
+    """Return `name` if `names` has it. If `names` lacks the name, raise UnknownName with near matches or with all
+    `names`."""
     names = sorted(set(names))
     if name in names:
         return name

@@ -79,7 +79,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Tick:
-    """Start beat with one task that is due. This tick is the operation; no client reads its result."""
+    """Start beat with one task that is due. This tick of beat is the operation of the load; no client reads the task's
+    result."""
 
     def __str__(self) -> str:
         return "a tick of beat"
@@ -87,7 +88,8 @@ class Tick:
 
 @dataclass(frozen=True)
 class Http:
-    """Send an HTTP request. In `path` and `json`, "{key}" and "{n}" become the operation's key and number."""
+    """Send an HTTP request to the API. In `path` and `json`, "{key}" and "{n}" become the operation's key and
+    number."""
 
     method: str
     path: str
@@ -129,7 +131,7 @@ class Load:
     def on(self, trigger: OnEvent) -> Load:
         """Return this load with its start on an event. Raises ValueError for a trigger that is a time.
 
-        All times of the load count from that event.
+        All times of the load count from the event.
         """
         if trigger.kind is None:
             hint = "on(event('ok', 'client')), for instance"
@@ -151,7 +153,7 @@ class Load:
         return replace(self, operation=operation)
 
     def until(self, lasting: Duration) -> Load:
-        """Return a load that ends after `lasting`; a load that has an end already stays as it is."""
+        """Return a load that ends after `lasting`; a load that already has an end does not change."""
         return self if self.bounded else replace(self, lasting=seconds(lasting))
 
     @property
@@ -167,9 +169,9 @@ class Load:
     ) -> None:
         """Raise ValueError when the load has no end, or names a task or route that the application does not have.
 
-        With `tasks` or `routes` None, those names are not checked. `takes` has the parameter names of each task.
-        An option of `apply_async` among the task's arguments is an error, unless the task has a parameter of that
-        name.
+        When `tasks` or `routes` is None, the names of tasks or routes are not checked. `takes` has the parameter names
+        of each task. An option of `apply_async` among the task's arguments is an error, unless the task has a parameter
+        of that name.
         """
         if not self.bounded:
             raise ValueError(f"{self.operation} has no end: set its `count`, or `lasting` of the load")
@@ -200,7 +202,7 @@ class Load:
 def submit(task: str, *args: Any, every: Duration, count: int | None = None, **kwargs: Any) -> Load:
     """Submit a task with these arguments every `every`, `count` times or until the `lasting` of `lab.load`.
 
-    All other keyword arguments go to the task. Options of `apply_async` are set with `with_options`:
+    All keyword arguments but `every` and `count` go to the task. Options of `apply_async` are set with `with_options`:
     `submit("shop.pay", 1, every="1s").with_options(queue="slow", countdown=2)`.
     """
     return Load(Submit(task, args, kwargs), seconds(every), count)

@@ -25,8 +25,8 @@ SCHEMA = 1
 class Injection:
     """A fault, its target (`on`), and when it strikes and heals. Without `heal`, the fault heals after the load.
 
-    With `then` the fault strikes at a point only after the previous injection has struck. The point's ordinal
-    counts from the start of the load all the same.
+    With `then` the fault strikes at a point only after the previous injection has struck. The ordinal of a point after
+    another injection counts from the start of the load, too.
     """
 
     fault: Fault
@@ -91,12 +91,12 @@ def check_source(trigger: Trigger | None, topology: Topology) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """Topology, load, schedule of faults, promises, and the seed of all random choices.
+    """The plan of one trial: topology, load, schedule of faults, promises, and the seed of all random choices.
 
-    A trial ends with a drain of at most `drain` seconds. With `settle`, for a load of one operation, the trial
-    ends when the evidence shows that nothing can change any more. `order` then lists the points of an operation
-    without a fault, by their full names: until the first fault strikes, the wire keeps requests of different
-    processes in this order.
+    A trial ends with a drain of at most `drain` seconds. With `settle`, for a load of one operation, the trial ends
+    when the evidence shows that nothing can change any more. With `settle`, `order` lists the full names of the points
+    of an operation without a fault; until the first fault strikes, the wire keeps requests of different processes in
+    this order.
     """
 
     topology: Topology = field(default_factory=Topology)
@@ -120,9 +120,10 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote, or a capsule. Raises ValueError for a plan of another schema."""
+        """Read a plan from the JSON that `to_json` wrote, or from a capsule. Raises ValueError for a plan of another
+        schema."""
         content = json.loads(text)
-        content.pop("capsule", None)  # says what the plan was carried out on, see run/capsule.py
+        content.pop("capsule", None)  # this field of a capsule says where the plan was carried out
         if (schema := content.pop("schema", None)) != SCHEMA:
             raise ValueError(f"this plan has another schema, {schema}; this brownout reads schema {SCHEMA}")
         return decode(cls, content)

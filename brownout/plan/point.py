@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Moment = Literal["before", "after"]  # before or after the server executes the command
+Moment = Literal["before", "after"]  # a moment is before or after the server executes the command
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-IDLE = "[idle]"  # ends the label of a BRPOP that returns no message
+IDLE = "[idle]"  # the end of the label of a BRPOP that returns no message
 LISTED = 12  # the message that a place was not reached lists at most this many points
 Reached = tuple[str, str, Moment]  # edge, label, moment
 
@@ -57,7 +57,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Step:
-    """A point that was passed. In a handshake, `purpose` is what the connection is for; else it is ""."""
+    """A point on the wire that a request has passed. In a handshake, `purpose` is what the connection is for; else it
+    is ""."""
 
     point: Point
     purpose: str = ""

@@ -1,4 +1,4 @@
-"""Promises, which are claims about the subject, as data. Checkers make promises and judge them."""
+"""Promises, which are claims about the subject, as data. A checker (package `check`) makes promises and judges them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Promise:
-    """A claim about the subject. `name` picks the checker; `args` are JSON values; durations are in seconds."""
+    """A promise is a claim about the subject. `name` picks the checker; `args` are JSON values; durations are in
+    seconds."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict, hash=False)

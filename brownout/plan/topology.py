@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-CLIENT = ("client->broker", "client->backend")  # edges of the process that submits tasks for clients
+CLIENT = ("client->broker", "client->backend")  # the edges of the process that submits tasks for clients
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class WorkersFields(TypedDict, total=False):
 class Topology:
     """The subject's processes, services and edges.
 
-    `servers` is 1 when the subject has an API, else 0. An API server that forks several processes counts as 1,
-    because clients reach the API at one port and witnesses give the API one name. `edges` are written
-    "api->broker"; the default is all edges of the subject's processes. With `persistent` the broker keeps its data
-    over a restart. Every process gets the environment variables `env`. `settings` override settings of Celery in
-    the application's configuration. Raises ValueError for other `servers`.
+    `servers` is 1 when the subject has an API, else 0. An API server that forks several processes counts as 1, because
+    clients reach the API at one port and witnesses give the API one name. `edges` are written "api->broker"; the
+    default is all edges of the subject's processes. With `persistent` the broker keeps its data over a restart. Every
+    process gets the environment variables `env`. `settings` override settings of Celery in the application's
+    configuration. Raises ValueError when `servers` is neither 0 nor 1.
     """
 
     workers: Workers = field(default_factory=Workers)

@@ -56,10 +56,10 @@ class Trigger:
         )
 
 
-# For type checkers, which so refuse a trigger in a place where it means nothing.
-OnEvent = NewType("OnEvent", Trigger)  # an event or a point: begins a load, strikes, heals
-AtTime = NewType("AtTime", Trigger)  # strikes
-AfterFault = NewType("AfterFault", Trigger)  # heals
+# With these types a type checker refuses, for example, a time after a fault as the start of a fault.
+OnEvent = NewType("OnEvent", Trigger)  # an event or a point on the wire, which may begin a load, strike or heal
+AtTime = NewType("AtTime", Trigger)  # a time after the start of the load, at which a fault strikes
+AfterFault = NewType("AfterFault", Trigger)  # a time after the start of the fault, at which the fault heals
 
 
 def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> OnEvent:
@@ -73,10 +73,10 @@ def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -
     """Return a trigger for the nth matching request since the load began ("before"), or for its reply ("after").
 
     The moment "before" is before the server sees the request. `edge` is "worker->broker" for every worker or
-    "worker-1->broker" for worker-1. `command` is "ZADD", or a command with its key: "ZADD unacked_index". A
-    transaction is named by its first command or by all its commands: "ZADD unacked_index;HSET unacked". A BRPOP
-    has a moment "after" only when it returns a message. The wire keeps the message at the point until the fault
-    has struck. Raises ValueError, with near matches for an unknown moment.
+    "worker-1->broker" for worker-1. `command` is "ZADD", or a command with its key: "ZADD unacked_index". A transaction
+    is named by its first command or by all its commands: "ZADD unacked_index;HSET unacked". A BRPOP has a moment
+    "after" only when the BRPOP returns a message. The wire keeps the message at the point until the fault has struck.
+    Raises ValueError, with near matches for an unknown moment.
     """
     known("moment", moment, MOMENTS)
     if nth < 1:
@@ -125,7 +125,7 @@ def after(time: Duration) -> AfterFault:
 
 
 class Count:
-    """Counts the events that match one trigger. Pure: no clock and no I/O."""
+    """Counts the events that match one trigger. The count uses no clock and does no I/O."""
 
     def __init__(self, trigger: Trigger) -> None:
         self.trigger = trigger
@@ -133,7 +133,7 @@ class Count:
         self.seen: Counter[str] = Counter()
 
     def see(self, event: Event) -> bool:
-        """Count `event`. Returns True only for the event on which the trigger fires."""
+        """Count the event. Returns True only for the event on which the trigger fires."""
         self.seen[f"{event.source} {event.kind}"] += 1
         if not self.trigger.matches(event):
             return False

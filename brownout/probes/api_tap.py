@@ -1,9 +1,9 @@
 """Watches any ASGI application: `uvicorn brownout.probes.api_tap:app`.
 
-BROWNOUT_APP names the application as "module:attribute" or "module:factory()". Requests and answers pass through
-unchanged. With BROWNOUT_HISTORY (a file) the tap records when the application is ready, which code blocks the
-event loop, and which exceptions leave the application or its background tasks. BROWNOUT_SOURCE is "api" by
-default.
+BROWNOUT_APP names the application as "module:attribute" or "module:factory()". HTTP requests and answers pass through
+this module unchanged. With BROWNOUT_HISTORY (a file) the tap records when the application is ready, which code blocks
+the event loop, and which exceptions leave the application or its background tasks. The variable BROWNOUT_SOURCE names
+the process in events, "api" by default.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def load(name: str) -> Asgi:
-    """The application that "module:attribute" or "module:factory()" names."""
+    """Return the ASGI application that "module:attribute" or "module:factory()" names."""
     module, _, path = name.partition(":")
     target: Any = importlib.import_module(module)
     is_factory = path.endswith("()")
@@ -35,7 +35,7 @@ def load(name: str) -> Asgi:
 
 
 def tap(app: Asgi, recorder: Recorder) -> Asgi:
-    """The same application, watched from the startup of its lifespan to the end."""
+    """Return an ASGI application that behaves as `application` and is watched from the startup of its lifespan on."""
 
     async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
         watch = None
@@ -70,7 +70,7 @@ def tap(app: Asgi, recorder: Recorder) -> Asgi:
 
 
 def __getattr__(name: str) -> Asgi:
-    # `app` is made when a server asks for it, so that importing this module needs no environment variable.
+    # `app` is created when a server asks for this name, so that importing the module needs no environment variable.
     if name != "app":
         raise AttributeError(name)
     if "BROWNOUT_APP" not in os.environ:

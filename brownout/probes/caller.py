@@ -1,10 +1,10 @@
 """`python -m brownout.probes.caller SOCKET [results]`: sends and calls tasks as any process of the application would.
 
-The process imports the application (`BROWNOUT_CELERY`, with the Celery settings in `BROWNOUT_CONF`). So the
-routes, default queue, serializer, compression and transport options of the application hold, and the options of
-its tasks. The process connects to the unix socket (`@name` is an abstract socket) and reads orders, one JSON
-object a line. An answer is a line of JSON with the order's `id`, the `event`, the time `at` in nanoseconds, and
-`last` when no other answer to this order follows. Several orders are carried out at the same time.
+The process imports the application (`BROWNOUT_CELERY`, with the Celery settings in `BROWNOUT_CONF`). Sending a task in
+this process therefore uses the application's routes, default queue, serializer, compression and transport options, and
+the options of its tasks. The process connects to the unix socket (`@name` is an abstract socket) and reads orders, one
+JSON object a line. An answer is a line of JSON with the order's `id`, the `event`, the time `at` in nanoseconds, and
+`last` when no other answer to this order follows. The process carries out several orders at the same time.
 
 Without `results` the application has no result backend in this process. Celery would subscribe to a task's result
 before it sends the task, and the sending must not depend on the backend.
@@ -27,9 +27,9 @@ from celery.signals import import_modules
 
 from brownout.probes.layout import describe
 
-#: As many threads as the harness has clients at once (workload/generator.py).
+#: The number of threads, which is also the number of the harness's clients (workload/generator.py).
 THREADS = 64
-#: Seconds. Used without `results`, unless the application sets them, so that an order on a dead edge ends.
+#: Time-outs (s), used without `results` unless the application sets its own, so that sending to a dead broker ends.
 TIMEOUTS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 Say = Callable[..., None]
 
@@ -61,7 +61,7 @@ def send(app: Any, order: dict[str, Any], say: Say) -> None:
 
 
 def signature(app: Any, order: dict[str, Any]) -> Any:
-    """The signature to call: a task, or a canvas of several tasks."""
+    """Return the Celery signature to call: a task, or a canvas of several tasks."""
     canvas, effects = order["canvas"], order["effects"]
     args, kwargs = order["args"], order["kwargs"]
 
@@ -78,7 +78,7 @@ def signature(app: Any, order: dict[str, Any]) -> Any:
 
 
 def call(app: Any, order: dict[str, Any], say: Say) -> None:
-    """Send the signature and answer "accepted" or "refused"; then wait and answer "read" or "unread"."""
+    """Send a signature and answer "accepted" or "refused"; then wait for its result and answer "read" or "unread"."""
     try:
         result = signature(app, order).apply_async(**order["options"])
     except Exception as error:
@@ -102,7 +102,8 @@ def main(address: str, *words: str) -> None:
     from brownout.probes.hosted import app
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # no line may be lost when the process is killed
+        # Stdout is flushed after each line, so that no line is lost when the process is killed
+        sys.stdout.reconfigure(line_buffering=True)
     control = socket.socket(socket.AF_UNIX)
     control.connect("\0" + address[1:] if address.startswith("@") else address)
     lock = threading.Lock()

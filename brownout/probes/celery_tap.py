@@ -1,8 +1,8 @@
 """Records Celery's signals as events: `celery -A app worker -I brownout.probes.celery_tap`.
 
-The command line imports this module, so the application stays unchanged. Without BROWNOUT_HISTORY (the file to
-append to) the module connects no signal. BROWNOUT_SOURCE names the worker, "worker-1" by default. Signals fire
-without `-E`. Celery's own event stream, which is off by default, is not used.
+The command line imports this module, so the application stays unchanged. Without BROWNOUT_HISTORY (the file to append
+to) the module connects no signal. BROWNOUT_SOURCE names the worker, "worker-1" by default. Celery's signals fire also
+without the worker's option `-E`, which turns on Celery's own event stream.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ KEY_HEADER = "idempotency_key"
 
 
 def _request(request: Any) -> dict[str, Any]:
-    """The data that identifies a task. `request` is a worker's Request, or the Context that a task's body sees."""
+    """Return the data of an event that identifies a task. `request` is a worker's Request, or the Context that a task's
+    body sees."""
     context = getattr(request, "_context", request)
     headers = getattr(context, "headers", None) or {}
     info = getattr(request, "delivery_info", None) or {}
@@ -46,7 +47,8 @@ def _ended(task: Any = None, state: Any = None, **_: Any) -> dict[str, Any]:
 
 
 def _failed(sender: Any = None, task_id: Any = None, exception: Any = None, **_: Any) -> dict[str, Any]:
-    # The main process sends this signal, too, without a later `ended`, when a pool process died or took too long.
+    # When a pool process died or took too long, the worker's main process sends this signal, and no signal for the
+    # task's end follows.
     return {"task": task_id, "name": sender.name, "error": type(exception).__name__}
 
 
@@ -70,7 +72,7 @@ def _unknown(name: Any = None, id: Any = None, **_: Any) -> dict[str, Any]:
 
 
 def _ready(sender: Any = None, **_: Any) -> dict[str, Any]:
-    # The consumer tells which queues it reads, whatever its command line and its configuration say.
+    # The consumer object has the queues that the worker really reads, whatever command line and configuration say.
     return {"layout": describe(sender.app), "conf": effective(sender.app)}
 
 

@@ -14,7 +14,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any, Callable, Mapping
 
 LEFT_OUT = "(left out)"
-LONGEST = 500  # characters of a value
+LONGEST = 500  # the longest text of a value, in characters
 #: Names of settings whose value is a secret. A name in camel case is matched with "_" before its capitals.
 _NAMES = re.compile(
     r"pass(?!ive)|pwd|secret|token|salt|dsn|webhook|credential|signature|auth|private"
@@ -28,15 +28,16 @@ _VALUES = re.compile(
     r"|(api|access|account|encryption|private)[ _-]?key)([_-]\w+)?\s*[\\\"']*\s*[=:]"
     r"|[?&][^=&\s]*(pass|secret|token|key)[^=&\s]*=|authorization\s*[\\\"']*\s*[=:]"
     r"|\bbearer\s|\bbasic\s+[\w+/-]{8,}|begin .*private"
-    r"|//\S*@|//[^\s/@]*:[^@\n]*@"  # a password may have "/" or a space in it: up to the last "@"
-    r"|input_value=",  # pydantic's errors have the value that was wrong
+    r"|//\S*@|//[^\s/@]*:[^@\n]*@"  # a password in a URL may contain "/" or a space: take all up to the last "@"
+    r"|input_value=",  # errors of pydantic repeat the wrong value after `input_value=`
     re.IGNORECASE,
 )
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_PLACE = re.compile(r"\{[a-z]+\}[\w/.-]*")  # a trial puts its own address or folder there
+# A value with a placeholder such as {broker} gets an address or a folder of the trial, and is no secret
+_PLACE = re.compile(r"\{[a-z]+\}[\w/.-]*")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-DEPTH = 8  # how deep values in values are kept
-OBJECTS = 50  # how many objects of one setting are kept: attributes may lead to the whole program
+DEPTH = 8  # values nested in other values are kept to this depth
+OBJECTS = 50  # at most so many objects of one setting are kept, because attributes may lead to the whole program
 #: Packages whose objects are kept as text, because their `repr` is short and shows no field that `_VALUES` misses.
 _WRITTEN = {"celery", "datetime", "decimal", "fractions", "ipaddress", "kombu", "logging", "pathlib", "pydantic",
             "pydantic_core", "re", "threading", "uuid", "zoneinfo"}  # fmt: skip
@@ -45,8 +46,8 @@ _WRITTEN = {"celery", "datetime", "decimal", "fractions", "ipaddress", "kombu", 
 def plain(name: str, value: Any) -> Any:
     """The value of a setting as JSON, with LEFT_OUT in the place of each value that looks like a secret.
 
-    A value looks like a secret by its name or by its text. An object becomes a mapping of its fields, so that the
-    name of each field counts.
+    A value looks like a secret because of its name or its text. An object becomes a mapping of its fields, so that each
+    field's name is checked, too.
     """
     return _plain(name, value, DEPTH, [])
 
@@ -57,7 +58,8 @@ def hidden(name: str, value: str) -> bool:
 
 
 def _plain(name: str, value: Any, depth: int, seen: list[Any]) -> Any:
-    """The same, with at most `depth` levels. `seen` are the objects so far: an object is kept once, so cycles end."""
+    """Return a value as JSON with at most `depth` levels, without secrets. `seen` has the objects that were converted
+    already: an object is kept only once, so that cycles end."""
     if _NAMES.search(_CAPITAL.sub("_", name)):
         return LEFT_OUT
     if value is None or isinstance(value, (bool, int, float)):
@@ -78,7 +80,7 @@ def _plain(name: str, value: Any, depth: int, seen: list[Any]) -> Any:
 
 
 def _item(name: str, item: Any, depth: int, seen: list[Any]) -> Any:
-    """An item of a sequence. A pair that begins with text, such as a header, is a name and its value."""
+    """Return an item of a sequence as JSON. A pair that begins with text, such as a header, is a name and its value."""
     if type(item) in (list, tuple) and len(item) == 2 and isinstance(item[0], str):
         return [_plain(name, item[0], depth, seen), _plain(item[0], item[1], depth, seen)]
     return _plain(name, item, depth, seen)
@@ -89,7 +91,7 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
     if isinstance(value, Mapping):
         return value
     kind = type(value)
-    for method in ("model_dump", "_asdict"):  # of pydantic's models, of named tuples
+    for method in ("model_dump", "_asdict"):  # the fields of pydantic's models and of named tuples
         if hasattr(kind, method):
             return dict(getattr(value, method)())
     as_text = (str, bytes, list, tuple, set, frozenset, type, FunctionType, MethodType, ModuleType, enum.Enum)
@@ -103,18 +105,19 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
 
 def _text(value: Any) -> str:
     if isinstance(value, (FunctionType, MethodType)):
-        return f"{value.__module__}.{value.__qualname__}"  # the text of a method has the text of its object
+        return f"{value.__module__}.{value.__qualname__}"  # the `repr` of a method contains the `repr` of its object
     text = str(value)
     return LEFT_OUT if _VALUES.search(text) else _ADDRESS.sub("", text)[:LONGEST]
 
 
 def of_celery(app: Any) -> dict[str, Any]:
-    """The settings of a Celery application that are not Celery's defaults."""
+    """Return the settings of a Celery application that differ from Celery's defaults."""
     return {name: plain(name, value) for name, value in app.conf.table(censored=False).items()}
 
 
 def of_application() -> dict[str, Any]:
-    """The application's own settings; nothing when it names none. Raises what the import and the function raise."""
+    """Return the application's own settings, or nothing when `BROWNOUT_SETTINGS` is not set. Raises the exceptions of
+    the import and of the function."""
     module, _, path = os.environ.get("BROWNOUT_SETTINGS", "").partition(":")
     if not module:
         return {}
@@ -128,7 +131,8 @@ def of_application() -> dict[str, Any]:
 
 
 def effective(app: Any = None) -> dict[str, Any]:
-    """What is in effect here; `app` is a worker's. What cannot be read is told by its error: no process ends of it."""
+    """Return the settings in effect in this process; `app` is the worker's Celery application. In the place of settings
+    that cannot be read stands the error, because this probe must not end a process."""
     readers: dict[str, Callable[[], dict[str, Any]]] = {"application": of_application}
     if app is not None:
         readers["celery"] = lambda: of_celery(app)

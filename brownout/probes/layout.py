@@ -1,4 +1,5 @@
-"""Finds out where a Celery application's messages lie in Redis. history/layout.py reads the result."""
+"""Finds out where a Celery application's messages lie in Redis. history/layout.py reads the layout that this module
+writes."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import Any
 
 #: Fields of the layout, and the attributes of kombu's channel that hold their values (kombu/transport/redis.py).
 OPTIONS = {
-    "prefix": "global_keyprefix",  # from kombu 5.2 on
+    "prefix": "global_keyprefix",  # kombu has this attribute from version 5.2 on
     "separator": "sep",
     "unacked": "unacked_key",
     "unacked_index": "unacked_index_key",
@@ -16,7 +17,7 @@ STEPS = "priority_steps"
 
 
 class UnknownLayout(Exception):
-    """It is unknown where the application keeps its messages; the message says why."""
+    """The keys of the application's messages in Redis are unknown; the exception's text has the reason."""
 
 
 def describe(app: Any) -> dict[str, Any]:
@@ -33,18 +34,19 @@ def describe(app: Any) -> dict[str, Any]:
 
 
 def _read(app: Any) -> dict[str, Any]:
-    """The layout from kombu's channel. Transport options named in `from_transport_options` replace its attributes."""
+    """Return the layout from the attributes of kombu's channel. Transport options named in `from_transport_options`
+    replace its attributes."""
     connection = app.connection_for_write()
     transport = connection.get_transport_cls()
     if transport.driver_type != "redis":
-        raise UnknownLayout(f"its broker is {transport.driver_type}, not Redis")
+        raise UnknownLayout(f"the application's broker is {transport.driver_type}, not Redis")
     from kombu.transport.redis import Channel
 
     channel, options = transport.Channel, connection.transport_options or {}
     for method in ("_q_for_pri", "_put", "_brpop_start"):
         if getattr(channel, method) is not getattr(Channel, method):
             full_name = f"{transport.__module__}.{transport.__qualname__}"
-            raise UnknownLayout(f"its transport {full_name} names its lists in its own way")
+            raise UnknownLayout(f"the application's transport {full_name} names its lists in its own way")
 
     chosen = {name: options[name] for name in channel.from_transport_options if name in options}
 
@@ -69,7 +71,8 @@ def _fanout(queue: Any) -> bool:
 
 
 def _backend(app: Any) -> dict[str, Any]:
-    """The prefix of result keys and the result database; {} when the backend is broken, which is no error here."""
+    """Return the prefix of result keys and the number of the result database; {} when the result backend cannot be
+    loaded."""
     try:
         backend = app.backend
         key = backend.get_key_for_task("?")

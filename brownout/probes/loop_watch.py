@@ -1,11 +1,11 @@
 """Finds out when an event loop is blocked, for how long, and by which code.
 
-A timer on the loop beats every 5 ms, and a thread watches the beat. When the beat is more than 20 ms late, the
-thread takes the stack of the loop's thread, which shows the blocking code. The next beat measures how long the
-loop was blocked. Two cases look like a stall and are none. In the first case the loop's thread waited for a CPU
-(field 2 of its schedstat, in nanoseconds), or it waited for the interpreter's lock while the watching thread held
-the lock and itself waited for a CPU nearly all that time. In the second case the whole process was stopped: the
-watching thread stopped, too, and no thread used a CPU.
+A timer on the event loop beats every 5 ms, and a thread watches the beat. When the beat is more than 20 ms late, the
+thread takes the stack of the loop's thread, which shows the blocking code. The next beat measures how long the loop was
+blocked. A late beat is no stall in two cases. In the first case the loop's thread waited for a CPU (field 2 of its
+schedstat, in nanoseconds), or it waited for the interpreter's lock while the watching thread held the lock and itself
+waited for a CPU nearly all that time. In the second case of a late beat the whole process was stopped: the watching
+thread stopped, too, and no thread used a CPU.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from brownout.probes.line import now
 from brownout.probes.recorder import Recorder
 from brownout.probes.stack import Stacks, summary
 
-TICK = 0.005  # s between two beats
-THRESHOLD = 0.020  # s; a beat that is later shows a blocked loop
+TICK = 0.005  # s; the time between two beats of the timer
+THRESHOLD = 0.020  # s; a beat that is later than this shows a blocked event loop
 _PAUSE = 0.200  # s; a shorter stop of the whole process is not recognised
-_INVERTED = 0.8  # share of the delay in which the watching thread, with the lock, waited for a CPU
+# A late beat is no stall if for this share of the delay the watching thread held the interpreter's lock and waited for
+# a CPU.
+_INVERTED = 0.8
 _SURE = 0.100  # s; a stall is recorded if it lasted this much longer than the wait for a CPU
 _NS = 1e9
-#: The kernel's name for a thread that only watches other threads, see `only_looks`.
+#: The name of threads of brownout that only watch other threads; the kernel knows the threads by this name.
 LOOKER = "brownout-looks"
 
 
@@ -105,14 +107,15 @@ class LoopWatch:
             elif not self._stack:
                 self._stack, self._own = summary(self._stacks.of(self._ident))
             elif late > tell_at:
-                # The stall may never end, so it is also recorded while it lasts, after 1, 2, 4, ... seconds.
+                # A stall may never end, so it is also recorded during the stall, after 1, 2, 4 and so on seconds.
                 tell_at *= 2
                 with contextlib.suppress(OSError, ValueError):
                     self._tell(int(late * _NS), self._use(), ongoing=True)
 
 
 def only_looks() -> None:
-    """Name this thread LOOKER, so that `RunDelay` does not count its waits. Does nothing without /proc."""
+    """Name this thread LOOKER, so that `RunDelay` does not count its waits. On a system without /proc the thread gets
+    no name."""
     with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as file:  # noqa: PTH123
         file.write(LOOKER)
 
@@ -120,7 +123,7 @@ def only_looks() -> None:
 def _schedstat(thread: int | None) -> int | None:
     with contextlib.suppress(OSError):
         return os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-    return None  # a kernel without schedstat counts no waits
+    return None  # a kernel without schedstat does not tell how long threads wait
 
 
 def _read(schedstat: int | None) -> tuple[int, int]:

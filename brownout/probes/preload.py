@@ -17,7 +17,7 @@ from typing import Any, Iterable, Iterator
 
 from brownout.probes.syscalls import die_with
 
-OWN = "brownout"  # this package; every forked process imports it again
+OWN = "brownout"  # this package is no part of `libraries`, because every forked process imports it again
 
 
 class ScoutFailed(Exception):
@@ -27,15 +27,15 @@ class ScoutFailed(Exception):
 def import_all(names: Iterable[str]) -> None:
     """Import the modules, and skip those that cannot be imported."""
     for name in names:
-        with suppress(Exception, SystemExit):  # a process that needs the module will raise the error
+        with suppress(Exception, SystemExit):  # a process that needs this module will raise the error itself
             importlib.import_module(name)
 
 
 def scouted(modules: list[str]) -> list[str]:
     """Import an application in a child process; return the library modules that it imports, in order of import.
 
-    The application's own modules are not imported in this process, because their import reads settings that differ
-    from process to process. Raises ScoutFailed.
+    The application's own modules are not imported in this process, because their import reads settings that differ from
+    process to process. Raises ScoutFailed when the import fails.
     """
     own = {name.partition(".")[0] for name in (*modules, OWN, "__main__")}
     receive, send = os.pipe()
@@ -77,7 +77,8 @@ _LIBRARY = tuple(
 
 
 def _in_library(module: ModuleType, *, nowhere: bool) -> bool:
-    """Whether a module belongs to Python or site-packages. `nowhere` is the answer for a module without a file."""
+    """Whether a module belongs to Python or site-packages. The function returns `nowhere` for a module without a
+    file."""
     file = getattr(module, "__file__", None)
     return os.path.realpath(file).startswith(_LIBRARY) if file else nowhere
 
@@ -86,8 +87,9 @@ def _in_library(module: ModuleType, *, nowhere: bool) -> bool:
 def reading_environment() -> Iterator[set[str]]:
     """Collect the names of the environment variables that are read, whether they are set or not.
 
-    celery, kombu and billiard read forty variables at import. A process in which such a variable has another value
-    cannot be a fork of this process. A module that copies all variables (wsgiref.handlers) counts as reading none.
+    celery, kombu and billiard read forty variables at import. A process in which a variable that was read has another
+    value cannot be a fork of this process. A module that copies all variables (wsgiref.handlers) counts as reading
+    none.
     """
     read: set[str]
     copied: list[Any]

@@ -31,16 +31,17 @@ class Recorder:
         when = now() if at is None else at
         try:
             self.append(line(when, self.source, kind, key, task, os.getpid(), data))
-        except Exception:  # the data cannot become JSON
+        except Exception:  # the data of the event cannot become JSON
             self.dropped += 1
         return when
 
     def append(self, event: str) -> None:
-        """Append an event that is one line of JSON already."""
+        """Append an event that is already one line of JSON."""
         try:
             block = event.encode() + b"\n"
             if self._pid != os.getpid():
-                # A forked child opens its own descriptor: pools close inherited ones, and numbers are reused.
+                # A forked child opens a file descriptor of its own, because pools close inherited descriptors and reuse
+                # their numbers.
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
                 self._fd, self._pid = os.open(str(self.path), flags, 0o644), os.getpid()
             if os.write(self._fd, block) != len(block):
@@ -49,7 +50,7 @@ class Recorder:
             self.dropped += 1
 
     def close(self) -> None:
-        """Close this process's descriptor. The next event opens the file again."""
+        """Close the file in this process. The next event opens the file again."""
         if self._pid == os.getpid():
             os.close(self._fd)
             self._pid = -1

@@ -1,8 +1,8 @@
 """Takes the stack of another thread without reading its frame objects.
 
-`sys._current_frames` gives the frame objects of threads that go on running. On Python 3.11, reading these objects
-may end the process (SIGSEGV) or freeze it for ever (python/cpython#106883). `faulthandler` instead writes the
-stacks of all threads as text, and holds the interpreter's lock meanwhile, so that no frame changes.
+`sys._current_frames` returns the frame objects of threads while these threads go on running. On Python 3.11, reading
+these objects may end the process (SIGSEGV) or freeze it for ever (python/cpython#106883). `faulthandler` instead writes
+the stacks of all threads as text while it holds the interpreter's lock, so that no frame changes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
 
 
 class Frame(NamedTuple):
-    """One call of a stack."""
+    """One call (frame) of a thread's stack."""
 
     file: str
     line: int
     function: str
 
     def __str__(self) -> str:
-        """As `folder/file:line function`."""
+        """The text of a call: `folder/file:line function`."""
         return "/".join(self.file.split("/")[-2:]) + f":{self.line} {self.function}"
 
 
@@ -38,7 +38,7 @@ class Stacks:
     """Takes stacks of threads. Keeps a file in memory open, or a temporary file where memory files are missing."""
 
     def __init__(self) -> None:
-        """Open the file. Raises OSError when that fails."""
+        """Open the file for the stacks. Raises OSError when no file can be opened."""
         self._file: IO[bytes] = _scratch()
 
     def of(self, thread: int) -> list[Frame]:
@@ -53,7 +53,7 @@ class Stacks:
         return parse(self._file.read().decode("ascii", "replace"), thread)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file for the stacks."""
         self._file.close()
 
 
@@ -82,10 +82,11 @@ def _decoded(text: str) -> str:
 
 
 def summary(frames: list[Frame], depth: int = 12, folder: Path | None = None) -> tuple[list[str], str]:
-    """The innermost `depth` frames as text, outermost first; and the innermost frame of the application, or "".
+    """Return the innermost `depth` frames as text, the outermost first, and the innermost frame of the application (""
+    if there is none).
 
-    The application's code lies in `folder` (default: the working directory), outside of folders of installed
-    packages. The application's innermost frame is always among the frames, even below many frames of libraries.
+    The application's code lies in `folder` (default: the working directory), outside of folders of installed packages.
+    The first result always contains the application's innermost frame, even below many frames of libraries.
     """
     root = folder or Path.cwd()
     own = next((frame for frame in reversed(frames) if _is_own(frame.file, root)), None)

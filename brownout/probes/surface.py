@@ -22,7 +22,7 @@ CONF = (
 
 
 def parameters(run: Callable[..., object]) -> list[str] | None:
-    """The names of a task's parameters; None when the task takes any keyword, or its parameters are unknown."""
+    """Return the names of a task's parameters; None when the task takes any keyword or its parameters are unknown."""
     try:
         signature_parameters = inspect.signature(run).parameters.values()
     except (TypeError, ValueError):

@@ -6,13 +6,14 @@ import ctypes
 import os
 import signal
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PIDFD_OPEN = 434  # the call's number on nearly every architecture; os.pidfd_open is new in Python 3.9
+PR_SET_PDEATHSIG = 1  # the constant of linux/prctl.h
+PIDFD_OPEN = 434  # the number of the system call on nearly every architecture; os.pidfd_open is new in Python 3.9
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def pidfd_open(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends. Raises OSError."""
+    """Return a file descriptor that becomes readable when the process ends. Raises OSError when there is no such
+    process."""
     _LIBC.syscall.restype = ctypes.c_long
     descriptor: int = _LIBC.syscall(ctypes.c_long(PIDFD_OPEN), ctypes.c_long(pid), ctypes.c_long(0))
     if descriptor < 0:
@@ -24,7 +25,7 @@ def pidfd_open(pid: int) -> int:
 def die_with(parent: int) -> None:
     """Let the kernel kill this process when its parent ends; exit at once if the parent has ended already.
 
-    Otherwise a child could outlive its parent before the parent has reported the child's pid to anybody.
+    Without this call a child could outlive a parent that ended before it had reported the child's pid to anybody.
     """
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

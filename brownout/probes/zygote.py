@@ -1,11 +1,11 @@
 """The process that imports libraries once and then forks: `python -m brownout.probes.zygote FD`.
 
-FD is a stream socket. The launcher at the other end (`subject/processes/forks.py`) sends requests, one JSON object
-a line. The first request is {"preload", "scout", "cwd"}; the answer is {"ready", "read", "remarks"} or {"failed"}.
-Every later request is {"id", "module", "args", "env", "cwd", "log"}; the answer is {"id", "pid", "started"}, and
-later {"exit", "code"} when the forked process has ended. This process has no threads, because a fork would copy
-the locks of threads without the threads. When the socket closes, this process kills all forked processes that
-still run.
+FD is the number of a stream socket's file descriptor. The launcher (`subject/processes/forks.py`), at the other end of
+the socket, sends requests, one JSON object a line. The first request is {"preload", "scout", "cwd"}; the answer is
+{"ready", "read", "remarks"} or {"failed"}. Every later request is {"id", "module", "args", "env", "cwd", "log"}; the
+answer is {"id", "pid", "started"}, and later {"exit", "code"} when the forked process has ended. The forking process
+has no threads, because a fork would copy the locks of threads without the threads. When the socket closes, this process
+kills all forked processes that still run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._unread = b""
-        self._children: dict[int, int] = {}  # pid -> pidfd
+        self._children: dict[int, int] = {}  # the running children: from pid to pidfd
         self._waiting = selectors.PollSelector()  # unlike epoll, poll has no descriptor that a fork would share
         self._waiting.register(control, selectors.EVENT_READ)
         self._set: dict[str, str] = {}  # the variables that the preloaded libraries have set
@@ -77,7 +77,7 @@ class Zygote:
             return self._say(failed=str(error))
         self._set = {name: value for name, value in os.environ.items() if before.get(name) != value}
         gc.collect()
-        gc.freeze()  # else a garbage collection in a child would write to the shared pages and so copy them
+        gc.freeze()  # without this call a garbage collection in a child would write to shared memory pages
         return self._say(ready=True, read=sorted(read), remarks=remarks())
 
     def _fork(self, request: int) -> int:
@@ -97,7 +97,7 @@ class Zygote:
             return 0
         descriptor = self._children[pid] = pidfd_open(pid)
         self._waiting.register(descriptor, selectors.EVENT_READ, pid)
-        self._say(id=request, pid=pid, started=proc.started(pid))  # the child is in /proc until waitpid
+        self._say(id=request, pid=pid, started=proc.started(pid))  # the kernel keeps the child in /proc until waitpid
         return pid
 
     def _reap(self, pid: int) -> None:
@@ -115,14 +115,14 @@ class Zygote:
                     send(pid, signal.SIGKILL)
 
 
-# --- after a fork
+# --- functions that run in the child after a fork
 
 
 def _work_in(folder: str) -> None:
     """Make `folder` the first place for imports, as `python -m` does with the working directory."""
-    if not getattr(sys.flags, "safe_path", False):  # new in Python 3.11
+    if not getattr(sys.flags, "safe_path", False):  # `sys.flags.safe_path` is new in Python 3.11
         sys.path[0] = folder
-    sys.path_importer_cache.pop(folder, None)  # the cached listing may lack the newest file
+    sys.path_importer_cache.pop(folder, None)  # the cached listing of the folder may lack the newest file
 
 
 def _dispositions() -> Dispositions:
@@ -137,7 +137,7 @@ def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.
     with its exit code, traceback, threads, atexit handlers and flushed files.
     """
     os.setsid()
-    null = os.open(os.devnull, os.O_RDWR)  # as subprocess.DEVNULL
+    null = os.open(os.devnull, os.O_RDWR)  # standard input reads from /dev/null, as with subprocess.DEVNULL
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for source, standard in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, standard)
@@ -151,21 +151,21 @@ def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()
-    tempfile.tempdir = None  # Python looks for it again, with the new environment
+    tempfile.tempdir = None  # Python then looks for the pycache folder again, with the new environment
     _work_in(str(Path.cwd()))
     sys.argv = ["-m", *request["args"]]
     sys.orig_argv = [sys.executable, "-m", request["module"], *request["args"]]
     for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
         del sys.modules[name]
     sys.modules["__main__"] = fresh = ModuleType("__main__")
-    fresh.__annotations__ = {}  # the interpreter's own __main__ has this attribute, too
-    if "__mp_main__" in sys.modules:  # multiprocessing's name for __main__
+    fresh.__annotations__ = {}  # the interpreter's own __main__ module has this attribute, too
+    if "__mp_main__" in sys.modules:  # multiprocessing uses this name for __main__
         sys.modules["__mp_main__"] = fresh
     runpy._run_module_as_main(request["module"])  # type: ignore[attr-defined] # what `python -m` itself calls
 
 
 def main() -> None:
-    """Answer requests. A forked child returns from `serve` and runs the requested module."""
+    """Answer requests of the launcher. A forked child returns from `serve` and runs the requested module."""
     first, mask = _dispositions(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     # `become` replaces this module, and without a reference Python may clear its globals.
     here = sys.modules["__main__"]

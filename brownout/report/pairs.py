@@ -12,9 +12,9 @@ from brownout.report.terminal import SIGNS
 
 
 def report(pair_map: PairMap, interrupted: int = 0) -> str:
-    """All of it as plain text; what is worse than the first fault alone in full, with its witness.
+    """Return a pair map as plain text; pairs that are worse than the first fault alone have their witnesses.
 
-    `interrupted` is the exit code where a signal ended the campaign.
+    `interrupted` is the exit code after a signal that ended the campaign, or 0.
     """
     word, code = ("interrupted", interrupted) if interrupted else (pair_map.validity, EXIT[pair_map.validity])
     return "\n".join((*_lines(pair_map), f"{SIGNS.get(word, SIGNS['unknown'])} {word}: exit code {code}")) + "\n"

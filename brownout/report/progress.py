@@ -25,8 +25,8 @@ class Progress:
     """Shows the phase of a trial, or how many trials of a campaign have ended.
 
     `transient` shows a text in place of the text before; an empty text removes it. The first text comes after
-    `patience` seconds, a new text every `every` seconds, and the end of the run removes the text. `line` shows a
-    line that stays: remarks, phases of a trial and, without `transient`, a campaign's text every `every` seconds.
+    `patience` seconds, a new text every `every` seconds, and the end of the run removes the text. `line` shows a line
+    that stays on the screen: a remark, the phase of a trial or, without `transient`, a campaign's progress.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Progress:
         self._tally: Tally | None = None  # counts a campaign's trials; None outside of a campaign
         self._phase, self._since = "", 0.0
         self._begin: float | None = None
-        self._lock = threading.Lock()  # held while something is shown
+        self._lock = threading.Lock()  # the lock is held while a text is shown
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
@@ -72,7 +72,7 @@ class Progress:
 
     def _start(self, *, ticking: bool) -> None:
         if self._begin is not None:
-            return  # another attempt of the same trial
+            return  # this is another attempt of the same trial
         self._begin = self._clock()
         if ticking:
             self._ticker = threading.Thread(target=self._tick, args=(self._begin,), name="progress", daemon=True)

@@ -16,7 +16,7 @@ from brownout.plan.plan import Injection, Plan
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import Trigger
 
-SHORT = ("received", "started", "ended")  # triggers that are a verb of their own
+SHORT = ("received", "started", "ended")  # kinds of events with a trigger function of their own, such as `started`
 VERBS = (*SHORT, "after", "at", "event", "get", "point", "post", "submit")
 
 
@@ -81,7 +81,8 @@ def _imports(text: str) -> Iterator[str]:
 
 
 def _call(name: str, /, *args: str, data: Mapping[str, Any] | None = None, **own: str | None) -> str:
-    """A call. `own` are keywords of the kit as text, left out where they are None; `data` are all written."""
+    """Return the text of a function call. `own` are keywords of the kit as text, left out where they are None; `data`
+    are all written."""
     named = {key: repr(value) for key, value in (data or {}).items()}
     named |= {key: value for key, value in own.items() if value is not None}
     return f"{name}({', '.join((*args, *(f'{key}={value}' for key, value in named.items())))})"
@@ -91,7 +92,7 @@ def _time(value: float) -> str:
     """A duration as people write it; the number of seconds where that is not exact."""
     try:
         exact = seconds(text(value)) == value
-    except ValueError:  # 1e+07s
+    except ValueError:  # a number such as 1e+07 is no duration with a unit
         exact = False
     return repr(text(value) if exact else value)
 
@@ -101,7 +102,7 @@ def _some(value: object) -> str | None:
 
 
 def _topology(topology: Topology, usual: Topology) -> list[str]:
-    """What differs from the topology that the lab begins with."""
+    """Yield the calls of the lab that make its first topology equal to that of the plan."""
     workers = _changed(topology.workers, usual.workers)
     count = workers.pop("count", topology.workers.count)
     more = _changed(topology, usual)

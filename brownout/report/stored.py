@@ -32,15 +32,16 @@ class Stored:
 
 
 def write(result: Kept, path: Path) -> Path:
-    """Write the file, with its folders, say where and return its path. Raises OSError.
+    """Write the file and its folders, print the path and return it. Raises OSError when the file cannot be written.
 
-    A part of a result, or an interrupted one, never replaces a whole one. It is written to NAME.part.json beside it.
+    A part of a result, or an interrupted one, never replaces a whole one. A part of a result is written to
+    NAME.part.json beside NAME.json.
     """
     if not result.whole and _whole(path):
         path = path.with_suffix(".part.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.parent == STORE and not (ignore := TRACES / ".gitignore").exists():
-        ignore.write_text("*\n")  # as the traces of trials beside it
+        ignore.write_text("*\n")  # the folder of maps is ignored by git, as is the folder of traces
     result.save(path)
     sys.stderr.write(f"stored in {path}\n")
     return path
@@ -50,7 +51,7 @@ def _whole(path: Path) -> bool:
     """Whether the file has a whole result of any kind."""
     with suppress(OSError, ValueError):
         if not path.is_file():
-            return False  # to read from a pipe would wait for ever
+            return False  # reading from a pipe would wait for ever
         record = json.loads(path.read_bytes())
         return isinstance(record, dict) and record.get("complete") is True and not record.get("part")
     return False

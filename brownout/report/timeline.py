@@ -1,4 +1,4 @@
-"""Draws the events that prove an anomaly, a line for each event, beside the faults that were active meanwhile."""
+"""Draws the events that prove an anomaly, a line for each event, beside the faults that were active at that time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stored trial as a capsule: all that it takes to run the trial again, and to say whether it comes out the same."""
+"""A capsule is a stored trial with everything that is needed to run the trial again and to compare the two results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brownout.probes.configuration import plain
 from brownout.run.result import Result
 
 Answer = Literal["reproduced", "fixed", "unknown"]
-MISSING = "missing"  # the anomaly of must_show: an anomaly that was expected did not appear
+MISSING = "missing"  # the anomaly of must_show: an expected anomaly did not appear
 
 
 class Broken(NamedTuple):
@@ -29,11 +29,11 @@ class Broken(NamedTuple):
 
 @dataclass(frozen=True)
 class Capsule:
-    """What the folder of a stored trial holds.
+    """The contents of a stored trial's folder.
 
     `scenario` is the id of the test that ran it, or the name of a map's trial. `application` is "module:attribute" or
-    the application's fields as JSON; it is empty where the test gives the application. `broken` are the anomalies that
-    were found: those of broken promises first, then those that a `must_show` expected.
+    the application's fields as JSON; it is "" when the test gives the application. `broken` are the anomalies that were
+    found: those of broken promises first, then those that a `must_show` expected.
     """
 
     folder: Path
@@ -44,7 +44,8 @@ class Capsule:
 
     @classmethod
     def load(cls, path: Path) -> Capsule:
-        """Read a trial's folder, or the `plan.json` in it. Raises ValueError, in one line, for anything else."""
+        """Read the capsule in a trial's folder; `path` is the folder or its `plan.json`. Raises ValueError, with a text
+        of one line, for a path that is no stored trial."""
         folder = (path.parent if path.name == "plan.json" else path).resolve()
         try:
             text = (folder / "plan.json").read_text()
@@ -60,7 +61,8 @@ class Capsule:
 
 
 def _broken(verdicts: Collection[Mapping[str, Any]], plan: Plan) -> Iterator[Broken]:
-    # The plan's promises come first, in their order. A plan that was read writes their arguments in another order.
+    # The plan's promises come first, in their order. The promises come from the plan, because a plan that was read from
+    # JSON writes their arguments in another order.
     promises = dict(enumerate(map(str, plan.promises)))
     found = {
         Broken(anomaly["kind"], promises.get(n, verdict["promise"])): verdict["validity"] != "invalid"
@@ -71,16 +73,16 @@ def _broken(verdicts: Collection[Mapping[str, Any]], plan: Plan) -> Iterator[Bro
 
 
 def write(folder: Path, plan: Plan, scenario: str, application: str | Mapping[str, Any]) -> None:
-    """Write `plan.json`: the plan, and what it is carried out on."""
+    """Write `plan.json`: the plan, the scenario and the application."""
     about = {"scenario": scenario, **({"application": application} if application else {})}
     text = json.dumps(json.loads(plan.to_json()) | {"capsule": about}, sort_keys=True, separators=(",", ":"))
     (folder / "plan.json").write_text(f"{text}\n")
 
 
 def answer(result: Result, wanted: Collection[Broken], before: Collection[Broken]) -> tuple[Answer, str]:
-    """Whether one of the wanted anomalies came again, and what proves the answer.
+    """Return whether one of the wanted anomalies appeared again, and a sentence that proves the answer.
 
-    An anomaly that is not among those of `before` makes a trial without a wanted one unknown.
+    When no wanted anomaly appears but an anomaly that is not in `before`, the answer is unknown.
     """
     found = {
         Broken(anomaly.kind, verdict.promise): anomaly.sentence
@@ -95,17 +97,19 @@ def answer(result: Result, wanted: Collection[Broken], before: Collection[Broken
             return "unknown", f"{verdict.promise} could not be judged: {verdict.why}"
     for broken, sentence in found.items():
         if broken not in before and broken.kind != MISSING:
-            return "unknown", f"the stored anomaly did not appear, but another did: {broken}: {sentence}"
+            return "unknown", f"the stored anomaly did not appear, but another anomaly did: {broken}: {sentence}"
     return "fixed", f"no {' and no '.join(map(str, wanted))}"
 
 
-# --- what else may make a difference
+# --- versions and settings, which may make a difference between two trials
 
 
 def configuration(history: History, env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, Any]:
-    """The settings in effect, by the first process of each role that told them, and the application's environment.
+    """Return the settings in effect, from the first process of each role that reported its settings, and the
+    application's environment.
 
-    Secrets are left out. Addresses and folders of this trial are replaced by the `places` they stand for.
+    The result leaves out secrets. Addresses and folders of this trial are replaced by the names in `places`, such as
+    {broker}.
     """
     told: dict[str, Any] = {}
     for event in history.kind("ready"):
@@ -117,7 +121,7 @@ def configuration(history: History, env: Mapping[str, str], places: Mapping[str,
 
 
 def _replaced(value: Any, names: Mapping[str, str]) -> Any:
-    """The value with these texts replaced in every string of it, but not in the keys of mappings."""
+    """Return the value with these texts replaced in every string, but not in the keys of mappings."""
     if isinstance(value, str):
         for text, name in names.items():
             value = value.replace(text, name)
@@ -128,7 +132,7 @@ def _replaced(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def differences(before: Path, now: Path) -> list[str]:
-    """How versions, parts and settings of two stored trials differ, a line for each."""
+    """Return the differences between versions, parts and settings of two stored trials, one line each."""
     lines = []
     for file, what in (("env.json", "versions"), ("conf.json", "settings")):
         try:
@@ -154,7 +158,7 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 
 def _sorted(value: Any) -> Any:
-    """Lists without their order: Celery makes some of them of sets."""
+    """Return the value with sorted lists, because Celery makes some lists from sets, in no fixed order."""
     return sorted(map(str, value)) if isinstance(value, list) else value
 
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ConductorCalls:
-    """Calls the conductor, which counts and holds the messages on all edges of a subject to Redis."""
+    """Calls the conductor, which counts and holds the requests on all edges of a subject to Redis."""
 
     def __init__(self, wire: Wire, conductor: Conductor) -> None:
         self._wire, self.conductor = wire, conductor
@@ -29,7 +29,7 @@ class ConductorCalls:
         return self._ask(lambda: all(self.conductor.consumes(f"{worker}->broker", queue) for worker in workers))
 
     def idle_since(self) -> int:
-        """When (ns, monotonic) the last request came, without requests that clients send periodically."""
+        """The time (ns, monotonic) of the last request that no client sends periodically."""
         return self._ask(lambda: self.conductor.latest)
 
     def put_aside(self, workers: Sequence[str]) -> None:
@@ -38,7 +38,8 @@ class ConductorCalls:
         self._ask(lambda: setattr(self.conductor, "aside", edges))
 
     def look(self, held: float) -> OnWire:
-        """The state of the wire now; for `held` seconds a message may exist only in a worker's memory."""
+        """Return the state of the wire now. A message may exist only in a worker's memory for at most `held`
+        seconds."""
         conductor = self.conductor
 
         def state() -> OnWire:
@@ -48,11 +49,12 @@ class ConductorCalls:
         return self._ask(state)
 
     def probe(self, *, begins: bool) -> None:
-        """With `begins`: the trial is about to send a probe. Without: the newest probe no longer proves anything."""
+        """Tell the conductor that the trial is about to send a probe (with `begins`), or that the newest probe proves
+        nothing any more."""
         self._ask(self.conductor.probe if begins else self.conductor.unprobe)
 
     def trace(self) -> Trace:
-        """The points and connections that were seen on the wire until now."""
+        """Return the points and connections that the wire has seen so far."""
         conductor = self.conductor
 
         def recorded() -> Trace:
@@ -67,5 +69,5 @@ class ConductorCalls:
         return self._ask(recorded)
 
     def close(self) -> None:
-        """End all connections at the end of the trial, also those whose client has already closed them."""
+        """End all connections at the end of the trial, also connections that the client has already closed."""
         self._ask(self.conductor.close)

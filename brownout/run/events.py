@@ -1,7 +1,8 @@
 """The events of a run, and how they reach handlers. The engine only emits events and imports no handler.
 
-A campaign is many trials. Its events come in this order: CampaignStarted, then Phase, Planned, TrialStarted, TrialEnded
-and Remark, then CampaignEnded. Events of different trials may overlap. A trial that is run alone has no campaign.
+A campaign is many trials. The events of a campaign come in this order: CampaignStarted, then Phase, Planned,
+TrialStarted, TrialEnded and Remark, then CampaignEnded. Events of different trials may overlap. A trial that is run
+alone has no campaign.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from enum import Enum
 
 
 class Purpose(Enum):
-    """Why a trial is run."""
+    """The reason why a trial is run."""
 
     PLANNED = "the user asked for the trial"
     DISCOVERY = "finds the points that a task without a fault passes"
@@ -38,7 +39,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A trial begins, or another attempt of the trial does."""
+    """A trial or another attempt of the trial begins."""
 
     name: str
 
@@ -53,10 +54,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """An attempt of a trial ended; the first is number 1. `again`: another follows, because the machine was busy.
+    """An attempt of a trial ended; the first attempt is number 1. With `again` another attempt follows, because the
+    machine was busy.
 
-    `result` is a run.result.Result, a cell of a map, or a Row that came from another process. `result` is None when
-    an exception ended the trial; the exception then goes on to the caller.
+    `result` is a run.result.Result, a cell of a map, or a Row that came from another process. `result` is None when an
+    exception ended the trial, which the caller then gets.
     """
 
     name: str
@@ -68,14 +70,14 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class Remark:
-    """A sentence for the person who waits for the run."""
+    """A remark: a sentence for the person who waits for the run."""
 
     sentence: str
 
 
 @dataclass(frozen=True)
 class CampaignEnded:
-    """A campaign ended. `result` is its map; None when an exception ended the campaign."""
+    """A campaign of trials ended. `result` is the map of the campaign; None when an exception ended the campaign."""
 
     name: str
     result: object = None
@@ -90,18 +92,18 @@ def nobody(_: Event) -> None:
 
 
 class Stream:
-    """A handler that passes each event to several handlers, one after the other. Any thread may call it.
+    """A handler that passes each event to several handlers, one after the other. Any thread may call this handler.
 
-    When a handler raises an error, the other handlers still get the event. Then the error is raised to the caller;
-    several errors are raised as an ExceptionGroup.
+    When a handler raises an error, the other handlers still get the event. Afterwards the handler's error is raised to
+    the caller; several errors are raised as an ExceptionGroup.
     """
 
     def __init__(self, *handlers: Handler) -> None:
         self._handlers = handlers
-        self._lock = threading.RLock()  # reentrant, because a handler may emit events, too
+        self._lock = threading.RLock()  # the lock is reentrant, because a handler may emit events, too
 
     def __call__(self, event: Event) -> None:
-        """Pass the event to each handler. Raises what handlers raised."""
+        """Pass the event to each handler. Raises the errors of the handlers."""
         errors: list[Exception] = []
         with self._lock:
             for handler in self._handlers:
@@ -117,7 +119,8 @@ class Stream:
 
 @contextmanager
 def trying(emit: Handler, trial: str) -> Iterator[None]:
-    """Emits TrialStarted, and TrialEnded when the block raises; else the caller emits TrialEnded with the result."""
+    """Emit TrialStarted before the block, and TrialEnded when the block raises. Without an error the caller emits
+    TrialEnded with the result."""
     emit(TrialStarted(trial))
     try:
         yield
@@ -128,7 +131,8 @@ def trying(emit: Handler, trial: str) -> Iterator[None]:
 
 @contextmanager
 def campaigning(emit: Handler, name: str) -> Iterator[None]:
-    """Emits CampaignStarted, and CampaignEnded when the block raises; else the caller emits CampaignEnded."""
+    """Emit CampaignStarted before the block, and CampaignEnded when the block raises. Without an error the caller emits
+    CampaignEnded."""
     emit(CampaignStarted(name))
     try:
         yield

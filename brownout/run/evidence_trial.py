@@ -1,4 +1,5 @@
-"""The parts that only trials that settle by evidence have: a conductor on the wire, and the life of the operation."""
+"""The parts of a trial that settles by evidence, such as a trial of a fault map: a conductor on the wire, and the life
+of the operation."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ ASK_EVERY = 0.03  # seconds between two requests for a status
 
 
 class EvidenceTrial:
-    """Made before the subject, because its conductor directs the subject's edges to Redis."""
+    """The state of a trial that settles by evidence. This state is created before the subject, because its conductor
+    directs the subject's edges to Redis."""
 
     def __init__(self, plan: Plan, setting: Setting, wire: AnyWire, observer: Observer) -> None:
         if not isinstance(wire, Wire):
@@ -88,7 +90,7 @@ class EvidenceTrial:
         return [Repeated("status reader", statuses.round, ASK_EVERY)]
 
     def steady(self, subject: Subject, clients: Clients) -> None:
-        """Reach the steady state. Raises NeverHappened when a step takes too long."""
+        """Bring the subject to the steady state. Raises NeverHappened when a step takes too long."""
         self._subject, self._clients = subject, clients
         if isinstance(self._operation, Http) and self._setting.application.accepted:
             self._observer.recorders["store"].record("store-read")
@@ -130,7 +132,7 @@ class EvidenceTrial:
         """Push the probe, a copy of the warm-up's message, into Redis directly, past the faulted network."""
         message = self.conductor_calls.conductor.published
         if message is None:
-            raise RuntimeError("the warm-up published no message")
+            raise RuntimeError("the warm-up operation published no message")
         key = f"{PROBE}-{next(self._probes)}"
         self._observer.recorders["client"].record("invoke", key=key, task=task, op="probe")
         self._observer.look()
@@ -148,11 +150,11 @@ class EvidenceTrial:
         again = waited or self.trace().again(self.order, life.newest)
         self._observer.look()
         if life.invoke and life.invoke.data.get("op") == "tick" and life.answered == "waiting":
-            self._clients.tick(str(life.invoke.key))  # counts as accepted, because beat's schedule promised it
+            self._clients.tick(str(life.invoke.key))  # the tick counts as accepted, because beat's schedule promises it
         run.record("settled", again=again, left=sorted(life.left.values()))
 
     def trace(self) -> Trace:
-        """What passed on the wire during the trial."""
+        """Return the trace of the requests that passed on the wire during the trial."""
         return self.conductor_calls.trace()
 
     def close(self) -> None:
@@ -161,7 +163,8 @@ class EvidenceTrial:
 
 
 def layout_of(setting: Setting, plan: Plan) -> Layout:
-    """The keys and queues of the application's messages in Redis. Raises Unreadable when its settings do not say."""
+    """The keys and queues of the application's messages in Redis. Raises Unreadable when the application's settings do
+    not tell the keys."""
     layout = Layout.of(surface(setting.application, setting.root, plan.topology.settings_json).layout)
     if setting.application.queues:
         layout = replace(layout, queues=setting.application.queues)

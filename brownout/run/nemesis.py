@@ -23,13 +23,15 @@ from brownout.wire.redis.watch import Hit
 
 NS = 1_000_000_000
 UNDER_WAY = 0.005  # seconds for replies to earlier requests to arrive before a fault kills the server
-IN_TIME = 20_000_000  # ns from a point to its fault's strike; a later strike may meet a later moment of the task
-MEETS = 10.0  # seconds that a fault that heals by the clock waits at most until it is seen to act
+# ns; a fault that strikes later after its point may strike at a later moment of the task
+IN_TIME = 20_000_000
+MEETS = 10.0  # seconds; a fault that heals by the clock heals after this time even if it was not seen to act
 
 
 @dataclass
 class _Alarm:
-    """Waits for a trigger. `due` (ns) is set when the trigger's event comes, or at once for a trigger by the clock."""
+    """Waits until a trigger fires. `due` (ns) is set when the trigger's event comes, or at once for a trigger by the
+    clock."""
 
     trigger: Trigger
     since: int
@@ -47,7 +49,7 @@ class _Alarm:
 
     @property
     def due_at(self) -> int:
-        """When the alarm rings (ns, monotonic); 0 while the trigger's event has not come."""
+        """The time (ns, monotonic) at which the trigger fires; 0 while the trigger's event has not come."""
         return self.due or 0
 
     def rings(self) -> bool:
@@ -63,9 +65,9 @@ class _Armed:
     when: _Alarm
     until: _Alarm | None = None
     strike: Strike | None = None
-    reached: int = 0  # when (ns) its point was reached, 0 before that; set on the wire's loop
-    late: int = 0  # when (ns) its fault struck, if that was later than IN_TIME after its point; else 0
-    effect: int = 0  # when (ns) a task took effect for the first time after the point; else 0
+    reached: int = 0  # the time (ns) at which the injection's point was reached, or 0; set on the wire's event loop
+    late: int = 0  # the time (ns) at which the fault struck, if that was later than IN_TIME after its point; else 0
+    effect: int = 0  # the time (ns) at which a task first took effect after the point; else 0
     acted: bool = False
     healed: bool = False
     forced: bool = False  # healed at the end of the load, because the trigger for its healing never fired
@@ -74,14 +76,16 @@ class _Armed:
 class Nemesis:
     """Strikes and heals the faults of a schedule. `see` takes the new events; `act` must be called often.
 
-    `points` reports, on the wire's event loop, when a point of the wire is reached. A fault that fails to heal raises.
+    `points` reports, on the wire's event loop, when a point of the wire is reached. A fault that cannot heal raises an
+    exception.
     """
 
     def __init__(
         self, injections: Iterable[Injection], subject: Subject, recorder: Recorder, points: Points | None = None
     ) -> None:
         self._subject, self._recorder, self._points = subject, recorder, points
-        self._hits: deque[tuple[_Armed, Hit, Strike | Exception | None]] = deque()  # filled on the wire's loop
+        # The wire's event loop adds to this queue
+        self._hits: deque[tuple[_Armed, Hit, Strike | Exception | None]] = deque()
         begin = now()
         self._armed = [
             _Armed(injection, f"{injection.fault.name}@{injection.on}#{n}", _Alarm(injection.when, begin))
@@ -115,7 +119,8 @@ class Nemesis:
                     self._heal(armed)
 
     def heal(self) -> None:
-        """Heal all active faults, the newest first. A fault that has not struck by now never strikes."""
+        """Heal all active faults, the newest first. A fault that has not struck before `heal` is called never
+        strikes."""
         if self._points:
             self._points.close()
         while self._hits:
@@ -147,8 +152,9 @@ class Nemesis:
     def _in_time(self, armed: _Armed) -> bool:
         """Whether the injection's healing is due.
 
-        When the clock heals a fault, its time counts from the moment when the fault was first seen to act, because on
-        a slow machine the requests that the fault should hit come late. A fault that never acts heals MEETS later.
+        When the clock heals a fault, its time counts from the moment when the fault was first seen to act, because on a
+        slow machine the requests that the fault should hit come late. A fault that never acts heals MEETS seconds
+        later.
         """
         assert armed.until
         if not armed.until.rings():
@@ -162,17 +168,17 @@ class Nemesis:
 
     @property
     def timed(self) -> bool:
-        """Whether a fault that has struck will be healed by the clock, whose time always comes."""
+        """Whether a fault that has struck will be healed by the clock, which needs no further event."""
         return any(armed.strike and armed.until and armed.until.trigger.kind is None and not armed.healed
                    for armed in self._armed)  # fmt: skip
 
     @property
     def waiting(self) -> bool:
-        """Whether an injection has not struck yet."""
+        """Whether there is an injection whose fault has not struck yet."""
         return any(armed.strike is None for armed in self._armed)
 
     def missed(self, *, then: bool = True) -> list[str]:
-        """One sentence for each trigger that never fired: what was awaited, what came instead.
+        """Return a sentence for each trigger that never fired: the awaited event, and the events that came instead.
 
         With `then=False`, a fault that should follow another fault is left out when the other fault has struck.
         """
@@ -187,16 +193,17 @@ class Nemesis:
 
     @property
     def unseen(self) -> list[str]:
-        """One sentence for each fault that struck and was not seen to act; such a fault proves nothing."""
+        """Return a sentence for each fault that struck and was not seen to act, because a fault that does not act
+        proves nothing."""
         texts = ((f"{armed.injection.fault} on {armed.injection.on}", n) for n, armed in enumerate(self._armed, 1))
         named = zip(told_apart(texts), self._armed, strict=True)
         return [f"{name} was never seen to act" for name, armed in named if armed.strike and not armed.acted]
 
     def overtaken(self) -> dict[str, float]:
-        """For each fault that struck a worker after the task took effect: a sentence, and its delay in seconds.
+        """Return, for each fault that struck a worker after the task took effect, a sentence and the delay in seconds.
 
-        While a message is held, no other message passes on the wire, but the task's body goes on. On a busy machine
-        the fault may then strike at a later moment of the task's life than its point says.
+        While a message is held, no other message passes on the wire, but the task's body goes on. On a busy machine the
+        fault may therefore strike at a later moment of the task's life than its point says.
         """
         return {
             f"{armed.injection.fault} on {armed.injection.on} struck too late, when the task had already taken effect":
@@ -217,7 +224,7 @@ class Nemesis:
             self._record("fault-start", armed, target=armed.injection.on, point=hit.point.full, moment=hit.moment)
             try:
                 struck = strike_at(hit, armed.injection.fault)
-            except Exception as error:  # an error of the harness: `act` raises it
+            except Exception as error:  # an error of brownout itself, which `act` raises later
                 struck = error
         elif self._points:
             self._points.keep()
@@ -225,7 +232,7 @@ class Nemesis:
         return not isinstance(struck, Exception)
 
     def _take(self, armed: _Armed, hit: Hit, struck: Strike | Exception | None) -> None:
-        """Carry on, in the trial's thread, with a point that was reached on the wire's loop."""
+        """Handle, in the trial's thread, a point that was reached on the wire's event loop."""
         if isinstance(struck, Exception):
             raise struck
         if struck is not None:
@@ -246,7 +253,8 @@ class Nemesis:
 
     def _strike(self, armed: _Armed, **data: Any) -> None:
         injection = armed.injection
-        # Recorded before the strike, so that everything the fault causes lies between its start and its stop.
+        # The start is recorded before the strike, so that everything that the fault causes lies between its start and
+        # its stop.
         self._record("fault-start", armed, target=injection.on, **data)
         struck = strike(self._subject, injection.on, injection.fault)
         if armed.reached and (at := now()) - armed.reached > IN_TIME:

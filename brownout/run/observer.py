@@ -17,11 +17,11 @@ from brownout.run.records import Records
 from brownout.subject.application import Application
 from brownout.subject.subject import Subject
 
-SAMPLE_WITHIN = 1.0  # seconds in which Redis must answer a sample
+SAMPLE_WITHIN = 1.0  # the seconds within which Redis must answer a sample
 
 
 class Recorders(dict[str, Recorder]):
-    """The recorder of each source; a recorder is made when its source is used for the first time."""
+    """The recorders of all sources of events; a recorder is created when its source is used for the first time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,13 +31,13 @@ class Recorders(dict[str, Recorder]):
         return self[source]
 
     def close(self) -> None:
-        """Close all recorders."""
+        """Close the files of all recorders."""
         for recorder in self.values():
             recorder.close()
 
 
 class Observer:
-    """Observes one trial. `listeners` are called with new events.
+    """Observes one running trial. `listeners` are called with new events.
 
     One thread calls `look`; another thread may call `sample`. With `every_row`, jobs in the application's own store
     that no client submitted are recorded, too.
@@ -57,7 +57,7 @@ class Observer:
         self._last: dict[str, Any] = {}
 
     def begin(self, subject: Subject, stack: ExitStack) -> None:
-        """Connect to the subject's broker and records; call it when the subject has started."""
+        """Connect to the subject's broker and records; call this method when the subject has started."""
         self._subject = subject
         if self._application.effects:
             self._read_effects = self._application.effects(self._files)

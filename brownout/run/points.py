@@ -24,26 +24,28 @@ from brownout.wire.tcp.wire import Wire
 
 
 class Points:
-    """The points of one trial. Call `direct` for each edge before a client connects, and `arm` when the load begins."""
+    """Watches the points of one trial. Call `direct` for each edge before a client connects, and `arm` when the load
+    begins."""
 
     def __init__(
         self, wire: Wire, plain: Callable[[bytes], bytes] | None = None, conductor: Conductor | None = None
     ) -> None:
         self._wire, self._plain = wire, plain
         self.conductor = conductor or Conductor(handshakes=True, naming=Naming(timed=False))
-        self.woken = threading.Event()  # set when the trial's thread must strike a fault at once
-        self._striking = 0  # messages that are held for a fault; while there are any, no other request passes
+        self.woken = threading.Event()  # this event is set when the trial's thread must strike a fault at once
+        self._striking = 0  # the messages that are held for a fault; while a message is held, no other request passes
 
     @classmethod
     def of(cls, plan: Plan, wire: AnyWire, application: Application, root: Path) -> Points | None:
-        """The points of a plan; None when it waits for no point. LookupError when the wire is not the built-in one."""
+        """Return the watcher of a plan's points; None when the plan waits for no point. Raises LookupError when the
+        wire is not the built-in wire."""
         places = [trigger.place for trigger in plan.triggers if trigger.place]
         if not places:
             return None
         if not isinstance(wire, Wire):
             raise LookupError(f"{places[0]} needs the builtin wire; the wire of this trial is {wire.kind}")
         plain = None
-        with suppress(Unreadable, ValueError):  # points are then named by the keys as they are in Redis
+        with suppress(Unreadable, ValueError):  # without a layout, points are named by the keys in Redis
             plain = Layout.of(surface(application, root).layout).plain
         return cls(wire, plain).waiting_for(plan)
 
@@ -60,11 +62,11 @@ class Points:
         edge.direct(self.conductor, self._plain)
 
     def arm(self) -> None:
-        """Start to count points."""
+        """Start to count the points on the wire."""
         self._wire.run(self.conductor.arm)
 
     def close(self) -> None:
-        """Stop waiting for points: no message is held any more."""
+        """Stop waiting for points; the wire holds no message for a fault any more."""
         self._wire.run(self.conductor.forget)
 
     def tell(self, place: Place) -> None:
@@ -79,7 +81,7 @@ class Points:
     def expect(self, place: Place, strike: Callable[[Hit], bool], ready: Callable[[], bool] = lambda: True) -> None:
         """When a place is reached and `ready()` is true, record that in the history and call `strike`.
 
-        `strike` returns whether the message stays held. Both functions run on the wire's event loop.
+        `strike` returns whether the message stays held. `ready` and `strike` run on the wire's event loop.
         """
 
         def reached(hit: Hit) -> bool:
@@ -93,13 +95,14 @@ class Points:
         self._wire.tell(POINT, {**where, "reached": hit.point.full})
 
     def missed(self, place: Place) -> str:
-        """Why no fault struck at this place."""
+        """Return the reason why no fault struck at this place."""
         return self._wire.run(lambda: place.missed(self.conductor.reached))
 
-    # --- a message that is held while a fault strikes
+    # --- holding a message while a fault strikes
 
     def keep(self) -> None:
-        """Hold all requests until `release`, because a fault will strike a process; runs on the wire's loop."""
+        """Hold all requests until `release`, because a fault will strike a process; this runs on the wire's event
+        loop."""
         self._striking += 1
         self.conductor.freeze()
         self.woken.set()

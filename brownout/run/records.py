@@ -12,13 +12,14 @@ from brownout.subject.application import EffectReader
 from brownout.subject.waiting import NeverHappened, eventually
 
 EVERY = 0.2  # seconds between two reads of the store
-WITHIN = 1.0  # seconds in which the read at the end must succeed
+WITHIN = 1.0  # the seconds within which the read at the end of the trial must succeed
 
 
 class Records:
     """Records `accepted` for each job in the application's store; `reader` is `Application.accepted`.
 
-    A job that has no client's key was submitted by no client. Such a job is recorded only with `every_row`.
+    A job that has no client's key was submitted by no client. A job that no client submitted is recorded only with
+    `every_row`.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Records:
         self._every_row = every_row
         self._reader, self._files, self._recorder = reader, files, recorder
         self._read = reader(files) if reader else tuple
-        self._accepted: dict[str, str | None] = {}  # key -> task
+        self._accepted: dict[str, str | None] = {}  # from each recorded key to its task
         self._next = 0.0
 
     def look(self) -> None:
@@ -47,7 +48,7 @@ class Records:
                 self._recorder.append(event.to_json())
 
     def compare(self) -> None:
-        """Read all jobs again at the end of the trial: a job that is gone is recorded as `withdrawn`.
+        """Read all jobs again at the end of the trial: a job that is missing then is recorded as `withdrawn`.
 
         When the store has no jobs at all any more, `unreadable` is recorded: another process may have locked it.
         """

@@ -1,4 +1,4 @@
-"""The result of a trial."""
+"""The result of a trial, and its JSON for `results.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from brownout.run.trace import Trace
 
 @dataclass(frozen=True)
 class Result:
-    """The verdicts of a trial, its history, and the folder that has its files. `seconds` is its duration."""
+    """The verdicts of a trial, its history, and the folder that has its files. `seconds` is the duration of the
+    trial."""
 
     scenario: str
     plan: Plan
@@ -23,13 +24,16 @@ class Result:
     history: History
     folder: Path
     seconds: float
-    earlier: tuple[Result, ...] = field(default=())  # attempts that could not be judged because of a busy machine
+    # Earlier attempts that could not be judged because of a busy machine
+    earlier: tuple[Result, ...] = field(default=())
     services: Mapping[str, object] = field(default_factory=dict)  # the services that ran beside the subject, by name
-    trace: Trace = field(default_factory=Trace)  # what passed on the wire; empty unless the trial settles by evidence
+    # The requests that passed on the wire; empty unless the trial settles by evidence
+    trace: Trace = field(default_factory=Trace)
 
     @property
     def validity(self) -> Validity:
-        """Invalid when a verdict is invalid, else unknown when a verdict is unknown, else valid."""
+        """The validity of the trial: invalid when a verdict is invalid, else unknown when a verdict is unknown, else
+        valid."""
         return merge(verdict.validity for verdict in self.verdicts)
 
     @property
@@ -40,11 +44,11 @@ class Result:
 
     @property
     def attempts(self) -> int:
-        """The number of attempts, this one included."""
+        """The number of attempts, including this attempt."""
         return 1 + len(self.earlier)
 
     def summary(self) -> dict[str, Any]:
-        """As `results.json` has it."""
+        """Return the result as the mapping that `results.json` stores."""
         return {
             "scenario": self.scenario,
             "seed": self.plan.seed,
@@ -57,9 +61,9 @@ class Result:
                     "why": verdict.why,
                     "busy_ms": round(verdict.busy_ms, 1),
                     "anomalies": [
-                        {"kind": each.kind, "sentence": each.sentence, "key": each.key, "task": each.task,
-                         "witness": [event.to_json() for event in each.witness]}
-                        for each in verdict.anomalies
+                        {"kind": anomaly.kind, "sentence": anomaly.sentence, "key": anomaly.key, "task": anomaly.task,
+                         "witness": [event.to_json() for event in anomaly.witness]}
+                        for anomaly in verdict.anomalies
                     ],
                 }
                 for verdict in self.verdicts

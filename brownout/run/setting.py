@@ -1,4 +1,5 @@
-"""What a trial needs beside its plan: the application, a folder, a Redis server, a wire, a launcher."""
+"""The setting of a trial, which is everything but its plan: the application, a folder, a Redis server, a wire, a
+launcher."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ MakeWire = Callable[[int, Callable[[str, dict[str, Any]], None], Path], AnyWire]
 
 
 class Place(Protocol):
-    """Where trials store their files: a `run.store.Store`, or a folder that is removed with its campaign."""
+    """The place in which trials store their files: a `run.store.Store`, or a folder that is removed with its
+    campaign."""
 
     @property
     def root(self) -> Path:
@@ -40,9 +42,9 @@ class Setting:
     make_wire: MakeWire
     launcher: Launcher = field(default_factory=Cold)
     emit: Handler = nobody
-    alone: bool = False  # the first attempt, too, runs without another trial beside it
-    #: Services that run beside the subject, by name; they are made and started anew for each attempt.
+    alone: bool = False  # whether even the first attempt runs without another trial beside it
+    #: Services that run beside the subject, by name; the services are made and started anew for each attempt.
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
-    #: The application as a capsule names it, where no test does: "module:attribute", or its fields as JSON.
+    #: The application of a trial without a test, as its capsule names it: "module:attribute", or its fields as JSON.
     application_name: str | Mapping[str, Any] = ""
-    stopped: Callable[[], bool] = lambda: False  # whether the trial must end at once, without a verdict
+    stopped: Callable[[], bool] = lambda: False  # returns whether the trial must end at once, without a verdict

@@ -1,9 +1,9 @@
-"""Where the traces of trials are kept: <store>/<scenario>/<time>/, and of how many runs.
+"""The store of traces: each trial has a folder <store>/<scenario>/<time>/, and the traces of the newest runs are kept.
 
 A run is one command that stores trials: `pytest`, `brownout map` or `brownout replay`. The file
 `<store>/.runs/<time>-<id>` lists the trials of the run. A process that adds trials to the run, or that replays or
-shrinks one of them, holds a shared lock on this file. When no process holds a lock, the run is over, however it
-ended, and may be removed.
+shrinks one of them, holds a shared lock on this file. When no process holds a lock on this file, the run is over, and
+its trials may be removed.
 """
 
 from __future__ import annotations
@@ -31,32 +31,34 @@ LONGEST = 80
 
 
 def stamp() -> str:
-    """Now, in UTC, to the microsecond; names sort as times do."""
+    """Return the present time in UTC, to the microsecond, as text that sorts by time."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
 
 
 def new_run() -> str:
-    """A name for a run."""
+    """Return a new name for a run."""
     return f"{stamp()}-{uuid.uuid4().hex[:6]}"
 
 
 @dataclass(frozen=True)
 class Store:
-    """A directory of traces, as one run sees it; it keeps those of the last `keep` runs, this one included."""
+    """A directory of traces as one run uses it. The traces of the last `keep` runs are kept, including this run."""
 
     root: Path
     run: str
     keep: int = KEPT
 
     def place(self, scenario: str) -> Path:
-        """A new directory for one trial, to which `latest` beside it now leads."""
+        """Return a new directory for one trial; the link `latest` beside the directory now leads to it."""
         list_ = _joined(self.root, self.run)
         if list_.new:
             prune(self.root, self.keep)
         while True:
             own = self.root / folder_of(scenario) / stamp()
-            list_.add(f"{own.parent.name}/{own.name}")  # before it exists, so that none is ever forgotten
-            # A name is taken by another worker's trial, or the empty folder was just removed: again.
+            # The folder is listed before it exists, so that every folder is listed
+            list_.add(f"{own.parent.name}/{own.name}")
+            # The loop tries again when another worker's trial has taken the name, or another process has just removed
+            # the empty folder.
             with suppress(FileExistsError, FileNotFoundError):
                 own.parent.mkdir(parents=True, exist_ok=True)
                 own.mkdir()
@@ -73,12 +75,12 @@ class Store:
         return [folder for folder in listed if folder.is_dir()]
 
     def partial(self) -> list[Path]:
-        """Trials of this run that came to no result: they were interrupted, or the harness broke."""
+        """The trials of this run without a result, because they were interrupted or the harness failed."""
         return [folder for folder in self.trials() if not (folder / "results.json").exists()]
 
 
 def folder_of(scenario: str) -> str:
-    """The scenario's name as that of a folder; one that had to be cut ends in a hash of the whole."""
+    """Return the scenario's name as the name of a folder; a name that is cut ends in a hash of the whole name."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", scenario).strip("-.") or "trial"
     if len(name) <= LONGEST:
         return name
@@ -86,20 +88,20 @@ def folder_of(scenario: str) -> str:
 
 
 class _List:
-    """The open list of a run."""
+    """The open file that lists the trials of a run."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         ignore = path.parents[1] / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n")  # what a subject wrote is nobody's to publish
+            ignore.write_text("*\n")  # git must not publish what a subject wrote
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._fd, fcntl.LOCK_SH)
         self._fresh = True
 
     @property
     def new(self) -> bool:
-        """True once."""
+        """Return True at the first call only."""
         fresh, self._fresh = self._fresh, False
         return fresh
 
@@ -107,24 +109,24 @@ class _List:
         os.write(self._fd, f"{trial}\n".encode())
 
 
-@cache  # held open, and so locked, until this process ends
+@cache  # the file stays open, and so locked, until this process ends
 def _joined(root: Path, run: str) -> _List:
     return _List(root / ".runs" / run)
 
 
 def _lead(link: Path, name: str) -> None:
     fresh = link.with_name(f".{name}")
-    with suppress(OSError):  # a file system without links has the times to look at
+    with suppress(OSError):  # on a file system without links people find the newest folder by its time
         fresh.symlink_to(name)
         fresh.replace(link)
 
 
 def prune(root: Path, keep: int) -> None:
-    """Remove the trials of all but the newest `keep` runs; never those of a run that is still going on."""
+    """Remove the trials of all runs but the newest `keep`; trials of a run that still goes on stay."""
     runs = sorted((root / ".runs").iterdir())
     for run in runs[: max(0, len(runs) - keep)]:
         with suppress(OSError), run.open("rb") as list_:
-            fcntl.flock(list_, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: it goes on
+            fcntl.flock(list_, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError means that the run still goes on
             for line in _listed(run):
                 _remove(root, line)
             run.unlink()
@@ -134,12 +136,12 @@ def prune(root: Path, keep: int) -> None:
 def held(folder: Path) -> Iterator[None]:
     """Within the block no process prunes the run of the trial in `folder`, or in a folder above `folder`.
 
-    Does nothing when no run lists such a trial, for example because a person copied the folder.
+    The block does nothing when no run lists the trial, for example because a person copied the folder.
     """
     with ExitStack() as locks:
         for trial in (folder, *folder.parents):
             for run in (trial.parent.parent / ".runs").glob("*"):
-                with suppress(OSError):  # another process has just pruned this run
+                with suppress(OSError):  # another process has just removed the trials of this run
                     if f"{trial.parent.name}/{trial.name}" in _listed(run):
                         fcntl.flock(locks.enter_context(run.open("rb")), fcntl.LOCK_SH)
         yield
@@ -152,23 +154,23 @@ def _listed(run: Path) -> list[str]:
 def _remove(root: Path, trial: str) -> None:
     scenario, _, name = trial.partition("/")
     if folder_of(scenario) != scenario or not re.fullmatch(r"\d{8}T\d{12}", name):
-        return  # nothing of ours
+        return  # the list names a folder that is not that of a trial
     shutil.rmtree(root / scenario / name, ignore_errors=True)
     latest = root / scenario / "latest"
     if latest.is_symlink() and not latest.exists():
         latest.unlink(missing_ok=True)
     with suppress(OSError):
-        (root / scenario).rmdir()  # when it is empty
+        (root / scenario).rmdir()  # rmdir removes the folder only when it is empty
 
 
 def environment(**more: str) -> Mapping[str, str]:
-    """What a reader must know to compare two trials: versions and parts. Nothing of the environment variables."""
+    """Return the versions and parts that a reader needs to compare two trials, without any environment variables."""
     found = {"python": sys.version.split()[0], "system": f"{platform.system()} {platform.release()}"}
     return found | versions(*PACKAGES) | more
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of those that are installed, without importing them."""
+    """Return the versions of the installed distributions among `names`, without importing them."""
     found = {}
     for package in packages:
         with suppress(PackageNotFoundError):

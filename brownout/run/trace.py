@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from brownout.plan.point import Point, Step
 from brownout.wire.redis.record import Sample, Seen
 
-WAITED = 0.9  # share of the time for which a reply is held; an operation that took longer has waited for that reply
+# an operation that took longer than this share of the time for which a reply is held has waited for the reply
+WAITED = 0.9
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The points in order, the time (seconds, monotonic) and the commands (`samples`) of each.
+    """The points that the operation passed, in order, with the time (s, monotonic) and the commands (`samples`) of each
+    point.
 
     `struck` counts the points at which a fault struck; `seen` has the messages that witnesses show. `steps` are the
     points in order, and a handshake's step names the purpose of its connection; connections that only a periodic
@@ -25,7 +27,7 @@ class Trace:
     samples: Mapping[Point, Sample] = field(default_factory=dict)
     struck: int = 0
     seen: tuple[Seen, ...] = ()
-    handshakes: frozenset[Point] = frozenset()  # the points that begin a new connection
+    handshakes: frozenset[Point] = frozenset()  # the points at which a new connection begins
     monitored: frozenset[Point] = frozenset()  # the handshakes that a periodic request may have caused
     steps: tuple[Step, ...] = ()
     opened: tuple[Step, ...] = ()
@@ -33,7 +35,7 @@ class Trace:
     def again(self, order: Collection[Point], until: int) -> bool:
         """Whether a command was repeated or a connection opened before `until` (ns): neither happens without a fault.
 
-        `order` has the points of a trial without a fault.
+        The argument `order` has the points of a trial without a fault.
         """
         new = (point for point in self.points if point not in order and self.times[point] * 1e9 <= until)
         return any(self._connects(point) if point in self.handshakes else point.ordinal > 1 for point in new)
@@ -42,6 +44,6 @@ class Trace:
         return point.command == "HELLO" and point not in self.monitored
 
     def acked(self, effect: int) -> str:
-        """Whether the message was acknowledged "before" or "after" the first effect (ns); empty when unknown."""
+        """Return whether the message was acknowledged "before" or "after" the first effect (ns); "" when unknown."""
         acks = [at for point, at in self.times.items() if point.label.startswith("ZREM unacked_index")]
         return ("after" if min(acks) * 1e9 > effect else "before") if acks and effect else ""

@@ -35,19 +35,20 @@ from brownout.workload.generator import Generator
 from brownout.workload.status_reader import FIRST, StatusReader
 
 PUMP = 0.005  # seconds between two looks at the history
-SETTLING_PUMP = 0.01  # the same in trials that settle by evidence, because many of them share a process
-ANSWERS_WITHIN = 30.0  # seconds for the last answers to clients
-AGAIN_WITHIN = 10.0  # seconds for a killed API to be ready again
-ATTEMPTS = 3  # attempts at most, while the machine is too busy to judge the trial
-LONGEST = 4  # a wait ends after this many times its limit in wall time, however busy the machine is
+SETTLING_PUMP = 0.01  # seconds between two looks in trials of maps, many of which share a process
+ANSWERS_WITHIN = 30.0  # the seconds in which clients may still get their last answers
+AGAIN_WITHIN = 10.0  # the seconds within which a killed API must be ready again
+ATTEMPTS = 3  # a trial has at most so many attempts while the machine is too busy to judge it
+LONGEST = 4  # however busy the machine is, a wait ends after this many times its limit in wall time
 
 
 class Stopped(BaseException):
-    """The trial was told to end at once: everything is stopped, and nothing is judged."""
+    """The trial was told to end at once: all processes are stopped, and no promise is judged."""
 
 
 def run(plan: Plan, setting: Setting) -> Result:
-    """Run a plan. While the verdict is unknown because the machine was busy, run the plan again without other trials.
+    """Run the trial of a plan. While the verdict is unknown because the machine was busy, run the plan again without
+    other trials.
 
     There are at most ATTEMPTS attempts; the files of all of them are kept.
     """
@@ -68,7 +69,8 @@ def run(plan: Plan, setting: Setting) -> Result:
 
 
 class Trial:
-    """One attempt; call `run()` once. After an interrupt all processes are stopped, and `folder` has the history."""
+    """One attempt of a trial; call `run()` once. After an interrupt all processes are stopped, and `folder` has the
+    history."""
 
     def __init__(self, plan: Plan, setting: Setting) -> None:
         self.plan, self.setting = plan, setting
@@ -77,12 +79,13 @@ class Trial:
         self._observer = Observer(self._path, setting.application, self._files, every_row=plan.settle is not None)
         self._act: Callable[[], None] = lambda: None
         self._missed: list[Verdict] = []
-        self._overtaken = False  # a fault struck so late that the task had already taken effect
+        self._overtaken = False  # sentences about faults that struck when the task had already taken effect
         self._pids: Callable[[], Mapping[str, Iterable[int]]] = dict
         self._busy = BusyWatch(self._observer.recorders["run"], lambda: self._pids())
-        self._ends: list[Callable[[], None]] = []  # stop the subject's parts; each may be called twice
+        # functions that stop the subject's parts; each function may be called twice
+        self._ends: list[Callable[[], None]] = []
         self._trace = Trace()
-        self._woken = threading.Event()  # set when a fault must be struck at once
+        self._woken = threading.Event()  # this event is set when a fault must be struck at once
         self._places: Mapping[str, str] = {}  # the values of {broker}, {backend}, ... in the environment
         self.services: dict[str, object] = {}
 
@@ -103,7 +106,7 @@ class Trial:
             self._observer.recorders.close()
         history = History.load(self._path)
         store.write(self.folder / "conf.json", configuration(history, self.setting.application.env, self._places))
-        # When the fault did not strike at its point, the promises say nothing about the point, so none is judged.
+        # When the fault did not strike at its point, the history says nothing about the point, so no promise is judged.
         judged = () if self._overtaken else judge_all(history, self._promises())
         verdicts = (*judged, *self._missed)
         spent = time.monotonic() - begin
@@ -198,7 +201,7 @@ class Trial:
         else:
             self._load(subject, clients, nemesis, generator)
 
-    # --- a trial that settles by evidence
+    # --- the end of a trial that settles by evidence
 
     def _settle(self, evidence: EvidenceTrial, nemesis: Nemesis, generator: Generator) -> None:
         """Wait until the outcome cannot change any more, then record the end state; active faults are not healed."""
@@ -224,7 +227,7 @@ class Trial:
         missed = (*generator.missed, *nemesis.missed(then=not self.plan.settle))
         self._missed += [Verdict("unknown", "the schedule", why=why) for why in missed]
 
-    # --- a trial that ends with a drain
+    # --- the end of a trial that ends with a drain
 
     def _load(self, subject: Subject, clients: Clients, nemesis: Nemesis, generator: Generator) -> None:
         plan, settled = self.plan, self._observer.settled
@@ -238,7 +241,7 @@ class Trial:
         self._pump(lambda: generator.sent and not nemesis.pending and not awaited(), within=plan.drain)
         self._pump(lambda: generator.sent and not nemesis.timed, within=None)
         self._phase("heal")
-        self._act = lambda: None  # a fault that struck from here on would never heal
+        self._act = lambda: None  # a fault that struck after the healing would never heal
         nemesis.heal()
         self._not_reached(nemesis, generator)
         self._pump(lambda: generator.done, within=ANSWERS_WITHIN)
@@ -249,7 +252,7 @@ class Trial:
         drain(self._observer, clients, self._busy, self._pump, within=plan.drain, recovery=recovery)
         self._phase("check")
 
-    # --- observing
+    # --- observing the trial
 
     def _watches(self, clients: Clients, evidence: EvidenceTrial | None) -> list[Repeated]:
         if evidence:
@@ -261,9 +264,8 @@ class Trial:
         ]
 
     def _pump(self, until: Callable[[], bool], within: float | None) -> bool:
-        """Look and act until a condition is true, for `within` seconds at most; False when the time is up.
-
-        The seconds leave out the time in which processes waited for a CPU.
+        """Observe and carry out faults until a condition is true, for at most `within` seconds. Returns False when the
+        time is up. The time in which processes waited for a CPU does not count.
         """
         fair, wall = self._busy.clock(), time.monotonic()
         while True:

@@ -1,4 +1,4 @@
-"""How many trials run at once, and which of them run alone.
+"""Decides how many trials run at once, and which trials run alone.
 
 All processes that write to one store take turns. Each trial holds one slot; a trial that must run alone holds all
 slots. Slots are locks on files, so a process that is killed frees its slot. A trial that waits for a slot also holds
@@ -21,7 +21,7 @@ from brownout.subject.cpus import usable_cpus
 from brownout.subject.load import load
 
 LOOK = 0.05  # seconds between two tries to take a slot
-SOON = 1.0  # seconds; a trial that measures a shorter bound must run alone
+SOON = 1.0  # seconds; a trial with a promise that has a shorter bound must run alone
 
 
 def most_at_once(cores: int) -> int:
@@ -32,7 +32,7 @@ def most_at_once(cores: int) -> int:
 def at_once(cores: int, others: float) -> int:
     """The number of trials that may run beside `others` threads that want a CPU.
 
-    It is one less for each of these threads that has no core for itself, but not less than `cores`.
+    The number is one less for each of these threads that has no core for itself, but not less than `cores`.
     """
     return max(cores, most_at_once(cores) - round(max(0.0, others - cores)))
 
@@ -65,7 +65,7 @@ class Turns:
 
     @contextmanager
     def taken(self, *, alone: bool = False) -> Iterator[None]:
-        """Hold one slot, or all slots when the trial must be `alone`. Waits without a limit."""
+        """Hold one slot, or all slots when the trial must be `alone`. The wait for a slot has no limit."""
         self.place.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
             with ExitStack() as waiting:
@@ -85,7 +85,7 @@ class Turns:
             taken = len(files) - len(free)
             for file in free[1:]:
                 fcntl.flock(file, fcntl.LOCK_UN)
-            # A running trial wants about one CPU. The load counts these trials, too, so they are subtracted.
+            # A running trial wants about one CPU. The measured load includes running trials, so they are subtracted.
             if free and (not taken or taken < at_once(self.cores, self.load() - taken)):
                 return
             for file in free[:1]:
@@ -95,7 +95,8 @@ class Turns:
     def _open(self, stack: ExitStack, name: str) -> int:
         file = os.open(self.place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         stack.callback(os.close, file)
-        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)  # a forked child may keep the file, and so the lock, open
+        # Unlock explicitly, because a forked child may keep the file, and so the lock, open
+        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
         return file
 
 

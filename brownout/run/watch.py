@@ -12,7 +12,7 @@ from brownout.probes.loop_watch import only_looks
 from brownout.probes.recorder import Recorder
 from brownout.subject.run_delay import RunDelay
 
-TICK = 0.02  # seconds of each sleep whose lateness is measured
+TICK = 0.02  # seconds; the length of each sleep whose lateness is measured
 LATE = 0.03  # seconds; a sleep that ends later than this is recorded
 EVERY = 0.2  # seconds between two reads of the run delays
 LEAST = 1.0  # ms; a shorter wait for a CPU between two reads is not recorded
@@ -20,7 +20,7 @@ NS = 1_000_000_000
 
 
 class Repeated:
-    """Calls a function every `every` seconds in a thread of its own. `stop` raises what the function raised."""
+    """Calls a function every `every` seconds in a thread of its own. `stop` raises the exception of the function."""
 
     def __init__(self, name: str, call: Callable[[], object], every: float) -> None:
         self._call, self._every = call, every
@@ -29,7 +29,7 @@ class Repeated:
         self._error: Exception | None = None
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread that calls the function."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -41,7 +41,7 @@ class Repeated:
             self._error = error
 
     def stop(self) -> None:
-        """End the thread. Raises what the function raised."""
+        """End the thread that calls the function. Raises the exception of the function."""
         self._stop.set()
         self._thread.join()
         if self._error:
@@ -57,10 +57,10 @@ class BusyWatch:
 
     def __init__(self, recorder: Recorder, processes: Callable[[], Mapping[str, Iterable[int]]]) -> None:
         self._recorder, self._processes = recorder, processes
-        self._delay = RunDelay(first_only_looks=os.getpid())  # the thread that carries the trial out
+        self._delay = RunDelay(first_only_looks=os.getpid())  # the id of the thread that carries the trial out
         self._slept_at = time.monotonic()
         self._looked_at = now()
-        self._waited = 0  # ns in total that the clock leaves out
+        self._waited = 0  # the total time (ns) that the clock has left out
         self.thread = Repeated("busy watch", self.look, TICK)
 
     def clock(self) -> float:
@@ -77,7 +77,7 @@ class BusyWatch:
         return self._waited / NS
 
     def look(self) -> None:
-        """Measure how late this call is, and read the run delays when they are due; called every TICK seconds."""
+        """Measure how late this call comes, and read the run delays when they are due; called every TICK seconds."""
         late = time.monotonic() - self._slept_at - TICK
         late_at = self._recorder.record("machine-late", ms=round(late * 1000)) if late > LATE else 0
         begin, at = self._looked_at, now()

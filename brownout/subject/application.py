@@ -19,29 +19,28 @@ from brownout.history.event import Event
 #: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
 IMPORT_WITHIN = 60  # seconds
-PACKAGES = frozenset(
-    {"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchemy", "uvicorn"}
-)  # named as their modules
+# Packages with the same name as their module
+PACKAGES = frozenset({"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchemy", "uvicorn"})
 
 
 @dataclass(frozen=True)
 class Application:
-    """An application under test. It runs unchanged; the trial configures the application by environment variables.
+    """An application under test. The application runs unchanged; the trial configures it by environment variables.
 
     `celery` is the argument of `celery -A` (None: no worker), `api` an ASGI application "module:attribute" or
     "module:factory()", `relay` the module and the arguments after `python -m`. In the values of `env`, {broker} and
     {backend} become Redis URLs, and {files} becomes a directory of the trial. `ready` is a path that answers 200 when
-    the API can work. `status` is a path with {task} that tells a task's state. `state`, `result` and `task` name
-    fields of the API's JSON answers. `effects` makes a reader of the effects in the trial's directory; None when no
-    effect is recorded outside of Celery. `accepted` makes a reader of the jobs that the application's own store has
-    accepted: such a job that never runs is lost, also when its client got no answer. `queues` are the queues that
-    workers read (`-Q`); when empty, workers read the queues of the application's configuration. `recovery` is the time
-    in seconds after which the application itself publishes a lost message again; 0 when the application never does.
-    A job that is in no queue and on no worker for longer is lost. A worker that ends with an exit code in `steps_down`
-    wants to be restarted, and has not failed. `polls` are patterns of Redis requests ("LLEN .*") that the application
-    sends periodically, `monitors` are processes that open connections periodically; fault maps leave both out.
-    `settings` names the application's own settings ("module:attribute": a mapping, a model, or a function that returns
-    one), so that each trial's `conf.json` has them.
+    the API can work. `status` is a path with {task} that tells a task's state. `state`, `result` and `task` name fields
+    of the API's JSON answers. `effects` makes a reader of the effects in the trial's directory; `effects` is None when
+    the application records no effect outside of Celery. `accepted` makes a reader of the jobs that the application's
+    own store has accepted: an accepted job that never runs is lost, also when its client got no answer. `queues` are
+    the queues that workers read (`-Q`); when empty, workers read the queues of the application's configuration.
+    `recovery` is the time in seconds after which the application itself publishes a lost message again; 0 when the
+    application never does. A job that is in no queue and on no worker for longer than `recovery` is lost. A worker that
+    ends with an exit code in `steps_down` wants to be restarted, and has not failed. `polls` are patterns of Redis
+    requests ("LLEN .*") that the application sends periodically, `monitors` are processes that open connections
+    periodically; fault maps leave both out. `settings` names the application's own settings ("module:attribute": a
+    mapping, a model, or a function that returns one), so that each trial's `conf.json` has them.
     """
 
     celery: str | None = None
@@ -63,12 +62,13 @@ class Application:
     settings: str | None = None
 
     def environment(self, **places: object) -> dict[str, str]:
-        """`env` with {broker}, {backend} and other `places` replaced; unknown names in braces stay as they are."""
+        """Return `env` with {broker}, {backend} and other `places` replaced; unknown names in braces stay as they
+        are."""
         return filled(self.env, {name: str(place) for name, place in places.items()})
 
 
 def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
-    """`env` with each `{name}` of `places` replaced by its value; other braces, such as those of JSON, stay."""
+    """Return `env` with each `{name}` of `places` replaced by its value; other braces, such as those of JSON, stay."""
     if not places:
         return dict(env)
     known = re.compile("|".join(re.escape(f"{{{name}}}") for name in places))
@@ -93,8 +93,8 @@ class Surface:
 class NotImportable(ValueError):
     """An application can't be imported, or a library that it needs is missing.
 
-    `trace` is the traceback and `modules` are the application's own. Where a library is missing the message is one line
-    that says what to type.
+    `trace` is the traceback; `modules` are the names of the application's own modules. When a library is missing, the
+    message is one line with the command that installs it.
     """
 
     def __init__(self, trace: str, *modules: str | None) -> None:
@@ -128,7 +128,7 @@ def surface(application: Application, root: Path, settings: str = "{}") -> Surfa
             argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_WITHIN
         )
     except subprocess.TimeoutExpired:
-        raise NotImportable(f"it was not imported within {IMPORT_WITHIN} s") from None
+        raise NotImportable(f"the application was not imported within {IMPORT_WITHIN} s") from None
     if done.returncode:
         raise NotImportable(done.stderr, application.celery, application.api)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -34,7 +34,7 @@ class Answers:
         self._queue: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
 
     def put(self, answer: Mapping[str, Any]) -> None:
-        """Add an answer."""
+        """Add an answer of the process to this order."""
         self._queue.put(answer)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
@@ -59,7 +59,8 @@ class Caller:
         except BaseException:
             self._stack.close()
             raise
-        self.layout: Mapping[str, Any] = {}  # queues and keys in Redis; the process reports them when it is ready
+        # the application's queues and keys in Redis; the process reports them when it is ready
+        self.layout: Mapping[str, Any] = {}
         self._orders: socket.socket | None = None
         self._ready = threading.Event()
         self._lock = threading.Lock()
@@ -84,7 +85,7 @@ class Caller:
 
     @property
     def ready(self) -> bool:
-        """Whether the process takes orders. Raises CallerEnded when it has ended."""
+        """Whether the caller process takes orders. Raises CallerEnded when the process has ended."""
         if self._over:
             raise self._ended()
         return self._ready.is_set()
@@ -92,8 +93,8 @@ class Caller:
     def ask(self, order: Mapping[str, Any]) -> Answers:
         """Send an order to the process (see probes/caller.py); several threads may do so at once.
 
-        When the process ends meanwhile, the last answer is the event "ended". Raises CallerEnded when the process has
-        ended before, and TypeError when the order cannot be written as JSON.
+        When the process ends before the last answer, the last answer is the event "ended". Raises CallerEnded when the
+        process has ended before, and TypeError when the order cannot be written as JSON.
         """
         answers = Answers()
         with self._lock:
@@ -104,14 +105,14 @@ class Caller:
             self._open[number] = answers
             try:
                 self._orders.sendall(line)
-            except OSError:  # closed by `stop`
+            except OSError:  # the method `stop` has closed the socket
                 raise self._ended() from None
         return answers
 
     def send(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-        """Send a task; returns the error as text, empty when the task was sent.
+        """Send a task to the broker. Returns the error as text, or "" when the task was sent.
 
-        Raises what `ask` raises, and CallerEnded when the process ends before it answers.
+        Raises the exceptions of `ask`, and CallerEnded when the process ends before it answers.
         """
         (answer,) = self.ask({"task": task, "args": args, "kwargs": kwargs, "options": options})
         if answer["event"] == "ended":
@@ -119,7 +120,7 @@ class Caller:
         return str(answer.get("error", ""))
 
     def stop(self) -> None:
-        """Kill the process. Threads that wait for an answer get the event "ended"."""
+        """Kill the caller process. Threads that wait for an answer get the event "ended"."""
         self.process.kill()
         self._thread.join()
         self._stack.close()

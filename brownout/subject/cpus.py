@@ -10,26 +10,29 @@ from pathlib import Path, PurePosixPath
 
 MEMBERSHIP = Path("/proc/self/cgroup")
 ROOT = Path("/sys/fs/cgroup")
-PERIOD = 100_000  # µs; the kernel's default
+PERIOD = 100_000  # µs; the kernel's default period of a quota
 
 
 def usable_cpus() -> int:
-    """The CPUs that the kernel gives to this process, at least 1. A part of a CPU counts as a whole one."""
+    """Return the number of CPUs that the kernel gives to this process, at least 1. A part of a CPU counts as a whole
+    CPU."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         membership = MEMBERSHIP.read_text()
-    except OSError:  # no Linux, or no /proc
+    except OSError:  # the system is not Linux, or has no /proc
         membership = ""
     return usable(allowed, limits(membership, ROOT))
 
 
 def usable(allowed: int, quotas: Iterable[str]) -> int:
-    """How many of the `allowed` CPUs the quotas leave. A quota is a text as in cpu.max: time and period in µs."""
+    """Return how many of the `allowed` CPUs the quotas leave to this process. A quota is a text as in cpu.max: time and
+    period in µs."""
     return max(1, math.ceil(min([allowed, *map(cpus, quotas)])))
 
 
 def cpus(quota: str) -> float:
-    """How many CPUs a quota allows: "150000 100000" is 1.5. "max", -1 and text that is no quota are infinite."""
+    """Return how many CPUs a quota allows: "150000 100000" is 1.5. The quotas "max" and -1 are infinite, and so is a
+    text that is no quota."""
     parts = quota.split()
     with suppress(ValueError, IndexError):
         time, period = int(parts[0]), int(parts[1]) if parts[1:] else PERIOD
@@ -39,10 +42,10 @@ def cpus(quota: str) -> float:
 
 
 def limits(membership: str, root: Path) -> Iterator[str]:
-    """The quotas of every control group that `membership`, the text of /proc/self/cgroup, names below `root`.
+    """Yield the quotas of every control group that `membership`, the text of /proc/self/cgroup, names below `root`.
 
-    A parent's quota binds its children. The path may be the host's while `root` is the container's own group, so
-    folders that are missing are passed over.
+    A parent's quota binds its children. In a container the paths in `membership` may be those of the host, so folders
+    that are missing below `root` are passed over.
     """
     for line in membership.splitlines():
         _, _, entry = line.partition(":")

@@ -15,14 +15,14 @@ from brownout.subject.run_delay import RunDelay
 
 
 class Delays(Protocol):
-    """A `RunDelay`, or its substitute in a test."""
+    """The interface of `RunDelay`, which tests replace by a substitute."""
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
-        """Nanoseconds for which each process waited for a CPU since the last call."""
+        """Return the nanoseconds for which each process waited for a CPU since the last call."""
 
 
 class FairTime:
-    """A clock that starts at 0 and advances at each `look`. Only one thread may use it.
+    """A clock of fair time, which starts at 0 and advances at each `look`. Only one thread may use the clock.
 
     The time in which the thread that calls `look` waits for a CPU is left out, too.
     """
@@ -34,17 +34,18 @@ class FairTime:
         clock: Callable[[], float] = time.monotonic,
         delays: Delays | None = None,
     ) -> None:
-        self.seconds = 0.0  # fair time at the last look
-        self.starved = 0.0  # seconds of wall time that were left out so far
+        self.seconds = 0.0  # the fair time at the last look
+        self.starved = 0.0  # the seconds of wall time that the clock has left out so far
         self._pids, self._clock = pids, clock
         self._delays = delays or RunDelay(threads=False)
         self._last: float | None = None
 
     def look(self, late: float = 0.0) -> float:
-        """Add the time since the last look; returns `seconds`. `late`: seconds by which the caller woke up too late.
+        """Add the time since the last look, and return `seconds`. `late` is the time (s) by which the calling thread
+        woke up too late.
 
-        The waiting times of all processes are added up and left out, at most the whole time since the last look. This
-        leaves out too much rather than too little, because one process may have waited while another ran.
+        The waiting times of all processes are added up and left out, at most the whole time since the last look. The
+        clock leaves out too much rather than too little, because one process may have waited while another process ran.
         """
         now, own = self._clock(), threading.get_native_id()
         waited = self._delays.take((own, *self._pids()))

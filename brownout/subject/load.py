@@ -1,4 +1,4 @@
-"""How much of the CPUs other programs use, as `/proc/stat` tells; where there is none, nobody uses them."""
+"""Measures from `/proc/stat` how much of the CPUs other programs use; on a system without this file the answer is 0."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pathlib import Path
 from brownout.subject.cpus import usable_cpus
 
 STAT = Path("/proc/stat")
-OVER = 0.3  # s for which is measured
-EVERY = 0.02  # s between two looks at how many threads are ready to run
-LITTLE = 0.3  # cores; what is always going on
+OVER = 0.3  # s; the length of a measurement of the load
+EVERY = 0.02  # s; the time between two counts of the threads that are ready to run
+LITTLE = 0.3  # cores; some programs always use up to so much
 
 
 @dataclass(frozen=True)
 class Load:
-    """What was measured on the CPUs that this process may use, the `cores`; `used` and `wanted` are in cores too.
+    """The load of the machine by other programs. `cores` is the number of CPUs that this process may use; `used` and
+    `wanted` are in cores, too.
 
     `wanted` counts every thread that runs or waits for a CPU.
     """
@@ -29,16 +30,16 @@ class Load:
 
     @property
     def share(self) -> float:
-        """How many idle cores this machine is worth, for work that has many threads of its own.
+        """The number of idle cores that would do the same work as this machine under its load.
 
-        Two threads of the others count as one core, because ours compete with them at the same priority.
+        Two threads of other programs count as one core, because our threads compete with them at the same priority.
         """
         demand = max(self.used, self.wanted) / 2
         return self.cores * self.cores / (self.cores + demand) if not self.idle else float(self.cores)
 
     @property
     def idle(self) -> bool:
-        """Whether nobody else needs much."""
+        """Whether other programs use little of the CPUs."""
         return max(self.used, self.wanted) <= LITTLE
 
     def __str__(self) -> str:
@@ -48,28 +49,32 @@ class Load:
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at `/proc/stat`. `busy` and `total` are in ticks of all CPUs since the machine was started."""
+    """The values of `/proc/stat` at one moment. `busy` and `total` are in ticks of all CPUs since the machine was
+    started."""
 
     busy: int
     total: int
-    running: int  # threads that run or are ready to run
+    running: int  # the number of threads that run or are ready to run
 
     @classmethod
     def parse(cls, text: str) -> Sample:
-        """From the text of `/proc/stat` (proc(5)); ValueError for anything else."""
+        """Read the text of `/proc/stat` (proc(5)). Raises ValueError for any other text."""
         lines = {line.partition(" ")[0]: line.split()[1:] for line in text.splitlines()}
         try:
-            ticks = [int(number) for number in lines["cpu"][:8]]  # user nice system idle iowait irq softirq steal
+            # The fields: user nice system idle iowait irq softirq steal
+            ticks = [int(number) for number in lines["cpu"][:8]]
             running = int(lines["procs_running"][0])
         except (KeyError, IndexError) as error:
-            raise ValueError(f"not what /proc/stat says: {text[:80]!r}") from error
+            raise ValueError(f"this is not the text of /proc/stat: {text[:80]!r}") from error
         return cls(sum(ticks) - sum(ticks[3:5]), sum(ticks), running)
 
 
 def measured(samples: Sequence[Sample], cores: int, machine: int) -> Load:
-    """From looks one after the other. The thread that looks runs itself, and is not counted.
+    """Return the load from several looks in order of time. The thread that reads `/proc/stat` runs at that moment and
+    is not counted.
 
-    `/proc/stat` tells of all CPUs of the `machine`. The `cores` of them that this process may use get their share.
+    `/proc/stat` is about all CPUs of the machine, whose number is `machine`; the `cores` CPUs that this process may use
+    get their share of the load.
     """
     if len(samples) < 2:
         return Load(cores)
@@ -80,7 +85,7 @@ def measured(samples: Sequence[Sample], cores: int, machine: int) -> Load:
 
 
 def load(over: float = OVER) -> Load:
-    """Look for so many seconds at what is going on. Call it before anything of our own is started."""
+    """Measure the load for `seconds` seconds. Call this function before brownout starts processes of its own."""
     cores = usable_cpus()
     samples: list[Sample] = []
     until = time.monotonic() + over

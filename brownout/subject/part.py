@@ -24,5 +24,5 @@ class Part:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """The command line."""
+        """The command line of the process."""
         return (self.python, "-m", self.module, *self.args)

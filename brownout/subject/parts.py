@@ -1,4 +1,4 @@
-"""The command line of each process that a topology names. Pure."""
+"""Makes the command line of each process that a topology names."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from brownout.plan.topology import Topology
 from brownout.subject.application import Application
 from brownout.subject.part import Part
 
-HOSTED = "brownout.probes.hosted"  # imports the application and overrides some of its Celery settings
+HOSTED = "brownout.probes.hosted"  # this module imports the application and overrides some of its Celery settings
 CALLER = "brownout.probes.caller"
 
 
 def celery_name(application: Application, topology: Topology) -> str:
-    """The argument of `celery -A`."""
+    """Return the argument of `celery -A`."""
     return HOSTED if topology.settings else str(application.celery)
 
 
@@ -28,7 +28,7 @@ def part_of(
     files: Path,
     port: int = 0,
 ) -> Part:
-    """The part named `name` of a topology; `port` is for the API, `files` is the trial's directory."""
+    """Return the part `name` of a topology; `port` is the port of the API, `files` is the trial's directory."""
     role = name.partition("-")[0]
     celery = ("-A", celery_name(application, topology))
     level = ("--loglevel", topology.workers.log_level)
@@ -50,11 +50,12 @@ def part_of(
 
 
 def caller_part(address: str, *, results: bool, root: Path, env: Mapping[str, str]) -> Part:
-    """The process that sends the clients' tasks; with `results` it also reads their results from the backend."""
+    """Return the part that sends the clients' tasks; with `results` it also reads their results from the result
+    backend."""
     return Part("client", CALLER, (address, *(("results",) if results else ())), root, env)
 
 
 def hosted_env(application: Application, topology: Topology) -> dict[str, str]:
-    """The variables that tell the probes which application settings to override, and which to tell."""
+    """Return the environment variables that tell the probes which settings to override and which settings to record."""
     own = {"BROWNOUT_SETTINGS": application.settings} if application.settings else {}
     return {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": topology.settings_json, **own}

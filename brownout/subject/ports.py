@@ -11,19 +11,19 @@ import psutil
 from brownout.subject.processes.table import family
 
 HOST = "127.0.0.1"
-# Linux takes the local ports of outgoing connections from 32768 up (ip(7)). While a server is down, a client may get
-# such a port, or even connect to itself, so these ports are below that range.
+# Linux takes the local ports of outgoing connections from 32768 up (ip(7)). A server's port is therefore below 32768:
+# otherwise a client could get the server's port while the server is down, or even connect to itself.
 _PORTS = range(20_000, 32_000)
 _given: set[int] = set()
 # A server binds its port some time after `free_port`, and again after a restart. Until then a UDP socket on the same
-# port number tells other processes of this project, such as xdist's workers, that the port is in use. The kernel
-# closes the socket when this process ends. Only the KEPT newest sockets stay open, to save file descriptors.
+# port number tells other processes of this project, such as xdist's workers, that the port is in use. The kernel closes
+# the UDP socket when this process ends. Only the newest KEPT of these sockets stay open, to save file descriptors.
 _owned: deque[int] = deque()  # file descriptors
 KEPT = 128
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which no process listens, and which this function has not returned before.
+    """Return a port of 127.0.0.1 on which no process listens, and which this function has not returned before.
 
     Another program may still take the port before the caller binds it; the caller must then ask for another port.
     Raises OSError when no free port is found.

@@ -1,7 +1,7 @@
 """How long threads have waited for a CPU: the second number of `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds.
 
-Linux counts the time in which a thread is ready to run and does not run (`sched_info.run_delay`). Where the kernel
-does not provide the file, waiting times are taken as 0.
+Linux counts the time in which a thread is ready to run and does not run (`sched_info.run_delay`). When the kernel does
+not provide the file `schedstat`, waiting times are taken as 0.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ from contextlib import suppress
 
 from brownout.probes.loop_watch import LOOKER
 
-KEPT = 100  # numbers of missing threads are dropped when they outnumber the living threads by more than this
+KEPT = 100  # the numbers of ended threads are dropped when there are so many more of them than of living threads
 
 
 class RunDelay:
-    """How long processes waited for a CPU between two calls of `take`; without `threads`, only their main threads.
+    """Measures how long processes waited for a CPU between two calls of `take`; without `threads`, only their main
+    threads count.
 
-    Threads of brownout that only observe do not count: they wake up so often that they wait more than others. They
-    have a special name (probes/loop_watch.py); the first thread of process `first_only_looks` does not count either.
+    Threads of brownout that only observe do not count, because they wake up often and so wait more than other threads.
+    Threads that only observe have a special name (probes/loop_watch.py). The first thread of the process
+    `first_only_looks` does not count either.
     """
 
     def __init__(self, *, threads: bool = True, first_only_looks: int = 0) -> None:
         self._threads = threads
-        self._known: dict[str, int] | None = None  # path of a thread: the nanoseconds that it has waited so far
+        # from a thread's path in /proc to the nanoseconds that the thread has waited so far
+        self._known: dict[str, int] | None = None
         first = f"/proc/{first_only_looks}/task/{first_only_looks}/schedstat"
-        self._counts: dict[str, bool] = {first: False}  # path of a thread: whether it counts
-        self.longest = 0  # ns that the longest waiting thread waited between the last two calls
+        self._counts: dict[str, bool] = {first: False}  # from a thread's path in /proc to whether its waits count
+        self.longest = 0  # the nanoseconds that the thread with the longest wait waited between the last two calls
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
-        """Nanoseconds that each process waited since the last call, summed over its threads; 0 at the first call.
+        """Return the nanoseconds that each process waited since the last call, summed over its threads; 0 at the first
+        call.
 
-        For a thread that has started since the last call, all its waiting counts. Ended processes are left out.
+        For a thread that has started since the last call, all its waiting counts. The result leaves out processes that
+        have ended.
         """
         before, known = self._known, dict[str, int]()
         waited: dict[int, int] = {}
@@ -50,13 +55,14 @@ class RunDelay:
                         new = known[path]
                     waited[pid] = waited.get(pid, 0) + new
                     self.longest = max(self.longest, new)
-        # A listing may miss a thread that lives. Its number is kept, so that it is not counted as new next time.
+        # The kernel's list of threads may miss a living thread. The number of a missing thread is kept, so that the
+        # thread does not count as new the next time.
         missing = {path: value for path, value in (before or {}).items() if path not in known}
         self._known = {**known, **(missing if len(missing) <= len(known) + KEPT else {})}
         return waited
 
     def _counted(self, path: str) -> bool:
-        """Whether the waiting of this thread counts; it does not for threads of brownout that only observe."""
+        """Whether the waiting of this thread counts; the waiting of brownout's threads that only observe does not."""
         if not self._threads:
             return True
         if path not in self._counts:

@@ -33,8 +33,8 @@ from brownout.wire.interface import AnyEdge, AnyWire
 
 Calls = Literal["", "send", "results"]
 READY_WITHIN = 30.0
-RESTARTS = 20  # restarts at most of each process that is not a worker
-RESTART_AFTER = 0.1  # seconds between an end and the restart; systemd's default (RestartSec)
+RESTARTS = 20  # each process that is not a worker is restarted at most so often
+RESTART_AFTER = 0.1  # the seconds between a process's end and its restart; systemd's default (RestartSec)
 BACKEND = 1  # the number of the Redis database for results
 
 
@@ -76,10 +76,10 @@ class Subject:
         self.caller: Caller | None = None
         self._on_edge = on_edge
         self.struck: set[int] = set()  # pids of processes that faults have ended
-        self.killed: dict[str, float] = {}  # name: when (seconds, monotonic) a fault last ended this process
+        self.killed: dict[str, float] = {}  # from a process's name to the time (s) at which a fault last ended it
         self._calls, self._later, self._launcher = calls, frozenset(later), launcher or Cold()
-        self._layouts: list[Mapping[str, Any]] = []  # the queues and keys in Redis that workers reported
-        self._recorded: dict[str, int] = {}  # name: how many exits of the process are in the history
+        self._layouts: list[Mapping[str, Any]] = []  # the queues and keys in Redis that the workers have reported
+        self._recorded: dict[str, int] = {}  # from a process's name to the number of its exits in the history
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
 
@@ -89,7 +89,7 @@ class Subject:
         Raises NotLaunched when a process ends before it is ready, NeverHappened when the time is up, OSError.
         """
         log = self.history.parent / "log"
-        self._scratch = self._stack.enter_context(scratch())  # removed last, when its processes have ended
+        self._scratch = self._stack.enter_context(scratch())  # the folder is removed after all processes have ended
         server = ladder.server(rung, persistence=self.topology.persistent, log=log / "redis.log")
         self.broker = self._stack.enter_context(server)
         if "api" in self.topology.processes:
@@ -114,7 +114,7 @@ class Subject:
         return edge
 
     def _environment(self, broker: str, backend: str) -> dict[str, str]:
-        """The environment of a process that connects to broker and backend at these addresses."""
+        """Return the environment of a process that connects to the broker and the result backend at these addresses."""
         places = {"broker": f"redis://{broker}/0", "backend": f"redis://{backend}/{BACKEND}", "files": self.files}
         own = self.application.environment(**places, **self._services)
         hosted = hosted_env(self.application, self.topology)
@@ -122,7 +122,8 @@ class Subject:
 
     def _launch_caller(self) -> None:
         results = self._calls == "results"
-        # Without results there is no edge to the backend, so that faults on the backend do not affect clients.
+        # A client process that reads no results has no edge to the result backend, so that faults on the backend do not
+        # affect clients.
         backend = self.edges["client->backend"].address if results else f"127.0.0.1:{self.broker.port}"
         env = self._environment(self.edges["client->broker"].address, backend)
         make = partial(caller_part, results=results, root=self.root, env=env)
@@ -143,7 +144,7 @@ class Subject:
             "BROWNOUT_HISTORY": str(self.history),
             "BROWNOUT_SOURCE": name,
             "BROWNOUT_APP": self.application.api or "",
-            "C_FORCE_ROOT": "1",  # without it, Celery warns about a worker that runs as root
+            "C_FORCE_ROOT": "1",  # without this variable Celery warns about a worker that runs as root
         }
         env = {**self._environment(broker.address, backend.address), **tap}
         places: dict[str, Any] = {"root": self.root, "env": env, "files": self.files, "port": self.api_port}
@@ -163,10 +164,10 @@ class Subject:
         if self.caller:
             self.caller.stop()
 
-    # --- for the nemesis
+    # --- methods for the nemesis, which carries out the faults
 
     def process(self, name: str) -> Process:
-        """The running process of this name. LookupError for "client" when the clients speak HTTP."""
+        """Return the running process of this name. Raises LookupError for "client" when the clients speak HTTP."""
         if name == "client":
             if self.caller is None:
                 raise LookupError("there is no client process: the clients are threads of the harness that speak HTTP")
@@ -189,17 +190,16 @@ class Subject:
             if not name.endswith("->api"):
                 edge.redirect(f"127.0.0.1:{self.broker.port}")
 
-    # --- for the trial
+    # --- methods for the trial
 
     def wait_ready(self, within: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Wait until every worker consumes and the API answers that it is ready. Raises NotLaunched, NeverHappened.
-
-        A process that ends once before it is ready is restarted, because two processes may clash when both create the
-        same tables or bind the same port. NotLaunched is raised when a process ends twice, or is not restarted.
+        """Wait until every worker consumes and the API answers that it is ready. Raises NeverHappened when the time is
+        up. A process that ends once before it is ready is restarted, because two processes may clash when both create
+        the same tables or bind the same port. Raises NotLaunched when a process ends twice or is not restarted.
         """
         tail, ready = Tail(self.history), set[str]()
         workers = {name for name in self.topology.processes if name.startswith("worker-")}
-        able = workers | {"api"}  # the processes that report when they are ready
+        able = workers | {"api"}  # the processes that report that they are ready
 
         def works() -> bool:
             ended = self._ended()
@@ -207,7 +207,7 @@ class Subject:
                 if event.kind == "ready":
                     ready.add(event.source)
                     self._layouts += filter(None, [event.data.get("layout")])  # an API reports no layout
-            # An API stays in the check after its report, because it reports before it has bound its port.
+            # An API process is checked also after its report, because it reports before it has bound its port.
             for name in sorted((ended.keys() & able) - (ready - {"api"})):
                 supervisor, codes = self.supervisors[name], ended[name]
                 if len(codes) > 1 or supervisor.gave_up:
@@ -220,7 +220,7 @@ class Subject:
         eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
 
     def _ended(self) -> dict[str, list[int]]:
-        """Process name: exit codes since the launch, without the codes by which a worker asks for a restart."""
+        """Exit codes since the launch by process name, without the codes by which a worker asks for a restart."""
         steps_down = self.application.steps_down
         ends = {
             name: [end.code for end in list(supervisor.exits) if end.code not in steps_down]
@@ -232,10 +232,10 @@ class Subject:
     def layout(self) -> Layout | Unreadable:
         """The queues and keys of the messages in Redis, from a worker, else from the configuration.
 
-        Unreadable, with the reason, when neither a worker nor the configuration tells them.
+        Raises Unreadable, with the reason, when neither a worker nor the configuration tells the keys.
         """
         if not self.application.celery:
-            return Layout(queues=(), backend=BACKEND)  # without workers, a message may be in any list
+            return Layout(queues=(), backend=BACKEND)  # without workers a task's message may be in any list
         try:
             return Layout.of(self._layouts[0] if self._layouts else surface(self.application, self.root).layout)
         except Unreadable as reason:
@@ -245,7 +245,7 @@ class Subject:
 
     @property
     def places(self) -> dict[str, str]:
-        """What stands for each {place} of the environment in this trial, by what stands there."""
+        """From each address or folder of this trial to the {place} of the environment for which it stands."""
         found = {edge.address: name.partition("->")[2] for name, edge in self.edges.items()}
         return found | {text: name for name, text in self._services.items()} | {str(self.files): "files"}
 
@@ -254,9 +254,9 @@ class Subject:
             return sum(connection["cmd"] == "brpop" for connection in client.client_list())
 
     def api_ready(self) -> bool:
-        """Whether the API, asked past the wire, answers 200; true when there is no API.
+        """Whether the API answers 200 to a request that does not cross the wire; true when there is no API.
 
-        An answer counts only when the API's own process listens on the port.
+        The answer counts only when a process of this API listens on the port.
         """
         if not self.api_port:
             return True
@@ -291,7 +291,7 @@ class Subject:
             self._recorded[name] = len(supervisor.exits)
 
     def tails(self) -> str:
-        """The ends of all logs."""
+        """Return the ends of the logs of all processes."""
         return "\n".join(supervisor.current.tail(8) for supervisor in self.supervisors.values())
 
     def stop(self) -> None:

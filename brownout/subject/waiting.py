@@ -23,9 +23,9 @@ def eventually(
 ) -> T:
     """Return the first truthy value of `condition`.
 
-    `within` (by `clock`) and `every` are seconds. `ignoring` names exceptions that only mean "not yet"; others are
-    raised. The condition is always tried once more after the deadline, because this thread itself may have stalled.
-    Raises NeverHappened, with the sentence `what` and the text of `evidence()`.
+    `within` (by `clock`) and `every` are seconds. `ignoring` has the exceptions that only mean "not yet"; all other
+    exceptions are raised. The condition is always checked once more after the deadline, because this thread itself may
+    have been delayed. Raises NeverHappened, with the sentence `what` and the text of `evidence()`.
     """
     deadline = clock() + within
     while True:

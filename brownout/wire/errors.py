@@ -1,4 +1,5 @@
-"""Errors of wires. `status` is the HTTP status with which Toxiproxy's API reports the error."""
+"""Errors of wires, which are the networks between the parts of a subject. `status` is the HTTP status with which
+Toxiproxy's API reports the error."""
 
 from __future__ import annotations
 

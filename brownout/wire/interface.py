@@ -35,13 +35,13 @@ class AnyEdge(Protocol):
         """Remove the toxic `name`; return False if there is no such toxic."""
 
     def heal(self) -> None:
-        """Remove all toxics, and listen."""
+        """Remove all toxics from the edge, and listen."""
 
     def down(self) -> None:
         """Close every connection, and refuse new ones."""
 
     def up(self) -> None:
-        """Listen again after `down`."""
+        """Listen again at the edge's port after `down`."""
 
     def cut(self) -> None:
         """Close every live connection; new connections are accepted."""

@@ -1,4 +1,5 @@
-"""The clients of the subject. Each call records its `invoke` before it sends, and its outcome after that."""
+"""The clients of the subject. Each call of a client records an event `invoke` before it sends a request, and an outcome
+after the answer."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from brownout.probes.recorder import Recorder
 from brownout.subject.application import Application
 from brownout.subject.caller import Caller
 
-#: Seconds, longer than every bound that a scenario may promise. A request that takes longer has no answer.
+#: The time-out of a request in seconds, longer than every bound that a scenario may promise.
 TIMEOUT = 15.0
-BODY = 1_000  # characters of an answer that an event keeps
+BODY = 1_000  # an event keeps so many characters of an answer
 #: HTTP statuses of an API that may answer a later request: too many requests, bad gateway, unavailable, time-out.
 UNAVAILABLE = (429, 502, 503, 504)
 KEY_HEADER = "Idempotency-Key"
@@ -99,7 +100,8 @@ class CeleryClient:
         self._recorder, self._caller = recorder, caller
 
     def call(self, operation: Submit, key: str, n: int, intended: int) -> None:
-        """Send one task whose id is `key`, and record the `invoke` and the outcome. Raises CallerEnded."""
+        """Send one task whose id is `key`, and record the `invoke` and the outcome. Raises CallerEnded when the process
+        that sends tasks has ended."""
         details: dict[str, Any] = {"op": "submit", "name": operation.task, "intended": intended}
         self._recorder.record("invoke", key=key, task=key, **details)
         args, kwargs = filled(list(operation.args), key, n), filled(dict(operation.kwargs), key, n)
@@ -142,7 +144,9 @@ class CallingClient:
             elif event == "refused":
                 self._recorder.record("fail", at=at, key=key, error=answer["error"])
             elif event == "ended":
-                self._recorder.record("left" if accepted else "info", at=at, key=key, error="its caller ended")
+                self._recorder.record(
+                    "left" if accepted else "info", at=at, key=key, error="the process that called the task ended"
+                )
             elif event == "read":
                 self._recorder.record("read", at=at, key=key, state="SUCCESS", result=str(answer["value"])[:BODY])
             else:

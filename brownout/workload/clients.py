@@ -12,11 +12,12 @@ from brownout.probes.recorder import Recorder
 from brownout.subject.subject import Calls, Subject
 from brownout.workload.client import CallingClient, CeleryClient, HttpClient
 
-RESULT_WITHIN = 90.0  # s; a caller waits so long for a result. A trial that settles by evidence gives up sooner.
+RESULT_WITHIN = 90.0  # s; a caller waits at most this time for the result of a task
 
 
 def calls_of(plan: Plan) -> Calls:
-    """What the plan's clients need: a process that reads "results", a process that can "send", or none ("")."""
+    """Return the kind of process that the plan's clients need: one that reads "results", one that can "send", or none
+    ("")."""
     operations = [load.operation for load in plan.load]
     if any(isinstance(operation, Call | Tick) for operation in operations):
         return "results"
@@ -32,7 +33,7 @@ class Clients:
         self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
 
     def call(self, operation: Operation, key: str, n: int, intended: int) -> None:
-        """Carry out one operation. Several threads may call this at once."""
+        """Carry out one operation of a load. Several threads may call this at once."""
         if isinstance(operation, Http):
             assert self._http
             self._http.call(operation, key, n, intended)
@@ -59,7 +60,8 @@ class Clients:
         return None
 
     def tick(self, key: str) -> None:
-        """Record that beat has sent, or tried to send, its schedule: this counts as an accepted operation."""
+        """Record that beat has sent, or tried to send, its schedule: the tick of beat counts as an accepted
+        operation."""
         self._recorder.record("ok", key=key, at=now())
 
     def give_up(self, key: str, why: str) -> None:

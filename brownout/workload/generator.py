@@ -16,24 +16,26 @@ from brownout.probes.line import now
 THREADS = 64
 TICK = 0.02  # s between two checks of a load that waits for its event
 NS = 1_000_000_000
-Call = Callable[[Operation, str, int, int], None]  # operation, key, number, intended time
+Call = Callable[[Operation, str, int, int], None]  # the operation, its key, its number, and its intended start time
 Job = tuple[Operation, str, int, int]
 
 
 @dataclass
 class _Clock:
-    """The state of one load. The thread starts the load's operations, after the load's event if it has one."""
+    """The state of one load. A thread with this state starts the load's operations, if the load waits for an event,
+    after that event."""
 
     number: int
     load: Load
     thread: threading.Thread = field(init=False)
-    begin: int = 0  # ns; 0 until the load's event has come
+    begin: int = 0  # ns; the start of the load, or 0 before the load's event has come
     begun: threading.Event = field(default_factory=threading.Event)
     count: Count | None = None
 
 
 class Generator:
-    """An open-loop generator: one thread for each load starts operations by the clock, others carry them out.
+    """An open-loop generator: one thread for each load starts operations by the clock, and other threads carry the
+    operations out.
 
     When `THREADS` operations hang, later operations start late; `intended` keeps their planned time, so the
     latency is not hidden. All threads are daemons: an interrupted run does not wait for clients that still wait
@@ -53,7 +55,7 @@ class Generator:
             clock.thread = threading.Thread(target=self._run, args=(clock,), name="generator", daemon=True)
 
     def start(self) -> None:
-        """Start the loads. The time of a load without an event counts from now."""
+        """Start the threads of all loads. The time of a load without an event counts from now."""
         begin = now()
         for clock in self._clocks:
             if clock.count is None:
@@ -62,7 +64,7 @@ class Generator:
             clock.thread.start()
 
     def see(self, events: Iterable[Event]) -> None:
-        """Pass on events that happened, for the loads that wait for an event."""
+        """Tell the generator which events happened, so that loads that wait for an event may begin."""
         waiting = [clock for clock in self._clocks if clock.count and not clock.begun.is_set()]
         for event in events if waiting else ():
             for clock in waiting:
@@ -92,7 +94,8 @@ class Generator:
         return self.sent and not self._open
 
     def stop(self) -> None:
-        """Start no more operations, and wait for those that run. Raises the first exception of a client's call."""
+        """Start no more operations, and wait for the operations that run. Raises the first exception of a client's
+        call."""
         self._end()
         with self._change:
             self._change.wait_for(lambda: self._abandoned or not self._open)
@@ -100,7 +103,7 @@ class Generator:
             raise self._error
 
     def abandon(self) -> None:
-        """Start no more operations, and forget those that run: a later `stop` waits for nothing."""
+        """Start no more operations, and do not wait for the operations that run, not even in a later `stop`."""
         self._end()
         self._abandoned = True
 
@@ -111,7 +114,7 @@ class Generator:
                 clock.thread.join()
         with self._change:
             for _ in range(self._threads):
-                self._jobs.put(None)  # ends a thread, after the jobs that wait in the queue
+                self._jobs.put(None)  # None in the queue ends a thread after the jobs before it
             self._threads = 0
 
     def _run(self, clock: _Clock) -> None:
@@ -138,8 +141,8 @@ class Generator:
             if self._threads < min(self._open, THREADS):
                 try:
                     threading.Thread(target=self._work, name=f"client-{self._threads + 1}", daemon=True).start()
-                except RuntimeError:  # no more threads on this machine
-                    self._open -= not self._threads  # without a thread nobody carries out this job
+                except RuntimeError:  # the machine allows no more threads
+                    self._open -= not self._threads  # without any thread this job is never carried out
                     raise
                 self._threads += 1
 

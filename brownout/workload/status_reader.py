@@ -11,7 +11,7 @@ AT_MOST = 20  # reads in one round
 
 
 class StatusReader:
-    """Reads the status of every open job when the job's next read is due. Call `round()` again and again.
+    """Reads the status of every open job when the job's next read is due. The caller calls `round()` again and again.
 
     `jobs` returns the open jobs, task -> key. `first` is the time (s) between the first two reads of a job's
     status.
@@ -30,7 +30,7 @@ class StatusReader:
         self._next: dict[str, float] = {}
 
     def round(self) -> None:
-        """Read the statuses that are due, at most AT_MOST. The statuses that have waited longest come first."""
+        """Read the statuses that are due, at most AT_MOST. The statuses that are overdue longest are read first."""
         at = self._clock()
         due = [(self._next.get(task, 0.0), task, key) for task, key in self._jobs().items()]
         for when, task, key in sorted(due)[:AT_MOST]:

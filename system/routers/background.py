@@ -1,4 +1,4 @@
-"""FastAPI's own background tasks: after the response, in this process, at most once."""
+"""Routes that use FastAPI's background tasks, which run after the response in the API's process, at most once."""
 
 import logging
 import time
@@ -17,12 +17,13 @@ Email = Annotated[str, Path(pattern=r"^[^@\s]{1,64}@[^@\s]{1,189}$")]
 
 
 def housekeeping() -> None:
-    """What runs behind `/execute-task/`."""
+    """The background task of the route `/execute-task/`."""
     log.info("the background task ran")
 
 
 def functions() -> Sequence[Callable[[], object]]:
-    """The functions behind `/execute-task/`; a dependency, so that another set can take their place."""
+    """Return the background tasks of `/execute-task/`; this is a FastAPI dependency, so that tests can replace the
+    tasks."""
     return (housekeeping,)
 
 
@@ -44,7 +45,7 @@ async def execute_task(
     services: Shared,
     work: Annotated[Sequence[Callable[[], object]], Depends(functions)],
 ) -> Message:
-    """Run functions after the response; one that fails is logged and counted, and the others run."""
+    """Run functions after the response; a function that fails is logged and counted, and the other functions run."""
     for function in work:
         services.background.add(tasks, function)
     return Message(message="Task is running in the background.")

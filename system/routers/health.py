@@ -1,4 +1,4 @@
-"""Is the process alive, can it do its work, what is it doing?"""
+"""Routes for health checks: liveness, readiness and statistics of the API."""
 
 from typing import Any
 
@@ -15,26 +15,28 @@ router = APIRouter(tags=["health"])
 
 @router.get("/")
 async def root() -> Message:
-    """Say hello; needs neither the broker nor the store."""
+    """Say hello; this route needs neither the broker nor the job store."""
     return Message(message="Hello World")
 
 
 @router.get("/example")
 async def example(services: Shared) -> Message:
-    """Wait for I/O as an async handler should: others are served meanwhile."""
+    """Wait without blocking the event loop, as an async handler should: other requests are served meanwhile."""
     await sleep(EXAMPLE_SECONDS * services.settings.pace)
     return Message(message="Done")
 
 
 @router.get("/health-check")
 async def health_check() -> Health:
-    """Liveness: the process answers. It stays green when Redis is down."""
+    """Liveness: the API process answers, also when Redis is down."""
     return Health(status="ok")
 
 
-@router.get("/health-check/ready", responses={503: {"model": Health, "description": "A part is down"}})
+@router.get(
+    "/health-check/ready", responses={503: {"model": Health, "description": "The broker or the job store is down"}}
+)
 async def ready(services: Shared, response: Response) -> Health:
-    """Readiness: the store answers now, and the broker answered the newest ping."""
+    """Readiness: the job store answers, and the broker answered the newest ping."""
     try:
         await services.stored(lambda: services.store.job(""))
         store = True
@@ -48,8 +50,8 @@ async def ready(services: Shared, response: Response) -> Health:
     )
 
 
-@router.get("/stats", responses={503: {"model": Problem, "description": "The store can't be used"}})
+@router.get("/stats", responses={503: {"model": Problem, "description": "The job store can't be used"}})
 async def stats(services: Shared) -> Stats:
-    """Counts to watch: a backlog that grows is seen here before it is refused."""
+    """Statistics of the job store: a growing backlog shows here before the API refuses jobs."""
     counted: dict[str, Any] = await services.stored(services.store.stats)
     return Stats(**counted, background=dict(services.background.counts))

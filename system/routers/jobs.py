@@ -1,4 +1,5 @@
-"""Submission and status of jobs. Each answer comes after the job is recorded and before it is published."""
+"""Routes that submit jobs and tell their status. The API answers after the job is recorded and before its message is
+published."""
 
 import logging
 from typing import Annotated, Any
@@ -14,13 +15,13 @@ from system.services import Services, Shared
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
 POLL_SECONDS = 0.1
-TRY_AGAIN_LATER = 1013  # WebSocket close code, IANA's registry
+TRY_AGAIN_LATER = 1013  # the WebSocket close code "try again later" of IANA's registry
 
 SUBMISSION: dict[int | str, dict[str, Any]] = {
     409: {"model": Problem, "description": "The Idempotency-Key belongs to another request"},
     503: {
         "model": Problem,
-        "description": "Nothing was recorded: too many unfinished jobs, or the store can't be used",
+        "description": "No job was recorded: there are too many unfinished jobs, or the job store can't be used",
         "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
     },
 }
@@ -28,7 +29,7 @@ IdempotencyKey = Annotated[Key, Header()]
 
 
 def accept(services: Services, task: str, *args: Any, key: str | None) -> Accepted:
-    """Record a job and leave its publishing to a thread. Raises `HTTPException` 409 and 503."""
+    """Record a job, and let a thread publish its message. Raises `HTTPException` 409 and 503."""
     request = Request(task, args, key)
     try:
         job, new = services.store.accept(request)
@@ -44,13 +45,13 @@ def accept(services: Services, task: str, *args: Any, key: str | None) -> Accept
 
 @router.post("/process", status_code=202, responses=SUBMISSION)
 async def process(data: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Process any JSON object; for callers who won't ask how it went."""
+    """Process any JSON object, for clients that do not ask for the result."""
     return await services.stored(lambda: accept(services, "system.process_data", data, key=idempotency_key))
 
 
 @router.post("/process-data", status_code=202, responses=SUBMISSION)
 async def process_data(data: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Process any JSON object; ask `/task-status/{task_id}` how it goes."""
+    """Process any JSON object; `/task-status/{task_id}` tells the job's status."""
     return await services.stored(lambda: accept(services, "system.process_data", data, key=idempotency_key))
 
 
@@ -62,31 +63,31 @@ def start_task(services: Shared, idempotency_key: IdempotencyKey = None) -> Acce
 
 @router.post("/divide", status_code=202, responses=SUBMISSION)
 async def divide(body: Division, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Divide two numbers, slowly; by zero is a FAILURE of the job, not of the request."""
+    """Divide two numbers, slowly. A division by zero is a FAILURE of the job, and the request still succeeds."""
     return await services.stored(lambda: accept(services, "system.divide", body.x, body.y, key=idempotency_key))
 
 
 @router.post("/compute", status_code=202, responses=SUBMISSION)
 async def compute(body: Computation, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Compute a Fibonacci number on the queue for processor-bound work."""
+    """Compute a Fibonacci number, on the queue for processor-bound work."""
     return await services.stored(lambda: accept(services, "system.fibonacci", body.n, key=idempotency_key))
 
 
 @router.post("/deliver", status_code=202, responses=SUBMISSION)
 async def deliver(item: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Hand an item to the unreliable outside service, with retries."""
+    """Deliver an item to the unreliable outside service, with retries."""
     return await services.stored(lambda: accept(services, "system.deliver", item, key=idempotency_key))
 
 
 @router.get(
     "/task-status/{task_id}",
     responses={
-        404: {"model": Problem, "description": "No job with this id was accepted, or its retention is over"},
-        503: {"model": Problem, "description": "The store can't be used"},
+        404: {"model": Problem, "description": "No job has this id, or the job's retention time is over"},
+        503: {"model": Problem, "description": "The job store can't be used"},
     },
 )
 async def task_status(task_id: str, services: Shared) -> TaskStatus:
-    """A job's state, from the store: never unknown between the 202 and the first execution."""
+    """Return a job's state from the job store, which knows the job from the answer 202 on."""
     job = await services.stored(lambda: services.store.job(task_id))
     if job is None:
         raise HTTPException(404, "no job has this id")
@@ -95,9 +96,10 @@ async def task_status(task_id: str, services: Shared) -> TaskStatus:
 
 @router.websocket("/task-status/{task_id}/events")
 async def task_events(websocket: WebSocket, task_id: str, services: Shared) -> None:
-    """Send each change of a job's state until it is final; code 4404 if there is no such job, 1013 without a store.
+    """Send each change of a job's state until the state is final. The close code is 4404 for an unknown job, and 1013
+    when the job store can't be used.
 
-    Half-open clients are ended by the server's pings (uvicorn: `--ws-ping-interval`, `--ws-ping-timeout`).
+    The server's pings end half-open connections (uvicorn: `--ws-ping-interval`, `--ws-ping-timeout`).
     """
     await websocket.accept()
     sent = None
@@ -114,13 +116,13 @@ async def task_events(websocket: WebSocket, task_id: str, services: Shared) -> N
             await _pause(websocket, POLL_SECONDS)
     except WebSocketDisconnect:
         return None
-    except DatabaseError:  # the factory's handler answers HTTP only
-        log.exception("the store can't be used")
+    except DatabaseError:  # the error handler in factory.py answers only HTTP requests
+        log.exception("the job store can't be used")
         return await websocket.close(TRY_AGAIN_LATER)
 
 
 async def _pause(websocket: WebSocket, seconds: float) -> None:
-    """Wait, whatever the client sends meanwhile. Raises `WebSocketDisconnect` when it leaves."""
+    """Wait one poll interval and drop the client's messages. Raises `WebSocketDisconnect` when the client leaves."""
     with move_on_after(seconds):
         while True:
             message = await websocket.receive()

@@ -75,7 +75,7 @@ def test_the_way_to_the_broker_fails(lab: Lab, fault: Fault, wire: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wire", [pytest.param(each, marks=pytest.mark.wire(each)) for each in ("builtin", "toxiproxy")]
+    "wire", [pytest.param(wire, marks=pytest.mark.wire(wire)) for wire in ("builtin", "toxiproxy")]
 )
 def test_a_dead_workers_connections_linger(lab: Lab, wire: str) -> None:
     """Redis hears late that a worker's connections have ended, and hands its next message to nobody."""

@@ -20,8 +20,8 @@ def forget(lab: Lab, when: OnEvent) -> None:
 def in_hand(outcome: Outcome, kind: str) -> list[str | None]:
     """The tasks of which the last thing that a worker told before the flush was an event of this kind."""
     history = outcome.result.history
-    (flushed,) = [each for each in history.kind("fault-start") if each.data["fault"] == "flush()"]
-    last = {each.task: each.kind for each in history.kind("started", "retry", "effect") if each.at < flushed.at}
+    (flushed,) = [event for event in history.kind("fault-start") if event.data["fault"] == "flush()"]
+    last = {event.task: event.kind for event in history.kind("started", "retry", "effect") if event.at < flushed.at}
     return [task for task, told in last.items() if told == kind]
 
 

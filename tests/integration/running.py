@@ -142,8 +142,8 @@ class Running:
         """How many consumers are blocked in a BRPOP on this system's queues."""
         with self.server.client() as client:
             return sum(
-                each["cmd"] == "brpop" and "b" in each["flags"] and each["db"] == str(self.db)
-                for each in client.client_list()
+                connection["cmd"] == "brpop" and "b" in connection["flags"] and connection["db"] == str(self.db)
+                for connection in client.client_list()
             )
 
     # --- what a client does

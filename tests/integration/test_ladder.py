@@ -34,7 +34,9 @@ def server(rung: ladder.Rung) -> Iterator[RedisServer]:
 
 
 def listening_on(port: int) -> set[str]:
-    found = [each.laddr for each in psutil.net_connections(kind="tcp") if each.status == psutil.CONN_LISTEN]
+    found = [
+        connection.laddr for connection in psutil.net_connections(kind="tcp") if connection.status == psutil.CONN_LISTEN
+    ]
     return {address.ip for address in found if address and address.port == port}
 
 

@@ -36,8 +36,8 @@ def serving(system: Running, sock: socket.socket) -> int | None:
     """The pid of the worker at the other end."""
     mine = sock.getsockname()[1]
     for pid in up(system):
-        for each in psutil.Process(pid).net_connections("tcp"):
-            if each.raddr and each.raddr.port == mine and each.laddr.port == system.port:
+        for connection in psutil.Process(pid).net_connections("tcp"):
+            if connection.raddr and connection.raddr.port == mine and connection.laddr.port == system.port:
                 return pid
     return None
 

@@ -37,8 +37,8 @@ def test_what_the_api_cannot_publish_the_relay_does(fragile: Fragile) -> None:
         edge.down()
         try:
             job, *others = [fragile.submit("/compute", {"n": 3}) for _ in range(1 + THREADS)]
-            for each in (job, *others):
-                fragile.logged("api", f"job {each} was not published, the relay will do it")
+            for job_id in (job, *others):
+                fragile.logged("api", f"job {job_id} was not published; the relay will publish it")
         finally:
             edge.up()
         assert fragile.ended(fragile.submit("/compute", {"n": 2}))["task_status"] == "SUCCESS", "nor afterwards"
@@ -91,7 +91,7 @@ def test_two_relays_publish_each_job_once(new_system: NewSystem) -> None:
 
     def published() -> list[str]:
         with system.server.client(system.db) as client:
-            return [json.loads(each)["headers"]["id"] for each in client.lrange("celery", 0, -1)]
+            return [json.loads(message)["headers"]["id"] for message in client.lrange("celery", 0, -1)]
 
     def by_each() -> list[int]:
         return [system.said(name, "published job") for name in ("relay-1", "relay-2")]
@@ -117,10 +117,10 @@ def test_a_relay_waits_an_outage_of_the_broker_out(fragile: Fragile) -> None:
     for edge in edges:
         edge.down()
     try:
-        before = fragile.said("relay", "waiting: ")
+        before = fragile.said("relay", "the relay waits, ")
         job = fragile.submit("/compute", {"n": 6})
         bound = published_within(fragile.settings)
-        eventually(lambda: fragile.said("relay", "waiting: ") > before, within=bound, what="the relay waits")
+        eventually(lambda: fragile.said("relay", "the relay waits, ") > before, within=bound, what="the relay waits")
     finally:
         for edge in edges:
             edge.up()

@@ -21,7 +21,7 @@ class Traces:
 def traces(folder: Path, *, besides: int = 0) -> Traces:
     """What belongs to the run in this folder, whose environment has MARK=folder; `besides` is not counted."""
     processes, inodes = {}, set()
-    for pid in [each.pid for each in table.entries() if each.living]:
+    for pid in [entry.pid for entry in table.entries() if entry.living]:
         with suppress(OSError):
             links = _links(pid)
             if _marked(pid, folder) or any(str(folder) in link for link in links):
@@ -53,10 +53,12 @@ def listening() -> set[tuple[int, int]]:
 def containers(image: str) -> list[str]:
     """Names of all containers, running or not, of an image that only the run in question uses."""
     return [
-        str(each["Names"]) for each in docker_api.call("GET", "/containers/json", all="1") if each["Image"] == image
+        str(container["Names"])
+        for container in docker_api.call("GET", "/containers/json", all="1")
+        if container["Image"] == image
     ]
 
 
 def strays(temporary: Path) -> list[str]:
     """What lies in a run's temporary folder, but for the folders that pytest keeps there."""
-    return sorted(each.name for each in temporary.iterdir() if not each.name.startswith("pytest-of-"))
+    return sorted(path.name for path in temporary.iterdir() if not path.name.startswith("pytest-of-"))

@@ -178,7 +178,7 @@ def test_nothing_is_lost_without_a_fault_and_what_was_taken_away_is_found(
         trial.drain()
         assert trial.judged(drained()).validity == "valid"
         found = trial.judged(at_least_once())
-        assert [(each.kind, each.key) for each in found.anomalies] == ([("lost", gone)] if gone else [])
+        assert [(anomaly.kind, anomaly.key) for anomaly in found.anomalies] == ([("lost", gone)] if gone else [])
         assert (found.validity == "valid") is (gone is None), found.why
 
 

@@ -128,7 +128,7 @@ def test_a_map_is_a_grid_and_is_stored(brownout: Command, folder: Path) -> None:
 
 def test_a_part_of_a_map_does_not_replace_a_whole_one(brownout: Command, folder: Path) -> None:
     found = brownout("map", "--point", "worker->broker/ZADD", "--actions", "cut", "--json", "-", "--jobs", "4")
-    assert [each.cell.point.command for each in FaultMap.from_json(found.stdout).cells] == ["ZADD", "ZADD"]
+    assert [result.cell.point.command for result in FaultMap.from_json(found.stdout).cells] == ["ZADD", "ZADD"]
     assert not (folder / "store" / "maps").exists()
 
 
@@ -150,7 +150,7 @@ def test_an_application_of_ones_own(brownout: Command, folder: Path) -> None:
     (folder / "own.py").write_text(OWN)
     without = brownout("map", "--app", "own")
     assert without.returncode == 64
-    assert "which task of own? It has own.add, own.broken" in without.stderr
+    assert "name a task of own, which has: own.add, own.broken" in without.stderr
     misspelt = brownout("map", "--app", "own:celery", "--task", "own.ad")
     assert misspelt.returncode == 64
     assert "no task of own:celery is called 'own.ad'; did you mean 'own.add'" in misspelt.stderr

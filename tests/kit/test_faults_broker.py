@@ -53,8 +53,8 @@ def inject(subject: Subject) -> Iterator[Inject]:
         return struck[-1]
 
     yield inject
-    for each in reversed(struck):
-        each.heal()
+    for hit in reversed(struck):
+        hit.heal()
 
 
 @pytest.fixture(params=CASES)

@@ -37,8 +37,8 @@ def inject(subject: Subject) -> Iterator[Inject]:
         return struck[-1]
 
     yield inject
-    for each in reversed(struck):
-        each.heal()
+    for hit in reversed(struck):
+        hit.heal()
 
 
 def state(pid: int) -> str:
@@ -49,7 +49,7 @@ def state(pid: int) -> str:
 def consumes(subject: Subject) -> bool:
     """Its main process waits for messages, and its pool is there."""
     with direct(subject) as redis:
-        waits = any(each["cmd"] == "brpop" for each in redis.client_list())
+        waits = any(connection["cmd"] == "brpop" for connection in redis.client_list())
     return waits and bool(pool(subject.process("worker-1")))
 
 

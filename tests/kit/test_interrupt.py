@@ -58,7 +58,7 @@ def test_control_c_cleans_up_at_once(tmp_path: Path, name: str, condition: Calla
         os.killpg(run.popen.pid, signal.SIGINT)  # as a terminal does
 
         def over() -> bool:
-            return all("brownout.subject.processes.reaper" in each for each in started().processes.values())
+            return all("brownout.subject.processes.reaper" in process for process in started().processes.values())
 
         eventually(over, within=60, every=0.02, what="nothing of the subject is left")
         took = time.monotonic() - begin  # the reaper ends with pytest, whose own end is not the kit's

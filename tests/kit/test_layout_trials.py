@@ -61,7 +61,8 @@ def on(*applications: Application) -> pytest.MarkDecorator:
 def kinds(found: Any) -> dict[str, tuple[str, set[str]]]:
     """Of each promise: what it came to, and the kinds of its anomalies."""
     return {
-        each.promise.partition("(")[0]: (each.validity, {a.kind for a in each.anomalies}) for each in found.verdicts
+        verdict.promise.partition("(")[0]: (verdict.validity, {a.kind for a in verdict.anomalies})
+        for verdict in found.verdicts
     }
 
 
@@ -136,7 +137,9 @@ def test_where_the_keys_are_not_known_the_answer_is_unknown_with_the_reason(lab:
     assert {name: validity for name, (validity, _) in kinds(found).items()} == {
         **{"effectively_once": "valid", "drained": "unknown", "backlog_within": "unknown"},
     }
-    assert all("names its lists in its own way" in each.why for each in found.verdicts if each.validity == "unknown")
+    assert all(
+        "names its lists in its own way" in verdict.why for verdict in found.verdicts if verdict.validity == "unknown"
+    )
 
 
 @on(shop({}))

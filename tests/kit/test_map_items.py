@@ -111,7 +111,7 @@ def test_words_may_be_expected_and_somebody_must_ask(project: Project, pytester:
         "  Must be   stuck or hangs",
         f"✓ {GOOD}  valid*",
         "*UnknownName: no outcome is called 'losst'; did you mean 'lost'*",
-        f"nobody asked what became of {LOST}: cell.run().must_hold()",
+        f"the outcome of {LOST} is not checked: write cell.run().must_hold()",
     ):
         result.stdout.fnmatch_lines([line])
     failed = [line.partition("[")[0] for line in result.stdout.lines if line.startswith("FAILED")]
@@ -140,9 +140,9 @@ def test_a_baseline_decides(project: Project, pytester: pytest.Pytester) -> None
     result = project()
     result.assert_outcomes(passed=3, failed=3)
     for line in (
-        f"  Baseline  expired: {LOST}: lost ×1; stale.toml:2 accepted it until 2020-01-01: kombu writes*",
-        f"  Baseline  healed: {GOOD}: * it is good now: remove this line: stale.toml:10",
-        f"  Baseline  new: {LOST}: lost ×1; nobody has accepted that",
+        f"  Baseline  expired: {LOST}: lost ×1; stale.toml:2 accepted that until 2020-01-01: kombu writes*",
+        f"  Baseline  healed: {GOOD}: * the cell is good now: remove the entry at stale.toml:10",
+        f"  Baseline  new: {LOST}: lost ×1; the baseline does not accept that",
     ):
         result.stdout.fnmatch_lines([line])
     result.stdout.no_fnmatch_line("FAILED test_accepted.py*")
@@ -173,8 +173,8 @@ def test_a_stored_trace_that_no_longer_fits_is_unknown(
     module(pytester)
     project("--collect-only")
     kept = json.loads(trace(pytester).read_text())
-    points = [each for each in kept["points"] if each != gone] + [come] * bool(come)
-    cells = [each for each in kept["cells"] if not gone or not each.startswith(gone)]
+    points = [point for point in kept["points"] if point != gone] + [come] * bool(come)
+    cells = [cell for cell in kept["cells"] if not gone or not cell.startswith(gone)]
     trace(pytester).write_text(json.dumps({"points": points, "cells": cells}))
 
     result = pytester.runpytest_inprocess(*QUIET, "-k", "ZREM")
@@ -182,7 +182,8 @@ def test_a_stored_trace_that_no_longer_fits_is_unknown(
     point = (gone or come).partition(" ")[0] + "#1"
     result.stdout.fnmatch_lines([
         f"? {GOOD}  unknown*",
-        f"  Unknown: the stored trace no longer fits what is met ({point}): pytest --cache-clear looks anew.",
+        f"  Unknown: without a fault the points differ from the stored trace ({point}); "
+        "`pytest --cache-clear` finds them anew.",
     ])  # fmt: skip
 
 
@@ -194,7 +195,7 @@ def test_a_trace_that_cannot_be_read_is_looked_for_again(project: Project, pytes
     project("--collect-only")
     assert content(trace(pytester).read_text()) == content(whole)
     project("--collect-only", "-p", "no:cacheprovider")
-    assert [content(each.read_text()) for each in pytester.path.glob("store/maps/*.json")] == [content(whole)]
+    assert [content(path.read_text()) for path in pytester.path.glob("store/maps/*.json")] == [content(whole)]
 
 
 def content(text: str) -> dict[str, list[str]]:
@@ -206,7 +207,7 @@ def test_without_a_redis_it_is_skipped_in_one_line_or_an_error(
     project: Project, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers = ("redis-server", "valkey-server")
-    folders = [each for each in os.get_exec_path() if not any(Path(each, name).exists() for name in servers)]
+    folders = [folder for folder in os.get_exec_path() if not any(Path(folder, name).exists() for name in servers)]
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
     module(pytester)
     result = project("-rs", "--chaos-provider=local")

@@ -79,7 +79,7 @@ def found(campaign: PairCampaign) -> PairMap:
 
 
 def row(found: PairMap, first: Cell, second: Cell) -> PairResult:
-    (result,) = (each for each in found.rows if (each.pair.first, each.pair.second) == (first, second))
+    (result,) = (result for result in found.rows if (result.pair.first, result.pair.second) == (first, second))
     return result
 
 
@@ -146,7 +146,7 @@ def test_the_whole_is_invalid_and_vouched_for(found: PairMap) -> None:
     assert (found.void, found.doubts, found.validity) == ((), (), "invalid")
     assert found.controls >= 2
     assert found.trials == len(found.rows) + 3 + found.controls
-    assert {each.pair.first for each in found.bad if each.worse} == {FIRST, ALIKE}
+    assert {result.pair.first for result in found.bad if result.worse} == {FIRST, ALIKE}
 
 
 @pytest.mark.usefixtures("heard")
@@ -170,7 +170,7 @@ def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str, number: in
     assert (found.complete, found.tried, found.validity) == (False, (), "unknown")
     assert found.firsts == (1 if when == "pairs" else 0)
     assert found.planned == (2 if when == "pairs" else 0)
-    assert "it was interrupted" in report(found)
+    assert "the map was interrupted" in report(found)
     assert found.part, "one command, one action, two pairs"
     assert signal.getsignal(number) is before
 
@@ -186,4 +186,4 @@ def test_nothing_is_left(campaign: PairCampaign, folder: Path) -> None:
         what="every process ends",
         evidence=lambda: str(others()),
     )
-    assert not [each for each in folder.iterdir() if each.is_dir()]
+    assert not [path for path in folder.iterdir() if path.is_dir()]

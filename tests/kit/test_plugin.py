@@ -151,7 +151,7 @@ def test_a_run_without_trials_says_nothing_of_them(project: pytest.Pytester) -> 
 def test_junit_has_the_facts(project: pytest.Pytester, how: tuple[str, ...]) -> None:
     run(project, "--junitxml=junit.xml", "--chaos-seed=7", *how)
     cases = {case.get("name"): case for case in ET.parse(project.path / "junit.xml").getroot().iter("testcase")}
-    facts = {each.get("name"): each.get("value") for each in cases["test_bad"].iter("property")}
+    facts = {element.get("name"): element.get("value") for element in cases["test_bad"].iter("property")}
 
     assert str(facts.pop("store")).startswith("store/test_small.py-test_bad/2")
     assert facts == {
@@ -173,7 +173,7 @@ def test_github_is_told(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatc
 
     line = (project.path / "test_small.py").read_text().splitlines().index("def test_bad(bench):") + 1
     place = f"::error file={project.path.name}/test_small.py,line="
-    found = [each for each in result.stdout.lines if each.startswith("::error")]
+    found = [line for line in result.stdout.lines if line.startswith("::error")]
     assert len(found) == 3
     assert found[0].startswith(place)
     assert abs(int(re.findall(r"line=(\d+)", found[0])[0]) - line) <= 1  # of the function or its decorator
@@ -207,7 +207,7 @@ def test_the_store_keeps_so_many_runs(project: pytest.Pytester) -> None:
     ("source", "why"),
     [
         ("def test_it(lab):\n    pass", "the scenario was never run"),
-        ("@pytest.mark.outcome('unknown')\ndef test_it(bench):\n    bench.run()", "nobody asked what came out"),
+        ("@pytest.mark.outcome('unknown')\ndef test_it(bench):\n    bench.run()", "never checked the outcome"),
     ],
 )
 def test_a_scenario_that_asks_for_nothing_is_red(project: pytest.Pytester, source: str, why: str) -> None:
@@ -246,7 +246,7 @@ def test_options_that_mean_nothing_are_refused(project: pytest.Pytester, argumen
 def test_a_wire_that_is_not_here_is_said_before_anything_runs(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = [each for each in os.get_exec_path() if not Path(each, "toxiproxy-server").exists()]
+    folders = [folder for folder in os.get_exec_path() if not Path(folder, "toxiproxy-server").exists()]
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
     monkeypatch.delenv("BROWNOUT_REQUIRE", raising=False)  # where it is set, its absence is an error of another kind
     asked = run(project, "--chaos-wire=toxiproxy")

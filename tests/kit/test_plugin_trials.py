@@ -78,10 +78,10 @@ def test_a_run_from_its_header_to_its_store(tmp_path: Path, how: tuple[str, ...]
     assert "kill() acted: worker-1" in said
     assert "chaos: 2 trials, 1 invalid, 0 unknown" in said
     cases = {case.get("name"): case for case in ET.parse(run.folder / "junit.xml").getroot().iter("testcase")}
-    facts = {each.get("name"): each.get("value") for each in cases["test_hole"].iter("property")}
+    facts = {element.get("name"): element.get("value") for element in cases["test_hole"].iter("property")}
     assert facts["faults_fired"] == "kill() on worker-1"
     place = run.folder / str(facts["store"])
-    assert {"plan.json", "env.json", "results.json", "history.ndjson", "log"} <= {each.name for each in place.iterdir()}
+    assert {"plan.json", "env.json", "results.json", "history.ndjson", "log"} <= {path.name for path in place.iterdir()}
     assert json.loads((place / "plan.json").read_text())["seed"] == int(str(facts["seed"]))
     assert str(tmp_path) not in (place / "env.json").read_text(), "an environment variable's value"
     assert "started" in (place / "history.ndjson").read_text()

@@ -138,7 +138,7 @@ def test_a_supervised_process_comes_back_and_its_ends_are_kept(tmp_path: Path) -
         first = it.current
         first.signal(signal.SIGKILL)
         eventually(lambda: it.current is not first and it.current.alive, within=10, what="a new process")
-        assert [(each.pid, each.code) for each in it.exits] == [(first.pid, -signal.SIGKILL)]
+        assert [(exit_.pid, exit_.code) for exit_ in it.exits] == [(first.pid, -signal.SIGKILL)]
         assert (it.restarts, it.gave_up) == (1, "")
     assert not it.current.alive
     assert len(it.exits) == 1, "an end that was asked for is no exit"
@@ -156,7 +156,7 @@ def test_the_leftovers_of_an_end_are_gone_before_the_next_start(tmp_path: Path) 
 def test_the_restart_budget_ends_a_crash_loop(tmp_path: Path) -> None:
     with supervise("it", [sys.executable, "-c", "raise SystemExit(3)"], log=tmp_path / "log", budget=2, delay=0) as it:
         eventually(lambda: it.gave_up, within=20, what="giving up")
-        assert [each.code for each in it.exits] == [3, 3, 3]
+        assert [exit_.code for exit_ in it.exits] == [3, 3, 3]
         assert it.restarts == 2
         assert "restart limit is 2" in it.gave_up
 

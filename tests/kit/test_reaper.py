@@ -126,8 +126,8 @@ def test_signals_to_a_whole_session_do_not_end_the_reaper(drive: Drive) -> None:
     driver, facts = drive(f"""
         say(pid=launch({SLEEP!r}).pid)
     """)
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        os.kill(facts["reaper"], each)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(facts["reaper"], number)
     driver.kill()
     all_gone(facts["pid"], facts["reaper"])
 

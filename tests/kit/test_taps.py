@@ -146,7 +146,7 @@ def test_a_worker_tells_what_happens_to_its_tasks(worker: Worker) -> None:
 def accepted(worker: Worker, task: str) -> bool:
     """Whether the main process knows; what it does not know of at SIGTERM it forgets (celery's AsynPool.flush)."""
     active = worker.app.control.inspect(timeout=1.0).active() or {}
-    return any(each["id"] == task and each["worker_pid"] for tasks in active.values() for each in tasks)
+    return any(task_info["id"] == task and task_info["worker_pid"] for tasks in active.values() for task_info in tasks)
 
 
 def test_a_warm_shutdown_is_told_in_its_order(worker: Worker) -> None:

@@ -653,10 +653,10 @@ def test_close_leaves_no_thread_port_or_connection(up: Upstream) -> None:
     wire.close()
     wire.close()
     assert ending(client) == (b"", "FIN")
-    assert not {each for each in threading.enumerate() if each.name == "brownout-wire"} - threads
-    for each in (port, api):
+    assert not {thread for thread in threading.enumerate() if thread.name == "brownout-wire"} - threads
+    for number in (port, api):
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", each))
+            socket.create_connection(("127.0.0.1", number))
     for sock in (client, server):
         sock.close()
     assert psutil.Process().num_fds() == before

@@ -56,8 +56,8 @@ class Chooser:
 
     def passage(self, what: str) -> Passage:
         """Where that is kept, once it is."""
-        eventually(lambda: what in [each for each, _ in self.kept], within=PATIENCE, what=f"{what} is kept")
-        return next(passage for each, passage in reversed(self.kept) if each == what)
+        eventually(lambda: what in [held for held, _ in self.kept], within=PATIENCE, what=f"{what} is kept")
+        return next(passage for held, passage in reversed(self.kept) if held == what)
 
     def do(self, act: Callable[[], None]) -> None:
         self.wire.run(act)
@@ -152,7 +152,7 @@ def test_redis_py_works_through_it(real: Edge, protocol: int, chooser: Chooser) 
             listener.get_message(timeout=PATIENCE)
             listener.get_message(timeout=PATIENCE)
         assert client.get("none") is None
-    assert [each for each in chooser.asked if not each.startswith(("HELLO", "CLIENT"))] == [
+    assert [request for request in chooser.asked if not request.startswith(("HELLO", "CLIENT"))] == [
         "LPUSH celery;ZADD index",
         "BRPOP celery,mail",
         "SUBSCRIBE one",

@@ -90,5 +90,5 @@ def table(rows: Sequence[tuple[tuple[str, ...], Kill]], seed: int) -> str:
 
 
 if __name__ == "__main__":
-    given = [int(each) for each in sys.argv[1:]]
+    given = [int(argument) for argument in sys.argv[1:]]
     sys.exit(main(*[*given, *(50, 1)[len(given) :]]))

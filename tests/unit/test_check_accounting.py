@@ -205,7 +205,7 @@ def test_a_dead_worker_runs_nothing() -> None:
     looked(story)
     story.say(700, "run", "drained", ok=False, left="op-1")
     (stuck,) = judge(story.history, p.nothing_stuck()).anomalies
-    assert "had been started on worker-1, which had ended since" in stuck.sentence
+    assert "had been started on worker-1, and this process had ended" in stuck.sentence
     assert "still running" not in stuck.sentence
 
 
@@ -299,7 +299,7 @@ def test_a_failure_whose_status_the_api_did_not_tell_is_unknown() -> None:
     story.post(30, "op-2", "t2")
     story.say(50, "worker-1", "failed", task="t2", error="OSError")
     story.say(1000, "run", "drained", ok=True, left="")
-    assert [each.kind for each in judge(story.history, p.at_least_once()).anomalies] == ["failed"]
+    assert [anomaly.kind for anomaly in judge(story.history, p.at_least_once()).anomalies] == ["failed"]
     story.say(1100, "run", "unread", "op-2", "t2")
     verdict = judge(story.history, p.at_least_once())
     assert (verdict.validity, verdict.anomalies) == ("unknown", ())

@@ -43,7 +43,7 @@ def seen(cell: str, *words: str) -> CellResult:
 
 
 def stored(path: Path, *cells: CellResult, **more: Any) -> FaultMap:
-    trace = tuple(dict.fromkeys(each.cell.point for each in cells))
+    trace = tuple(dict.fromkeys(cell.cell.point for cell in cells))
     given: dict[str, Any] = {"name": "defaults", "workload": "task", "controls": Controls(2), "complete": True}
     map_ = FaultMap(trace=trace, cells=cells, seconds=30.0, **given | more)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         (["map", "--config", "defautls"], "no configuration is called 'defautls'; did you mean 'defaults'"),
         (["map", "--workload", "tsak"], "no workload is called 'tsak'; did you mean 'task'"),
         (["map", "--set", "task_ack_late=true"], "no setting of Celery is called 'task_ack_late'; did you mean"),
-        (["map", "--set", "task_acks_late"], "a setting is name=value"),
+        (["map", "--set", "task_acks_late"], "a setting is written name=value"),
         (["map", "--task", "proj.work"], "belong to an --app of your own"),
         (["map", "--queue", "mine"], "belong to an --app of your own"),
         (["map", "--app", "own", "--env", "BROKER"], "--env is NAME=VALUE: 'BROKER'"),
@@ -229,7 +229,7 @@ expires = {expires}
         (LOST, "lost", "2020-01-01", 1, "expired: worker->broker/ZADD#1/before-cut: lost ×1; baseline.toml:2"),
         (LOST, "stuck", "2999-01-01", 1, "changed: "),
         (STUCK, "stuck", "2999-01-01", 1, "stray: "),
-        (GOOD, "lost", "2999-01-01", 1, "it is good now: remove this line: baseline.toml:2"),
+        (GOOD, "lost", "2999-01-01", 1, "the cell is good now: remove the entry at baseline.toml:2"),
     ],
     ids=["full", "short", "expired", "changed", "stray", "healed"],
 )
@@ -279,8 +279,8 @@ def test_a_difference_is_that_of_the_cells_asked_for(run: Run, place: Path) -> N
     ("what", "line"),
     [
         ("actions", "cut             before, after   the connection ends (FIN)"),
-        ("workloads", "chord           two tasks and a body"),
-        ("configs", "late            acks_late and nothing else"),
+        ("workloads", "chord           a chord of two tasks and a body"),
+        ("configs", "late            Celery's default settings with task_acks_late"),
     ],
 )
 def test_what_can_be_named_is_listed(run: Run, what: str, line: str) -> None:
@@ -315,14 +315,14 @@ class Forged:
         self.planned: list[str] = []
 
     def __call__(self, experiment: Experiment, options: Options, plan: Plan) -> Explored:
-        cells = tuple(Cell.parse(each) for each in (GOOD, LOST, STUCK, REPEATED))
-        points = tuple(dict.fromkeys(each.point for each in cells))
+        cells = tuple(Cell.parse(cell) for cell in (GOOD, LOST, STUCK, REPEATED))
+        points = tuple(dict.fromkeys(cell.point for cell in cells))
 
         def possible(actions: tuple[str, ...] = ("all",)) -> tuple[Cell, ...]:
-            return tuple(each for each in cells if each.action in [one.name for one in chosen(actions)])
+            return tuple(cell for cell in cells if cell.action in [one.name for one in chosen(actions)])
 
         planned = plan(cast(Campaign, SimpleNamespace(discovery=Discovery(points, {}), possible=possible)))
-        self.experiment, self.options, self.planned = experiment, options, [each.full for each in planned]
+        self.experiment, self.options, self.planned = experiment, options, [cell.full for cell in planned]
         results = tuple(CellResult(cell, {word: 1}) for cell, word in zip(planned, self.words, strict=False))
         found = FaultMap(experiment.configuration.name, experiment.workload.name, trace=points, cells=results,
                          controls=Controls(1), complete=not self.stopped, options=options.words,
@@ -427,7 +427,7 @@ def test_what_comes_out_of_a_run(run: Run, place: Path, monkeypatch: pytest.Monk
     assert (code, forged.options.jobs) == (0, 7)
     assert "1 accepted by the baseline" in out
     assert "ZADD" not in out
-    assert [each.cell.full for each in FaultMap.load(place / "out" / "map.json").cells] == [GOOD]
+    assert [result.cell.full for result in FaultMap.load(place / "out" / "map.json").cells] == [GOOD]
     assert "LOST" in (place / "out" / "map.md").read_text()
     assert "ZADD" not in (place / "out" / "map.md").read_text()
 
@@ -451,7 +451,7 @@ def test_what_was_interrupted_is_shown_and_kept_only_on_request(
     Forged(monkeypatch, "once", "lost", stopped=2)
     code, out, err = run("map", "--config", "late")
     assert (code, err) == (130, "")
-    assert "doubt: it was interrupted" in out
+    assert "doubt: the map was interrupted" in out
     assert out.endswith("? interrupted: exit code 130\n")
     assert run("map", "--config", "late", "--save", "new/part.json")[0] == 130
     assert not FaultMap.load(place / "new" / "part.json").complete
@@ -467,17 +467,21 @@ def test_again_tries_what_is_not_good_in_the_stored_map(run: Run, monkeypatch: p
     assert (forged.options.cold, forged.options.repeat) == (0, 3)
     assert code == 1
     assert "Again     brownout map 'worker->broker/ZADD#1/before-cut'" in out
-    assert "1 of 3 bad cells are bad again, nine times of ten or within their race; 1 trial each" in out
+    assert "1 of 3 bad cells are reproduced in 90% of trials or as a race; 1 trial each" in out
 
     run("show", "defaults-task", "--point", "LPUSH", "--json", "store/maps/late-task.json")
-    assert run("map", "--again", "--config", "late") == (0, "store/maps/late-task.json: nothing in it is bad\n", "")
-    assert run("map", "--again", "late-task") == (0, "late-task: nothing in it is bad\n", "")
+    assert run("map", "--again", "--config", "late") == (
+        0,
+        "store/maps/late-task.json: no cell of this map is bad\n",
+        "",
+    )
+    assert run("map", "--again", "late-task") == (0, "late-task: no cell of this map is bad\n", "")
 
 
 def test_a_stored_map_stays_when_all_of_it_is_tried_again(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = stored(place / "store" / "maps" / "late-task.json", *(seen(each, "lost") for each in (GOOD, LOST, STUCK)))
+    before = stored(place / "store" / "maps" / "late-task.json", *(seen(cell, "lost") for cell in (GOOD, LOST, STUCK)))
     forged = Forged(monkeypatch, "once", "once", "once")
     assert run("map", "--again", "--config", "late")[2] == ""
     assert len(forged.planned) == 3

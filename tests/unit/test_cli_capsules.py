@@ -100,7 +100,11 @@ def then(*outcomes: Outcome) -> Callable[[Plan], Outcome]:
         (["valid", "unknown", "lost"], 1, "(trial 3 of at most 3)"),
         (["valid", "valid", "valid"], 0, "fixed: no lost under at_least_once("),
         (["valid", "unknown", "valid"], 2, "unknown: at_least_once(or_failure=True, proof='effect') could not be"),
-        (["duplicate", "valid", "valid"], 2, "unknown: the stored anomaly did not appear, but another did: duplicate"),
+        (
+            ["duplicate", "valid", "valid"],
+            2,
+            "unknown: the stored anomaly did not appear, but another anomaly did: duplicate",
+        ),
         (["valid", NotLaunched("worker-1 ended with 1")], 2, "unknown: the trial could not be carried out: worker-1"),
     ],
     ids=str,
@@ -112,7 +116,7 @@ def test_a_replay_ends_with_the_first_anomaly_that_comes_again(
     assert main(["replay", str(capsule)]) == code
     assert said in (out := capsys.readouterr().out)
     assert len(trials.plans) == len(outcomes)
-    assert {each.to_json() for each in trials.plans} == {PLAN.to_json()}
+    assert {plan.to_json() for plan in trials.plans} == {PLAN.to_json()}
     assert "  traces   store/t/" in out
 
 
@@ -129,7 +133,7 @@ def test_a_replay_says_what_differs_from_the_stored_trial(
 
 
 def needs_the_kill(plan: Plan) -> Outcome:
-    kills = [each for each in plan.injections if each.fault.name == "kill"]
+    kills = [injection for injection in plan.injections if injection.fault.name == "kill"]
     return "lost" if kills and (plan.load[0].count or 0) >= 3 else "valid"
 
 
@@ -148,7 +152,7 @@ def test_a_shrunk_capsule_is_printed_as_a_test_and_stored_beside(
     assert f"in {len(trials.plans)} trials" in err
 
     small = Capsule.load(capsule / "shrunk")
-    assert [str(each.fault) for each in small.plan.injections] == ["kill()"]
+    assert [str(injection.fault) for injection in small.plan.injections] == ["kill()"]
     assert small.plan.load[0].count == 3
     assert (capsule / "shrunk" / "test_shrunk.py").read_text() == out
     assert not (capsule / "tries").exists()
@@ -162,7 +166,7 @@ def test_control_c_keeps_the_smallest_so_far(capsule: Path, forge: Any, capsys: 
     assert main(["shrink", str(capsule)]) == 130
     out, err = capsys.readouterr()
     assert out.count("lab.inject") == 1
-    assert "stopped: this is the smallest so far" in err
+    assert "stopped; the smallest plan so far follows" in err
     assert len(Capsule.load(capsule / "shrunk").plan.injections) == 1
     assert not (capsule / "tries").exists()
 
@@ -186,7 +190,7 @@ def test_control_c_at_the_moment_of_a_step_keeps_that_step(
 def test_control_c_before_the_anomaly_came_again_stores_nothing(capsule: Path, forge: Any) -> None:
     forge(then("lost", KeyboardInterrupt()))
     assert main(["shrink", str(capsule)]) == 130
-    assert {each.name for each in capsule.iterdir()} == {"plan.json", "results.json", "env.json", "conf.json", "log"}
+    assert {path.name for path in capsule.iterdir()} == {"plan.json", "results.json", "env.json", "conf.json", "log"}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +227,7 @@ def test_a_wrong_command_is_one_line(
     fine = Store(capsule.parents[1], "first").place("fine")
     stored(fine, PLAN, "valid")
     try:
-        code = main([{"FILE": str(capsule), "FINE": str(fine)}.get(each, each) for each in argv])
+        code = main([{"FILE": str(capsule), "FINE": str(fine)}.get(argument, argument) for argument in argv])
     except SystemExit as ended:
         code = int(ended.code or 0)
     out, err = capsys.readouterr()
@@ -245,9 +249,9 @@ def named(folder: Path, application: Any, scenario: str = "defaults/task") -> Pa
 @pytest.mark.parametrize(
     ("application", "scenario", "said"),
     [
-        ("nowhere:app", "defaults/task", "its application nowhere:app cannot be imported from "),
+        ("nowhere:app", "defaults/task", "the application nowhere:app cannot be imported from "),
         ("brownout.explore.experiment:STCK", "defaults/task", "cannot be imported"),
-        ("brownout.explore.experiment:DEFAULTS", "defaults/task", "is no brownout.Application and no experiment"),
+        ("brownout.explore.experiment:DEFAULTS", "defaults/task", "must be a brownout.Application or an experiment"),
         ("", "own/http", "names no test and no application"),
         ("", "tests/gone.py::test_x", "there is no tests/gone.py in "),
     ],

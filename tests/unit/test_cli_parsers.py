@@ -38,7 +38,7 @@ RUNS = {"map": "brownout.cli.map.run", "pairs": "brownout.cli.pairs.run", "show"
 
 
 def options(one: Parser) -> Iterator[argparse.Action]:
-    yield from (each for each in one._actions if not {"-h", "--help"} & {*each.option_strings})
+    yield from (action for action in one._actions if not {"-h", "--help"} & {*action.option_strings})
 
 
 def examples(text: str) -> list[str]:
@@ -46,7 +46,7 @@ def examples(text: str) -> list[str]:
 
 
 def test_every_command_with_options_is_looked_at() -> None:
-    assert {name for name in COMMANDS if any(each.option_strings for each in options(COMMANDS[name]))} == {*RUNS}
+    assert {name for name in COMMANDS if any(field.option_strings for field in options(COMMANDS[name]))} == {*RUNS}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -57,7 +57,7 @@ def test_every_command_shows_examples_and_exit_codes(name: str, capsys: pytest.C
     assert ended.value.code == 0
     assert examples(text)
     assert "143 after SIGTERM" in text
-    assert any(each.startswith(f"brownout {name.partition(' ')[0]} ") for each in examples(text))
+    assert any(example.startswith(f"brownout {name.partition(' ')[0]} ") for example in examples(text))
 
 
 @pytest.mark.parametrize("line", sorted({line for one in COMMANDS.values() for line in examples(one.format_help())}))
@@ -91,9 +91,9 @@ def test_the_commands_of_the_documents_are_found() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_its_default(name: str) -> None:
-    for each in options(COMMANDS[name]):
-        if each.option_strings or each.nargs == "*":
-            assert "(default: " in (each.help or ""), each.option_strings
+    for field in options(COMMANDS[name]):
+        if field.option_strings or field.nargs == "*":
+            assert "(default: " in (field.help or ""), field.option_strings
 
 
 #: What may be typed for an option, where a word will not do.
@@ -112,11 +112,11 @@ def test_every_option_reaches_its_command(monkeypatch: pytest.MonkeyPatch, name:
         return 0
 
     monkeypatch.setattr(run, given)
-    arguments = [each.dest for each in options(COMMANDS[name]) if not each.option_strings and each.nargs != "*"]
+    arguments = [field.dest for field in options(COMMANDS[name]) if not field.option_strings and field.nargs != "*"]
     main([*name.split(), *arguments])
-    for each in options(COMMANDS[name]):
-        for flag in each.option_strings:
-            words = [] if each.nargs == 0 else [VALUES.get(flag, "word")]
+    for field in options(COMMANDS[name]):
+        for flag in field.option_strings:
+            words = [] if field.nargs == 0 else [VALUES.get(flag, "word")]
             main([*name.split(), *arguments, flag, *words])
             assert asked[-1] != asked[0], flag
             assert f'"{flag}"' in tests, flag
@@ -125,7 +125,7 @@ def test_every_option_reaches_its_command(monkeypatch: pytest.MonkeyPatch, name:
 
 
 def test_the_providers_are_those_that_there_are() -> None:
-    (found,) = (each for each in options(COMMANDS["map"]) if "--provider" in each.option_strings)
+    (found,) = (field for field in options(COMMANDS["map"]) if "--provider" in field.option_strings)
     assert sorted(found.choices or ()) == sorted(("auto", *get_args(RungName)))
 
 

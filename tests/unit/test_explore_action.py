@@ -56,7 +56,7 @@ def test_each_can_be_carried_out() -> None:
 
 
 def test_they_are_chosen_by_name_in_one_order() -> None:
-    assert [each.name for each in chosen(["oom", "cut", "standard", "reset", "cut"])] == [*STANDARD, "reset"]
+    assert [action.name for action in chosen(["oom", "cut", "standard", "reset", "cut"])] == [*STANDARD, "reset"]
     with pytest.raises(UnknownName, match=r"'hold'.*did you mean 'held'"):
         chosen(["cut", "hold"])
 

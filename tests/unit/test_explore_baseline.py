@@ -33,7 +33,7 @@ def judged(*cells: CellResult, text: str = "", today: date = TODAY, **more: obje
 
 
 def kinds(judgement: Judgement) -> Mapping[str, str]:
-    return {each.name: each.kind for each in judgement.rulings}
+    return {ruling.name: ruling.kind for ruling in judgement.rulings}
 
 
 def test_an_entry_is_read() -> None:
@@ -69,15 +69,15 @@ def test_a_file_is_read_under_its_name(tmp_path: Path) -> None:
     ("fields", "why"),
     [
         *(({name: ""}, f"needs its {name}$") for name in FIELDS),
-        *(({name: '" "'}, f"text that says something is needed for {name}") for name in ("reason", "map")),
-        ({"reason": "5"}, "text that says something is needed for reason"),
-        ({"link": '"see the wiki"'}, "link is where the reason can be read"),
-        ({"expires": '"2027-03-01"'}, "expires is a day, without quotes, as 2027-03-01: '2027-03-01'"),
-        ({"expires": "2027-03-01T00:00:00"}, "expires is a day"),
+        *(({name: '" "'}, f"text is missing in {name}") for name in ("reason", "map")),
+        ({"reason": "5"}, "text is missing in reason"),
+        ({"link": '"see the wiki"'}, "link must be an address"),
+        ({"expires": '"2027-03-01"'}, "expires must be a day without quotes, such as 2027-03-01, not '2027-03-01'"),
+        ({"expires": "2027-03-01T00:00:00"}, "expires must be a day"),
         ({"outcome": '"losst"'}, "no outcome is called 'losst'; did you mean 'lost'"),
         ({"outcome": '["lost", "once+slient"]'}, "no flag is called 'slient'; did you mean 'silent'"),
-        ({"outcome": '["once", "recovered"]'}, "once, recovered: only what is bad can be accepted"),
-        ({"outcome": '"unknown"'}, "'unknown' is unknown; only what is bad can be accepted"),
+        ({"outcome": '["once", "recovered"]'}, "once, recovered: only a bad outcome can be accepted"),
+        ({"outcome": '"unknown"'}, "'unknown' is unknown; only a bad outcome can be accepted"),
         ({"outcome": "[]"}, "a word or a list of words"),
         ({"outcome": "3"}, "a word or a list of words"),
         ({"cell": '"ZADD before-cut"'}, "not a cell"),
@@ -97,7 +97,7 @@ def test_what_an_entry_lacks_is_told_with_its_line(fields: dict[str, str], why: 
         ("[accepted]\ncell = 1\n", r"an entry begins with \[\[accepted\]\]"),
         ("accepted = [1]\n", r"an entry begins with \[\[accepted\]\]"),
         ("[[accepted]\n", r"line 1"),
-        (entry() + entry(), rf"10: {NAME} is accepted at baseline\.toml:2 already"),
+        (entry() + entry(), rf"10: {NAME} is already accepted at baseline\.toml:2"),
         ("accepted = [{cell = 'a'}]\n", r", entry 1: an accepted cell needs its map"),
     ],
 )
@@ -122,13 +122,13 @@ def test_a_good_cell_needs_nobody() -> None:
     [
         (LOST, "accepted", "valid", "accepted until 2027-03-01"),
         (seen(ZADD, "before-cut", "lost", "once"), "accepted", "valid", "lost ×1, once ×1; accepted"),
-        (seen(ZADD, "before-cut", "once"), "healed", "valid", "it is good now: remove this line: baseline.toml:2"),
+        (seen(ZADD, "before-cut", "once"), "healed", "valid", "good now: remove the entry at baseline.toml:2"),
         (seen(ZADD, "before-cut", "stuck"), "changed", "invalid", "stuck is not what baseline.toml:2 accepts: lost"),
         (seen(ZADD, "before-cut", "lost+silent"), "changed", "invalid", "lost+silent is not what"),
         (seen(ZADD, "before-cut", "lost", "stuck"), "changed", "invalid", "; stuck is not what"),
-        (seen(ZADD, "before-cut", "unknown: late"), "unknown", "unknown", "unknown: late ×1; it has no verdict"),
-        (seen(ZADD, "before-cut", "lost", "unknown"), "unknown", "unknown", "it has no verdict"),
-        (seen(ZADD, "before-cut"), "unknown", "unknown", "nothing was seen; it has no verdict"),
+        (seen(ZADD, "before-cut", "unknown: late"), "unknown", "unknown", "unknown: late ×1; the cell has no verdict"),
+        (seen(ZADD, "before-cut", "lost", "unknown"), "unknown", "unknown", "the cell has no verdict"),
+        (seen(ZADD, "before-cut"), "unknown", "unknown", "nothing was seen; the cell has no verdict"),
     ],
     ids=lambda value: " ".join(value.words) if isinstance(value, CellResult) else None,
 )  # fmt: skip
@@ -155,7 +155,10 @@ def test_a_bad_cell_that_nobody_accepted_is_red() -> None:
     found = judged(LOST, ack)
 
     assert kinds(found)["worker->broker/ZREM#1/before-cut"] == "new"
-    assert found.of("new")[0].sentence == "worker->broker/ZREM#1/before-cut: duplicate ×1; nobody has accepted that"
+    assert (
+        found.of("new")[0].sentence
+        == "worker->broker/ZREM#1/before-cut: duplicate ×1; the baseline does not accept that"
+    )
     assert found.validity == "invalid"
 
 
@@ -164,7 +167,7 @@ def test_an_entry_holds_until_the_end_of_its_last_day() -> None:
     late = judged(LOST, today=date(2027, 3, 2))
 
     assert (kinds(late), late.validity) == ({NAME: "expired"}, "invalid")
-    assert "baseline.toml:2 accepted it until 2027-03-01" in late.rulings[0].sentence
+    assert "baseline.toml:2 accepted that until 2027-03-01" in late.rulings[0].sentence
     assert kinds(judged(seen(ZADD, "before-cut", "once"), today=date(2028, 1, 1))) == {NAME: "healed"}
 
 
@@ -177,8 +180,8 @@ def test_an_entry_may_name_several_outcomes_and_the_whole_label() -> None:
 def test_two_entries_for_one_cell_are_red_by_either_name() -> None:
     found = judged(LOST, text=entry() + entry(cell=f'"{LOST.cell}"'))
 
-    assert [each.kind for each in found.rulings] == ["accepted", "stray"]
-    assert found.rulings[1].sentence.endswith("is accepted at baseline.toml:2 already")
+    assert [ruling.kind for ruling in found.rulings] == ["accepted", "stray"]
+    assert found.rulings[1].sentence.endswith("is already accepted at baseline.toml:2")
 
 
 def test_an_entry_that_names_no_cell_is_red_with_its_near_matches() -> None:
@@ -202,10 +205,10 @@ def test_a_part_of_a_map_accuses_no_entry_of_naming_nothing() -> None:
     text = entry() + entry(cell='"worker->broker/ZREM#1/before-cut"')
     partial = mapped(LOST, complete=False)
 
-    assert [each.kind for each in judge(partial, parse(text), TODAY).rulings] == ["accepted"]
+    assert [ruling.kind for ruling in judge(partial, parse(text), TODAY).rulings] == ["accepted"]
     assert judge(partial, parse(text), TODAY).validity == "unknown"
     whole = judged(LOST, text=text, cells=[NAME, "worker->broker/ZREM#1/before-cut"])
-    assert [each.kind for each in whole.rulings] == ["accepted"]
+    assert [ruling.kind for ruling in whole.rulings] == ["accepted"]
     assert judged(LOST, text=text, cells=[NAME]).of("stray")
     assert judge(partial, parse(text), TODAY, [NAME]).of("stray")
 

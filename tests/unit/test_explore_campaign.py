@@ -190,7 +190,9 @@ def test_only_what_the_machine_may_have_done_is_tried_again(
 
 
 def ends(events: Sequence[Event]) -> list[tuple[str, int, bool, Purpose]]:
-    return [(each.name, each.attempt, each.again, each.purpose) for each in events if isinstance(each, TrialEnded)]
+    return [
+        (event.name, event.attempt, event.again, event.purpose) for event in events if isinstance(event, TrialEnded)
+    ]
 
 
 def test_each_attempt_of_a_cell_and_of_a_control_has_its_end(
@@ -203,7 +205,7 @@ def test_each_attempt_of_a_cell_and_of_a_control_has_its_end(
         (cell, 1, True, Purpose.PLANNED),
         (cell, 2, False, Purpose.PLANNED),
     ]
-    result = next(each.result for each in heard if isinstance(each, TrialEnded) and each.attempt == 2)
+    result = next(event.result for event in heard if isinstance(event, TrialEnded) and event.attempt == 2)
     assert isinstance(result, CellResult)
     assert (result.seen, result.repeats) == ({"lost": 1}, 1)
 

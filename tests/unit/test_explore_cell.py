@@ -57,8 +57,8 @@ def test_a_word_names_the_flags_in_one_order() -> None:
 
 def test_what_is_good_and_what_is_bad() -> None:
     assert not {*GOOD} & {*BAD} | ({*GOOD, *BAD} & {*FLAGS, UNKNOWN})
-    assert {validity_of(each) for each in GOOD} == {"valid"}
-    assert {validity_of(each) for each in BAD} == {"invalid"}
+    assert {validity_of(outcome) for outcome in GOOD} == {"valid"}
+    assert {validity_of(outcome) for outcome in BAD} == {"invalid"}
     assert validity_of(UNKNOWN) == "unknown"
     for flags in (flags for size in (1, 2, 3) for flags in combinations(FLAGS, size)):
-        assert {validity_of(word(each, flags)) for each in GOOD} == {"invalid"}
+        assert {validity_of(word(outcome, flags)) for outcome in GOOD} == {"invalid"}

@@ -75,8 +75,8 @@ def test_the_difference_backwards_is_the_other_way_round(cells: dict[Cell, tuple
     assert turned(there.shifted) == {*back.shifted}
     assert turned(there.unknown) == {*back.unknown}
     assert (there.only_a, there.only_b, there.same) == (back.only_b, back.only_a, back.same)
-    assert [each.step for each in there.worse] == [1] * len(there.worse)
-    assert [each.step for each in there.better] == [-1] * len(there.better)
+    assert [change.step for change in there.worse] == [1] * len(there.worse)
+    assert [change.step for change in there.better] == [-1] * len(there.better)
     changes = (*there.worse, *there.better, *there.changed, *there.shifted, *there.unknown)
     assert len(changes) + len(there.only_a) + there.same == len(one.cells)
     assert len(changes) + len(there.only_b) + there.same == len(other.cells)
@@ -92,11 +92,11 @@ def test_what_hardening_does_is_sorted_the_worst_first() -> None:
     assert named(found.worse) == ["BRPOP after-held"]
     assert named(found.better) == ["ZADD after-cut"]
     assert named(found.changed) == ["ZREM before-cut", "LPUSH after-never"]
-    assert [each.step for each in found.changed] == [1, 1]
+    assert [change.step for change in found.changed] == [1, 1]
     assert named(found.shifted) == ["LPUSH before-cut"]
     assert named(found.unknown) == ["ZREM after-cut"]
-    assert [each.cell.action for each in found.only_a] == ["oom"]
-    assert [each.cell.action for each in found.only_b] == ["held", "never"]
+    assert [result.cell.action for result in found.only_a] == ["oom"]
+    assert [result.cell.action for result in found.only_b] == ["held", "never"]
     assert found.same == 2
     assert not found.empty
 
@@ -104,7 +104,7 @@ def test_what_hardening_does_is_sorted_the_worst_first() -> None:
 def test_the_difference_as_a_person_reads_it() -> None:
     assert text(diff(BEFORE, AFTER)).splitlines() == [
         "defaults/task → hardened/task",
-        "  beware: defaults/task: cells without a verdict",
+        "  beware: defaults/task: some cells have no verdict",
         "",
         "worse: 1 (was good, is bad)",
         "  worker->broker/BRPOP#1/after-held  recovered → lost",
@@ -119,7 +119,7 @@ def test_the_difference_as_a_person_reads_it() -> None:
         "shifted: 1 (good in both, but not the same)",
         "  api->broker/LPUSH#1/before-cut  once → recovered",
         "",
-        "unknown: 1 (no verdict in one of them)",
+        "unknown: 1 (no verdict in one map)",
         "  worker->broker/ZREM#1/after-cut  unknown: it stalled → once+silent",
         "",
         "only in defaults/task: 1, of them bad: 1",
@@ -141,7 +141,7 @@ def test_the_difference_as_json() -> None:
     assert found["only_b"][0]["seen"] == ["once+silent"]
     assert (found["a"], found["b"], found["same"]) == ("defaults/task", "hardened/task", 2)
     assert diff(BEFORE, BEFORE).to_json() == Diff(
-        "defaults/task", "defaults/task", same=9, warnings=("defaults/task: cells without a verdict",) * 2
+        "defaults/task", "defaults/task", same=9, warnings=("defaults/task: some cells have no verdict",) * 2
     ).to_json()  # fmt: skip
 
 
@@ -215,8 +215,8 @@ def test_what_is_bad_again_nine_times_of_ten_or_within_its_race_is_reproduced() 
         seen(ACK, "after-kill-child", "duplicate", *["once"] * 9),
     )
     assert reproduced(before, again) == [
-        "not so again: worker->broker/BRPOP#1/after-cut: lost ×8, once ×2; it was lost",
-        "2 of 3 bad cells are bad again, nine times of ten or within their race; 10 trials each",
+        "not reproduced: worker->broker/BRPOP#1/after-cut: lost ×8, once ×2; stored was lost",
+        "2 of 3 bad cells are reproduced in 90% of trials or as a race; 10 trials each",
     ]
     assert reproduced(mapped(seen(ACK, "before-cut", "once")), again) == []
 
@@ -232,5 +232,5 @@ def test_what_is_bad_again_nine_times_of_ten_or_within_its_race_is_reproduced() 
 )
 def test_what_is_not_reproduced(stored: list[str], words: list[str]) -> None:
     found = reproduced(mapped(seen(ACK, "before-cut", *stored)), mapped(seen(ACK, "before-cut", *words)))
-    assert found[0].startswith("not so again: worker->broker/ZREM#1/before-cut: ")
-    assert found[1].startswith("0 of 1 bad cells are bad again")
+    assert found[0].startswith("not reproduced: worker->broker/ZREM#1/before-cut: ")
+    assert found[1].startswith("0 of 1 bad cells are reproduced")

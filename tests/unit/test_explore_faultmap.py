@@ -28,7 +28,7 @@ TRACE = (LPUSH, BRPOP, ZADD, ACK)
 def seen(point: Point, column: str, *words: str, **more: Any) -> CellResult:
     """A cell in which each of these words was seen once."""
     cell = Cell.parse(f"{point.full}/{column}")
-    return CellResult(cell, {each: words.count(each) for each in words}, **more)
+    return CellResult(cell, {word: words.count(word) for word in words}, **more)
 
 
 def mapped(*cells: CellResult, **more: Any) -> FaultMap:
@@ -168,7 +168,7 @@ def test_words_of_a_cell() -> None:
 
     assert cell.words == ("once", "lost+silent", "stuck")
     assert (cell.primary, cell.worst, cell.flags) == ("once", "lost+silent", ("silent",))
-    with pytest.raises(ValueError, match="at least once"):
+    with pytest.raises(ValueError, match="at least 1"):
         replace(cell, seen={"once": 0})
 
 
@@ -177,10 +177,10 @@ VOID = {
     "cold": {"cold": (Comparison(str(LOST.cell), ("lost", "stuck"), ("once",)),)},
 }
 DOUBTS: dict[str, dict[str, Any]] = {
-    "it was interrupted": {"complete": False},
-    "no trial without a fault was among them": {"controls": Controls()},
+    "the map was interrupted": {"complete": False},
+    "no trial ran without a fault": {"controls": Controls()},
     "no cell was tried": {"cells": ()},
-    "cells without a verdict": {"cells": (GOOD_CELL, seen(ZADD, "before-oom", "unknown: it stalled"))},
+    "some cells have no verdict": {"cells": (GOOD_CELL, seen(ZADD, "before-oom", "unknown: it stalled"))},
     "forked processes were not compared with cold ones": {
         "cold": (Comparison("x", ("once",), ("unknown: it stalled",)),)
     },
@@ -310,7 +310,7 @@ def test_a_filtered_map_keeps_what_vouches_for_it() -> None:
 
     assert whole.filtered(["ZADD"], ["before-cut"]) == replace(whole, cells=(LOST,), part=True)
     assert whole.filtered() == whole
-    assert [each.verdict for each in whole.filtered(only_bad=True).cells] == ["invalid", "unknown"]
+    assert [result.verdict for result in whole.filtered(only_bad=True).cells] == ["invalid", "unknown"]
     assert whole.filtered() == whole
 
 
@@ -320,15 +320,15 @@ def test_a_map_is_saved_whole(tmp_path: Path) -> None:
     mapped(GOOD_CELL, LOST).save(path)
 
     assert FaultMap.load(path) == mapped(GOOD_CELL, LOST)
-    assert [each.name for each in tmp_path.iterdir()] == ["map.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["map.json"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ('"kind": "fault map"', '"kind": "capsule"', "something else"),
+        ('"kind": "fault map"', '"kind": "capsule"', "the file has another kind"),
         ('"kind"', '"sort"', "not a fault map: no 'kind'"),
-        ('"schema": 2', '"schema": 3', "of schema 3; this brownout reads 2"),
+        ('"schema": 2', '"schema": 3', "its schema is 3; this brownout reads 2"),
         ('"lost"', '"losst"', "no outcome is called 'losst'; did you mean 'lost'"),
         ('"lost": 1', '"lost": "often"', "not a fault map: "),
         ("/before-cut", "/beside-cut", "not a cell"),

@@ -25,7 +25,7 @@ ORDINARY = {LPUSH.full, ZADD.full}
 
 
 def first(column: str, *points: Point | Step, said: str = "recovered") -> First:
-    steps = tuple(each if isinstance(each, Step) else Step(each) for each in points)
+    steps = tuple(point if isinstance(point, Step) else Step(point) for point in points)
     return First(Cell.parse(f"{LPUSH.full}/{column}"), said, steps, SAMPLES)
 
 
@@ -120,7 +120,7 @@ def test_a_sample_comes_evenly_from_all_classes_and_by_its_seed() -> None:
 
 def test_another_member_of_each_class_is_checked() -> None:
     planned = plan([*WIDE, first("after-never", AGAIN, said="lost")], ORDINARY)
-    checks = planned.checks(set(planned.pairs), each=3)
+    checks = planned.checks(set(planned.pairs), per_class=3)
     assert len(checks) == 6  # a class of one has nothing to check
     for member, stands in checks.items():
         assert (member.kind, member.alone) == (stands.kind, stands.alone)

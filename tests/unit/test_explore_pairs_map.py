@@ -28,7 +28,7 @@ PAIR = WIDE[0].pairs()[0]
 
 
 def result(pair: Pair = PAIR, *said: str, unreached: str = "", **more: Any) -> PairResult:
-    seen = {each: said.count(each) for each in said}
+    seen = {word: said.count(word) for word in said}
     return PairResult(pair, seen, {unreached: 1} if unreached else {}, **more)
 
 
@@ -62,7 +62,7 @@ def test_a_second_fault_that_was_not_reached_is_counted_apart() -> None:
     pairs = WIDE[0].pairs()
     map_ = mapped(result(pairs[0], "lost+silent"), result(pairs[1], unreached="recovered"), result(pairs[2], "once"))
     assert map_.outcomes() == {"silent": 1, "lost": 1, "once": 1, UNREACHED: 1}
-    assert [each.pair for each in map_.bad] == [pairs[0]]
+    assert [result.pair for result in map_.bad] == [pairs[0]]
 
 
 def test_worse_is_told_from_as_bad_as_the_first_alone() -> None:
@@ -171,7 +171,7 @@ def test_a_map_is_stored(tmp_path: Path) -> None:
     map_ = mapped(result(PAIR, "lost"))
     map_.save(tmp_path / "pairs.json")
     assert PairMap.load(tmp_path / "pairs.json") == map_
-    assert [each.name for each in tmp_path.iterdir()] == ["pairs.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.json"]
 
 
 OTHERS = ('{"kind": "fault map", "schema": 1}', '{"kind": "pair map", "schema": 2}',

@@ -91,8 +91,11 @@ class OwnTransport(Transport):
 def test_what_cannot_be_read_is_said_and_never_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TRANSPORT_ALIASES, "own", f"{__name__}:OwnTransport")
     for told, reason in (
-        (describe(app("memory://")), "its broker is memory, not Redis"),
-        (describe(app("own://127.0.0.1:1/0")), f"its transport {__name__}.OwnTransport names its lists in its own way"),
+        (describe(app("memory://")), "the application's broker is memory, not Redis"),
+        (
+            describe(app("own://127.0.0.1:1/0")),
+            f"the application's transport {__name__}.OwnTransport names its lists in its own way",
+        ),
         (describe(app(broker_transport_options={"priority_steps": ["low"]})), "ValueError"),
         (None, "no process of the application has reported"),
     ):
@@ -171,5 +174,5 @@ def test_lists_of_others_hold_only_what_is_a_task_s() -> None:
     result = json.dumps(envelope("c", body=body(status="SUCCESS", task_id="c")))  # of the RPC backend
     entries = [["rubbish"], [], [], [], ["apple", result], [task, "core"]]
     unacked = [json.dumps([envelope("b", headers={"id": "b", "task": "work"}), "", "celery"]), "rubbish"]
-    found = [(each.place, each.task) for each in layout.located(lists, entries, unacked)]
+    found = [(message.place, message.task) for message in layout.located(lists, entries, unacked)]
     assert found == [("celery", None), ("mail", "a"), (UNACKED, "b"), (UNACKED, None)]

@@ -38,7 +38,7 @@ READ = at(40, "client", "read", KEY, TASK, state="SUCCESS")
         ([ACCEPTED, at(40, "client", "read", KEY, TASK, state="STARTED")], "accepted", "waiting"),
         ([ACCEPTED, at(40, "client", "read", KEY, TASK, state="failed")], "accepted", "unread"),
         ([ACCEPTED, at(40, "client", "unread", KEY, error="TimeoutError")], "accepted", "unread"),
-        ([ACCEPTED, at(40, "client", "left", KEY, error="its caller ended")], "accepted", "left"),
+        ([ACCEPTED, at(40, "client", "left", KEY, error="the process that called the task ended")], "accepted", "left"),
         ([ACCEPTED, at(40, "client", "unread", KEY), READ], "accepted", "unread"),  # it had given up
         ([at(20, "client", "fail", KEY, error="OperationalError")], "refused", "waiting"),
         ([at(20, "client", "info", KEY, status=503)], "unknown", "left"),

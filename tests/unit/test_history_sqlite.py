@@ -44,7 +44,7 @@ def test_a_table_that_comes_later_is_read(read: Read, database: sqlite3.Connecti
     assert list(read()) == []
     database.execute("CREATE TABLE effects (task, name, at)")
     do(database, "a")
-    assert [each.task for each in read()] == ["a"]
+    assert [event.task for event in read()] == ["a"]
 
 
 def test_each_effect_comes_once_however_close_the_commits_are(read: Read, database: sqlite3.Connection) -> None:
@@ -52,7 +52,7 @@ def test_each_effect_comes_once_however_close_the_commits_are(read: Read, databa
     tasks, seen = [f"task-{n}" for n in range(200)], list[str]()
 
     def look() -> bool:
-        seen.extend(str(each.task) for each in read())
+        seen.extend(str(event.task) for event in read())
         return seen == tasks
 
     for task in tasks:
@@ -67,7 +67,7 @@ def test_a_commit_after_a_long_quiet_is_seen_at_the_next_look(
     database.execute("CREATE TABLE effects (task, name, at)")
     monkeypatch.setattr(effects._Changes, "LONGEST", 1e9)
     do(database, "a")
-    assert [each.task for each in read()] == ["a"]
+    assert [event.task for event in read()] == ["a"]
     opened = list[str]()
     real = sqlite3.connect
 
@@ -83,5 +83,5 @@ def test_a_commit_after_a_long_quiet_is_seen_at_the_next_look(
     monkeypatch.setattr(sqlite3, "connect", connect)
     eventually(rests, within=10, what="the file is left alone", evidence=lambda: str(opened))
     do(database, "b")
-    assert [each.task for each in read()] == ["b"]
+    assert [event.task for event in read()] == ["b"]
     assert len(opened) == 1

@@ -148,7 +148,7 @@ def test_a_backlog_in_a_queue_that_a_worker_began_to_read_later_is_not_misrouted
     story.sample(90, b="tenant", **({} if taken else {"a": "tenant"}))
     story.say(100, "run", "drained", ok=False, left="b")
     verdict = judge(story.history, at_least_once())
-    assert (verdict.validity, [each.kind for each in verdict.anomalies]) == (
+    assert (verdict.validity, [anomaly.kind for anomaly in verdict.anomalies]) == (
         validity,
         [] if taken else ["misrouted"],
     )

@@ -277,7 +277,7 @@ def test_the_verb_takes_its_target_from_the_point() -> None:
     lab = Lab.__new__(Lab)
     lab.plan = Plan(TOPOLOGY)
     lab.inject(cut(), when=ZADD)
-    assert [each.on for each in lab.plan.injections] == ["worker-1->broker"]
+    assert [injection.on for injection in lab.plan.injections] == ["worker-1->broker"]
     for fault, when in ((kill(), ZADD), (cut(), started())):
         with pytest.raises(ValueError, match="needs a target"):
             lab.inject(fault, when=when)

@@ -77,13 +77,13 @@ worker->backend
   †       1  the worker ended by itself
   HANG    1  its caller waits, without an end in
              sight
-  RES     1  what is reported is not what was done
+  RES     1  its reported state is not true
   gerr    1  took effect once and its result is
              stored, but get() fails
   ?       1  no verdict: nothing is proved
           1  it stalled
-  x       1  its caller got no answer that tells; it
-             took effect at most once
+  x       1  its caller got no clear answer; it took
+             effect at most once
   r       1  took effect once, after a recovery
   .       5  took effect once, and its caller knows
   a/b     1  differs between trials; the most
@@ -98,7 +98,7 @@ declared set
 23 trials: 4 without a fault, 0 of them bad; 1 from
 cold processes
 60.0 s, 23 trials a minute
-doubt: cells without a verdict
+doubt: some cells have no verdict
 ✗ invalid: exit code 1"""
 WIDE = """\
                  before ──────────────  after ──────────────────────────
@@ -130,8 +130,8 @@ def test_no_line_is_too_long_and_no_sign_is_cut(width: int) -> None:
     words = [word for line in text.splitlines() for word in line.split()]
 
     assert max(map(len, text.splitlines())) <= width
-    for each in WHOLE.cells:
-        assert sign(each) in words
+    for result in WHOLE.cells:
+        assert sign(result) in words
     assert words.count("SETEX#1") >= 1
     assert sum(word in ("before", "after") for word in words if not word.endswith(",")) >= 2
 
@@ -142,12 +142,12 @@ def test_any_map_can_be_shown(whole: FaultMap, width: int) -> None:
     text, page = plain(grid(whole, width)), markdown(whole)
 
     assert text.endswith(f"{whole.validity}: exit code {('valid', 'invalid', 'unknown').index(whole.validity)}")
-    assert all(sign(each) in text for each in whole.cells)
+    assert all(sign(result) in text for result in whole.cells)
     bars = {
         line.replace("\\|", "").count("|") for line in page.splitlines()[: 2 + len({c.cell.point for c in whole.cells})]
     }
     assert len(bars) == 1
-    assert all(plain(detail(each)) for each in whole.cells)
+    assert all(plain(detail(result)) for result in whole.cells)
 
 
 def test_the_columns_stand_under_their_moments_however_few_there_are() -> None:
@@ -215,8 +215,8 @@ def test_why_a_map_proves_nothing_is_in_its_last_lines() -> None:
 
     assert text.splitlines()[-4:] == [
         "void: a trial without a fault went wrong: lost",
-        "doubt: it was interrupted",
-        "doubt: cells without a verdict",
+        "doubt: the map was interrupted",
+        "doubt: some cells have no verdict",
         "? unknown: exit code 2",
     ]
 
@@ -317,7 +317,7 @@ def test_a_race_in_full() -> None:
     ("word", "sentence"),
     [
         ("hangs", "The task's caller waits, without an end in sight."),
-        ("misreported+worker-dead", "What is reported is not what was done; the worker ended by itself."),
+        ("misreported+worker-dead", "The task's reported state is not true; the worker ended by itself."),
         ("unknown: it stalled", "Unknown: it stalled."),
         ("unknown", "Unknown: nothing is proved."),
         (None, "Unknown: nothing is proved."),

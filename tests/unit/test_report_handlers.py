@@ -24,8 +24,8 @@ MAP = FaultMap("late", "task")
 
 
 def told(handler: Handler, *outcomes: Result | Row) -> None:
-    for each in outcomes:
-        handler(TrialEnded("t", each, each.attempts))
+    for outcome in outcomes:
+        handler(TrialEnded("t", outcome, outcome.attempts))
     handler(CampaignEnded("c"))
 
 
@@ -34,13 +34,13 @@ def told(handler: Handler, *outcomes: Result | Row) -> None:
 
 def test_every_attempt_has_its_results_in_its_folder(tmp_path: Path) -> None:
     first, last = (replace(result(BROKEN), folder=tmp_path / name) for name in ("first", "last"))
-    for each in (first, last):
-        each.folder.mkdir()
+    for event in (first, last):
+        event.folder.mkdir()
     results(TrialEnded("t", first, 1, again=True))
     told(results, last)
-    for each in (first, last):
-        written = json.loads((each.folder / "results.json").read_text())
-        assert (written["scenario"], written["seed"], written["validity"]) == (each.scenario, 7741, "invalid")
+    for event in (first, last):
+        written = json.loads((event.folder / "results.json").read_text())
+        assert (written["scenario"], written["seed"], written["validity"]) == (event.scenario, 7741, "invalid")
         (anomaly,) = written["verdicts"][0]["anomalies"]
         assert (anomaly["kind"], len(anomaly["witness"])) == ("duplicate", 4)
 

@@ -248,7 +248,7 @@ def test_a_written_test_builds_any_plan_again_or_is_not_written(
     new_lab: Callable[[], Lab], load: Any, strikes: Any, promises: Any, drain: float, note: str
 ) -> None:
     plan = Plan(ALL, load, strikes, promises, drain=drain)
-    kwargs = [name for each in load if isinstance(each.operation, Submit) for name in each.operation.kwargs]
+    kwargs = [name for load_ in load if isinstance(load_.operation, Submit) for name in load_.operation.kwargs]
     data = [name for trigger in plan.triggers if not trigger.place for name in trigger.data]
     wrong = {"task", "every", "count"}.intersection(kwargs) | {"kind", "source", "nth", "delay"}.intersection(data)
     if wrong or not all(map(keyword_of_a_call, [*kwargs, *data])):

@@ -93,9 +93,9 @@ def test_what_is_no_capsule_is_one_line(tmp_path: Path, file: str, content: str 
         ([], "fixed", "no lost under"),
         ([verdict("unknown", 2, why="the drain did not end")], "unknown", "the drain did not end"),
         ([verdict("invalid", 2, "undrained")], "fixed", "no lost"),
-        ([verdict("invalid", 0, "duplicate")], "unknown", "another did: duplicate under"),
+        ([verdict("invalid", 0, "duplicate")], "unknown", "another anomaly did: duplicate under"),
         ([verdict("invalid", 1, "missing")], "fixed", "no lost"),
-        ([verdict("valid", 1, "lost")], "unknown", "another did: lost under must_show"),
+        ([verdict("valid", 1, "lost")], "unknown", "another anomaly did: lost under must_show"),
     ],
 )
 def test_an_anomaly_is_reproduced_only_by_the_same_kind_of_the_same_promise(

@@ -359,7 +359,7 @@ def test_who_has_no_answer_is_waited_for_to_the_end() -> None:
     assert stage.over(until=lambda: stage.probes) >= 0
     stage.consumed()
     assert stage.over(within=20) == -1
-    stage.see("client", "info", KEY, error="its caller ended")
+    stage.see("client", "info", KEY, error="the process that called the task ended")
     assert 0 <= stage.over() < 1
 
 

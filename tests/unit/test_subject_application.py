@@ -61,5 +61,5 @@ def test_an_import_that_takes_too_long_is_one_line(tmp_path: Path, monkeypatch: 
         raise subprocess.TimeoutExpired(argv, timeout)
 
     monkeypatch.setattr(subprocess, "run", never_ends)
-    with pytest.raises(NotImportable, match=r"it was not imported within 60 s$"):
+    with pytest.raises(NotImportable, match=r"the application was not imported within 60 s$"):
         surface(Application(celery="slow:app"), tmp_path)

@@ -6,7 +6,7 @@ from brownout.subject.processes.reaper import listen
 
 
 def lines(*said: dict[str, object]) -> list[bytes]:
-    return [json.dumps(each).encode() + b"\n" for each in said]
+    return [json.dumps(word).encode() + b"\n" for word in said]
 
 
 def test_what_was_released_is_not_held() -> None:

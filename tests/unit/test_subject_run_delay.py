@@ -52,7 +52,7 @@ def test_the_main_thread_alone_is_a_choice() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    least, most = (each[os.getpid()] for each in waited)
+    least, most = (wait[os.getpid()] for wait in waited)
     assert least < most
 
 

@@ -50,7 +50,7 @@ def test_ps_tells_the_same_as_proc(sleeper: subprocess.Popen[bytes]) -> None:
     assert by_proc is not None
     assert (by_ps.pid, by_ps.parent, by_ps.group) == (by_proc.pid, by_proc.parent, by_proc.group)
     assert by_ps.started
-    assert sleeper.pid in [each.pid for each in table.from_ps("-A")]
+    assert sleeper.pid in [entry.pid for entry in table.from_ps("-A")]
 
 
 def test_nobody_is_none() -> None:
@@ -59,7 +59,7 @@ def test_nobody_is_none() -> None:
 
 def test_a_zombie_is_not_living(sleeper: subprocess.Popen[bytes]) -> None:
     started = table.entry(sleeper.pid).started  # type: ignore[union-attr]
-    assert [each.pid for each in table.living_group(sleeper.pid, started)] == [sleeper.pid]
+    assert [entry.pid for entry in table.living_group(sleeper.pid, started)] == [sleeper.pid]
     assert table.end_group(sleeper.pid, started) == 1
     zombie = table.entry(sleeper.pid)
     assert zombie is not None

@@ -46,7 +46,7 @@ def test_it_goes_on_after_an_error(caplog: pytest.LogCaptureFixture) -> None:
     publisher.start()
     assert publisher.stop(10)
     assert sorted(sent.queue) == list("56789")
-    assert caplog.text.count("the relay will do it") == 5
+    assert caplog.text.count("the relay will publish it") == 5
 
 
 def test_what_the_relay_may_have_by_now_is_skipped() -> None:

@@ -126,5 +126,5 @@ def test_it_waits_an_outage_out_and_ends_when_told(
     with caplog.at_level(logging.WARNING):
         run(celery, told)
     assert (broker.ids, told.pauses) == (ids, 3)
-    assert "waiting: " in caplog.text
+    assert "the relay waits, " in caplog.text
     assert "relay" in celery.store.stats()["seconds_since"]

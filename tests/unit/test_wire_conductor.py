@@ -79,7 +79,7 @@ async def test_what_is_jotted_down_in_haste_and_what_is_not_tell_one_story() -> 
     assert list(hasty.times.values()) == sorted(hasty.times.values())
     for one, other in zip(hasty.seen, slow.seen, strict=True):
         assert (one.edge, one.what, one.telling) == (other.edge, other.what, other.telling)
-    assert [each.at for each in hasty.seen] == sorted(each.at for each in hasty.seen)
+    assert [seen.at for seen in hasty.seen] == sorted(seen.at for seen in hasty.seen)
 
 
 @on_a_loop
@@ -92,7 +92,7 @@ async def test_what_is_jotted_down_comes_again_only_beyond_a_usual_life() -> Non
     for _ in range(3):
         line.both("GET a")
     assert conductor.jotted
-    assert [each.what for each in conductor.seen if each.edge == poll.edge and each.telling] == ["GET a again"]
+    assert [seen.what for seen in conductor.seen if seen.edge == poll.edge and seen.telling] == ["GET a again"]
 
 
 TIMED = [
@@ -333,7 +333,7 @@ async def test_a_probe_is_no_part_of_what_witnesses_tell() -> None:
     line.ask("LPUSH celery m")
     conductor.noting = False
     line.tell(ONE)
-    assert [(each.what, each.telling) for each in conductor.seen] == [
+    assert [(seen.what, seen.telling) for seen in conductor.seen] == [
         ("LPUSH celery", False),
         ("LPUSH celery answered: OOM no", True),
         ("LPUSH celery again", True),
@@ -346,5 +346,5 @@ async def test_what_a_life_without_a_fault_repeats_proves_nothing() -> None:
     conductor, _ = armed(order=(PUBLISH, second))
     for _ in range(3):
         Line(conductor, "client->broker").both("LPUSH celery m")
-    asked = [each for each in conductor.seen if "answered" not in each.what]
+    asked = [seen for seen in conductor.seen if "answered" not in seen.what]
     assert [each.telling for each in asked] == [False, False, True]

@@ -39,7 +39,7 @@ def confirmed(kind: str, channel: str, count: int, *, resp3: bool) -> bytes:
 
 
 def labels(answers: Iterable[Answer]) -> list[str]:
-    return [each.label for each in answers]
+    return [answer.label for answer in answers]
 
 
 # --- names
@@ -151,7 +151,7 @@ def test_replies_belong_to_requests_in_order() -> None:
     get, ack, pop = ask(talk, "GET a", *ACK, "BRPOP celery 1")
     found = talk.answers(b"$1\r\nx\r\n" + OK + b"+QUEUED\r\n-ERR no\r\n-EXECABORT gone\r\n" + POPPED)
 
-    assert [each.request for each in found] == [get, ack, pop]
+    assert [answer.request for answer in found] == [get, ack, pop]
     assert (get.error, ack.error, ack.answer) == (None, "ERR no", OK + b"+QUEUED\r\n-ERR no\r\n-EXECABORT gone\r\n")
     assert (get.blocking, pop.blocking, ack.blocking) == (False, True, False)
     assert not talk.pending
@@ -171,7 +171,7 @@ def test_a_brpop_delivers_or_does_not(reply: bytes, delivered: bool) -> None:
 def test_a_command_of_nothing_is_no_request_and_its_bytes_are_kept() -> None:
     talk = Conversation()
     assert talk.requests(b"*0\r\n\r\n") == []
-    assert [each.raw for each in talk.requests(b"PING\r\n")] == [b"*0\r\n\r\nPING\r\n"]
+    assert [request.raw for request in talk.requests(b"PING\r\n")] == [b"*0\r\n\r\nPING\r\n"]
 
 
 def test_what_nobody_asked_for_answers_nothing() -> None:
@@ -197,7 +197,7 @@ def test_published_messages_come_between_replies(kind: str, parts: tuple[str, ..
     pong = b"+PONG\r\n" if resp3 else b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
     found = talk.answers(confirmed("subscribe", "one", 1, resp3=resp3) + message + pong + message)
 
-    assert [each.request for each in found] == [subscribe, None, ping, None]
+    assert [answer.request for answer in found] == [subscribe, None, ping, None]
     assert labels(found) == ["SUBSCRIBE one", label, "PING", label]
     assert found[1].raw == message
 
@@ -213,7 +213,7 @@ def test_a_push_of_another_kind_does_not_confirm_a_subscription() -> None:
     talk = Conversation()
     (request,) = ask(talk, "SUBSCRIBE one")
     found = talk.answers(b">2\r\n$10\r\ninvalidate\r\n_\r\n" + confirmed("subscribe", "one", 1, resp3=True))
-    assert [each.request for each in found] == [None, request]
+    assert [answer.request for answer in found] == [None, request]
 
 
 @pytest.mark.parametrize("resp3", [True, False], ids=["resp3", "resp2"])
@@ -222,8 +222,8 @@ def test_a_subscription_is_confirmed_once_a_channel(resp3: bool) -> None:
     two, get = ask(talk, "SUBSCRIBE one two", "PING")
     assert two.expected == 2
     assert talk.answers(confirmed("subscribe", "one", 1, resp3=resp3)) == []
-    assert [each.request for each in talk.answers(confirmed("subscribe", "two", 2, resp3=resp3))] == [two]
-    assert [each.request for each in talk.answers(b"+PONG\r\n")] == [get]
+    assert [answer.request for answer in talk.answers(confirmed("subscribe", "two", 2, resp3=resp3))] == [two]
+    assert [answer.request for answer in talk.answers(b"+PONG\r\n")] == [get]
 
 
 @pytest.mark.parametrize("verb", ["SUBSCRIBE", "psubscribe", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE"])
@@ -231,7 +231,7 @@ def test_a_subscription_is_refused_once(verb: str) -> None:
     talk = Conversation()
     refused, ping = ask(talk, f"{verb} one two three", "PING")
     found = talk.answers(error("NOAUTH Authentication required.") + error("NOAUTH Authentication required."))
-    assert [each.request for each in found] == [refused, ping]
+    assert [answer.request for answer in found] == [refused, ping]
 
 
 @pytest.mark.parametrize("resp3", [True, False], ids=["resp3", "resp2"])
@@ -243,21 +243,21 @@ def test_the_end_of_all_subscriptions_is_confirmed_as_often_as_there_were(resp3:
     # A list that looks like a message is one, once nobody is subscribed.
     found = talk.answers(b"".join(stream) + encode("message", "a", "b"))
 
-    assert [each.request for each in found] == [both, none, None, get]
+    assert [answer.request for answer in found] == [both, none, None, get]
 
 
 def test_a_list_is_no_message_where_nobody_has_subscribed() -> None:
     talk = Conversation()
     first, second = ask(talk, "LRANGE a 0 -1", "HVALS b")
     found = talk.answers(encode("message", "a", "b") + encode("subscribe", "a"))
-    assert [each.request for each in found] == [first, second]
+    assert [answer.request for answer in found] == [first, second]
 
 
 def test_in_resp3_a_subscriber_s_list_is_no_message_either() -> None:
     talk = Conversation()
     subscribe, lrange = ask(talk, "SUBSCRIBE one", "LRANGE a 0 -1")
     found = talk.answers(confirmed("subscribe", "one", 1, resp3=True) + encode("message", "a", "b"))
-    assert [each.request for each in found] == [subscribe, lrange]
+    assert [answer.request for answer in found] == [subscribe, lrange]
 
 
 # --- answers of ours
@@ -272,12 +272,12 @@ def test_an_answer_of_ours_waits_for_its_turn() -> None:
 
     assert talk.canned_answers() == []
     found = talk.answers(b"$1\r\n1\r\n")
-    assert [(each.request, each.raw) for each in found] == [
+    assert [(answer.request, answer.raw) for answer in found] == [
         (first, b"$1\r\n1\r\n"),
         (second, b"-LOADING x\r\n"),
         (third, b"-OOM y\r\n"),
     ]
-    assert [each.request for each in talk.answers(b"$1\r\n4\r\n")] == [fourth]
+    assert [answer.request for answer in talk.answers(b"$1\r\n4\r\n")] == [fourth]
     assert talk.canned_answers() == []
 
 
@@ -286,7 +286,7 @@ def test_with_nothing_before_it_the_turn_of_ours_is_now() -> None:
     (request,) = talk.requests(said("BRPOP celery 1"))
     request.canned = error("LOADING x")
     talk.sent(request)
-    assert [each.raw for each in talk.canned_answers()] == [b"-LOADING x\r\n"]
+    assert [answer.raw for answer in talk.canned_answers()] == [b"-LOADING x\r\n"]
     assert (request.delivered, len(talk.pending)) == (False, 0)
 
 
@@ -344,12 +344,14 @@ def test_any_split_of_both_streams_gives_the_same(
     came = [push * pushed + answered(line) for line, pushed in recorded]
 
     talk = Conversation()
-    requests = [each for piece in pieces(b"".join(sent), up) for each in talk.requests(piece)]
+    requests = [request for piece in pieces(b"".join(sent), up) for request in talk.requests(piece)]
     for request in requests:
         talk.sent(request)
-    answers = [each for piece in pieces(b"".join(came), down) for each in talk.answers(piece)]
+    answers = [answer for piece in pieces(b"".join(came), down) for answer in talk.answers(piece)]
 
-    assert [each.raw for each in requests] == sent
-    assert [each.request for each in answers if each.request] == requests
-    assert b"".join(each.raw for each in answers) == b"".join(came)
-    assert labels(each for each in answers if not each.request) == ["PUSH one"] * sum(pushed for _, pushed in recorded)
+    assert [request.raw for request in requests] == sent
+    assert [answer.request for answer in answers if answer.request] == requests
+    assert b"".join(answer.raw for answer in answers) == b"".join(came)
+    assert labels(answer for answer in answers if not answer.request) == ["PUSH one"] * sum(
+        pushed for _, pushed in recorded
+    )

@@ -1,4 +1,5 @@
-"""What a scenario may promise. Each function returns a Promise; the registry has the checker that judges it."""
+"""The promises that a scenario can make. Each function returns a Promise; the registry has the checker that judges
+it."""
 
 from brownout.check.promises.acted import faults_acted
 from brownout.check.promises.answers import answers
@@ -14,8 +15,8 @@ from brownout.check.promises.show import must_show
 from brownout.check.promises.stall import loop_never_stalls, nothing_raised
 from brownout.check.promises.status import status_monotone, status_truthful
 
-# These promises judge one operation only. `registry.finder_of` takes the first promise that finds an anomaly, so
-# they come last.
+# The promises of `life` judge one operation only. They come last, because `registry.finder_of` takes the first promise
+# that finds an anomaly.
 # isort: split
 from brownout.check.promises.life import told_truly, took_effect_once, workers_consume, workers_survive
 

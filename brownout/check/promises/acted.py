@@ -16,9 +16,9 @@ from brownout.plan.plan import told_apart
 def faults_acted(history: History) -> Ruling:
     """Every fault acted while an operation was in flight, and healed.
 
-    Otherwise the verdict is unknown, never invalid. An operation is in flight from its invoke to its effect, or to
-    its answer when it has no effect. A fault without a `fault-stop` is a mistake of the harness, and so is a toxic
-    that outlives every fault during which it was added.
+    When a fault did not act or heal, the verdict is unknown, never invalid. An operation is in flight from its invoke
+    to its effect, or to its answer when it has no effect. A fault without a `fault-stop` is a mistake of the harness,
+    and so is a toxic that outlives every fault during which it was added.
     """
     windows, spans = history.faults, _spans(history)
     doubts = [] if windows else ["no fault was injected"]
@@ -33,7 +33,8 @@ def faults_acted(history: History) -> Ruling:
 
 
 def _unhealed(history: History) -> list[str]:
-    """One sentence for each toxic that was still on its edge, or acted there, after its fault had healed."""
+    """Return a sentence for each toxic that was still on its edge, or acted on the edge, after the toxic's fault had
+    healed."""
     sentences, armed = dict[tuple[str, str], str](), dict[tuple[str, str], Event]()
     struck = set[tuple[str, str]]()
     for event in history.kind("toxic-added", "toxic-removed", "toxic-acted"):
@@ -63,7 +64,8 @@ def _during(history: History, event: Event) -> list[Window]:
 
 
 def _outlived(history: History, added: Event, until: int) -> int:
-    """When (ns) all faults that may have added a toxic had healed; 0 unless the toxic was still there later."""
+    """Return the time (ns) at which all faults that may have added a toxic had healed; 0 unless the toxic was armed
+    after that time."""
     stops = [window.stop.at if window.stop else until for window in _during(history, added)]
     return max(stops) if stops and max(stops) < until else 0
 

@@ -40,7 +40,7 @@ def answers(
                 took = readable((until - sent.at) / NS, limit)
                 kind, how = "slow", f"waited {took} for an answer; the limit is {readable(limit)}"
             elif end is None:
-                continue  # the trial ended while the request still had time
+                continue  # the trial ended before the request's limit was over
             elif status is None:
                 kind, how = "unanswered", f"got no answer: {error or 'connection closed'}"
                 busy = over(history, sent.at, until, GIVEN_UP_WITHIN * NS, ANSWERING) if gave_up else 0

@@ -14,10 +14,10 @@ from brownout.history.view import History
 def conservation(history: History, *, besides: Iterable[str] = ()) -> Ruling:
     """Every event belongs to an operation. `besides` names effects that no client asked for.
 
-    The number of invokes is that of ok, fail and info together. Every outcome has an invoke, and every effect has
-    an operation that may have caused it. An effect of an operation that was definitely refused is a "phantom". An
-    effect that belongs to no operation is a "phantom", too, unless it may belong to an `info` operation whose task
-    id nobody learnt. List the effects of beat's tasks in `besides`.
+    The number of invokes is that of ok, fail and info together. Every outcome has an invoke, and every effect has an
+    operation that may have caused the effect. An effect of an operation that was definitely refused is a "phantom". An
+    effect that belongs to no operation is a "phantom", too, unless it may belong to an `info` operation whose task id
+    nobody learnt. List the effects of beat's tasks in `besides`.
     """
     unasked, ops, anomalies = set(besides), history.ops, []
     outcomes = Counter(event.kind for event in history.kind("ok", "fail", "info"))

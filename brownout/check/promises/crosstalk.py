@@ -11,7 +11,7 @@ from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
 
-#: A key inside a text. A shorter word may be in a payload by chance.
+#: Finds an operation's key inside a text. Shorter words do not count, because a payload may contain one by chance.
 _WORD = re.compile(r"[\w:.-]{6,}")
 _CARRIERS = ("body", "result", "value")
 

@@ -32,7 +32,7 @@ def cut_short(history: History) -> int:
 def drained(history: History) -> Ruling:
     """After the drain every queue is empty and no message is unacked.
 
-    An entry of `unacked_index` without a message is only counted, because the next sweep drops such an entry.
+    An entry of `unacked_index` without a message breaks no promise, because kombu's next sweep drops such an entry.
     """
     end, sample = history.drained, history.sample
     if end is None or sample is None:
@@ -56,11 +56,11 @@ def drained(history: History) -> Ruling:
 def nothing_stuck(history: History, *, expires: Duration | None = None) -> Ruling:
     """After the drain no operation hangs, and every status is final.
 
-    An operation hangs in a queue, in `unacked`, on a worker, or in a status that never becomes final. The status
-    that counts is read after the drain. A result may be forgotten `expires` seconds after the work was done
-    (`result_expires`), or at once when `expires` is 0; from then on PENDING is accepted. The verdict is unknown
-    when the API did not tell the last status of finished work. Work that is nowhere is lost, which `at_least_once`
-    judges. Work that was started without an acknowledgement and left half done is "abandoned".
+    An operation hangs in a queue, in `unacked`, on a worker, or in a status that never becomes final. The promise
+    judges the status that is read after the drain. A result may be forgotten `expires` seconds after the work was done
+    (`result_expires`), or at once when `expires` is 0; after that the status PENDING is accepted, too. The verdict is
+    unknown when the API did not tell the last status of finished work. Work that is nowhere is lost, which
+    `at_least_once` judges. Work that was started without an acknowledgement and left half done is "abandoned".
     """
     end, sample = history.drained, history.sample
     if end is None:
@@ -107,7 +107,7 @@ def _hangs(
         if not end.data.get("ok"):
             on = starts[-1].source
             dead = history.changed.get(on, -1) > starts[-1].at
-            how = f"had been started on {on}, which had ended since" if dead else f"was still running on {on}"
+            how = f"had been started on {on}, and this process had ended" if dead else f"was still running on {on}"
             return "stuck", how, starts[-1:]
         if not op.accepted:
             how = f"had been started on {starts[-1].source}, but it was neither done nor failed"

@@ -13,7 +13,7 @@ from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.duration import Duration, seconds
 
-_ENOUGH = 20  # requests on either side
+_ENOUGH = 20  # requests before the faults, and as many during the faults
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def _quantile(samples: Sequence[Sample], q: float, by: Callable[[Sample], int]) 
 
 
 def _samples(history: History, path: str) -> Iterator[Sample]:
-    """The requests to a path. Latency counts from the intended start, so that a late start counts, too."""
+    """Return the requests to a path. Latency counts from the intended start, so that a late start counts, too."""
     for op in history.ops.values():
         for sent, end in op.tries if op.path == path else ():
             intended, ended = sent.data.get("intended", sent.at), end.at if end else history.end

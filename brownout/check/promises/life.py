@@ -23,7 +23,8 @@ def _doubt(life: Life) -> str:
 
 
 def _answered(life: Life) -> str:
-    """How the operation was answered, after "was"; an HTTP 5xx and a broken connection leave open what was done."""
+    """Return how the operation was answered, as words after "was". After an HTTP 5xx or a broken connection nobody
+    knows whether the operation was done."""
     if life.answered == "waiting":
         return "never answered"
     if life.answered != "unknown":
@@ -91,7 +92,7 @@ def told_truly(history: History, *, proof: Proof = "effect") -> Ruling:
         how = "was refused, but it was done or is queued"
         anomalies.append(_anomaly(life, history, "misreported", how, *traces))
     elif life.answered == "unknown" and life.recorded is False and traces:
-        how = "was done or is queued, but the application's own store has no record of it"
+        how = "was done or is queued, but the application's own store has no record of the operation"
         anomalies.append(_anomaly(life, history, "misreported", how, *traces, *life.record))
     elif life.answered == "waiting":
         anomalies.append(_anomaly(life, history, "hangs", "was never answered: its caller still waits"))

@@ -66,9 +66,9 @@ def at_least_once(
     answer, unless its record is gone from the store at the end. An `info` operation that the store does not have
     need not be done.
 
-    A task that failed, was revoked or had expired is an anomaly of its own when no client read that. A message in
-    a queue that no worker reads is "misrouted", not lost. The verdict is unknown when nothing at all took effect,
-    and when an operation is not done and no drain has ended.
+    A task that failed, was revoked or had expired is an anomaly of its own when no client has read that state. A
+    message in a queue that no worker reads is "misrouted", not lost. The verdict is unknown when nothing at all took
+    effect, and when an operation is not done and no drain has ended.
     """
     limit = None if within is None else seconds(within)
     accepted = [op for op in history.ops.values() if op.accepted]
@@ -91,7 +91,7 @@ def at_least_once(
             findings.add(_misrouted(op, history.place(queue), proved))
         elif done is None and complete:
             proved = witness(*samples[-1:], end, about=op, history=history)
-            findings.add(_lost(op, "the queues are empty, and it was never done", proved))
+            findings.add(_lost(op, "the queues are empty, and the operation was never done", proved))
         elif done is None and end is not None and gone(history, op, end):
             proved = witness(*samples[-1:], end, about=op, history=history)
             how = f"for more than {readable(end.data['recovery'])} it was in no queue, not in unacked and on no worker"
@@ -158,7 +158,8 @@ def _acceptance(op: Operation) -> str:
 
 
 def _unread_queue(history: History, op: Operation) -> str | None:
-    """A queue that no worker reads and that holds a message of the operation at the end; None if there is none."""
+    """Return a queue that no worker reads and that holds a message of the operation at the end; None if there is no
+    such queue."""
     places = history.sample.data.get("by_task", {}) if history.sample else {}
     return next((places[task] for task in op.tasks if task in places and history.unread(places[task])), None)
 

@@ -63,7 +63,7 @@ def at_most_once(history: History, *, by: str = "key", of: Literal["effect", "st
 def effectively_once(history: History, *, by: str = "key", within: Duration | None = None) -> Ruling:
     """Each acknowledged operation takes effect exactly once. `by` is "key", "task", or a field of the effect's data.
 
-    Several starts and deliveries are allowed. `within` counts as in `at_least_once`.
+    Several starts and deliveries are allowed. `within` counts from the same moment as in `at_least_once`.
     """
     losses = rule(history, at_least_once(within=within))
     return replace(losses, anomalies=[*_duplicates(history, by, "effect"), *losses.anomalies])

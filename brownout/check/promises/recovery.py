@@ -37,10 +37,10 @@ def recovers(
 ) -> Ruling:
     """Every operation that is invoked after the last fault has healed is done in time.
 
-    `within` counts from the invoke. `at_least_once` judges the operations that were accepted before or during a
-    fault. An operation that was definitely refused is not judged. An operation without a good answer is excused
-    when it was invoked less than `within` after the healing. An accepted operation that is not done when a drain
-    has finished is never done, however long `within` is. When a drain ends with work left, the drain's own time
+    The time `within` counts from the operation's invoke. `at_least_once` judges the operations that were accepted
+    before or during a fault. An operation that was definitely refused is not judged. An operation without a good answer
+    is excused when it was invoked less than `within` after the healing. An accepted operation that is not done when a
+    drain has finished is never done, however long `within` is. When a drain ends with work left, the drain's own time
     shows whether `within` is over. A failure that a client read counts as an answer, but not as a recovery.
     """
     limit, healed = seconds(within), history.healed_at
@@ -56,7 +56,7 @@ def recovers(
         if done and state_of(done) not in FAILURE:
             first = min(filter(None, (first, done)), key=lambda event: event.at)
         if done is None and not op.of("ok") and invoke.at <= healed + limit * NS:
-            continue  # it was refused or cut off while the subject still had time to recover
+            continue  # the operation was refused or cut off while the subject still had time to recover
         sentence = f"Operation {op.key}, invoked after the last fault had healed,"
         stop = history.kind("fault-stop")[-1]
         if done is None and (end := history.drained) and (how := _never(history, op, end, limit)):
@@ -71,7 +71,7 @@ def recovers(
             proved = witness(invoke, done or history.events[-1], stop, about=op)
             kind, sentence = "late-recovery" if done else "unrecovered", f"{sentence} {how}"
             findings.add(Anomaly(kind, f"{sentence}; the limit is {readable(limit)}.", op.key, witness=proved), busy)
-    # An operation that is still open here has not used up its time, so it is no anomaly.
+    # An operation that is not done yet and still has time is no anomaly.
     doubt = "" if first else "nothing was done after the last fault had healed"
     doubt = doubt if later else "no operation was invoked after the last fault had healed"
     if findings.sure and proof == "effect" and records_no_effects(history, later):
@@ -102,7 +102,7 @@ def _done(op: Operation, proof: str) -> Event | None:
 def graceful(history: History, *, within: Duration) -> Ruling:
     """A worker that is asked to stop finishes its tasks and ends in time.
 
-    Only warm shutdowns are judged. Celery documents that a cold shutdown may lose running tasks.
+    The promise judges only warm shutdowns. Celery documents that a cold shutdown may lose running tasks.
     """
     limit, findings, requests = seconds(within), Findings(), 0
     for stopping in history.kind("shutting-down"):
@@ -132,7 +132,7 @@ def graceful(history: History, *, within: Duration) -> Ruling:
                 begun.pop(event.task, None)
         for task, start in begun.items():
             if any(e.kind == "started" and start.at < e.at <= stopping.at for e in history.by_task[task]):
-                continue  # its pool process had died before, and the task was started again
+                continue  # the task's pool process had died before, and the task was started again
             sentence = f"{stopping.source} was asked to stop and ended in the middle of task {task}."
             proved = witness(start, stopping, ended, history=history)
             findings.add(Anomaly("interrupted", sentence, history.key_of.get(task), task, proved))

@@ -9,8 +9,8 @@ from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
 
-_ENOUGH = 200  # countdowns with the same bound
-_CELLS = 10  # of the chi-square test
+_ENOUGH = 200  # the chi-square test needs so many countdowns with the same bound
+_CELLS = 10  # number of classes of the chi-square test
 
 
 def _by_task(history: History, kind: str, name: str | None) -> dict[str, list[Event]]:
@@ -29,7 +29,7 @@ def attempts_within(
 
     The retry count in the message tells attempts apart. The number of starts alone proves nothing, because a crash
     between a retry's publish and the ack leaves two messages. `starts` is for a task that kills its pool process:
-    such a task is delivered for ever with retry count 0.
+    Celery redelivers such a task for ever with retry count 0.
     """
     by_task, anomalies = _by_task(history, "started", task), []
     for id, started in by_task.items():

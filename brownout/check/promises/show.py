@@ -22,8 +22,8 @@ def _findable(kind: str, under: Promise | None = None) -> None:
 def must_show(history: History, kind: str, *, under: Promise | None = None) -> Ruling:
     """The known anomaly `kind` appears. `under` is the promise that the anomaly breaks.
 
-    The verdict is valid only when the anomaly appears under that promise, and invalid when another anomaly appears
-    there. The report shows the expected anomalies. When that promise is in doubt and no anomaly appears, the
+    The verdict is valid only when the promise `under` shows the anomaly `kind`, and invalid when it shows another
+    anomaly. The report shows the expected anomalies. When the promise `under` is in doubt and no anomaly appears, the
     verdict is unknown.
     """
     inner = rule(history, under or Promise(finder_of(kind)))

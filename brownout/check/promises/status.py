@@ -25,9 +25,9 @@ def _reads(history: History) -> dict[str, list[Event]]:
 def status_monotone(history: History, *, expires: Duration | None = None, failure_final: bool = False) -> Ruling:
     """A status never goes back.
 
-    After SUCCESS every read says SUCCESS, and a task that ran does not wait again. RETRY and STARTED may
-    alternate. Unless `failure_final`, a redelivered task may leave FAILURE. A result may be forgotten `expires`
-    seconds after it was read. Reads that overlap in time are not compared.
+    After SUCCESS every read says SUCCESS, and a task that has run does not go back to a waiting state. The statuses
+    RETRY and STARTED may alternate. Unless `failure_final`, a redelivered task may leave FAILURE. A result may be
+    forgotten `expires` seconds after it was read. Reads that overlap in time are not compared.
     """
     kept = None if expires is None else seconds(expires)
     anomalies, reads = [], _reads(history)

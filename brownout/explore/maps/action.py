@@ -1,4 +1,5 @@
-"""What can go wrong at a point of the wire, and where it makes sense."""
+"""The actions of a fault map, which are the faults at a point of the wire, and the points where each action makes
+sense."""
 
 from __future__ import annotations
 
@@ -15,28 +16,29 @@ Commands = Sequence[tuple[bytes, ...]]
 
 @dataclass(frozen=True)
 class Action:
-    """A way to fail. `summary` is a report's line; `everything` marks those behind `--actions all`."""
+    """A kind of failure at a point. `summary` is its line in reports. Actions with `everything` run only with
+    `--actions all`."""
 
     name: str
     moments: tuple[Moment, ...]
     summary: str
     everything: bool = False
     on: Callable[[Point], bool] = lambda _: True
-    state: str | None = None  # of the server, whose error reply is injected
+    state: str | None = None  # the server's state whose error reply is injected, such as "oom"
 
 
 def worker(point: Point) -> bool:
-    """On an edge of a worker."""
+    """Whether the point is on an edge of a worker."""
     return point.edge.startswith("worker")
 
 
 def killable(point: Point) -> bool:
-    """Worth killing its process for: a worker's, or one that hands a message over."""
+    """Whether killing the process at this point tells something: a worker, or a process that publishes a message."""
     return worker(point) or (point.edge.endswith("->broker") and not point.edge.startswith("beat"))
 
 
 def server(point: Point) -> bool:
-    """On an edge of the API."""
+    """Whether the point is on an edge of the API."""
     return point.edge.startswith("api")
 
 
@@ -49,22 +51,23 @@ _ALL = (
     Action("readonly", ("before",), "the server has become a replica", state="readonly"),
     Action("busy", ("before",), "the server runs a script that does not end", state="busy"),
     Action("oom", ("before",), "the server's memory is full", state="oom"),
-    Action("kill", ("before", "after"), "the process that sent it is killed, with all its children", on=killable),
+    Action("kill", ("before", "after"), "the request's process and its children are killed", on=killable),
     Action("kill-child", ("after",), "the worker's pool processes are killed", on=worker),
     Action("restart-broker", ("before", "after"), "the server is killed, and started again with its data"),
     Action("reset", ("before", "after"), "the connection is reset (RST)", everything=True),
     Action("truncated", ("after",), "half of the reply comes, then the connection ends", everything=True),
-    Action("stop", ("before", "after"), "its process is stopped for a while", everything=True, on=killable),
+    Action("stop", ("before", "after"), "the request's process is frozen for a while", everything=True, on=killable),
     Action("misconf", ("before",), "the server can't save its data", everything=True, state="misconf"),
     Action("noauth", ("before",), "the server wants a password", everything=True, state="noauth"),
     Action("maxclients", ("before",), "the server has no connection left", everything=True, state="maxclients"),
 )  # fmt: skip
-ACTIONS: Mapping[str, Action] = {each.name: each for each in _ALL}
-STANDARD = tuple(each.name for each in _ALL if not each.everything)
+ACTIONS: Mapping[str, Action] = {action.name: action for action in _ALL}
+STANDARD = tuple(action.name for action in _ALL if not action.everything)
 
 
 def chosen(names: Iterable[str]) -> tuple[Action, ...]:
-    """By their names; "standard" and "all" stand for many. Raises UnknownName with the near matches."""
+    """Return the actions with these names; "standard" and "all" name several actions. Raises UnknownName with near
+    matches."""
     wanted: set[str] = set()
     for name in names:
         if name == "all":
@@ -73,11 +76,11 @@ def chosen(names: Iterable[str]) -> tuple[Action, ...]:
             wanted |= set(STANDARD)
         else:
             wanted.add(known("action", name, [*ACTIONS, "standard", "all"]))
-    return tuple(each for each in _ALL if each.name in wanted)
+    return tuple(action for action in _ALL if action.name in wanted)
 
 
 def cells(points: Iterable[Point], samples: Mapping[Point, Commands], actions: Iterable[Action]) -> tuple[Cell, ...]:
-    """Every cell that makes sense: in the order of the points, then of the actions.
+    """Return every cell that makes sense, in the order of the points, then of the actions.
 
     `samples` are the commands that were seen at a point: an error reply belongs only where a server would give it.
     """
@@ -95,12 +98,12 @@ def cells(points: Iterable[Point], samples: Mapping[Point, Commands], actions: I
 def _moments(point: Point) -> tuple[Moment, ...]:
     if point.label.endswith(IDLE):
         return ("before",)
-    # What comes without being asked for, or was asked for long ago, has no moment before it.
+    # A pushed message answers no request, and a BRPOP was sent long before its reply: neither has a moment "before".
     pushed = point.command in ("PUSH", "BRPOP", "BLPOP")
     return ("after",) if pushed else ("before", "after")
 
 
 def _refused(state: str, commands: Commands) -> bool:
     if STATES[state].newcomers and commands and commands[0][0] != b"HELLO":
-        return False  # a connection that was there before is served
+        return False  # the server still serves connections that were open before
     return bool(commands) and refusal(state, commands) is not None

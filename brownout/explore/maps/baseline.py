@@ -1,4 +1,5 @@
-"""Accepted cells: each with its reason, its link and its day of expiry. Pure but for reading the file."""
+"""A baseline: the cells of fault maps whose bad outcome is accepted, each with a reason, a link and a day of expiry. Of
+this module only `load` does I/O, because it reads a file."""
 
 from __future__ import annotations
 
@@ -19,17 +20,18 @@ from brownout.plan.near import UnknownName, known
 
 FIELDS = ("cell", "map", "outcome", "reason", "link", "expires")
 
-#: What becomes of a cell, or of an entry: the first three are green, unknown is unknown, the others are red.
+#: Rulings on a cell or an entry: "good", "accepted" and "healed" count as valid, all others but "unknown" as invalid.
 Kind = Literal["good", "accepted", "healed", "unknown", "new", "changed", "expired", "stray"]
 _RED = ("new", "changed", "expired", "stray")
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """An entry. `cell` is a cell's name, short or full; `map` "configuration/workload"; `outcome` verdict words.
+    """One entry of a baseline. `cell` is a cell's short or full name, `map` is "configuration/workload", `outcome` has
+    the accepted outcomes.
 
-    One of them at least is bad; the others, which may be good, are those of a race. It holds up to and on the day
-    `expires`. `where` is the file and the line, or the number of the entry.
+    At least one accepted outcome is bad; further outcomes, which may be good, are those of a race. The entry is in
+    force up to and on the day `expires`. `where` is the file with the line or the number of the entry.
     """
 
     cell: str
@@ -43,7 +45,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What a baseline makes of one cell, in a sentence; or of an entry that names none (`result` is None then)."""
+    """The ruling of a baseline on one cell, or on an entry that names no cell of the map (then `result` is None)."""
 
     kind: Kind
     name: str
@@ -53,13 +55,14 @@ class Ruling:
 
     @property
     def validity(self) -> Validity:
-        """Of this cell."""
+        """The verdict on the cell after the baseline."""
         return "invalid" if self.kind in _RED else "unknown" if self.kind == "unknown" else "valid"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A map in the light of a baseline; `void` says why the map proves nothing, `doubts` why it cannot be valid."""
+    """The rulings of a baseline on a whole map. `void` says why the map proves nothing, `doubts` why the map cannot be
+    valid."""
 
     rulings: tuple[Ruling, ...]
     void: tuple[str, ...] = ()
@@ -67,32 +70,34 @@ class Judgement:
 
     @property
     def validity(self) -> Validity:
-        """Unknown when the map is void; else invalid by anything red; else unknown by any doubt."""
+        """The verdict after the baseline: "unknown" when the map is void; else "invalid" when any ruling is; else
+        "unknown" when there is any doubt."""
         if self.void:
             return "unknown"
-        return merge((*(each.validity for each in self.rulings), "unknown" if self.doubts else "valid"))
+        return merge((*(ruling.validity for ruling in self.rulings), "unknown" if self.doubts else "valid"))
 
     def of(self, *kinds: Kind) -> tuple[Ruling, ...]:
-        """The rulings of these kinds, in the map's order."""
-        return tuple(each for each in self.rulings if each.kind in kinds)
+        """Return the rulings of these kinds, in the order of the map."""
+        return tuple(ruling for ruling in self.rulings if ruling.kind in kinds)
 
 
 def load(path: Path, maps: Collection[str] = ()) -> tuple[Accepted, ...]:
-    """Read a file; see `parse`."""
+    """Read the entries of a baseline file, as `parse` does."""
     return parse(path.read_bytes().decode(errors="replace"), path.name, maps)
 
 
 def parse(text: str, file: str = "baseline.toml", maps: Collection[str] = ()) -> tuple[Accepted, ...]:
-    """The entries of a baseline. `maps`, where given, are the titles that an entry may name.
+    """Return the entries of a baseline. When `maps` is not empty, an entry may name only these titles of maps.
 
-    ValueError, with the file and the line, for what is missing, misspelt, not bad, or there twice.
+    Raises ValueError, with the file and the line, for an entry with a missing or misspelt field, with no bad outcome,
+    or for a cell that has an entry already.
     """
     try:
-        given = tomllib.loads(text)
-        for name in given:
+        document = tomllib.loads(text)
+        for name in document:
             known("table", name, ("accepted",))
-        tables = given.get("accepted", [])
-        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        tables = document.get("accepted", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise ValueError("an entry begins with [[accepted]]")
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
@@ -103,7 +108,7 @@ def parse(text: str, file: str = "baseline.toml", maps: Collection[str] = ()) ->
         try:
             entry = _entry(table, where, maps)
             if (entry.map, entry.cell) in found:
-                raise ValueError(f"{entry.cell} is accepted at {found[entry.map, entry.cell].where} already")
+                raise ValueError(f"{entry.cell} is already accepted at {found[entry.map, entry.cell].where}")
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         found[entry.map, entry.cell] = entry
@@ -117,51 +122,51 @@ def _entry(table: Mapping[str, Any], where: str, maps: Collection[str]) -> Accep
         raise ValueError(f"an accepted cell needs its {', '.join(missing)}")
     text = {name: table[name] for name in ("cell", "map", "reason", "link")}
     if empty := [name for name, value in text.items() if not isinstance(value, str) or not value.strip()]:
-        raise ValueError(f"text that says something is needed for {', '.join(empty)}")
+        raise ValueError(f"text is missing in {', '.join(empty)}")
     if not re.fullmatch(r"https?://\S+|[\w./-]+\.md(#\S+)?", text["link"]):
-        raise ValueError(f"link is where the reason can be read, https://… or a page's path: {text['link']!r}")
+        raise ValueError(f"link must be an address (https://...) or the path of a page (.md), not {text['link']!r}")
     if not isinstance(table["expires"], date) or isinstance(table["expires"], datetime):
-        raise ValueError(f"expires is a day, without quotes, as 2027-03-01: {table['expires']!r}")
+        raise ValueError(f"expires must be a day without quotes, such as 2027-03-01, not {table['expires']!r}")
     Cell.parse(text["cell"])
     if maps:
         known("map", text["map"], maps)
     outcome = table["outcome"] if isinstance(table["outcome"], list) else [table["outcome"]]
     words = tuple(map(_known, outcome or [None]))
     if merge(map(validity_of, words)) != "invalid":
-        raise ValueError(f"{', '.join(words)}: only what is bad can be accepted")
+        raise ValueError(f"{', '.join(words)}: only a bad outcome can be accepted")
     return Accepted(**text, outcome=words, expires=table["expires"], where=where)
 
 
 def _known(outcome: object) -> str:
     if not isinstance(outcome, str):
-        raise ValueError(f"outcome is a word or a list of words: {outcome!r}")
+        raise ValueError(f"outcome must be a word or a list of words, not {outcome!r}")
     if validity_of(outcome) == "unknown":
-        raise ValueError(f"{outcome!r} is unknown; only what is bad can be accepted")
+        raise ValueError(f"{outcome!r} is unknown; only a bad outcome can be accepted")
     name, *flags = parts(outcome)
     return word(name, flags)
 
 
 def judge(map_: FaultMap, baseline: Sequence[Accepted], today: date, cells: Collection[str] | None = None) -> Judgement:
-    """A ruling for each cell of the map, and for each entry of this map that names none of its cells.
+    """Return a ruling for each cell of the map, and for each entry that names the map but none of its cells.
 
-    `cells` are the names of all cells that the map could have, where only some were run; without it, an interrupted
-    map accuses no entry of naming none.
+    When only some cells were run, `cells` has the names of all cells that the map could have. Without `cells`, an
+    interrupted map gives no ruling on entries whose cell is missing.
     """
     called = map_.names
     by_name = {name: cell for cell, short in called.items() for name in (cell.full, short)}
     entries: dict[Cell, Accepted] = {}
     strays: list[Ruling] = []
-    for entry in (each for each in baseline if each.map == map_.title):
+    for entry in (entry for entry in baseline if entry.map == map_.title):
         cell = by_name.get(entry.cell)
         if cell is None:
             if cells is not None or map_.complete:
                 strays += _stray(entry, {*by_name, *(cells or ())}, {*called.values(), *(cells or ())})
         elif cell in entries:
-            sentence = f"{entry.where}: {entry.cell} is accepted at {entries[cell].where} already"
+            sentence = f"{entry.where}: {entry.cell} is already accepted at {entries[cell].where}"
             strays.append(Ruling("stray", entry.cell, sentence, None, entry))
         else:
             entries[cell] = entry
-    rulings = (_rule(each, called[each.cell], entries.get(each.cell), today) for each in map_.cells)
+    rulings = (_rule(result, called[result.cell], entries.get(result.cell), today) for result in map_.cells)
     return Judgement((*rulings, *strays), map_.void, map_.doubts)
 
 
@@ -174,23 +179,23 @@ def _stray(entry: Accepted, there: Collection[str], shown: Collection[str]) -> I
 
 
 def _rule(result: CellResult, name: str, entry: Accepted | None, today: date) -> Ruling:
-    bad = [each for each in result.words if validity_of(each) == "invalid"]
-    doubt = [each for each in result.words if validity_of(each) == "unknown"]
-    seen = ", ".join(f"{each} ×{result.seen[each]}" for each in result.words) or "nothing was seen"
+    bad = [outcome for outcome in result.words if validity_of(outcome) == "invalid"]
+    doubt = [outcome for outcome in result.words if validity_of(outcome) == "unknown"]
+    seen = ", ".join(f"{outcome} ×{result.seen[outcome]}" for outcome in result.words) or "nothing was seen"
 
     def ruled(kind: Kind, sentence: str) -> Ruling:
         return Ruling(kind, name, f"{name}: {seen}{sentence}", result, entry)
 
-    if entry and (strange := [each for each in bad if each not in entry.outcome]):
+    if entry and (strange := [outcome for outcome in bad if outcome not in entry.outcome]):
         return ruled("changed", f"; {', '.join(strange)} is not what {entry.where} accepts: {', '.join(entry.outcome)}")
     if bad and not entry:
-        return ruled("new", "; nobody has accepted that")
+        return ruled("new", "; the baseline does not accept that")
     if bad and entry and today > entry.expires:
-        return ruled("expired", f"; {entry.where} accepted it until {entry.expires}: {entry.reason} ({entry.link})")
+        return ruled("expired", f"; {entry.where} accepted that until {entry.expires}: {entry.reason} ({entry.link})")
     if doubt or not result.seen:
-        return ruled("unknown", "; it has no verdict")
+        return ruled("unknown", "; the cell has no verdict")
     if not entry:
         return ruled("good", "")
     if not bad and not set(entry.outcome) & set(result.words):
-        return ruled("healed", f"; it is good now: remove this line: {entry.where}")
+        return ruled("healed", f"; the cell is good now: remove the entry at {entry.where}")
     return ruled("accepted", f"; accepted until {entry.expires}: {entry.reason} ({entry.link})")

@@ -1,4 +1,4 @@
-"""One square of the map: where on the wire, at which moment, what goes wrong."""
+"""One cell of a fault map: a point on the wire, a moment, and a failure at that point."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from brownout.plan.point import MOMENTS, Moment, Point
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """A point, a moment and an action. `name` is unique in a map and short where that is possible."""
+    """A point, a moment and an action. `name` may be the same for two cells of a map; `full` is unique."""
 
     point: Point
     moment: Moment
@@ -18,7 +18,7 @@ class Cell:
 
     @property
     def full(self) -> str:
-        """With the whole label of the point: what a map stores."""
+        """The cell's name with the whole label of the point, as a map stores the name."""
         return f"{self.point.full}/{self.moment}-{self.action}"
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class Cell:
 
     @classmethod
     def parse(cls, text: str) -> Cell:
-        """From `full`; ValueError for anything else."""
+        """Read a cell from its full name. Raises ValueError for a text that is no full name."""
         point, _, rest = text.rpartition("/")
         moment, _, action = rest.partition("-")
         if moment not in MOMENTS or not action:
@@ -35,7 +35,7 @@ class Cell:
 
 
 def names(points: Iterable[Point]) -> dict[Point, str]:
-    """The short name of each point, and the full one where two would share the short one."""
+    """Return a name for each point: the short name, or the full name when two points share the short name."""
     points = tuple(dict.fromkeys(points))
     shorts = [point.short for point in points]
     return {point: point.short if shorts.count(point.short) == 1 else point.full for point in points}

@@ -1,4 +1,5 @@
-"""What trials of one cell of the map showed, and what vouches for the map's cells: controls and comparisons."""
+"""The outcomes of the trials of one cell, and the control trials and comparisons that show whether outcomes can be
+trusted."""
 
 from __future__ import annotations
 
@@ -15,15 +16,14 @@ from brownout.explore.maps.cell import Cell
 
 @dataclass(frozen=True)
 class CellResult:
-    """What became of the task in a cell. `seen`: each verdict word ("lost+silent", "unknown: why") and how often.
+    """The outcomes of one cell. `seen` says how often each outcome ("lost+silent", "unknown: why") was seen.
 
-    `seconds` is the recovery time of the slowest effect after the fault, 0 when it came at once. `witness` are the
-    three to six lines that prove it. `note` is the bound of a label ("silent for 5.5 s"). A cell that was tried more
-    than once and came out in more than one way is a race, and declares its words with their counts. ValueError for a
-    word that nobody knows, and for a count below 1.
+    `seconds` is the time from the submission to the last effect or answer, in the slowest trial. `witness` has the
+    lines that prove the worst outcome. `note` is the reason of an unknown outcome. A cell with several outcomes, each
+    with a verdict, is a race. Raises ValueError for an unknown outcome and for a count below 1.
 
-    `repeats` counts further trials whose verdict was in doubt because the machine was busy. Of a trial that went wrong
-    itself, `trouble` is the traceback and `logs` are the ends of the logs.
+    `repeats` counts the trials that were run again because the machine was busy. For a trial that failed itself,
+    `trouble` is the traceback and `logs` has the ends of the logs.
     """
 
     cell: Cell
@@ -37,7 +37,7 @@ class CellResult:
 
     @classmethod
     def of(cls, cell: Cell, found: Finding) -> CellResult:
-        """What one trial found."""
+        """Return the result of one trial with the finding `found`."""
         shown = found.logs if found.why else {}
         return cls(
             cell,
@@ -53,48 +53,50 @@ class CellResult:
         for word in self.seen:
             parts(word)
         if any(n < 1 for n in self.seen.values()):
-            raise ValueError(f"{self.cell}: what was seen was seen at least once")
+            raise ValueError(f"{self.cell}: the count of an outcome is at least 1")
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What was seen, the most frequent first, the worse of two that are as frequent."""
+        """The outcomes, the most frequent first; of two outcomes with one count, the worse first."""
         return tuple(sorted(self.seen, key=lambda word: (-self.seen[word], [-n for n in severity(word)], word)))
 
     @property
     def race(self) -> bool:
-        """Whether it came out in more than one way, each of them a verdict."""
+        """Whether the cell has several outcomes, and each of them is a verdict."""
         return len(self.seen) > 1 and all(validity_of(word) != "unknown" for word in self.seen)
 
     @property
     def primary(self) -> str:
-        """The most frequent word."""
+        """The most frequent outcome of the cell."""
         return self.words[0] if self.seen else UNKNOWN
 
     @property
     def worst(self) -> str:
-        """The worst word."""
+        """The worst outcome of the cell."""
         return max(self.words, key=severity, default=UNKNOWN)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What the fault did to processes, in any trial."""
+        """The flags of the outcomes, such as "silent", that name what the fault did to processes in any trial."""
         found = {part for word in self.seen for part in parts(word)}
         return tuple(flag for flag in FLAGS if flag in found)
 
     @property
     def verdict(self) -> Validity:
-        """Invalid once anything bad was seen; unknown when a trial was, and when nothing was seen at all."""
+        """The verdict on the cell: "invalid" when any outcome is bad; else "unknown" when any outcome is unknown or
+        there is none; else "valid"."""
         return merge(validity_of(word) for word in self.seen)
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """For a trial that went wrong itself: how often it was run again, its traceback, the ends of its logs."""
+        """Lines about a trial that failed itself: how often the trial was run again, its traceback, and the ends of its
+        logs."""
         again = [f"run again {self.repeats} times, because the machine was busy"] if self.repeats else []
         return (*again, *self.trouble.splitlines(), *ends(self.logs))
 
     def merged(self, other: CellResult) -> CellResult:
-        """Both trials' words; the witness is that of the worse one."""
-        worse = max(self, other, key=lambda each: severity(each.worst))
+        """Return one result with the outcomes of both; the witness is that of the worse result."""
+        worse = max(self, other, key=lambda result: severity(result.worst))
         seen = Counter(self.seen) + Counter(other.seen)
         return replace(
             worse,
@@ -108,7 +110,8 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Controls:
-    """Trials without a fault among the others: how many, and what went wrong in those that were not perfect."""
+    """The control trials, which run without a fault between the others: `ran` counts them, `bad` has the reasons of
+    those that failed."""
 
     ran: int = 0
     bad: tuple[str, ...] = ()
@@ -116,7 +119,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A cell that was run from the pre-imported fork and from the cold command line: the words of each."""
+    """The outcomes of one cell with forked workers and with workers started cold."""
 
     cell: str
     forked: tuple[str, ...]
@@ -124,22 +127,23 @@ class Comparison:
 
     @property
     def proves(self) -> bool:
-        """Whether both have a verdict."""
+        """Whether the forked and the cold workers both have an outcome with a verdict."""
         return all(any(validity_of(word) != "unknown" for word in words) for words in (self.forked, self.cold))
 
     @property
     def differs(self) -> bool:
-        """Whether they have nothing in common; the words of a race overlap."""
+        """Whether the forked and the cold workers have no outcome in common. The outcomes of a race overlap, so a race
+        does not differ."""
         return self.proves and not set(self.forked) & set(self.cold)
 
 
 def cell_record(result: CellResult) -> dict[str, Any]:
-    """The JSON object of a result, without the fields that have their default."""
+    """Return the JSON object of a cell's result, without the fields that have their default value."""
     seen = {word: result.seen[word] for word in result.words}
     record = asdict(result) | {"cell": result.cell.full, "seen": seen}
     return {name: value for name, value in record.items() if value or name in ("cell", "seen")}
 
 
 def cell_result(record: Mapping[str, Any]) -> CellResult:
-    """The result of such a JSON object."""
+    """Return the result of a cell from a JSON object that `record` made."""
     return CellResult(**{**record, "witness": tuple(record.get("witness", ())), "cell": Cell.parse(record["cell"])})

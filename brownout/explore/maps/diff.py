@@ -1,4 +1,5 @@
-"""Maps beside each other: what another configuration or version makes better and worse; whether runs agree."""
+"""Compares fault maps: the cells that another configuration or version makes better or worse, and whether several runs
+agree."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from brownout.plan.point import Point
 
 @dataclass(frozen=True)
 class Change:
-    """A cell of both maps, with the words of each."""
+    """A cell whose outcomes differ between two maps."""
 
     cell: Cell
     was: tuple[str, ...]
@@ -24,17 +25,20 @@ class Change:
 
     @property
     def step(self) -> int:
-        """Above 0 when the worst that was seen is worse now, below 0 when it is less bad."""
+        """The direction of the change: 1 when the worst outcome in the second map is worse than in the first map, -1
+        when it is less bad, else 0."""
         was, now = (max(map(severity, words), default=()) for words in (self.was, self.now))
         return (now > was) - (now < was)
 
 
 @dataclass(frozen=True)
 class Diff:
-    """From map `a` to map `b`, by their titles. How often a word was seen makes no difference.
+    """The differences from map `a` to map `b`, which are named by their titles. How often an outcome was seen makes no
+    difference.
 
-    worse: from good to bad; better: from bad to good; changed: from bad to another bad; shifted: from good to another
-    good; unknown: without a verdict in one of them. `warnings` say why a map is not to be trusted.
+    Cells in `worse` went from good to bad, in `better` from bad to good, in `changed` from one bad outcome to another,
+    in `shifted` from one good outcome to another. Cells in `unknown` have no verdict in one of the maps. `warnings` say
+    why a map cannot be trusted.
     """
 
     a: str
@@ -51,16 +55,16 @@ class Diff:
 
     @property
     def empty(self) -> bool:
-        """Whether the maps say the same."""
+        """Whether both maps have the same cells with the same outcomes."""
         return not any((*(getattr(self, kind) for kind in _MEANING), self.only_a, self.only_b))
 
     def to_json(self) -> str:
-        """Each change with its cell's full name and the words of both maps."""
-        record: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        """Return the differences as JSON: each changed cell with its full name and its outcomes in both maps."""
+        record: dict[str, Any] = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
         for kind in _MEANING:
-            record[kind] = [{"cell": each.cell.full, "was": each.was, "now": each.now} for each in record[kind]]
+            record[kind] = [{"cell": change.cell.full, "was": change.was, "now": change.now} for change in record[kind]]
         for side in ("only_a", "only_b"):
-            record[side] = [{"cell": each.cell.full, "seen": each.words} for each in record[side]]
+            record[side] = [{"cell": result.cell.full, "seen": result.words} for result in record[side]]
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -69,7 +73,7 @@ _MEANING = {
     "better": "was bad, is good",
     "changed": "bad in both, but not the same",
     "shifted": "good in both, but not the same",
-    "unknown": "no verdict in one of them",
+    "unknown": "no verdict in one map",
 }
 _KINDS = {
     ("valid", "invalid"): "worse",
@@ -80,21 +84,23 @@ _KINDS = {
 
 
 def diff(a: FaultMap, b: FaultMap) -> Diff:
-    """What differs from `a` to `b`; the worst first."""
-    left, right = ({each.cell: each for each in map_.cells} for map_ in (a, b))
+    """Return the differences from map `a` to map `b`; the worst cells come first."""
+    left, right = ({result.cell: result for result in map_.cells} for map_ in (a, b))
     found: dict[str, list[Change]] = {kind: [] for kind in _MEANING}
     both = [cell for cell in left if cell in right]
     for cell in both:
-        one, two = left[cell], right[cell]
-        if set(one.words) != set(two.words):
-            found[_KINDS.get((one.verdict, two.verdict), "unknown")].append(Change(cell, one.words, two.words))
-    changes = {kind: tuple(sorted(each, key=_severest, reverse=True)) for kind, each in found.items()}
+        before, after = left[cell], right[cell]
+        if set(before.words) != set(after.words):
+            found[_KINDS.get((before.verdict, after.verdict), "unknown")].append(
+                Change(cell, before.words, after.words)
+            )
+    changes = {kind: tuple(sorted(changes, key=_severest, reverse=True)) for kind, changes in found.items()}
     return Diff(
         _called(a, b),
         _called(b, a),
         **changes,
-        only_a=tuple(each for each in a.cells if each.cell not in right),
-        only_b=tuple(each for each in b.cells if each.cell not in left),
+        only_a=tuple(result for result in a.cells if result.cell not in right),
+        only_b=tuple(result for result in b.cells if result.cell not in left),
         same=len(both) - sum(map(len, changes.values())),
         warnings=tuple(f"{m.title}: {why}" for m in (a, b) for why in (*m.void, *m.doubts)),
     )
@@ -104,15 +110,15 @@ def _severest(change: Change) -> tuple[int, ...]:
     return max((severity(word) for word in (*change.was, *change.now)), default=())
 
 
-def _called(one: FaultMap, other: FaultMap) -> str:
-    """The title, and where both have the same, the versions in which they differ."""
-    versions = [f"{name} {one.versions.get(name, 'none')}" for name in sorted({*one.versions, *other.versions})
-                if one.versions.get(name) != other.versions.get(name)]  # fmt: skip
-    return f"{one.title} ({', '.join(versions)})" if one.title == other.title and versions else one.title
+def _called(first: FaultMap, second: FaultMap) -> str:
+    """Return the title of the first map; if both maps have one title, with the versions in which the maps differ."""
+    versions = [f"{name} {first.versions.get(name, 'none')}" for name in sorted({*first.versions, *second.versions})
+                if first.versions.get(name) != second.versions.get(name)]  # fmt: skip
+    return f"{first.title} ({', '.join(versions)})" if first.title == second.title and versions else first.title
 
 
 def text(difference: Diff) -> str:
-    """As a person reads it: what is worse first, and in each part the worst first."""
+    """Return the differences as text for a person: the kind "worse" first, and in each kind the worst cells first."""
     return "\n".join(_text(difference))
 
 
@@ -121,15 +127,15 @@ def _text(difference: Diff) -> Iterator[str]:
     yield from (f"  beware: {warning}" for warning in difference.warnings)
     changes = {kind: getattr(difference, kind) for kind in _MEANING}
     alone = {"only in " + difference.a: difference.only_a, "only in " + difference.b: difference.only_b}
-    cells = [each.cell for group in (*changes.values(), *alone.values()) for each in group]
+    cells = [entry.cell for group in (*changes.values(), *alone.values()) for entry in group]
     called = names(sorted({cell.point for cell in cells}))
     for kind, group in changes.items():
         if group:
             yield from ("", f"{kind}: {len(group)} ({_MEANING[kind]})")
-            known_as = [f"{called[each.cell.point]}/{each.cell.moment}-{each.cell.action}" for each in group]
-            for name, each in zip(known_as, group, strict=True):
-                step = {1: "  (worse)", -1: "  (less bad)", 0: ""}[each.step] if kind == "changed" else ""
-                words = f"{' or '.join(each.was)} → {' or '.join(each.now)}"
+            known_as = [f"{called[change.cell.point]}/{change.cell.moment}-{change.cell.action}" for change in group]
+            for name, change in zip(known_as, group, strict=True):
+                step = {1: "  (worse)", -1: "  (less bad)", 0: ""}[change.step] if kind == "changed" else ""
+                words = f"{' or '.join(change.was)} → {' or '.join(change.now)}"
                 yield f"  {name:<{max(map(len, known_as))}}  {words}{step}"
     for title, results in alone.items():
         if results:
@@ -140,18 +146,19 @@ def _text(difference: Diff) -> Iterator[str]:
 
 def _by_point(results: Sequence[CellResult], called: dict[Point, str]) -> Iterator[str]:
     rows: dict[str, list[str]] = {}
-    for each in results:
-        words = "" if each.verdict == "valid" else f" ({' or '.join(each.words)})"
-        rows.setdefault(called[each.cell.point], []).append(f"{each.cell.moment}-{each.cell.action}{words}")
+    for result in results:
+        words = "" if result.verdict == "valid" else f" ({' or '.join(result.words)})"
+        rows.setdefault(called[result.cell.point], []).append(f"{result.cell.moment}-{result.cell.action}{words}")
     yield from (f"  {point}: {', '.join(columns)}" for point, columns in rows.items())
 
 
-REPRODUCED = 0.9  # the share of trials in which a bad cell is bad again
+REPRODUCED = 0.9  # a bad cell counts as reproduced when it is bad in this share of its trials
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of several runs of one map: of `cells` so many `agreeing`; the `differing` ones; those with a `declared` set."""
+    """How well several runs of one map agree. Of `cells` cells, `agreeing` agree; `differing` names the others;
+    `declared` names the cells that are declared as races."""
 
     cells: int
     agreeing: int
@@ -160,53 +167,54 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Of the cells that agree, 0 to 1; 0 where there are none."""
+        """The share of cells that agree, from 0 to 1; 0 when there are no cells."""
         return self.agreeing / self.cells if self.cells else 0.0
 
 
 def agreement(maps: Sequence[FaultMap], declaring: FaultMap | None = None) -> Agreement:
-    """Whether each cell is in every run, with a verdict, and always with the same word or within its declared set.
+    """Return how many cells have a verdict in every run, and always the same outcome or only the outcomes of a declared
+    race.
 
-    The sets are those of the map `declaring`: the words of its races.
-
-    ValueError when there are fewer than two maps, or when they are not runs of one map.
+    The map `declaring` declares its races and their outcomes. Raises ValueError when there are fewer than two maps, or
+    when they are not runs of one map.
     """
     if len(maps) < 2:
         raise ValueError("only two runs or more can agree")
     whole = maps[0].merged(*maps[1:])
-    races = {each.cell: set(each.words) for each in declaring.cells if each.race} if declaring else {}
-    runs = [{each.cell for each in run.cells} for run in maps]
+    races = {result.cell: set(result.words) for result in declaring.cells if result.race} if declaring else {}
+    runs = [{result.cell for result in run.cells} for run in maps]
     differing = [
-        each
-        for each in whole.cells
-        if not all(each.cell in run for run in runs)
-        or any(validity_of(word) == "unknown" for word in each.words)
-        or not (len(each.words) == 1 or set(each.words) <= races.get(each.cell, set()))
+        result
+        for result in whole.cells
+        if not all(result.cell in run for run in runs)
+        or any(validity_of(word) == "unknown" for word in result.words)
+        or not (len(result.words) == 1 or set(result.words) <= races.get(result.cell, set()))
     ]
     called = whole.names
     return Agreement(
         len(whole.cells),
         len(whole.cells) - len(differing),
-        tuple(f"{called[each.cell]}: {', '.join(f'{word} ×{each.seen[word]}' for word in each.words)}"
-              for each in differing),
-        tuple(called[each.cell] for each in whole.cells if each.cell in races),
+        tuple(f"{called[result.cell]}: {', '.join(f'{word} ×{result.seen[word]}' for word in result.words)}"
+              for result in differing),
+        tuple(called[result.cell] for result in whole.cells if result.cell in races),
     )  # fmt: skip
 
 
 def reproduced(stored: FaultMap, again: FaultMap) -> list[str]:
-    """Of the bad cells of a stored map that were tried again, how many are bad in the same way in nine of ten trials;
-    and those that are not. A race is when it is bad at least once, and nothing but its words is seen.
+    """Return lines that say which bad cells of a stored map are bad in the map `again`, too. A cell is reproduced when
+    nine of ten trials have its bad outcomes. A race is reproduced when it was bad at least once and showed only its
+    stored outcomes.
     """
-    tried = {each.cell: each for each in again.cells}
-    bad = [each for each in stored.cells if each.verdict == "invalid" and each.cell in tried]
+    tried = {result.cell: result for result in again.cells}
+    bad = [result for result in stored.cells if result.verdict == "invalid" and result.cell in tried]
     called, odd, trials = stored.names, [], 0
-    for each in bad:
-        seen = tried[each.cell].seen
+    for result in bad:
+        seen = tried[result.cell].seen
         trials = max(trials, sum(seen.values()))
-        same = sum(n for word, n in seen.items() if word in each.seen and validity_of(word) == "invalid")
-        raced = each.race and same > 0 and set(seen) <= set(each.seen)
+        same = sum(n for word, n in seen.items() if word in result.seen and validity_of(word) == "invalid")
+        raced = result.race and same > 0 and set(seen) <= set(result.seen)
         if same < REPRODUCED * sum(seen.values()) and not raced:
             words = ", ".join(f"{word} ×{n}" for word, n in seen.items())
-            odd.append(f"not so again: {called[each.cell]}: {words}; it was {' or '.join(each.words)}")
-    summary = f"{len(bad) - len(odd)} of {len(bad)} bad cells are bad again, nine times of ten or within their race"
+            odd.append(f"not reproduced: {called[result.cell]}: {words}; stored was {' or '.join(result.words)}")
+    summary = f"{len(bad) - len(odd)} of {len(bad)} bad cells are reproduced in 90% of trials or as a race"
     return [*odd, f"{summary}; {trials} trial{'s' * (trials != 1)} each"] if bad else odd

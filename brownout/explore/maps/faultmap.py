@@ -1,4 +1,4 @@
-"""The fault map as data: what became of the task in each cell, and what vouches for it."""
+"""Fault maps as data: the outcomes of each cell, and the control trials that show that the outcomes can be trusted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from brownout.explore.maps.selection import select
 from brownout.plan.near import known
 from brownout.plan.point import MOMENTS, Point
 
-#: What a command that made or read a map exits with.
+#: The exit code of a command that made or read a fault map, by the map's validity.
 EXIT: Final[Mapping[Validity, int]] = {"valid": 0, "invalid": 1, "unknown": 2}
 
 
 def column(cell: Cell) -> tuple[int, int, str]:
-    """Sorts columns: those before the execution, then those after it, each in the order of ACTIONS."""
+    """Return the sort key of a cell's column: "before" comes first, then "after", each in the order of ACTIONS."""
     actions = tuple(ACTIONS)
     rank = actions.index(cell.action) if cell.action in ACTIONS else len(actions)
     return MOMENTS.index(cell.moment), rank, cell.action
@@ -30,13 +30,13 @@ def column(cell: Cell) -> tuple[int, int, str]:
 
 @dataclass(frozen=True)
 class FaultMap(Kept):
-    """Every fault point of a workload under a configuration (`name`), by every fault.
+    """The results of every fault at every point of a workload, under the configuration `name`.
 
-    `options` are what `brownout map` was given for it, its cells aside. `trace` are the points in order of life.
-    `bounds` and `seconds` (how long the map took) are in seconds; `versions` by distribution. `repeats` counts trials
-    of any kind that were run again because the machine was busy. `complete` says that nothing interrupted the map,
-    `part` that not all standard cells were asked for. Cells are kept in the trace's order, then by column; ValueError
-    when one is there twice.
+    `options` are the options of `brownout map` except those that choose cells. `trace` has the points in the order of a
+    fault-free trial. `bounds` and `seconds` (the time for the whole map) are in seconds. `versions` maps Python
+    distributions to versions. `repeats` counts all trials that were run again because the machine was busy. With
+    `complete` nothing interrupted the map. With `part` the command did not ask for all standard cells. Cells are in the
+    order of the trace, then of the columns. Raises ValueError when a map has a cell twice.
     """
 
     KIND: ClassVar = "fault map"
@@ -60,99 +60,107 @@ class FaultMap(Kept):
 
     def __post_init__(self) -> None:
         place = {point: n for n, point in enumerate(self.trace)}
-        keys = {c: (place.get(c.point, len(place)), c.point, column(c)) for c in (each.cell for each in self.cells)}
+        keys = {c: (place.get(c.point, len(place)), c.point, column(c)) for c in (result.cell for result in self.cells)}
         if len(keys) < len(self.cells):
-            twice = Counter(each.cell.full for each in self.cells).most_common(1)[0][0]
+            twice = Counter(result.cell.full for result in self.cells).most_common(1)[0][0]
             raise ValueError(f"a map has each cell once: {twice}")
-        object.__setattr__(self, "cells", tuple(sorted(self.cells, key=lambda each: keys[each.cell])))
+        object.__setattr__(self, "cells", tuple(sorted(self.cells, key=lambda result: keys[result.cell])))
 
     @property
     def title(self) -> str:
-        """`defaults/task`: how a baseline names it."""
+        """The map's title, "configuration/workload", by which a baseline names the map."""
         return f"{self.name}/{self.workload}"
 
     @property
     def names(self) -> dict[Cell, str]:
-        """What each cell is called: `worker->broker/ZADD#1/before-cut`, or with the whole label where two would be."""
-        points = names((*self.trace, *(each.cell.point for each in self.cells)))
-        return {c: f"{points[c.point]}/{c.moment}-{c.action}" for c in (each.cell for each in self.cells)}
+        """The name of each cell: `worker->broker/ZADD#1/before-cut`, or the full name when two points would share the
+        short one."""
+        points = names((*self.trace, *(result.cell.point for result in self.cells)))
+        return {c: f"{points[c.point]}/{c.moment}-{c.action}" for c in (result.cell for result in self.cells)}
 
     def result(self, name: str) -> CellResult:
-        """The cell of that name, short or full; UnknownName with near matches."""
+        """Return the result of the cell with this short or full name. Raises UnknownName, with near matches."""
         called = self.names
-        by_name = {name: each for each in self.cells for name in (each.cell.full, called[each.cell])}
+        by_name = {name: result for result in self.cells for name in (result.cell.full, called[result.cell])}
         return by_name[name] if name in by_name else by_name[known("cell", name, called.values())]
 
     def filtered(self, points: Collection[str] = (), actions: Collection[str] = (), only_bad: bool = False) -> FaultMap:
-        """The map with fewer cells, as `select` says; `only_bad` leaves those that are not valid.
+        """Return the map with the cells that `select` chooses; with `only_bad`, without valid cells.
 
-        Judge the whole map, not this one: without its good cells it knows less.
+        The validity of a filtered map tells nothing, because cells are missing.
         """
-        chosen = set(select([each.cell for each in self.cells], points, actions))
-        kept = [each for each in self.cells if each.cell in chosen and not (only_bad and each.verdict == "valid")]
+        chosen = set(select([result.cell for result in self.cells], points, actions))
+        kept = [
+            result for result in self.cells if result.cell in chosen and not (only_bad and result.verdict == "valid")
+        ]
         return replace(self, cells=tuple(kept), part=self.part or len(kept) < len(self.cells))
 
     @property
     def void(self) -> tuple[str, ...]:
-        """Why the map proves nothing, whatever its cells say."""
+        """The reasons why the outcomes of the map's cells prove nothing."""
         differing = (
-            f"{each.cell} differs between forked ({', '.join(each.forked)}) and cold ({', '.join(each.cold)}) processes"
-            for each in self.cold
-            if each.differs
+            f"{comparison.cell} differs between forked ({', '.join(comparison.forked)})"
+            f" and cold ({', '.join(comparison.cold)}) processes"
+            for comparison in self.cold
+            if comparison.differs
         )
         return (*(f"a trial without a fault went wrong: {bad}" for bad in self.controls.bad), *differing)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why the map cannot be valid, though what is bad in it remains bad."""
+        """The reasons why the map cannot be valid. A bad cell still makes the map invalid."""
         doubts = {
             "no cell was tried": not self.cells,
-            "it was interrupted": not self.complete,
-            "no trial without a fault was among them": not self.controls.ran,
-            "cells without a verdict": self.tally["unknown"] > 0,
-            "forked processes were not compared with cold ones": not all(each.proves for each in self.cold),
+            "the map was interrupted": not self.complete,
+            "no trial ran without a fault": not self.controls.ran,
+            "some cells have no verdict": self.tally["unknown"] > 0,
+            "forked processes were not compared with cold ones": not all(comparison.proves for comparison in self.cold),
         }
         return tuple(doubt for doubt, holds in doubts.items() if holds)
 
     @property
     def validity(self) -> Validity:
-        """Unknown when the map is void; else invalid by any bad cell; else unknown by any doubt."""
+        """The verdict on the map: "unknown" when the map is void; else "invalid" when any cell is bad; else "unknown"
+        when there is any doubt."""
         if self.void:
             return "unknown"
-        return merge((*(each.verdict for each in self.cells), "unknown" if self.doubts else "valid"))
+        return merge((*(result.verdict for result in self.cells), "unknown" if self.doubts else "valid"))
 
     @property
     def tally(self) -> dict[Validity, int]:
-        """How many cells are valid, invalid, unknown."""
-        verdicts = Counter(each.verdict for each in self.cells)
+        """The numbers of valid, invalid and unknown cells."""
+        verdicts = Counter(result.verdict for result in self.cells)
         return {validity: verdicts[validity] for validity in EXIT}
 
     def counts(self) -> dict[str, int]:
-        """In how many cells each outcome and each flag was seen, the worst last; a race counts in all of its own."""
-        found = Counter(part for each in self.cells for part in {part for word in each.seen for part in parts(word)})
+        """Return in how many cells each outcome and each flag was seen, the worst last. A race counts for each of its
+        outcomes."""
+        found = Counter(
+            part for result in self.cells for part in {part for word in result.seen for part in parts(word)}
+        )
         return {part: found[part] for part in SEVERITY if found[part]}
 
     @property
     def trials(self) -> int:
-        """All that were run: cells, controls, cold comparisons."""
-        cells = sum(n for each in self.cells for n in each.seen.values())
-        return cells + self.controls.ran + sum(len(each.cold) for each in self.cold)
+        """The number of trials for cells, controls and comparisons with cold workers."""
+        cells = sum(n for result in self.cells for n in result.seen.values())
+        return cells + self.controls.ran + sum(len(comparison.cold) for comparison in self.cold)
 
     @property
     def rate(self) -> float:
-        """Trials a minute."""
+        """The number of trials per minute."""
         return self.trials * 60 / self.seconds if self.seconds > 0 else 0.0
 
     def merged(self, *others: FaultMap) -> FaultMap:
-        """Several runs of one map as one; ValueError when they are runs of different ones."""
+        """Return one map of several runs. Raises ValueError when the runs are not of one map."""
         whole = self
         for other in others:
             for what in ("title", "settings", "versions"):
                 if getattr(whole, what) != getattr(other, what):
                     raise ValueError(f"not runs of one map: {what} {getattr(whole, what)} and {getattr(other, what)}")
-            cells = {each.cell: each for each in whole.cells}
-            for each in other.cells:
-                cells[each.cell] = cells[each.cell].merged(each) if each.cell in cells else each
+            cells = {result.cell: result for result in whole.cells}
+            for result in other.cells:
+                cells[result.cell] = cells[result.cell].merged(result) if result.cell in cells else result
             whole = replace(
                 whole,
                 cells=tuple(cells.values()),
@@ -173,18 +181,19 @@ class FaultMap(Kept):
             "bounds": dict(sorted(self.bounds.items())),
             "trace": [point.full for point in self.trace],
             "controls": asdict(self.controls),
-            "cold": [asdict(each) for each in self.cold],
-            "cells": [cell_record(each) for each in self.cells],
+            "cold": [asdict(comparison) for comparison in self.cold],
+            "cells": [cell_record(result) for result in self.cells],
         }
 
     @classmethod
-    def _made(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _made(cls, record: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "options": tuple(given.get("options", ())),
-            "trace": tuple(map(Point.parse, given["trace"])),
-            "cells": tuple(map(cell_result, given["cells"])),
-            "controls": Controls(given["controls"]["ran"], tuple(given["controls"]["bad"])),
+            "options": tuple(record.get("options", ())),
+            "trace": tuple(map(Point.parse, record["trace"])),
+            "cells": tuple(map(cell_result, record["cells"])),
+            "controls": Controls(record["controls"]["ran"], tuple(record["controls"]["bad"])),
             "cold": tuple(
-                Comparison(each["cell"], tuple(each["forked"]), tuple(each["cold"])) for each in given["cold"]
+                Comparison(comparison["cell"], tuple(comparison["forked"]), tuple(comparison["cold"]))
+                for comparison in record["cold"]
             ),
         }

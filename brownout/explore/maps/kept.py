@@ -1,4 +1,4 @@
-"""Results that are kept as JSON files, whose differences can be read."""
+"""Results as JSON files with one item a line, so that a person can read the differences of two files."""
 
 from __future__ import annotations
 
@@ -11,46 +11,48 @@ from typing import Any, ClassVar, Self
 
 
 class Kept:
-    """A dataclass with a file format. `_record` and `_made` turn those of its fields that JSON does not have.
+    """A dataclass that is stored as a JSON file. `_record` and `_made` convert the fields whose types JSON lacks.
 
-    `complete` says that nothing interrupted what it tells of, `part` that only a part of that was asked for.
+    With `complete` nothing interrupted the command. With `part` the command was asked for a part of the results only.
     """
 
-    KIND: ClassVar[str]  # what the file says it is
+    KIND: ClassVar[str]  # the value of the field "kind" in the JSON file
     SCHEMA: ClassVar[int] = 1
-    _LAST: ClassVar[str]  # the field that is long, and comes last
+    _LAST: ClassVar[str]  # the name of the longest field, which comes last in the file
     complete: bool
     part: bool
 
     @property
     def whole(self) -> bool:
-        """Whether all was asked for, and nothing interrupted it."""
+        """Whether the command was asked for all results and nothing interrupted it."""
         return self.complete and not self.part
 
     def to_json(self) -> str:
-        """Text whose differences can be read: an item a line, always in the same order."""
-        plain = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]  # whatever is kept is a dataclass
+        """Return the result as JSON text with one item a line, always in the same order."""
+        plain = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}  # type: ignore[arg-type]  # whatever is kept is a dataclass
         record = {"kind": self.KIND, "schema": self.SCHEMA} | plain | self._record()
         return _readable(record | {self._LAST: record.pop(self._LAST)})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote; ValueError for anything else, and for what a newer brownout wrote."""
+        """Read a result that `to_json` wrote. Raises ValueError for any other text, and for the schema of a newer
+        brownout."""
         try:
-            given = json.loads(text)
-            if given.pop("kind") != cls.KIND:
-                raise ValueError("it is something else")
-            if (schema := given.pop("schema")) != cls.SCHEMA:
-                raise ValueError(f"of schema {schema}; this brownout reads {cls.SCHEMA}")
-            return cls(**given | cls._made(given))
+            record = json.loads(text)
+            if record.pop("kind") != cls.KIND:
+                raise ValueError("the file has another kind")
+            if (schema := record.pop("schema")) != cls.SCHEMA:
+                raise ValueError(f"its schema is {schema}; this brownout reads {cls.SCHEMA}")
+            return cls(**record | cls._made(record))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             missing = "no " if isinstance(error, KeyError) else ""
             raise ValueError(f"not a {cls.KIND}: {missing}{error}") from error
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all; a pipe or a device is written to, and a link is followed.
+        """Write the file, the whole file or nothing. A pipe or a device at `path` is written to, and a symbolic link is
+        followed.
 
-        Raises OSError.
+        Raises OSError when the file cannot be written.
         """
         if path.exists() and not path.is_file():
             path.write_text(self.to_json(), encoding="utf-8")
@@ -62,7 +64,7 @@ class Kept:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read the file; ValueError, with its path, when there is nothing of the kind in it."""
+        """Read a result from a file. Raises ValueError, with the path, when the file has no result of this class."""
         try:
             return cls.from_json(path.read_bytes())
         except ValueError as error:
@@ -72,12 +74,12 @@ class Kept:
         raise NotImplementedError
 
     @classmethod
-    def _made(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _made(cls, record: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
 
 def _readable(record: Mapping[str, Any]) -> str:
-    """An object, each of its items a line of its own, and each item of those."""
+    """Return a JSON object with one line for each field, and one line for each item of a field."""
     return "{\n" + ",\n".join(f" {_dump(name)}: {_lines(value)}" for name, value in record.items()) + "\n}\n"
 
 
@@ -86,7 +88,7 @@ def _dump(value: Any) -> str:
 
 
 def _lines(value: Any) -> str:
-    """JSON, an item of a list or of an object a line."""
+    """Return JSON with one line for each item of a list or an object."""
     if isinstance(value, list | tuple) and value:
         return "[\n" + ",\n".join(f"  {_dump(item)}" for item in value) + "\n ]"
     if isinstance(value, Mapping) and value:

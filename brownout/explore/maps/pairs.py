@@ -1,7 +1,7 @@
-"""Which second faults to try after which first ones: pure planning, from the traces that single faults left.
+"""Plans pairs of faults: which second faults to try after which first faults, from the traces of trials with one fault.
 
-A second fault strikes only what exists in the recovery from the first. First faults whose recoveries meet the same
-spots, and which end with the same word, make a class, and one of them stands for all.
+A second fault strikes only at points that the recovery from the first fault meets. First faults with the same outcome
+whose recoveries meet the same points are a class; one fault of a class is tried for all of them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.faultmap import column
 from brownout.plan.point import Point, Step
 
-#: Second faults, as columns of a map are called.
+#: The second faults, named as the columns of a fault map.
 SECONDS = ("before-cut", "after-cut", "after-never", "before-loading", "after-restart-broker",
            "before-kill", "after-kill")  # fmt: skip
-CHECKS = 5  # pairs of a further member of a class that are tried to check the merging, at most
+# the largest number of pairs of another fault of a class that check whether the faults of the class are alike
+CHECKS = 5
 
 
 @dataclass(frozen=True)
 class First:
-    """What a single fault left: its outcome, and what was met from its strike on, in order."""
+    """The result of a trial with one fault: the outcome, and the steps from the fault on, in order."""
 
     cell: Cell
     word: str
@@ -32,23 +33,24 @@ class First:
     samples: Mapping[Point, Commands] = field(default_factory=dict, hash=False, compare=False)
 
     def only(self, ordinary: Collection[str]) -> First:
-        """Without the spots of a life without a fault."""
-        steps = tuple(each for each in self.steps if each.spot not in ordinary)
+        """Return the result without the steps that fault-free trials have too."""
+        steps = tuple(step for step in self.steps if step.spot not in ordinary)
         return First(self.cell, self.word, steps, self.samples)
 
     @property
     def spots(self) -> frozenset[str]:
-        """All that it met."""
-        return frozenset(each.spot for each in self.steps)
+        """The spots that the trial met."""
+        return frozenset(step.spot for step in self.steps)
 
     def seconds(self) -> tuple[Cell, ...]:
-        """A second fault at each point."""
-        points = dict.fromkeys(each.point for each in self.steps)
+        """Return all second faults that make sense at the points of the steps."""
+        points = dict.fromkeys(step.point for step in self.steps)
         made = cells(points, self.samples, chosen({name.partition("-")[2] for name in SECONDS}))
         return tuple(cell for cell in made if f"{cell.moment}-{cell.action}" in SECONDS)
 
     def pairs(self) -> tuple[Pair, ...]:
-        """A second fault at each spot: of a handshake, at the command that tells its purpose, or else at the first."""
+        """Return pairs with each kind of second fault at each spot. In a handshake the second fault strikes at the
+        command that shows the handshake's purpose, or else at the first command."""
         spots = {step.point: step.spot for step in self.steps}
         telling = {step.point for step in self.steps if step.purpose and step.purpose in step.point.label}
         found: dict[tuple[str, str, str], Pair] = {}
@@ -61,7 +63,7 @@ class First:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two faults, one after the other; `alone` is the word of the first one without the second."""
+    """Two faults, one after the other. `alone` is the outcome of the first fault without the second."""
 
     first: Cell
     second: Cell
@@ -70,7 +72,8 @@ class Pair:
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What members of one class have in common: the ordinals of a handshake may differ."""
+        """The spot, moment and action of the second fault, which are equal for all faults of a class; the ordinals of a
+        handshake may differ."""
         return self.spot, self.second.moment, self.second.action
 
     def __str__(self) -> str:
@@ -79,31 +82,35 @@ class Pair:
 
 @dataclass(frozen=True)
 class Plan:
-    """`counts` are the pairs that each step of the pruning leaves; `classes` the merged first faults."""
+    """The pairs to try. `counts` has the number of pairs after each step of the pruning. `classes` has the first faults
+    by class."""
 
     counts: Mapping[str, int]
     classes: tuple[tuple[First, ...], ...]
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """Those of one member of each class."""
+        """All pairs of one first fault of each class."""
         return tuple(pair for members in self.classes for pair in members[0].pairs())
 
     def sample(self, count: int, seed: int = 0) -> tuple[Pair, ...]:
-        """So many of them, evenly from all classes; all for 0."""
+        """Return `count` pairs, evenly from all classes; all pairs when `count` is 0."""
         return _drawn([members[0].pairs() for members in self.classes], count, seed) if count else self.pairs
 
-    def checks(self, tried: Collection[Pair], seed: int = 0, each: int = CHECKS, most: int = 0) -> dict[Pair, Pair]:
-        """Pairs of one other member of each class -> what stands for them; `most` of them in all unless it is 0."""
+    def checks(
+        self, tried: Collection[Pair], seed: int = 0, per_class: int = CHECKS, most: int = 0
+    ) -> dict[Pair, Pair]:
+        """Return pairs of one other first fault of each class, each with the tried pair that it is compared with. There
+        are at most `most` pairs in all, unless `most` is 0."""
         dice = random.Random(seed)
         found: dict[Pair, Pair] = {}
         for members in self.classes:
             if not members[1:]:
                 continue
-            other = {pair.kind: pair for pair in dice.choice(members[1:]).pairs()}
-            there = [pair for pair in members[0].pairs() if pair in tried and pair.kind in other]
-            drawn = sorted(dice.sample(there, min(each, len(there))), key=there.index)
-            found |= {other[pair.kind]: pair for pair in drawn}
+            others = {pair.kind: pair for pair in dice.choice(members[1:]).pairs()}
+            there = [pair for pair in members[0].pairs() if pair in tried and pair.kind in others]
+            drawn = sorted(dice.sample(there, min(per_class, len(there))), key=there.index)
+            found |= {others[pair.kind]: pair for pair in drawn}
         if not most or len(found) <= most:
             return found
         groups: dict[str, list[Pair]] = {}
@@ -113,7 +120,8 @@ class Plan:
 
 
 def plan(firsts: Iterable[First], ordinary: Collection[str]) -> Plan:
-    """From single faults; `ordinary` are the spots of a life without one, handshakes that come by a clock included."""
+    """Return the plan for these first faults. `ordinary` has the spots of fault-free trials, with the handshakes of
+    timers."""
     firsts = tuple(firsts)
     recoveries = [first.only(ordinary) for first in firsts]
     classes: dict[tuple[frozenset[str], str], list[First]] = {}
@@ -131,15 +139,15 @@ def plan(firsts: Iterable[First], ordinary: Collection[str]) -> Plan:
 
 
 def later(cell: Cell, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """What was met after its strike: all, when that came before the task did."""
+    """Return the steps after the point of the cell; all steps when the trace does not have the point."""
     points = [step.point for step in steps]
     return tuple(steps[points.index(cell.point) + 1 :] if cell.point in points else steps)
 
 
 def _drawn(groups: Sequence[Sequence[Pair]], count: int, seed: int) -> tuple[Pair, ...]:
-    """At most `count`, one of each group in turn; in the order of the groups."""
+    """Draw at most `count` pairs, one from each group in turn, and return them in the order of the groups."""
     dice = random.Random(seed)
     shuffled = [dice.sample(group, len(group)) for group in groups]
     turns = dice.sample(shuffled, len(shuffled))
-    drawn = set([each for each in chain(*zip_longest(*turns)) if each][:count])
+    drawn = set([pair for pair in chain(*zip_longest(*turns)) if pair][:count])
     return tuple(pair for group in groups for pair in group if pair in drawn)

@@ -1,4 +1,4 @@
-"""What became of the task after two faults, as data: outcomes, whether the merging holds, JSON."""
+"""Pair maps as data: the outcomes of pairs of faults, and the checks that the first faults of a class are alike."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ UNREACHED = "second not reached"
 
 @dataclass(frozen=True)
 class PairResult:
-    """`seen`: words of trials in which both struck, and how often; `unreached`: of those without the second.
+    """The outcomes of one pair of faults. `seen` counts the outcomes of trials in which both faults struck, `unreached`
+    those of trials in which the second fault did not strike.
 
-    `instead` is the first fault that stands for this one in the plan, where this was tried to check that.
-    `seconds` is when the last effect or answer came, after the submission. `witness` proves what is not good.
+    In the result of a check, `instead` is the first fault with which the plan tried the pairs of the whole class.
+    `seconds` is the time from the submission to the last effect or answer. `witness` has the lines that prove an
+    outcome that is not good.
     """
 
     pair: Pair
@@ -34,28 +36,28 @@ class PairResult:
 
     @property
     def worst(self) -> str:
-        """The worst word of trials in which both struck; empty without one."""
+        """The worst outcome of trials in which both faults struck; "" when there is no such trial."""
         return max(self.seen, key=severity, default="")
 
     @property
     def verdict(self) -> Validity:
-        """Of the trials in which both struck. Without one there is nothing bad to tell: the second never came."""
+        """The verdict on the trials in which both faults struck; "valid" when the second fault never struck."""
         return merge(validity_of(word) for word in self.seen) if self.seen else "valid"
 
     @property
     def worse(self) -> bool:
-        """Whether it is bad, and more so than the first fault alone."""
+        """Whether the pair is bad, and worse than the first fault alone."""
         return self.verdict == "invalid" and severity(self.worst) > severity(self.pair.alone)
 
     @property
     def said(self) -> frozenset[str]:
-        """All that can be compared with another member of the class: nothing of a trial without a verdict."""
+        """The outcomes to compare with another first fault of the class; trials without a verdict have none."""
         known = frozenset(word for word in self.seen if validity_of(word) != "unknown")
         return known | {f"{UNREACHED}, {word}" for word in self.unreached}
 
     def merged(self, other: PairResult) -> PairResult:
-        """Both trials; the witness is that of the worse one."""
-        worse = max(self, other, key=lambda each: severity(each.worst) if each.worst else ())
+        """Return one result with the outcomes of both; the witness is that of the worse result."""
+        worse = max(self, other, key=lambda result: severity(result.worst) if result.worst else ())
         return replace(
             worse,
             seen=dict(Counter(self.seen) + Counter(other.seen)),
@@ -66,14 +68,16 @@ class PairResult:
 
 @dataclass(frozen=True)
 class Check:
-    """A pair of another member of a class, beside the one that stands for it."""
+    """Compares a pair of another first fault of a class (`member`) with the pair that was tried for the class
+    (`stands`)."""
 
     member: PairResult
     stands: PairResult
 
     @property
     def word(self) -> str:
-        """Disagreements were tried twice: what then overlaps differs from run to run, whoever the member is."""
+        """Whether the two pairs agree. Pairs that disagree were tried twice; when their outcomes then overlap, the
+        outcome differs from run to run and does not depend on the first fault."""
         ours, theirs = self.member.said, self.stands.said
         if not ours or not theirs:
             return "no verdict"
@@ -87,11 +91,12 @@ class Check:
 
 @dataclass(frozen=True)
 class PairMap(Kept):
-    """`counts` are the pairs that each step of the pruning left, `classes` and `firsts` how many there were.
+    """The results of many pairs of faults. `counts` has the number of pairs after each step of the pruning; `firsts`
+    and `classes` count the first faults and their classes.
 
-    `planned` pairs were to be tried, which are fewer than the last count where a sample was asked for. `void` says why
-    nothing is proved, `unknown` counts first faults without a verdict. Times are in seconds. `complete` says that
-    nothing interrupted the campaign, `part` that only some first faults or pairs were asked for.
+    `planned` is the number of pairs to try; with a sample it is smaller than the last of `counts`. `void` says why the
+    map proves nothing. `unknown` counts first faults without a verdict. Times are in seconds. With `complete` nothing
+    interrupted the campaign. With `part` the command asked for some first faults or pairs only.
     """
 
     KIND: ClassVar = "pair map"
@@ -118,57 +123,61 @@ class PairMap(Kept):
 
     @property
     def tried(self) -> tuple[PairResult, ...]:
-        """Of the plan, without the checks."""
-        return tuple(each for each in self.rows if each.instead is None)
+        """The results of the planned pairs, without those of the checks."""
+        return tuple(result for result in self.rows if result.instead is None)
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Each with what stands for it."""
-        plan = {(each.pair.first, each.pair.kind): each for each in self.tried}
-        members = ((each, plan.get((each.instead, each.pair.kind))) for each in self.rows if each.instead)
-        return tuple(Check(each, stands) for each, stands in members if stands)
+        """The checks: each result of another first fault, with the result that was tried for its class."""
+        plan = {(result.pair.first, result.pair.kind): result for result in self.tried}
+        members = ((result, plan.get((result.instead, result.pair.kind))) for result in self.rows if result.instead)
+        return tuple(Check(result, stands) for result, stands in members if stands)
 
     @property
     def bad(self) -> tuple[PairResult, ...]:
-        """The worst first; checks among them."""
-        found = (each for each in self.rows if each.verdict == "invalid")
-        return tuple(sorted(found, key=lambda each: severity(each.worst), reverse=True))
+        """The bad results, also those of checks, the worst first."""
+        found = (result for result in self.rows if result.verdict == "invalid")
+        return tuple(sorted(found, key=lambda result: severity(result.worst), reverse=True))
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why the map cannot be valid, though what is bad in it remains bad."""
+        """The reasons why the map cannot be valid. A bad pair still makes the map invalid."""
         doubts = {
-            "it was interrupted": not self.complete,
-            "no pair was tried": not any(each.seen for each in self.rows),
-            "no trial without a fault was among them": not self.controls,
+            "the map was interrupted": not self.complete,
+            "no pair was tried": not any(result.seen for result in self.rows),
+            "no trial ran without a fault": not self.controls,
             f"first faults without a verdict: {self.unknown}": self.unknown > 0,
         }
         return tuple(doubt for doubt, holds in doubts.items() if holds)
 
     @property
     def validity(self) -> Validity:
-        """Unknown when the map is void; else invalid by any bad pair; else unknown by any doubt."""
+        """The verdict on the map: "unknown" when the map is void; else "invalid" when any pair is bad; else "unknown"
+        when there is any doubt."""
         if self.void:
             return "unknown"
-        return merge((*(each.verdict for each in self.rows), "unknown" if self.doubts else "valid"))
+        return merge((*(result.verdict for result in self.rows), "unknown" if self.doubts else "valid"))
 
     def outcomes(self) -> dict[str, int]:
-        """In how many pairs of the plan each outcome and each flag was seen, the worst first; then what was not."""
-        found = Counter(part for each in self.tried for part in {part for word in each.seen for part in parts(word)})
+        """Return in how many planned pairs each outcome and each flag was seen, the worst first; then the number of
+        pairs whose second fault did not strike."""
+        found = Counter(
+            part for result in self.tried for part in {part for word in result.seen for part in parts(word)}
+        )
         counted = {part: found[part] for part in reversed(SEVERITY) if found[part]}
-        missed = sum(bool(each.unreached) for each in self.tried)
+        missed = sum(bool(result.unreached) for result in self.tried)
         return counted | ({UNREACHED: missed} if missed else {})
 
     def _record(self) -> dict[str, Any]:
-        return {"rows": [_record(each) for each in self.rows]}
+        return {"rows": [_record(result) for result in self.rows]}
 
     @classmethod
-    def _made(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"rows": tuple(map(_result, given["rows"])), "void": tuple(given["void"])}
+    def _made(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        return {"rows": tuple(map(_result, record["rows"])), "void": tuple(record["void"])}
 
 
 def _record(result: PairResult) -> dict[str, Any]:
-    """What is empty is left out."""
+    """Return the JSON object of a result, without empty fields."""
     pair = result.pair
     whole = {"first": pair.first.full, "second": pair.second.full, "spot": pair.spot, "alone": pair.alone}
     more = {name.name: getattr(result, name.name) for name in fields(result)[1:-1]}
@@ -176,8 +185,8 @@ def _record(result: PairResult) -> dict[str, Any]:
     return whole | {name: value for name, value in {**more, "instead": instead}.items() if value}
 
 
-def _result(given: Mapping[str, Any]) -> PairResult:
-    more = dict(given)
+def _result(record: Mapping[str, Any]) -> PairResult:
+    more = dict(record)
     first, second, spot, alone = (more.pop(name) for name in ("first", "second", "spot", "alone"))
     more["witness"] = tuple(more.get("witness", ()))
     more["instead"] = Cell.parse(more["instead"]) if "instead" in more else None

@@ -1,4 +1,4 @@
-"""Cells by what somebody typed."""
+"""Chooses cells of a fault map by the names and patterns that a user typed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from brownout.plan.near import known
 
 
 def select(cells: Collection[Cell], points: Collection[str] = (), actions: Collection[str] = ()) -> tuple[Cell, ...]:
-    """The cells whose point and whose action is asked for; nothing asked for means all.
+    """Return the cells that match one of `points` and one of `actions`; an empty collection matches every cell.
 
-    A point is asked for by its name or its cell's, by edge, command or label; else by a glob (* and ?) or a part of
-    these. An action by its name or with its moment, "before-cut". UnknownName, with near matches, for what fits none.
+    A pattern for points is the name of a point or cell, an edge, a command or a label; else a glob (* and ?) or a part
+    of one of these. A pattern for actions is an action's name, also with its moment: "before-cut". Raises UnknownName,
+    with near matches, for a pattern that matches no cell.
     """
     short = names(cell.point for cell in cells)
     places = {c: (short[c.point], c.point.full, c.point.edge, c.point.command, c.point.label) for c in cells}

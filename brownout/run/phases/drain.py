@@ -11,8 +11,8 @@ from brownout.run.watch import BusyWatch
 from brownout.workload.clients import Clients
 
 SAMPLE = 0.2  # seconds between two samples of the broker
-ASK_WITHIN = 10.0  # seconds in which an API must answer with the final statuses
-#: Waits until a condition is true, at most so many seconds; returns whether the condition became true.
+ASK_WITHIN = 10.0  # the seconds within which an API must answer with the final statuses
+#: A function that waits until a condition is true, at most so many seconds, and returns whether it became true.
 Pump = Callable[[Callable[[], bool], float | None], bool]
 
 
@@ -67,7 +67,8 @@ def _read_all(observer: Observer, clients: Clients, pump: Pump) -> None:
         for task, key in list(unread.items()):
             del unread[task]
             if not clients.read(key, task):
-                unread[task] = key  # goes to the end: the API may answer for all other tasks
+                # a task without an answer moves to the end, because the API may answer for all other tasks
+                unread[task] = key
                 return False
         return True
 

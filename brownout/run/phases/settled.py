@@ -11,14 +11,15 @@ FINAL = 2
 
 
 class Settled:
-    """The accepted and the settled operations. With `by_effect` only an effect or a final failure settles one."""
+    """The operations that were accepted, and those that are settled. With `by_effect` only an effect or a final failure
+    settles an operation."""
 
     def __init__(self, *, by_effect: bool) -> None:
         self._by_effect = by_effect
         self._accepted: dict[str, str] = {}  # task -> key
-        self._nameless: dict[str, None] = {}  # keys that were accepted without a task id
-        self._done: set[str] = set()  # tasks and keys
-        self._running: dict[str, str] = {}  # task -> process
+        self._nameless: dict[str, None] = {}  # keys of operations that were accepted without a task id
+        self._done: set[str] = set()  # the tasks and keys of settled operations
+        self._running: dict[str, str] = {}  # from each running task to its process
 
     def see(self, events: Iterable[Event]) -> None:
         """Take new events of the history."""
@@ -42,7 +43,7 @@ class Settled:
             return True
         final = RANK.get(state_of(event), 0) == FINAL
         if event.kind == "read":
-            # For an application that records effects, a task is done when its effect is there, whatever its status.
+            # In an application that records effects, a task is done when its effect is recorded, whatever its status.
             return final and (not self._by_effect or state_of(event) in ("FAILURE", "FAILED", "REVOKED"))
         # Celery also says "failed" for a lost child process and a hard time limit; an application with a store of its
         # own may then start the task again.

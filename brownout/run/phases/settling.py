@@ -21,28 +21,28 @@ from brownout.plan.settle import Settle
 from brownout.subject.fair import FairTime
 from brownout.workload.clients import Clients
 
-SURE = 0.08  # seconds without a change before a good state counts: a message on its way is in no queue for a moment
+SURE = 0.08  # seconds; a good state must last so long, because a message on its way is in no queue for a moment
 QUIET = 0.25  # seconds without any change after which the operation is settled, or a probe is sent
-LOOK = 0.02  # seconds between two looks
-State = tuple[Any, ...]  # everything that can change, to be compared with the state at the next look
+LOOK = 0.02  # seconds between two looks at the state
+State = tuple[Any, ...]  # everything that can change during settling, for a comparison with the next look
 
 
 @dataclass(frozen=True)
 class OnWire:
     """The state of the wire at one moment."""
 
-    holds: bool  # a message is only in a worker's memory: it was delivered and is not yet registered as unacked
-    polled: dict[str, float]  # edge: when (seconds, monotonic) its newest BRPOP came
-    ticked: bool  # beat has sent a request
+    holds: bool  # whether a message is only in a worker's memory: delivered and not yet registered as unacked
+    polled: dict[str, float]  # from an edge to the time (s, monotonic) of its newest BRPOP
+    ticked: bool  # whether beat has sent a request
     struck: int  # the number of points at which a fault has struck
 
 
 class Settling:
     """Decides when a trial is over; call `over()` again and again.
 
-    `look` samples the broker. `born` and `killed` give the time (seconds, monotonic) at which a worker was started and
-    killed by a fault. `probing(True)` is called before a probe is sent, and `probing(False)` when a fault has struck
-    since: the fault may have hit the probe, so the probe proves nothing.
+    The function `look` samples the broker. `born` and `killed` give the time (seconds, monotonic) at which a worker was
+    started and killed by a fault. `probing(True)` is called before a probe is sent. `probing(False)` is called when a
+    fault strikes after that: the fault may have hit the probe, so the probe proves nothing.
     """
 
     def __init__(
@@ -68,19 +68,20 @@ class Settling:
         self._wire, self._active, self._sample, self._push = wire, active, look, push
         self._probing, self._born, self._killed = probing, born, killed
         self._state: State = ()
-        self._since = self.fair.look()  # when (seconds of fair time) the state last changed
+        self._since = self.fair.look()  # the time (s of fair time) at which the state last changed
         self._give_up = self._since + settle.limit
-        self._accepted = 0.0  # when (seconds of fair time) the operation was accepted; 0 before that
+        self._accepted = 0.0  # the time (s of fair time) at which the operation was accepted, or 0
         self._next = 0.0
         self._probes = 0
         self._probe = ""  # task id or key of the newest probe; empty while no probe is valid
-        self._probed_since = 0.0  # since when (seconds of fair time) a worker could have taken the probe
-        self._probed_at = 0.0  # when (seconds, monotonic) the probe was sent
+        self._probed_since = 0.0  # the time (s of fair time) from which on a worker could have taken the probe
+        self._probed_at = 0.0  # the time (s, monotonic) at which the probe was sent
         self._struck = 0  # the number of points at which faults had struck when the probe was sent
         self.on_wire = wire()
 
     def over(self) -> bool:
-        """Look, at most every LOOK seconds. True when the outcome cannot change any more, or the limit is reached."""
+        """Look at the state, at most every LOOK seconds. Returns True when the outcome cannot change any more, or the
+        limit is reached."""
         at = time.monotonic()
         if at < self._next:
             return False
@@ -113,7 +114,8 @@ class Settling:
         return self._probed(now) and (good or (settled and self._over(still)))
 
     def _newest(self) -> State:
-        """The state now. When the broker could not be sampled: one element that always differs, so nothing settles."""
+        """Return the present state. When the broker could not be sampled, the state has one element that always
+        differs, so that the trial does not settle."""
         life = self.life
         if self.on_wire.ticked and life.answered == "waiting" and isinstance(self._operation, Tick):
             self._clients.tick(OPERATION)
@@ -130,7 +132,8 @@ class Settling:
         return len(self._state) > 1 and not life.left and not life.missing and ended
 
     def _settled(self, still: float) -> bool:
-        """Whether nothing changed for long enough. A running task body may show no event for `held` seconds more."""
+        """Whether the state has not changed for long enough. A running task body may show no event for `held` seconds
+        more."""
         runs = any(_lives(event.pid) for event in self.life.running.values())
         return still > (self._settle.held + QUIET if runs else QUIET)
 
@@ -141,7 +144,7 @@ class Settling:
         if (left and settle.recover) or (life.missing and settle.republished):
             return still > settle.still  # the broker may redeliver the message, or the application publish it again
         if life.missing and (left or life.answered != "waiting"):
-            return True  # lost or stuck: no answer to the caller can change that
+            return True  # the operation is lost or stuck, and no answer to the caller can change that
         # A caller whose request was refused asks for no result.
         return life.answered == "refused" or (life.answered != "waiting" and life.told != "waiting")
 
@@ -157,7 +160,7 @@ class Settling:
         if now - self._accepted > self._settle.result:
             self._clients.give_up(OPERATION, f"no result within {self._settle.result:g} s")
 
-    # --- the probe: a task that shows whether a worker consumes
+    # --- the probe, which is a task that shows whether a worker consumes
 
     def _send_probe(self, now: float) -> None:
         if any(self._killed(worker) > self._born(worker) for worker in self._workers):
@@ -178,13 +181,14 @@ class Settling:
         self._probed_since, self._probed_at = now, time.monotonic()
 
     def _ask(self, operation: Http, key: str) -> None:
-        with suppress(RuntimeError):  # the client is closed, because the trial is over
+        with suppress(RuntimeError):  # the probe's client is closed, because the trial is over
             self._clients.call(operation, key, 0, time.monotonic_ns())
 
     def _probed(self, now: float) -> bool:
         """Whether the probe is done, or `settle.probe` seconds have passed in which every worker could have taken it.
 
-        The seconds start when every worker has asked for messages, because a restarted worker must come up first.
+        The time of `settle.probe` starts when every worker has asked for messages, because a restarted worker must come
+        up first.
         """
         if self.life.failed(self._probe):  # the API did not accept the probe
             self._send_probe(now)
@@ -194,7 +198,7 @@ class Settling:
 
     @property
     def consuming(self) -> bool:
-        """Whether a worker ran the probe and, where there are several workers, all asked for messages since then.
+        """Whether a worker ran the probe and, if there are several workers, all workers asked for messages since then.
 
         When the time limit ended the trial, the workers do not count as consuming.
         """
@@ -204,7 +208,8 @@ class Settling:
         return taken and not self._idle()
 
     def _idle(self) -> list[str]:
-        """The workers that have not asked for messages since the probe was sent; empty when there is one worker."""
+        """The workers that have not asked for messages since the probe was sent; empty when there is only one
+        worker."""
         polled = self.on_wire.polled
         if len(self._workers) < 2:
             return []
@@ -212,7 +217,7 @@ class Settling:
 
     @property
     def silence(self) -> str:
-        """Why the workers do not count as consuming, in words."""
+        """The sentence that says why the workers do not count as consuming."""
         if not self._probe:
             return "no probe could be sent"
         if not self.life.done(self._probe):

@@ -1,4 +1,5 @@
-"""The steady state before the load of a trial that settles by evidence: a warm-up is done, the subject is idle."""
+"""The steady state before the load of a trial that settles by evidence: a warm-up operation is done, and the subject is
+idle."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened
 from brownout.workload.clients import Clients
 
-READY = 20.0  # seconds that each step may take
+READY = 20.0  # the seconds that each step to the steady state may take
 IDLE_FOR = 0.02  # seconds without a request after which the subject is idle
 STARVED = 0.2  # seconds without a CPU after which a failed warm-up proves nothing about the application
-NAP = 0.004  # seconds between two looks
+NAP = 0.004  # seconds between two looks at the subject
 
 
 @dataclass

@@ -17,7 +17,7 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened
 from brownout.workload.clients import Clients
 
-TELLS_WITHIN = 10.0  # seconds in which the API must answer with the final status
+TELLS_WITHIN = 10.0  # the seconds within which the API must answer with the final status
 AGAIN = 0.03  # seconds between two requests for the status
 NOTHING = "nothing"
 
@@ -25,7 +25,8 @@ NOTHING = "nothing"
 def states(operation: Operation, life: Life, subject: Subject, clients: Clients, observer: Observer) -> list[str]:
     """The final states of the operation's tasks without repetitions, from the API for an HTTP operation.
 
-    The result backend tells the states of other operations. Raises NeverHappened when API or backend do not answer.
+    For all other operations the result backend tells the states. Raises NeverHappened when API or backend do not
+    answer.
     """
     if not isinstance(operation, Http):
         return sorted(set(_in_backend(life, subject)))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 RUN = uuid.uuid4().hex[:12]
-RUN_VARIABLE = "BROWNOUT_RUN"  # in the environment of every launched process
+RUN_VARIABLE = "BROWNOUT_RUN"  # this variable is in the environment of every launched process
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that end a terminal session; the reaper blocks them
 LABEL = "brownout.run"  # the label of every container; its value is RUN
 
@@ -63,7 +63,7 @@ def _tell(line: dict[str, str | int]) -> None:
         _start()
     try:
         _write(line)
-    except BrokenPipeError:  # the reaper has been killed: start another reaper and tell it everything
+    except BrokenPipeError:  # the reaper has been killed, so another reaper is started and gets all registered entries
         _start()
         for key, entry in _held.items():
             _write({"hold": key, **entry})
@@ -84,7 +84,7 @@ def _start() -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            # without RUN_VARIABLE: if a run starts another run, its reaper must not kill the other run's reaper
+            # the reaper's environment lacks RUN_VARIABLE, so that the reaper of an outer run does not kill this reaper
             env={k: v for k, v in os.environ.items() if k != RUN_VARIABLE} | {"PYTHONPATH": package_parent},
             start_new_session=True,
             bufsize=0,
@@ -119,7 +119,8 @@ def _forget_in_fork() -> None:
     global _reaper
     if _reaper and _reaper.stdin:
         os.close(_reaper.stdin.fileno())
-        _reaper.returncode = 0  # the reaper is not a child of this process; avoids a warning of Popen.__del__
+        # the reaper is not a child of this process; this assignment avoids a warning of Popen.__del__
+        _reaper.returncode = 0
         _reaper.stdin = None
     _reaper = None
     _held.clear()

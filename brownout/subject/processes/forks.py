@@ -72,9 +72,9 @@ class Forked:
     ) -> None:
         """Start the forker, and return when it has imported those modules of `preload` that are installed.
 
-        A child of the forker imports the application's `modules` with environment `env` in `folder`. The libraries that
-        these modules import are then imported by the forker, too. Raises NotForkable when the import fails,
-        NeverHappened after `within` seconds, ForkerEnded when the forker ends.
+        A child of the forker imports the application's `modules` with environment `env` in `folder`. The forker then
+        imports the libraries that these modules import. Raises NotForkable when the import fails, NeverHappened after
+        `within` seconds, ForkerEnded when the forker ends.
         """
         self._modules = modules
         self.remarks: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Forked:
         self._pending: dict[int, Future[Fork]] = {}
         self._running: dict[int, Fork] = {}
         self._ready: Future[dict[str, Any]] = Future()
-        self._over = ""  # the reason why the forker forks no more; empty while it does
+        self._over = ""  # the reason why the forker can fork no more; "" while it can fork
         ours, theirs = socket.socketpair()
         self._control = ours
         with theirs:
@@ -108,7 +108,8 @@ class Forked:
         self._read, self.remarks = set(report["read"]), tuple(report["remarks"])
 
     def launch(self, part: Part, log: Path) -> Process:
-        """See `Launcher.launch`. Also raises ForkerEnded, and NeverHappened after FORK_WITHIN seconds."""
+        """Start a part as a fork, as `Launcher.launch` says. Also raises ForkerEnded, and NeverHappened after
+        FORK_WITHIN seconds."""
         env = _complete(part.env)
         read = self._read.union(name for name in (*env, *self._base) if name.startswith(AT_START))
         differing = {name for name in read if env.get(name) != self._base.get(name)}
@@ -138,7 +139,7 @@ class Forked:
         return Process(part.name, fork, log)
 
     def close(self) -> None:
-        """End the forker. Forks that still run are killed."""
+        """End the forker, which kills its running forks."""
         with self._lock:
             self._over = self._over or "the launcher is closed"
         with suppress(OSError):
@@ -161,7 +162,8 @@ class Forked:
         try:
             with self._control.makefile("rb") as lines:
                 for line in lines:
-                    if line.endswith(b"\n"):  # else the forker died while it wrote the line
+                    # a line without a newline means that the forker died while it wrote the line
+                    if line.endswith(b"\n"):
                         self._handle(json.loads(line))
         except ConnectionError:
             pass
@@ -177,7 +179,8 @@ class Forked:
                 future.set_exception(ForkerEnded(self._over))
         for fork in running:
             fork.signal(signal.SIGKILL)
-            fork.end(-signal.SIGKILL)  # assumed: without the forker, nobody can read the fork's exit code
+            # This exit code is assumed, because without the forker nobody can read the fork's exit code
+            fork.end(-signal.SIGKILL)
         self._control.close()
 
     def _handle(self, message: dict[str, Any]) -> None:

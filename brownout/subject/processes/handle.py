@@ -17,11 +17,11 @@ POLL = 0.02  # seconds between two checks of a process where the system has no p
 
 
 class Handle(Protocol):
-    """A started process."""
+    """A process that was started."""
 
     @property
     def pid(self) -> int:
-        """The pid. The kernel gives this pid to no other process before this process was reaped."""
+        """The pid of the process. The kernel gives this pid to no other process before this process was reaped."""
 
     @property
     def started(self) -> str:
@@ -31,7 +31,8 @@ class Handle(Protocol):
         """The exit code, negative for a signal; None while the process lives."""
 
     def ended(self, within: float) -> bool:
-        """Wait at most `within` seconds for the process to end; returns whether it has ended. Takes no CPU."""
+        """Wait at most `within` seconds for the process to end; returns whether it has ended. Waiting takes no CPU
+        time."""
 
     def signal(self, number: int) -> None:
         """Send a signal to the process; nothing happens when it has ended."""
@@ -47,11 +48,11 @@ class Child:
         self.started = entry.started
 
     def poll(self) -> int | None:
-        """See `Handle.poll`."""
+        """Return the exit code of the process; None while it lives."""
         return self.popen.poll()
 
     def ended(self, within: float) -> bool:
-        """See `Handle.ended`. Does not hold Popen's lock while it waits, because `poll` in another thread needs it."""
+        """Wait for the process to end, without Popen's lock, because `poll` in another thread needs this lock."""
         deadline = time.monotonic() + within
         pidfd = None
         if hasattr(os, "pidfd_open"):
@@ -71,7 +72,7 @@ class Child:
         return self.popen.poll() is not None
 
     def signal(self, number: int) -> None:
-        """See `Handle.signal`."""
+        """Send a signal to the process; nothing happens when it has ended."""
         self.popen.send_signal(number)
 
 
@@ -88,15 +89,15 @@ class Fork:
             self._pidfd = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
-        """See `Handle.poll`."""
+        """Return the exit code of the process; None while it lives."""
         return self._code
 
     def ended(self, within: float) -> bool:
-        """See `Handle.ended`."""
+        """Wait at most `within` seconds for the process to end; returns whether it has ended."""
         return self._over.wait(max(0.0, within))
 
     def signal(self, number: int) -> None:
-        """See `Handle.signal`."""
+        """Send a signal to the process; nothing happens when it has ended."""
         with self._lock, suppress(ProcessLookupError):
             if self._pidfd is not None:
                 signal.pidfd_send_signal(self._pidfd, number)

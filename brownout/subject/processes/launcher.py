@@ -10,7 +10,7 @@ from brownout.subject.processes.process import Process
 
 
 class Launcher(Protocol):
-    """Starts parts of one application. Several threads may use the same launcher."""
+    """Starts parts of one application as processes. Several threads may use the same launcher."""
 
     @property
     def kind(self) -> str:
@@ -29,7 +29,7 @@ class Cold:
     kind = "cold"
 
     def launch(self, part: Part, log: Path) -> Process:
-        """See `Launcher.launch`."""
+        """Start a part in a new interpreter; its output is appended to `log`."""
         return Process.launch(part.name, part.argv, log=log, env=part.env, cwd=part.folder)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Keeps one launcher for each application that this process of the harness starts."""
+"""Keeps one launcher for each application that this process of brownout starts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from brownout.subject.waiting import NeverHappened
 
 Launch = Literal["auto", "forked", "cold"]
 LAUNCHES: tuple[Launch, ...] = ("auto", "forked", "cold")
-#: From this start on, an application has a forker of its own.
+#: An application gets a forker of its own at its start with this number.
 OWN_FROM = 2
 #: Modules that the shared forker imports. A fork imports the other modules of its application itself.
 COMMON = (*LIBRARIES, "fastapi", "httpx")
 
 
 class Launchers:
-    """Chooses and keeps launchers, for one process of the harness.
+    """Chooses and keeps the launchers of one process of brownout.
 
-    The import of an application's libraries takes about as long as one cold start. So the first start of each
-    application uses a shared forker, and an application gets a forker of its own with its second start.
+    The import of an application's libraries takes about as long as one cold start. Therefore the first start of an
+    application uses a shared forker, and the second start gives the application a forker of its own.
     """
 
     def __init__(self) -> None:
@@ -36,9 +36,10 @@ class Launchers:
         self._starts: Counter[Application] = Counter()
 
     def of(self, application: Application, root: Path, launch: Launch) -> Launcher:
-        """The launcher for an application. "auto" forks unless a fork may differ from the command line.
+        """Return the launcher for an application. "auto" forks processes, unless a forked process may differ from a
+        process started by the command line.
 
-        With "forked", raises NotForkable where a fork may differ from the command line.
+        With "forked", raises NotForkable when a forked process may differ from a process started by the command line.
         """
         if launch == "cold":
             return self._cold
@@ -56,7 +57,7 @@ class Launchers:
         kept = self._forked.get(application)
         if kept is None and application not in self._forked:
             kept = self._forked[application] = self._started(application, start)
-        if kept is not None and not kept.process.alive:  # the forker was killed
+        if kept is not None and not kept.process.alive:  # the old forker was killed
             kept = self._forked[application] = self._started(application, start)
         return kept
 
@@ -76,7 +77,7 @@ class Launchers:
         return forked
 
     def close(self) -> None:
-        """End all forkers."""
+        """End all forkers, which are the processes that fork."""
         for forked in self._forked.values():
             if forked is not None:
                 forked.close()
@@ -84,7 +85,7 @@ class Launchers:
 
 
 def forks_of(application: Application, root: Path) -> Forked:
-    """Start a forker for the parts of an application. Raises what Forked raises."""
+    """Start a forker for the parts of an application. Raises the exceptions of the class Forked."""
     nowhere = "127.0.0.1:1"
     places = {"broker": f"redis://{nowhere}/0", "backend": f"redis://{nowhere}/1", "files": os.devnull}
     modules = [name.partition(":")[0] for name in (application.celery, application.api) if name]

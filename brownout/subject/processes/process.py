@@ -28,7 +28,7 @@ class Process:
         self.handle = handle
         self.pid = handle.pid
         self.log = log
-        self.escalation = ""  # what `stop` had to kill, as a sentence; empty when the signal was enough
+        self.escalation = ""  # a sentence that says which processes `stop` had to kill; "" when the signal was enough
         self._token = handle.started
         custody.hold_process(self.pid, self._token)
 
@@ -63,7 +63,7 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """Exit code of the main process, negative for a signal, None while it lives."""
+        """The exit code of the main process: negative after a signal, None while the process lives."""
         return self.handle.poll()
 
     @property
@@ -86,10 +86,11 @@ class Process:
         return [member.pid for member in table.living_group(self.pid, self._token)]
 
     def children(self) -> list[psutil.Process]:
-        """All descendants of the main process. psutil checks each for pid reuse before it sends a signal.
+        """All descendants of the main process. psutil checks that a descendant's pid was not reused before it sends a
+        signal.
 
-        A fault calls this while a task is running, and a scan of all processes may take longer than the task. So the
-        kernel's list of children is read where the kernel has such a list.
+        A fault calls this while a task is running, and a scan of all processes may take longer than the task. This
+        property therefore reads the kernel's list of a process's children, if the kernel has one.
         """
         descendants = []
         with suppress(psutil.NoSuchProcess):
@@ -111,9 +112,9 @@ class Process:
     def stop(self, sig: int = SIGTERM, within: float = 10.0) -> int:
         """Signal the main process to end, and return its exit code (see `returncode`).
 
-        SIGCONT follows the signal, as with systemd, because a stopped process handles no other signal. The whole group
-        is killed after `within` seconds, and when members of it outlive the main process. Both are recorded in
-        `escalation` and at the end of the log.
+        SIGCONT follows the signal, as with systemd, because a stopped process handles no other signal. The whole
+        process group is killed after `within` seconds, and when members of the group outlive the main process. The kill
+        of a process group is recorded in `escalation` and at the end of the log.
         """
         if self.alive:
             self.signal(sig)
@@ -128,7 +129,8 @@ class Process:
     def kill(self) -> int:
         """Kill the whole group, wait until the group is empty, and return the main process's exit code."""
         if self.alive:
-            # Killed by its pid first, because a fork that has just started may not lead its own group yet.
+            # The process is killed by its pid first, because a fork that has just started may not lead its own group
+            # yet.
             self.handle.signal(SIGKILL)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, SIGKILL)
@@ -138,14 +140,14 @@ class Process:
         return code
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of the log below the log's path, for error messages."""
+        """The path of the log and the log's last lines, for error messages."""
         text = self.log.read_bytes()[-16_384:].decode(errors="replace") if self.log.exists() else ""
         return "\n".join([f"--- {self.log}", *text.splitlines()[-lines:]])
 
     def last_line(self) -> str:
         """The last error line near the end of the log, else the last line that is not empty."""
         lines = [line.strip() for line in reversed(self.tail().splitlines()[1:]) if line.strip()]
-        return next(filter(_ERROR.search, lines), lines[0] if lines else "its log is empty")
+        return next(filter(_ERROR.search, lines), lines[0] if lines else "the log of the process is empty")
 
     def _say(self, sentence: str) -> None:
         self.escalation = sentence

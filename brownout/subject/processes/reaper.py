@@ -1,8 +1,9 @@
 """The reaper outlives a run and removes what the run left behind: `python -m brownout.subject.processes.reaper RUN`.
 
 The reaper reads lines of JSON from its standard input, by which custody.py registers processes, containers and
-directories. The pipe closes when the run's process ends for any reason, SIGKILL included. Then the reaper removes
-everything that was not released. It needs the standard library only. Signals that end a terminal session are blocked.
+directories. The pipe closes when the run's process ends for any reason, SIGKILL included. When the pipe has closed, the
+reaper removes everything that was not released. The reaper needs only the standard library, and blocks the signals that
+end a terminal session.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ def listen(lines: Any) -> tuple[dict[str, dict[str, Any]], bool]:
         try:
             message = json.loads(line)
         except ValueError:
-            continue  # the run died while it wrote the line
+            continue  # the run's process died while it wrote the line
         if "hold" in message:
             held[message["hold"]] = message
         held.pop(message.get("release", ""), None)
@@ -37,8 +38,9 @@ def listen(lines: Any) -> tuple[dict[str, dict[str, Any]], bool]:
 def end_marked(run: str) -> None:
     """Kill every process that has the run's variable in its environment, whatever its session.
 
-    This also finds a process that the run launched and could not register before it died. Linux only. A program that
-    changes its title may have overwritten its environment, as Redis does.
+    The environment also shows a process that the run launched and could not register before the run died. Reading the
+    environment of a process works on Linux only. A program that changes its title, as Redis does, may have overwritten
+    its environment.
     """
     mark = f"BROWNOUT_RUN={run}".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):

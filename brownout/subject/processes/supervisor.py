@@ -19,13 +19,14 @@ LOOK = 1.0  # seconds between two checks whether `stop` was called while the pro
 class Exit:
     """One exit of the supervised process that `Supervisor.stop` did not cause."""
 
-    at: int  # CLOCK_MONOTONIC, nanoseconds
+    at: int  # the time of the exit in nanoseconds of CLOCK_MONOTONIC
     pid: int
-    code: int  # negative for a signal
+    code: int  # the exit code; negative after a signal
 
 
 class Supervisor:
-    """Keeps one command running. `current` is the latest process; `exits` are the exits that `stop` did not cause.
+    """Keeps one process of the subject running. `current` is the latest process; `exits` are the exits that `stop` did
+    not cause.
 
     A process is restarted `delay` seconds after its end, at most `budget` times.
     """
@@ -34,11 +35,12 @@ class Supervisor:
         self.name = name
         self.exits: list[Exit] = []
         self.restarts = 0
-        self.gave_up = ""  # the reason why the process is restarted no more; empty while it is
+        self.gave_up = ""  # the reason why the supervisor restarts the process no more; "" while it restarts it
         self._launch, self._budget, self._delay = launch, budget, delay
         self._stopping = threading.Event()
-        self._lock = threading.Lock()  # held while a process is started, so that stop() stops the new process
-        self.born = time.monotonic()  # when (seconds) the current process was started
+        # The lock is held while a process is started, so that stop() stops the new process
+        self._lock = threading.Lock()
+        self.born = time.monotonic()  # the time (s) at which the current process was started
         self.current = self._launch()
         self._thread = threading.Thread(target=self._watch, name=f"supervise {name}", daemon=True)
         self._thread.start()
@@ -57,7 +59,7 @@ class Supervisor:
                 continue
             if self._stopping.is_set():
                 return
-            code = self.current.kill()  # kills what is left of the process group before the restart
+            code = self.current.kill()  # kill the rest of the old process group before the restart
             self.exits.append(Exit(time.monotonic_ns(), self.current.pid, code))
             if len(self.exits) > self._budget:
                 self.gave_up = f"{self.name} ended {len(self.exits)} times; the restart limit is {self._budget}"

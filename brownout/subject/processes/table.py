@@ -11,12 +11,14 @@ from pathlib import Path
 from brownout.probes import proc
 
 _PROC = Path("/proc")
-LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()  # only on Linux with CONFIG_PROC_CHILDREN
+# this file exists only on Linux with CONFIG_PROC_CHILDREN
+LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One process. `started` is an opaque token: a process with the same pid and another token is a different one."""
+    """An entry of the process table. `started` is an opaque token: a process with the same pid and another token is a
+    different one."""
 
     pid: int
     parent: int
@@ -26,7 +28,7 @@ class Entry:
 
     @property
     def living(self) -> bool:
-        """False for a zombie, which holds no port, no file and no lock any more."""
+        """Whether the process lives; False for a zombie, which holds no port, no file and no lock any more."""
         return self.state[:1] not in ("Z", "X")
 
 
@@ -55,7 +57,7 @@ def entry(pid: int) -> Entry | None:
 
 
 def entries() -> list[Entry]:
-    """All processes of this machine that are visible."""
+    """Return all processes of this machine that this process can see."""
     if not _PROC.joinpath("self", "stat").exists():
         return from_ps("-A")
     read = (from_proc(int(path.name)) for path in _PROC.iterdir() if path.name.isdigit())
@@ -65,8 +67,8 @@ def entries() -> list[Entry]:
 def living_group(group: int, started: str) -> list[Entry]:
     """The living members of the process group whose leader had the token `started`, also when the leader is dead.
 
-    The kernel gives no new process a pid that is still the id of a group. So a leader with another token proves that
-    the old group is empty, and that the members of the group now belong to somebody else.
+    The kernel gives no new process a pid that is still the id of a group. A leader with another token therefore proves
+    that the old group is empty, and that the members of the group now belong to somebody else.
     """
     leader = entry(group)
     if leader and leader.started != started:
@@ -89,7 +91,7 @@ def end_group(group: int, started: str, *, within: float = 5.0) -> int:
     living, deadline = first, time.monotonic() + within
     while living:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)  # also ends processes that are stopped
+            os.killpg(group, signal.SIGKILL)  # SIGKILL also ends processes that are stopped
         if time.monotonic() > deadline:
             pids = [process.pid for process in living]
             raise TimeoutError(f"processes {pids} of group {group} still live {within:g} s after SIGKILL")
@@ -110,7 +112,8 @@ def family(pid: int) -> list[int]:
 
 
 def forked_by(pid: int) -> list[int]:
-    """The pids that the process's main thread has forked. Other threads are not read, to be fast."""
+    """The pids that the process's main thread has forked. Children of the process's other threads are not read, to be
+    fast."""
     with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:  # noqa: PTH123
         return [int(child) for child in file.read().split()]
     return []

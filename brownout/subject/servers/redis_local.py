@@ -25,7 +25,7 @@ class LocalCarrier:
         self._log = log
         self._folder: Path | None = None
         self._process: Process | None = None
-        self._served = False  # whether a client may know this port, so that it must not change
+        self._served = False  # whether a client may know the port, so that the port must not change
 
     @property
     def pid(self) -> int | None:
@@ -33,11 +33,11 @@ class LocalCarrier:
         return self._process.pid if self._process else None
 
     def once(self, options: Mapping[str, str]) -> None:
-        """See `Carrier.once`."""
+        """Add Redis settings for the next start only."""
         self._once = dict(options)
 
     def start(self) -> None:
-        """Start on a free port; a later start uses the same port."""
+        """Start Redis on a free port; a later start uses the same port."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="brownout-redis-"))
             custody.hold_directory(self._folder)
@@ -48,14 +48,14 @@ class LocalCarrier:
         self._once = {}
 
     def state(self) -> State:
-        """See `Carrier.state`."""
+        """The state of the Redis process now."""
         if self._process is None or not self._process.alive:
             return "ended"
         entry = table.entry(self._process.pid)
         return "paused" if entry and entry.state[:1] == "T" else "running"
 
     def check(self) -> None:
-        """See `Carrier.check`."""
+        """Raise OSError when Redis has ended, and PortTaken when another process had its port."""
         if self._process is None:
             raise OSError("Redis was not started")
         if self._process.alive:
@@ -68,23 +68,23 @@ class LocalCarrier:
         raise OSError(f"Redis ended with exit code {self._process.returncode}\n{tail}")
 
     def halt(self, *, graceful: bool) -> None:
-        """See `Carrier.halt`."""
+        """End the Redis process and keep its data."""
         self._served = True
         if self._process:
             self._process.stop(signal.SIGTERM) if graceful else self._process.kill()
 
     def pause(self) -> None:
-        """Send SIGSTOP."""
+        """Freeze Redis by SIGSTOP."""
         if self._process:
             self._process.signal_group(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Send SIGCONT."""
+        """Let a frozen Redis run again (SIGCONT)."""
         if self._process:
             self._process.signal_group(signal.SIGCONT)
 
     def remove(self) -> None:
-        """Send SIGKILL and remove the server's folder with its data."""
+        """Kill Redis by SIGKILL, and remove its folder with the data."""
         if self._process:
             self._process.kill()
         if self._folder:
@@ -93,5 +93,5 @@ class LocalCarrier:
         self.port, self._folder, self._process, self._served = 0, None, None, False
 
     def evidence(self) -> str:
-        """See `Carrier.evidence`."""
+        """The end of the log of Redis."""
         return self._process.tail() if self._process else ""

@@ -33,7 +33,7 @@ class Carrier(Protocol):
         """The server's pid; None when it is unknown."""
 
     def start(self) -> None:
-        """Start the server with its kept data, and return before it is ready. Raises OSError."""
+        """Start the server with its kept data, and return before it is ready. Raises OSError when the start fails."""
 
     def once(self, options: Mapping[str, str]) -> None:
         """Add Redis settings for the next start only. Raises OSError when the carrier cannot do that."""
@@ -67,13 +67,14 @@ class RedisServer:
 
     def __init__(self, rung: RungName, carrier: Carrier) -> None:
         self.rung = rung
-        self.version = ""  # empty before the first start
-        self.run_id = ""  # run_id of INFO server, which is different after each start
+        self.version = ""  # the server's version; "" before the first start
+        self.run_id = ""  # the `run_id` of INFO, which is different after each start
         self._carrier = carrier
 
     @property
     def port(self) -> int:
-        """The published port. Do not store it: the port of a container changes with every restart."""
+        """The port at which clients reach the server. Do not store the port, because the port of a container changes
+        with every restart."""
         return self._carrier.port
 
     @property
@@ -91,7 +92,7 @@ class RedisServer:
         """A client without retries, because redis-py's default of ten retries hides an outage for 15 s.
 
         `timeout` is in seconds, for the connection and for each answer. The client's methods raise
-        redis.ConnectionError or redis.TimeoutError. The caller closes the client.
+        redis.ConnectionError or redis.TimeoutError. The caller must close the client.
         """
         return redis.Redis(
             host=self.host,
@@ -117,7 +118,7 @@ class RedisServer:
                 self._carrier.remove()
                 raise
             return self
-        raise PortTaken("other processes took five chosen ports in a row")
+        raise PortTaken("no free port: other processes took five chosen ports in a row")
 
     def wait_ready(self, within: float = 15.0) -> None:
         """Wait until the server answers PING with PONG; a server that answers LOADING is not ready."""
@@ -136,7 +137,7 @@ class RedisServer:
             client.ping()
             info: dict[str, Any] = client.info("server")
         if self.pid not in (None, info["process_id"]):
-            return False  # another server has the port; the next `check` will raise
+            return False  # another server has the port; the next call of `check` raises the error
         self.version = str(info.get("valkey_version") or info["redis_version"])
         self.run_id = str(info["run_id"])
         return True
@@ -146,15 +147,17 @@ class RedisServer:
         return self._carrier.state()
 
     def kill(self) -> None:
-        """Kill the server by SIGKILL. Persistent data are kept for `restart()`; connections are reset."""
+        """Kill the server by SIGKILL. Persistent data are kept for `restart()`, and the clients' connections are
+        reset."""
         self.end(graceful=False)
 
     def end(self, *, graceful: bool) -> None:
-        """End the server by SIGKILL, or SIGTERM when `graceful`. Persistent data are kept."""
+        """End the server by SIGKILL, or SIGTERM when `graceful`. Persistent data stay on the disk."""
         self._carrier.halt(graceful=graceful)
 
     def relaunch(self, options: Mapping[str, str]) -> None:
-        """Kill the server and start it once with more settings, without waiting. Raises OSError for a container."""
+        """Kill the server and start it once with more settings, without waiting. Raises OSError when the server runs in
+        a container."""
         self._carrier.once(options)
         self._carrier.halt(graceful=False)
         self._carrier.start()
@@ -162,7 +165,7 @@ class RedisServer:
     def restart(self, *, graceful: bool = False) -> None:
         """End the server (SIGKILL, or SIGTERM when `graceful`), start it again and wait until it answers.
 
-        With persistence all acknowledged writes are kept (`appendfsync always`); without, all data are lost.
+        With persistence all acknowledged writes are kept (`appendfsync always`); without persistence all data are lost.
         """
         self._carrier.halt(graceful=graceful)
         self._carrier.start()
@@ -173,7 +176,7 @@ class RedisServer:
         self._carrier.pause()
 
     def resume(self) -> None:
-        """End a pause; does nothing when the server is not paused."""
+        """Let a frozen server run again; does nothing when the server is not frozen."""
         self._carrier.resume()
 
     def stop(self) -> None:
@@ -192,7 +195,7 @@ class RedisServer:
 def server_options(*, persistence: bool) -> dict[str, str]:
     """The Redis settings of every provider."""
     return {
-        "save": "",  # no snapshots, because the fork for a snapshot delays answers
+        "save": "",  # Redis takes no snapshots, because the fork for a snapshot delays answers
         "appendonly": "yes" if persistence else "no",
         "appendfsync": "always",
     }

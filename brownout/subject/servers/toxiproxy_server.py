@@ -11,13 +11,13 @@ from brownout.subject.waiting import NeverHappened, eventually
 from brownout.wire.errors import Unreachable
 from brownout.wire.toxiproxy.adapter import OnEvent, ToxiproxyWire
 
-START_WITHIN = 5.0  # seconds in which the server must answer
+START_WITHIN = 5.0  # the seconds within which the server must answer
 
 
 def started(log: Path, *, seed: int = 0, on_event: OnEvent | None = None) -> ToxiproxyWire:
     """Launch `toxiproxy-server` from PATH. Raises Unreachable when the program is missing or does not answer.
 
-    The server takes the seed, but random numbers do not repeat, because its goroutines draw them in no fixed order.
+    The server takes a seed, but its random numbers do not repeat, because its goroutines draw them in no fixed order.
     """
     program = shutil.which("toxiproxy-server")
     if program is None:

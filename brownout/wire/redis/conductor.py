@@ -20,7 +20,7 @@ from brownout.wire.redis.probe import ProbeTrail
 from brownout.wire.redis.record import Record, Seen, answer_seen, request_seen
 from brownout.wire.redis.watch import Hit, Message, Watch
 
-REGISTER = "ZADD unacked_index"  # a worker sends this command for each message that it received
+REGISTER = "ZADD unacked_index"  # a worker sends this command for each message that it has received
 
 
 @dataclass
@@ -31,30 +31,31 @@ class Conductor(Record):
     counted, and no watch sees them.
     """
 
-    handshakes: bool = False  # whether handshakes are counted before the first strike, too
+    handshakes: bool = False  # whether the handshakes of connections are counted also before the first fault strikes
     order: Sequence[Point] = ()
     overdue: float = OVERDUE
-    clock: Callable[[], float] = time.monotonic  # s; measures how long points and messages wait
+    clock: Callable[[], float] = time.monotonic  # the clock (s) that measures how long points and messages wait
     hits: list[Hit] = field(default_factory=list)  # the points at which faults struck
     naming: Naming = field(default_factory=Naming)
     watches: list[Watch] = field(default_factory=list)
-    reached: Counter[Reached] = field(default_factory=Counter)  # the points that passed while a watch waited
+    reached: Counter[Reached] = field(default_factory=Counter)  # the points that requests passed while a watch waited
     counting: bool = False
     noting: bool = True  # whether requests are recorded for witnesses; not while a probe is running
     probes: ProbeTrail = field(default_factory=ProbeTrail)
-    polling: dict[Request, Passage] = field(default_factory=dict)  # BRPOPs that wait at the server
-    polled: dict[str, float] = field(default_factory=dict)  # edge -> time (s) of its newest BRPOP
+    polling: dict[Request, Passage] = field(default_factory=dict)  # the BRPOP requests that wait at the Redis server
+    polled: dict[str, float] = field(default_factory=dict)  # from an edge to the time (s) of its newest BRPOP
     passages: set[Passage] = field(default_factory=set)
-    in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)  # edge -> unregistered message, s
+    # From an edge to the message that its worker has not registered yet, and the time (s) of its arrival
+    in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)
     aside: frozenset[str] = frozenset()  # edges whose BRPOPs wait until another edge got the first message
-    _aside: list[Passage] = field(default_factory=list)  # the passages of BRPOPs that wait
+    _aside: list[Passage] = field(default_factory=list)  # the connections whose BRPOP `aside` delays
     published: Message | None = None  # the last message that a client queued before `arm`
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # edge, label -> number of points since `arm`
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # edge and label -> points since `arm`
     _last: int = 0  # the time (ns) of the last request that no clock caused
     _frozen: bool = False
-    _fast: bool = False  # whether plain requests take the fast path
-    _points: dict[Request, Point] = field(default_factory=dict)  # of requests without an answer
-    _held: list[Callable[[], None]] = field(default_factory=list)  # called by `thaw`
+    _fast: bool = False  # whether requests that no watch waits for take the fast path
+    _points: dict[Request, Point] = field(default_factory=dict)  # the points of requests that have no answer yet
+    _held: list[Callable[[], None]] = field(default_factory=list)  # the functions with which `thaw` lets requests pass
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -63,17 +64,17 @@ class Conductor(Record):
         self._choose_path()
 
     def arm(self) -> None:
-        """Begin to count points."""
+        """Begin to count points on the wire."""
         self.counting = True
         self._choose_path()
 
     def watch(self, *watches: Watch) -> None:
-        """Add watches. The points of the watches are counted from now on, but not before `arm`."""
+        """Add watches, whose points are counted from this call on, but not before `arm`."""
         self.watches += watches
         self._choose_path()
 
     def forget(self) -> None:
-        """Remove all watches."""
+        """Remove all watches of points."""
         self.watches.clear()
         self._choose_path()
 
@@ -84,7 +85,7 @@ class Conductor(Record):
         self._choose_path()
 
     def unprobe(self) -> None:
-        """Note that the probe proves nothing any more: requests are recorded for witnesses again."""
+        """Note that the running probe proves nothing any more; requests are recorded for witnesses again."""
         self.probes.void()
         self.noting = True
 
@@ -106,7 +107,8 @@ class Conductor(Record):
             resume()
 
     def consumes(self, edge: str, queue: str) -> bool:
-        """Whether a BRPOP of this edge waits for this queue now. Mingle and remote control use other queues."""
+        """Whether a BRPOP of this edge waits for this queue now. BRPOPs of Celery's remote control use other queues and
+        do not count."""
         return any(
             passage.edge == edge and queue in request.label.partition(" ")[2].split(",")
             for request, passage in self.polling.items()
@@ -125,7 +127,7 @@ class Conductor(Record):
         return self._last
 
     def step_in(self) -> None:
-        """Let the BRPOPs of the `aside` edges pass now."""
+        """Let the BRPOPs that `aside` has delayed pass now."""
         waiting, self._aside, self.aside = self._aside, [], frozenset()
         for passage in waiting:
             if not passage.link.over:
@@ -137,16 +139,16 @@ class Conductor(Record):
         for passage in list(self.passages):
             passage.cut()
 
-    # --- Director
+    # --- the methods that a director of passages needs
 
     def request(self, passage: Passage, request: Request) -> bool:
-        """See `Director.request`."""
+        """Decide whether a request passes, as `Director.request` says."""
         self.passages.add(passage)
         label = request.label
         if self.in_hand and label.startswith(REGISTER):
             self.in_hand.pop(passage.edge, None)
         if self._fast and self.naming.kind(label) == "plain":
-            place = passage.edge, label  # the request can only pass, so counting and recording it is enough
+            place = passage.edge, label  # nothing can keep this request, so it is only counted and recorded
             self.counts[place] = request.ordinal = ordinal = self.counts.get(place, 0) + 1
             self._last = now = time.monotonic_ns()
             if passage not in self.connections.classified:
@@ -172,11 +174,11 @@ class Conductor(Record):
         return self._in_order(point, passage, "upstream", partial(self._pass_request, point, passage, request))
 
     def answer(self, passage: Passage, answer: Answer) -> bool:
-        """See `Director.answer`."""
+        """Decide whether an answer passes, as `Director.answer` says."""
         request = answer.request
         if request is not None and request.ordinal:
             if self.noting:
-                error = request.error if request.several or answer.raw[0] in b"-!|" else None  # |: attributes
+                error = request.error if request.several or answer.raw[0] in b"-!|" else None  # "|" begins attributes
                 self.jotted += time.monotonic_ns(), passage.edge, request.label, request.ordinal, True, None, error
             return True
         if request is not None:
@@ -192,12 +194,12 @@ class Conductor(Record):
         return self._pass_answer(point, passage, request)
 
     def ended(self, passage: Passage) -> None:
-        """See `Director.ended`."""
+        """Forget a connection that has ended, as `Director.ended` says."""
         self.passages.discard(passage)
         self.in_hand = {edge: came for edge, came in self.in_hand.items() if came[0] is not passage}
         self.polling = {request: where for request, where in self.polling.items() if where is not passage}
 
-    # --- in between
+    # --- what happens between a request's arrival and its passing
 
     def _choose_path(self) -> None:
         """Take the fast path while no watch, freeze, order or probe can matter to a request."""

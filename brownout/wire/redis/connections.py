@@ -1,4 +1,4 @@
-"""The purpose of each connection of a subject, derived from its requests; which ones only a probe needed."""
+"""Finds the purpose of each connection of a subject from its requests, and the connections that only a probe needed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from brownout.plan.point import Point, Step
 from brownout.wire.redis.naming import HANDSHAKE, Naming
 from brownout.wire.redis.passage import Passage
 
-GREETING = re.compile(r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD")  # every connection may send these requests
-PIDBOX = "celery.pidbox"  # a connection for remote control
-BINDINGS = "_kombu.binding"  # a connection of a channel that declares its queues
+# Labels of requests that every new connection may send, whatever its purpose
+GREETING = re.compile(r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD")
+PIDBOX = "celery.pidbox"  # the purpose of a connection for remote control
+BINDINGS = "_kombu.binding"  # the purpose of a connection on which kombu declares queues
 OF_ANY_WORKER = re.compile("worker.*->broker")  # a worker opens connections to the broker even without a message
 
 
 @dataclass
 class Connection:
-    """A connection of the subject. `labels` are the different labels of its requests, in order.
+    """One connection of the subject to Redis. `labels` are the different labels of its requests, in order.
 
     After the first request that neither a clock nor a handshake caused, some labels may be missing.
     """
@@ -32,7 +33,7 @@ class Connection:
 
     @property
     def purpose(self) -> str:
-        """What the connection is for, as part of one of its labels; "" when only a clock caused it.
+        """The purpose of the connection, as part of one of its labels; "" when only a clock caused the connection.
 
         Monitors and watchdogs connect to get the length of a queue, and the monitor of an API connects for a PING.
         kombu also begins some connections with a PING.
@@ -52,7 +53,8 @@ class Connections:
     """All connections of a subject, in the order of their first requests."""
 
     def __init__(self, naming: Naming) -> None:
-        self.classified: set[Passage] = set()  # the purpose is known: further plain requests need no `add`
+        # Connections whose purpose is known, so that further plain requests need no `add`
+        self.classified: set[Passage] = set()
         self._naming = naming
         self._all: dict[Passage, Connection] = {}
         self._handshakes: dict[Point, Connection] = {}  # the connection of each point that is part of a handshake
@@ -87,7 +89,8 @@ class Connections:
                 yield Step(Point(connection.edge, next(iter(connection.labels))), purpose)
 
     def _sole(self) -> set[int]:
-        """Return the ids of connections that only a probe needed; kombu opens another before, for a PING."""
+        """Return the ids of connections that only a probe needed. The connection on which kombu sends a PING before it
+        opens a probe's connection counts, too."""
         next_on_edge: dict[str, Connection] = {}
         sole: set[int] = set()
         for connection in reversed(self._all.values()):

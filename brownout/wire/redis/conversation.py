@@ -1,4 +1,4 @@
-"""The conversation of one connection to Redis, as requests with their replies. Pure: no bytes are sent here.
+"""The conversation of one connection to Redis, as requests with their replies. The module parses bytes and sends none.
 
 A request is one command, or a whole transaction (MULTI … EXEC, an atom), because redis-py sends a transaction in
 one piece. RESP3 pushes are out of band and answer no request; but confirmations of SUBSCRIBE, which are pushes
@@ -18,7 +18,8 @@ from brownout.wire.redis.resp_value import Value
 
 IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 RESULT = re.compile(r"(?<=^celery-task-meta-).+")  # a client may choose any text as a task's id
-PRIORITY = re.compile(r"\x06\x16\d")  # kombu.transport.redis.Channel.sep and the priority step
+# the end of a key with a priority: kombu's separator (Channel.sep) and the priority step
+PRIORITY = re.compile(r"\x06\x16\d")
 CONFIRMED = {b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE"}
 MESSAGES = {b"MESSAGE", b"PMESSAGE", b"SMESSAGE"}
 #: Commands whose name has two words, and commands whose first argument is not a key.
@@ -27,7 +28,7 @@ KEYLESS = {"MULTI", "EXEC", "DISCARD", "PING", "AUTH", "SELECT", "ECHO", "QUIT",
 BLOCKING = {"BRPOP", "BLPOP"}
 SHORT = 256  # bytes; longer arguments, such as scripts, are not cached, because they would fill the memory
 _MULTIPLE = {b"MULTI"} | CONFIRMED  # commands that do not have exactly one reply
-_new = tuple.__new__  # faster than a call of the NamedTuple
+_new = tuple.__new__  # `tuple.__new__` is faster than a call of the NamedTuple's class
 
 
 def pattern(key: bytes) -> str:
@@ -65,14 +66,15 @@ def _plain(verb: bytes, first: bytes) -> str:
 
 
 class Request:
-    """One command or atom. `raw` are its bytes; `answer` has the bytes of all its replies so far.
+    """A request: one command, or a whole transaction (atom). `raw` are its bytes; `answer` has the bytes of all its
+    replies so far.
 
     A plain class, because creating a dataclass takes twice as long, and every command on the wire creates a
     request.
     """
 
-    several: bool = False  # an atom, or about subscriptions: the next reply in band may not be the answer
-    ordinal: int = 0  # the ordinal of the point, when the conductor has counted the request on its fast path
+    several: bool = False  # whether the next reply may not be the answer, as after MULTI or SUBSCRIBE
+    ordinal: int = 0  # the ordinal of the request's point, if the conductor has counted the request on its fast path
     canned: bytes | None = None  # the answer of a request that the wire answers itself and never sends
     replies: tuple[Reply, ...] = ()
 
@@ -128,10 +130,12 @@ class Conversation:
         self.pending: deque[Request] = deque()
         self._up, self._down = Requests(), Replies()
         self._atom: list[Command] | None = None
-        self._subscribed = False  # in RESP2, where only the first word tells messages from replies
+        # whether the connection subscribes in RESP2, where only the first word tells messages from replies
+        self._subscribed = False
 
     def requests(self, data: bytes) -> list[Request]:
-        """Take bytes of the client; return the requests that are complete now. Raises ProtocolError."""
+        """Take bytes of the client; return the requests that are complete now. Raises ProtocolError for bytes that are
+        not RESP."""
         done: list[Request] = []
         for command in self._up.feed(data):
             argv, raw = command
@@ -154,7 +158,7 @@ class Conversation:
         return done
 
     def _labelled(self, argv: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Return the command with the keys that its label has, see `plain`."""
+        """Return the command with its keys converted by `plain`, as its label shows them."""
         if self._key is None or len(argv) < 2:
             return argv
         verb = argv[0].decode("latin-1").upper()
@@ -168,12 +172,13 @@ class Conversation:
         self.pending.append(request)
 
     def answers(self, data: bytes) -> list[Answer]:
-        """Take bytes of the server; return the answers that are complete now. Raises ProtocolError."""
+        """Take bytes of the server; return the answers that are complete now. Raises ProtocolError for bytes that are
+        not RESP."""
         done: list[Answer] = []
         for reply in self._down.feed(data):
             raw = reply.raw
             if self.pending and not (self._subscribed or raw[0] in b">|" or self.pending[0].several):
-                request = self.pending.popleft()  # the most frequent case: this must be the answer
+                request = self.pending.popleft()  # in the most frequent case the reply answers the oldest request
                 request.replies = (reply,)
                 done.append(_new(Answer, (raw, request, request.label)))
                 if self.pending and self.pending[0].canned is not None:
@@ -188,7 +193,7 @@ class Conversation:
                 channel = self._key(parts[1]) if self._key else parts[1]
                 done.append(Answer(reply.raw, None, f"PUSH {pattern(channel)}"))
             elif not self.pending or ((reply.push or kind in CONFIRMED) and kind != expected):
-                done.append(Answer(reply.raw, None, "PUSH"))  # one UNSUBSCRIBE may have many confirmations
+                done.append(Answer(reply.raw, None, "PUSH"))  # Redis may answer one UNSUBSCRIBE with many confirmations
             else:
                 request = self.pending[0]
                 request.replies = (*request.replies, reply)

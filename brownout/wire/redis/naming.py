@@ -11,9 +11,9 @@ from brownout.wire.redis.conversation import BLOCKING
 
 Kind = Literal["timer", "handshake", "idle", "plain"]
 
-#: Requests that Celery and kombu send at intervals and not for a task: the sweep for unacked messages and its
-#: lock, health checks, the expiry of bindings, and heartbeats (celery.events). The length of a queue over all its
-#: priorities is here too: kombu requests it whenever it declares a queue, and ignores the answer.
+#: Requests that Celery and kombu send at intervals and not for a task: the sweep for unacked messages and its lock,
+#: health checks, the expiry of bindings, and heartbeats (celery.events). A request for the length of a queue over all
+#: priorities is also among them, because kombu sends it whenever it declares a queue, and ignores the answer.
 CELERY_TIMERS = (
     r"SET unacked_mutex|ZRANGE unacked_index|ZREVRANGEBYSCORE unacked_index|EVALSHA|EVAL|SCRIPT EXISTS|SCRIPT LOAD"
     r"|LLEN (?P<queue>[^;]+)(?:;LLEN (?P=queue))+"

@@ -11,10 +11,11 @@ OVERDUE = 1.0  # s; a point that has waited this long for an earlier point passe
 
 
 class Order:
-    """The order of `points`. Use an Order only on the wire's loop. `clock` (s) measures how long a point waits."""
+    """Keeps requests in the order of `points`. Use an Order only on the thread of the wire's event loop. `clock` (s)
+    measures how long a point waits."""
 
     def __init__(self, points: Sequence[Point], overdue: float, clock: Callable[[], float]) -> None:
-        self.over = False  # a fault has struck; no point waits after that
+        self.over = False  # whether a fault has struck; after that no point waits
         self.disorder: list[Point] = []  # points that passed out of order, after `overdue` seconds
         self.points, self._overdue, self._clock = points, overdue, clock
         self._answered: set[Point] = set()
@@ -36,7 +37,8 @@ class Order:
         asyncio.get_running_loop().call_later(self._overdue, self._give_up, point, self._clock())
 
     def answered(self, point: Point) -> None:
-        """Note that the answer of `point` is about to pass; points that waited for it are released after that."""
+        """Note that the answer of `point` is about to pass; the points that waited for this answer are released
+        afterwards."""
         self._answered.add(point)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._release)

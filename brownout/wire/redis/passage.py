@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Director(Protocol):
-    """Decides which requests and answers pass; called on the loop's thread.
+    """Decides which requests and answers pass; its methods are called on the thread of the wire's event loop.
 
-    After False, the passage keeps the request or answer, and everything that follows on the same stream.
+    When the director returns False, the passage keeps the request or answer, and everything that follows on the same
+    stream.
     """
 
     def request(self, passage: Passage, request: Request) -> bool:
@@ -37,21 +38,22 @@ class Passage:
 
     def __init__(self, link: Link, director: Director) -> None:
         self.link, self.director = link, director
-        self.edge = link.edge.name.rpartition(".")[2]  # without a prefix that ends with a dot
+        self.edge = link.edge.name.rpartition(".")[2]  # Redis keys without a prefix that ends with a dot
         self.asleep = False  # when the client leaves, the connection to the server stays open for the kept request
-        self.left = False  # the client has left while `asleep`; the server does not know yet
+        self.left = False  # whether the client has left while a request is kept, so that the server does not know yet
         self._conversation = Conversation(link.edge.plain)
         self._pending = self._conversation.pending
         self._requests: deque[Request] = deque()
         self._answers: deque[Answer] = deque()
-        self._keeps_request = self._keeps_answer = False  # whether the director keeps the first of the deque
-        self._in_requests = self._in_answers = False  # whether `from_client` or `from_server` is running
+        # whether the director keeps the first request or answer of the deque
+        self._keeps_request = self._keeps_answer = False
+        self._in_requests = self._in_answers = False  # whether the method `from_client` or `from_server` is running
 
     def from_client(self, data: bytes = b"") -> None:
         """Take a chunk from the client. Bytes that are not RESP close the connection.
 
-        The director decides about one request after the other until it keeps a request. While the director
-        decides, the request counts as kept, so the director may call `let` or `refuse` at once.
+        The director decides about each request in order, until it keeps a request. While the director decides, the
+        request counts as kept, so the director may call `let` or `refuse` at once.
         """
         try:
             self._requests += self._conversation.requests(data) if data else ()
@@ -73,7 +75,8 @@ class Passage:
             self._in_requests = False
 
     def from_server(self, data: bytes = b"") -> None:
-        """Take a chunk from the server. The loop repeats that of `from_client`, to be fast for every chunk."""
+        """Take a chunk from the server. The code repeats the loop of `from_client`, because a shared function would be
+        slower for every chunk."""
         try:
             self._answers += self._conversation.answers(data) if data else ()
         except ProtocolError as wrong:
@@ -93,7 +96,7 @@ class Passage:
             self._in_answers = False
 
     def let(self, stream: str) -> None:
-        """Let the kept request or answer pass; then the director decides about those that follow."""
+        """Let the kept request or answer pass; then the director decides about the requests or answers behind it."""
         if stream == "upstream" and self._keeps_request:
             self._keeps_request = False
             request = self._requests.popleft()
@@ -115,7 +118,8 @@ class Passage:
             self.from_server()
 
     def refuse(self, reply: bytes) -> None:
-        """Answer the kept request with `reply`, after the answers before it. The server never sees the request."""
+        """Answer the kept request with `reply`, after the answers to earlier requests. The server never sees the kept
+        request."""
         self._keeps_request = False
         request = self._requests.popleft()
         request.canned = reply
@@ -141,7 +145,7 @@ class Passage:
         self.link.reset("director")
 
     def keeps_open(self, stream: str) -> bool:
-        """Return whether this stream stays open although its source has left."""
+        """Return whether this stream stays open although its sender has closed the connection."""
         keeps = self.asleep and stream == "upstream"
         self.left |= keeps
         return keeps

@@ -19,7 +19,7 @@ class ProbeTrail:
     """
 
     def __init__(self, own: Callable[[], Iterable[str]] = tuple, *, through_api: bool = False) -> None:
-        self.sent = False  # a probe was sent; before that no request belongs to a probe
+        self.sent = False  # whether a probe was sent; before the first probe no request belongs to a probe
         self.through_api = through_api
         self._own = own
         self._under_way = False
@@ -48,7 +48,8 @@ class ProbeTrail:
     def made(self, raw: bytes) -> bool:
         """Whether a probe causes the request or message with these bytes."""
         text = raw.decode("latin-1")
-        self._ids |= set(PUSHED.findall(text))  # other ids do not count: a message also has the id of its sender
+        # Only the ids of tasks count, because a message also contains the id of its sender
+        self._ids |= set(PUSHED.findall(text))
         return not self._ids.isdisjoint(IDS.findall(text))
 
 

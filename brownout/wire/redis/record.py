@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 from brownout.plan.point import Point
 from brownout.wire.redis.resp import Requests
 
-Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # the commands of a request
+Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # the commands of one request, each with its arguments
 #: Time (ns), edge, label, ordinal, whether to tell witnesses, the bytes of a request, the error of an answer.
 Line: TypeAlias = "tuple[int, str, str, int, bool, bytes | None, str | None]"
 
@@ -18,7 +18,7 @@ Line: TypeAlias = "tuple[int, str, str, int, bool, bytes | None, str | None]"
 class Seen:
     """A request or answer on the wire, as witnesses in a report show it."""
 
-    at: int  # the time in ns
+    at: int  # the time of the request or answer in ns
     edge: str
     what: str
     telling: bool = False  # worth showing first: a fault, an error, or a request that was sent again
@@ -27,10 +27,10 @@ class Seen:
 class Record:
     """All requests and answers that a conductor has seen, in the order in which they came."""
 
-    order: Sequence[Point] = ()  # the points of an operation without faults
+    order: Sequence[Point] = ()  # the points that an operation without a fault meets
 
     def __init__(self) -> None:
-        #: The fields of the lines that were not read yet, in one flat list. With an object for each line, garbage
+        #: The fields of all lines that were not read yet are in one flat list: with an object for each line, garbage
         #: collection would take as long as all other work for a request.
         self.jotted: list[object] = []
         self._trace: list[Point] = []
@@ -45,7 +45,7 @@ class Record:
 
     @property
     def seen(self) -> list[Seen]:
-        """The requests, messages and answers for witnesses, in order."""
+        """The requests, messages and answers that witnesses show, in order."""
         return self._read()._seen
 
     @property

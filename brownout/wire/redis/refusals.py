@@ -1,8 +1,8 @@
 """The error replies of a Redis server in a bad state. A fault injects only errors that a real server can send.
 
-The replies are those of redis-server 7.0 (`processCommand` in server.c). tests/kit/test_refusals.py brings a real
-server into each state and compares the replies byte by byte. Later servers word a few texts differently (Valkey
-with its own name; HELLO <proto> AUTH), which that test allows. Errors are the same in RESP2 and RESP3.
+The error replies are those of redis-server 7.0 (`processCommand` in server.c). tests/kit/test_refusals.py brings a real
+server into each state and compares the replies byte by byte. Later servers word a few replies differently (Valkey with
+its own name; HELLO <proto> AUTH), and the test allows these differences. Errors are the same in RESP2 and RESP3.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-Command = tuple[bytes, ...]  # a command and its arguments
+Command = tuple[bytes, ...]  # a Redis command with its arguments
 Flags = frozenset[str]
 
 #: Commands that Celery, kombu and redis-py send, by the flags (COMMAND INFO) on which a refusal depends.
@@ -31,7 +31,8 @@ _BY_FLAGS: Mapping[str, str] = {
 COMMANDS: Mapping[str, Flags] = {
     name: frozenset(flags.split()) for flags, names in _BY_FLAGS.items() for name in names.split()
 }
-UNQUEUED = frozenset({"DISCARD", "EXEC", "MULTI", "QUIT", "RESET", "WATCH"})  # a transaction does not queue these
+# Commands that a transaction does not queue
+UNQUEUED = frozenset({"DISCARD", "EXEC", "MULTI", "QUIT", "RESET", "WATCH"})
 ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 ABORTED_BY = b"-EXECABORT Transaction discarded because of: "
 OK, QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
@@ -65,7 +66,7 @@ def _while_loading(_name: str, flags: Flags, _queued: bool) -> bool:
 def _by_a_replica(_name: str, flags: Flags, _queued: bool) -> bool:
     """Refuse writes, also BRPOP on an empty list (replica-read-only), but not reads (replica-serve-stale-data).
 
-    PUBLISH is not a write. A script is refused only at its first write.
+    Redis does not count PUBLISH as a write, and refuses a script only at its first write.
     """
     return "write" in flags
 
@@ -81,7 +82,8 @@ def _without_memory(_name: str, flags: Flags, queued: bool) -> bool:
 
 
 def _after_a_failed_save(name: str, flags: Flags, _queued: bool) -> bool:
-    """Refuse writes and PING (stop-writes-on-bgsave-error). The text differs after a failed AOF write."""
+    """Refuse writes and PING (stop-writes-on-bgsave-error). After a failed write of the append-only file Redis sends
+    another text, which this state does not use."""
     return "write" in flags or name == "PING"
 
 

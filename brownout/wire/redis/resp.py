@@ -1,8 +1,8 @@
-"""Parsers for RESP2 and RESP3 that keep all bytes unchanged. Pure: no sockets, no clock.
+"""Parsers for RESP2 and RESP3 that keep all bytes unchanged. The module uses no sockets and no clock.
 
-The source is the Redis serialization protocol specification. Limits and inline commands are as in `networking.c`
-of Redis, the forms of numbers and lengths as in `read.c` of hiredis. Streamed types (`$?`, `*?`) and quotes in
-inline commands are errors, because no client or server sends them.
+The parsers follow the specification of the Redis serialization protocol. Limits and inline commands are as in
+`networking.c` of Redis, the forms of numbers and lengths as in `read.c` of hiredis. Streamed types (`$?`, `*?`) and
+quotes in inline commands are errors, because no client or server sends them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from brownout.wire.redis.resp_value import Value, begin, decoded
 
-BULK_LIMIT = 512 << 20  # bytes of a string or of a line of text, items of an array (proto-max-bulk-len)
-LINE_LIMIT = 64 << 10  # bytes of an inline command (PROTO_INLINE_MAX_SIZE), or of any other line
-DEPTH_LIMIT = 64  # levels of nested arrays and maps
+BULK_LIMIT = 512 << 20  # the limit for bytes of a string and for items of an array (proto-max-bulk-len)
+LINE_LIMIT = 64 << 10  # the limit for the bytes of an inline command (PROTO_INLINE_MAX_SIZE) or of any other line
+DEPTH_LIMIT = 64  # the limit for the levels of nested arrays and maps
 
 Bytes: TypeAlias = bytes | bytearray
 T = TypeVar("T")
@@ -28,7 +28,7 @@ _LINE = re.compile(
 _LENGTH = re.compile(rb"0|[1-9]\d{0,8}").fullmatch
 _SIZES = {b"%d" % size: size for size in range(4096)}
 _COUNTS = {(b"*%d\r\n" % count)[:4]: count for count in range(1, 100)} | {b"*%d" % n: n for n in range(1, 100)}
-_new = tuple.__new__  # faster than a call of the NamedTuple
+_new = tuple.__new__  # `tuple.__new__` is faster than a call of the NamedTuple's class
 
 
 class _Heads(dict[int, bytes]):
@@ -44,8 +44,8 @@ _head_of = _Heads({size: b"$%d" % size for size in range(4096)}).__getitem__
 class ProtocolError(ValueError):
     """The bytes are not RESP, or exceed a limit.
 
-    All bytes are kept in order: `complete` has the frames before the error from the same feed, `rest` the bytes
-    after these frames. The error is in `rest` at `offset`.
+    No byte is lost by the error: `complete` has the frames before the error from the same call of `feed`, `rest` the
+    bytes after these frames. The first wrong byte is in `rest` at `offset`.
     """
 
     def __init__(self, why: str, offset: int, rest: bytes = b"", complete: Sequence[object] = ()) -> None:
@@ -56,7 +56,7 @@ class ProtocolError(ValueError):
 class Command(NamedTuple):
     """A command of a client."""
 
-    argv: tuple[bytes, ...]  # never empty
+    argv: tuple[bytes, ...]  # the command's name and arguments; never empty
     raw: bytes  # the bytes of the command and of empty commands before it, which Redis skips without a reply
 
 
@@ -67,18 +67,19 @@ class Reply(NamedTuple):
 
     @property
     def value(self) -> Value:
-        """The value as hiredis decodes it (a set is a list), but big numbers are int. Decoded at each access."""
+        """The value as hiredis decodes it (a set is a list), but big numbers are int. The value is decoded at each
+        access."""
         return decoded(self.raw, 0)[0]
 
     @property
     def push(self) -> bool:
-        """Whether this is a push, out of band. Only for SUBSCRIBE and similar commands a push is a reply."""
+        """Whether this is a push, out of band. A push is a reply only for SUBSCRIBE and similar commands."""
         return self._head(1) == b">"
 
     @property
     def error(self) -> str | None:
         """The text of an error reply, `ERR …`, else None. Errors inside an array are part of its value."""
-        if self.raw[0] not in b"-!|":  # the most frequent case; "|" begins attributes
+        if self.raw[0] not in b"-!|":  # most replies are no errors; "|" begins attributes before a reply
             return None
         return str(self.value) if self._head(1) in (b"-", b"!") else None
 
@@ -112,16 +113,16 @@ class _Stream(Generic[T]):
     """Keeps an incomplete frame and the position reached in it, so that no byte is parsed twice."""
 
     __slots__ = ("_at", "_need", "_open", "_rest", "_seen", "_wrong")
-    _line = _LINE  # frames that end with their line
+    _line = _LINE  # the types whose frames end with their first line
     _first = _further = b"+-:_#,($!=*~>%|"  # the types allowed for the frame, and for items inside the frame
 
     def __init__(self) -> None:
-        self._rest = bytearray()  # bytes from the beginning of the incomplete frame
-        self._at = 0  # offset of the next token
+        self._rest = bytearray()  # all bytes from the beginning of the incomplete frame
+        self._at = 0  # offset of the next token in the bytes
         self._seen = 0  # the line of the next token does not end before this offset
         self._need = 0  # parsing goes on only when `_rest` has this many bytes
-        self._open: list[int] = []  # for each open aggregate, the number of items to come
-        self._wrong: ProtocolError | None = None  # after an error nothing more is parsed
+        self._open: list[int] = []  # the number of missing items of each array or map that is incomplete
+        self._wrong: ProtocolError | None = None  # the error after which nothing more is parsed
 
     @property
     def rest(self) -> bytes:
@@ -181,7 +182,7 @@ class _Stream(Generic[T]):
                     break
                 if data[stop - 2 : stop] != b"\r\n":
                     raise ProtocolError("a string without \\r\\n after its declared length", stop - 2)
-                if kind == 61 and (count < 4 or data[end + 5] != 58):  # =txt:
+                if kind == 61 and (count < 4 or data[end + 5] != 58):  # a verbatim string, such as =txt:text
                     raise ProtocolError("a verbatim string that does not begin with its format", end + 2)
                 at = stop
             elif kind in b"*~>%|":
@@ -223,10 +224,11 @@ class Requests(_Stream[Command]):
         self._skipped = 0  # bytes of empty commands before the current command
 
     def feed(self, data: bytes) -> list[Command]:
-        """Take bytes; return the commands that are complete now, in order. Raises ProtocolError."""
+        """Take bytes; return the commands that are complete now. Raises ProtocolError for bytes that are not RESP."""
         if self._rest or not (count := _COUNTS.get(data[:4])):
             return self._read(data, 0, [])
-        parts = data.split(b"\r\n", 2 * count)  # mostly one complete command: its last argument is not searched
+        # Mostly the bytes are one complete command, whose last argument need not be searched
+        parts = data.split(b"\r\n", 2 * count)
         last = parts[-1]
         if last[-2:] == b"\r\n":
             parts[-1] = last[:-2]
@@ -276,7 +278,7 @@ class Replies(_Stream[Reply]):
     __slots__ = ()
 
     def feed(self, data: bytes) -> list[Reply]:
-        """Take bytes; return the replies and pushes that are complete now, in order. Raises ProtocolError."""
+        """Take bytes; return the replies that are complete now. Raises ProtocolError for bytes that are not RESP."""
         if not self._rest:
             if len(data) < 8 and data in _USUAL:
                 return [_USUAL[data]]

@@ -53,5 +53,5 @@ def decoded(raw: bytes, at: int) -> tuple[Value, int]:
         return items, at
     try:
         return dict(zip(items[::2], items[1::2], strict=True)), at
-    except TypeError:  # an aggregate cannot be a key
+    except TypeError:  # an array or a map cannot be a key of a Python dict
         return [items[i : i + 2] for i in range(0, len(items), 2)], at

@@ -16,13 +16,13 @@ class Message:
     """A task's message in a queue or in the hash of unacknowledged messages."""
 
     id: str
-    place: str  # a queue's name, or "unacked"
+    place: str  # the place of the message: a queue's name, or "unacked"
     raw: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A watch has reached its point, and the wire keeps the request or answer there.
+    """A hit: a request has reached the point of a watch, and the wire keeps the request or its answer at the point.
 
     `request` is the request, also at the moment "after"; None for a message that answers no request.
     """
@@ -49,10 +49,10 @@ class Hit:
 
 @dataclass(eq=False)
 class Watch:
-    """Waits for a place on the wire. Use a Watch only on the wire's loop.
+    """Waits for a place on the wire. Use a Watch only on the thread of the wire's event loop.
 
-    `reached` is called once, with the hit; it returns whether the wire goes on keeping the request or answer.
-    Points are counted at any time, but the place is reached only if `ready()` is true then. With `strikes` a fault
+    `reached` is called once, with the hit; it returns whether the wire goes on keeping the request or answer. A watch
+    counts matching points at any time, but its place is reached only while `ready()` is true. With `strikes` a fault
     strikes at the place; other watches do not change what the conductor does.
     """
 

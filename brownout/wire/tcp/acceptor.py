@@ -14,16 +14,17 @@ from brownout.wire.tcp.port import listening, where
 if TYPE_CHECKING:
     from brownout.wire.tcp.edge import Edge
 
-WATCH_AFTER = 0.02  # s; connecting to the upstream takes less on one machine, unless something is wrong
+WATCH_AFTER = 0.02  # s; the edge gives up connecting to the upstream after this time
 
 
 class Acceptor:
-    """Listens at the port of an edge. Every method is called on the loop's thread."""
+    """Listens at the port of an edge. Every method must be called on the thread of the wire's event loop."""
 
     def __init__(self, edge: Edge, *, resets_refused: bool) -> None:
         self._edge, self._loop, self._resets_refused = edge, edge.loop, resets_refused
         self._listener: socket.socket | None = None
-        self.dials: dict[asyncio.Task[None], float] = {}  # from dial to its start (s, the loop's clock)
+        # A dial opens a connection to the upstream; the value is the dial's start time (s, the loop's clock).
+        self.dials: dict[asyncio.Task[None], float] = {}
         self._number = 0
 
     @property
@@ -45,12 +46,13 @@ class Acceptor:
         self._listener = None
 
     def cancel(self) -> None:
-        """Cancel every dial."""
+        """Cancel every dial, which is a connection to the upstream that is being opened."""
         for dial in self.dials:
             dial.cancel()
 
     def opening(self) -> list[asyncio.Task[None]]:
-        """Return recent dials: both peers may see such a connection as open before the loop has handled it."""
+        """Return recent dials: client and upstream may see a connection as open before the event loop has handled
+        it."""
         return [dial for dial, start in self.dials.items() if self._loop.time() - start < WATCH_AFTER]
 
     def accept(self) -> None:
@@ -100,7 +102,7 @@ class Acceptor:
             if client.fileno() >= 0 and self._resets_refused:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self._edge.note("refused", connection=number, error=str(wrong))
-        except asyncio.CancelledError:  # the client has left, or the edge is down
+        except asyncio.CancelledError:  # the client has left, or the edge was taken down
             self._edge.note("abandoned", connection=number)
         finally:
             if not link.opened:

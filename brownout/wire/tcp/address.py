@@ -35,7 +35,7 @@ def joined(host: str, port: int) -> str:
 def resolved(listen: str) -> tuple[str, int]:
     """Return host and port to listen at, as Go resolves them (net.ResolveTCPAddr). "" means every address.
 
-    The only host name that is resolved is `localhost`. Raises WireError with the error texts of Go.
+    The only host name that is resolved is `localhost`. Raises WireError with the error texts of Go's net package.
     """
     if not listen:
         return "", 0

@@ -23,10 +23,10 @@ class Counters:
     """Counts of connections of an edge since the edge was created."""
 
     connected: int = 0
-    closed: int = 0  # connections closed in any way
-    reset: int = 0  # closed by RST, which the wire sent or passed on from one end to the other
-    refused: int = 0  # the upstream could not be reached
-    abandoned: int = 0  # the client left while the edge connected to the upstream
+    closed: int = 0  # number of connections that were closed in any way
+    reset: int = 0  # number of connections closed by RST, which the wire sent or passed on
+    refused: int = 0  # number of connections whose upstream could not be reached
+    abandoned: int = 0  # number of clients that left while the edge connected to the upstream
     toxics: tuple[tuple[str, Acted], ...] = ()
 
     def acted(self, name: str) -> Acted:
@@ -39,7 +39,8 @@ class Armed:
     """An armed toxic: its definition, state that its connections share, and the connections that it has hit."""
 
     toxic: Toxic
-    on_first: Callable[[Toxic, int, int], None]  # toxic, connection, bytes
+    # A function of the toxic, the connection's number, and the number of bytes
+    on_first: Callable[[Toxic, int, int], None]
     acted: Acted = Acted()
     shared: dict[str, int] = field(default_factory=dict)
     hit: set[int] = field(default_factory=set)

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from brownout.wire.tcp.wire import Wire
 
 T = TypeVar("T")
-Observer = Callable[[int, str, bytes], None]  # connection, stream, chunk
+Observer = Callable[[int, str, bytes], None]  # a function of the connection's number, the stream and the chunk
 
 
 class Edge:
-    """An edge, made by `Wire.edge`. Every method may be called from any thread, also from the wire's thread.
+    """An edge of the built-in wire; `Wire.edge` creates it. Every method may be called from any thread, also from the
+    wire's thread.
 
     While the upstream refuses connections, the edge accepts a client and resets it (RST). With
     `resets_refused=False` the client sees the end of the stream (FIN) instead, as with Toxiproxy. To refuse
@@ -50,15 +51,15 @@ class Edge:
 
     @property
     def enabled(self) -> bool:
-        """Whether the edge listens."""
+        """Whether the edge listens for clients."""
         return self._acceptor.listens
 
     @property
     def port(self) -> int:
         """The port to which the subject connects.
 
-        While the edge is down, another program can bind this port only by its number and with SO_REUSEADDR. `up`
-        fails only if that program also listens. With `keeps_port=False` every program may take the port.
+        While the edge is down, another program can bind this port only by its number and with SO_REUSEADDR. `up` fails
+        only if that program also listens. With `keeps_port=False` any program may take the port while the edge is down.
         """
         return address(self.address)[1]
 
@@ -92,7 +93,8 @@ class Edge:
         return self._wire.run(lambda: self._remove(name))
 
     def heal(self) -> None:
-        """Remove all toxics, and listen. Raises as `up` does; the toxics are removed even then."""
+        """Remove all toxics from the edge, and listen. Raises the errors of `up`; the toxics are removed even when `up`
+        fails."""
         self._wire.run(lambda: [self._remove(name) for name in (*self.armed, "down")])
 
     def down(self) -> None:
@@ -148,7 +150,7 @@ class Edge:
         """Close the edge for good: free the port, and close live connections."""
         self._wire.run(self.dispose)
 
-    # --- from here on: on the loop's thread only
+    # --- methods that only the thread of the event loop may call
 
     def move(self, listen: str) -> None:
         """Stop listening and free the port. The edge will bind `listen` when it listens again."""
@@ -159,12 +161,13 @@ class Edge:
         self.address = listen
 
     def dispose(self) -> None:
-        """Close the edge for good, see `close`."""
+        """Close the edge for good, on the loop's thread."""
         self.move(self.address)
         self._wire.forget(self)
 
     def listen(self, on: bool) -> int:
-        """Start or stop listening. To stop closes the live connections; return how many were closed.
+        """Start or stop listening at the edge's port. Stopping closes the live connections. Returns how many
+        connections were closed.
 
         Raises WireError when another program has the port: the edge stays down, and `listen` may be called again.
         """
@@ -185,11 +188,11 @@ class Edge:
         return len(live)
 
     def opening(self) -> list[asyncio.Task[None]]:
-        """Return recent dials, see `Acceptor.opening`."""
+        """Return recent dials, which are connections that are being opened to the upstream."""
         return self._acceptor.opening()
 
     def note(self, kind: str, **data: Any) -> None:
-        """Count an event of this kind, and send it to `on_event` of the wire."""
+        """Count an event of the kind `kind`, and send the event to `on_event` of the wire."""
         if kind in self._counts:
             self._counts[kind] += 1
         self._wire.tell(kind, {"edge": self.name, **data})

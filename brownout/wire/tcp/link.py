@@ -29,25 +29,26 @@ NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER)
 
 
 class Side(asyncio.Protocol):
-    """One end of a link: the client's or the server's connection. asyncio has set TCP_NODELAY."""
+    """One end of a link: the client's or the server's connection. asyncio sets TCP_NODELAY on both ends of a link."""
 
-    reads: Pipe  # gets the bytes that this side sends
-    writes: Pipe  # brings the bytes that this side receives
+    reads: Pipe  # the pipe that gets the bytes that this side sends
+    writes: Pipe  # the pipe that brings the bytes that this side receives
     transport: asyncio.Transport
 
     def __init__(self, link: Link, name: str) -> None:
         self.link, self.name = link, name
         self.early = bytearray()  # bytes that came before the other side was connected
-        self.leaving: Callable[[], object] | None = None  # called if this side ends before the other is connected
+        # a function that is called if this side ends before the other side is connected
+        self.leaving: Callable[[], object] | None = None
         self.ended = self.gone = self.failed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        if hasattr(transport, "max_size"):  # a transport of asyncio, not of uvloop
+        if hasattr(transport, "max_size"):  # only transports of asyncio, not of uvloop, have this attribute
             vars(transport)["max_size"] = CHUNK
 
     def data_received(self, data: bytes) -> None:
-        """Keep bytes until the other side is connected; then `Pipe.route` replaces this method."""
+        """Keep the bytes of this side until the other side is connected; then `Pipe.route` replaces this method."""
         self.early += data
         if len(self.early) > EARLY:
             self.transport.pause_reading()
@@ -58,7 +59,7 @@ class Side(asyncio.Protocol):
             self.reads.finish("eof")
         elif self.leaving:
             self.leaving()
-        return True  # keep the transport open, because the other stream goes on
+        return True  # True keeps the transport open, because the other stream goes on
 
     def pause_writing(self) -> None:
         self.writes.full = True
@@ -76,7 +77,8 @@ class Side(asyncio.Protocol):
 
 
 class Link:
-    """A connection: created on accept, `opened` when both sides are connected, `over` when no byte may pass."""
+    """A connection through an edge. A link is created when the edge accepts a client, `opened` when both sides are
+    connected, and `over` when no byte may pass."""
 
     def __init__(self, edge: Edge, number: int) -> None:
         self.edge, self.number = edge, number
@@ -91,10 +93,10 @@ class Link:
         self.rngs: dict[str, Random] = {}
 
     def open(self) -> None:
-        """Let bytes pass; the first are those that came before both sides were connected."""
+        """Let bytes pass; the bytes that came before both sides were connected pass first."""
         self.opened = True
         for armed in list(self.edge.armed.values()):
-            if armed.toxic.type == "reset_peer":  # link.go sets SO_LINGER on both ends, only now
+            if armed.toxic.type == "reset_peer":  # Toxiproxy's link.go, too, sets SO_LINGER on both ends only now
                 self.linger()
             if not SHAPES[armed.toxic.type].old_only:
                 self.arm(armed)
@@ -106,7 +108,7 @@ class Link:
             pipe.flow()
 
     def _catch_up(self, side: Side) -> None:
-        """Pass on bytes and ends that came from `side` before the link was open."""
+        """Pass on bytes and ends of streams that came from `side` before both sides were connected."""
         if side.early and not self.over:
             side.data_received(bytes(side.early))
         if side.ended and not self.over:
@@ -149,7 +151,8 @@ class Link:
         return self.hits[toxic.name]
 
     def rng(self, toxic: Toxic) -> Random:
-        """Return the random stream of a toxic on this connection. Draws of one toxic do not change another's."""
+        """Return the random stream of a toxic on this connection. The random draws of one toxic do not change the draws
+        of another toxic."""
         if toxic.name not in self.rngs:
             self.rngs[toxic.name] = Random(f"{self.edge.seed}/{self.edge.name}/{self.number}/{toxic.name}")
         return self.rngs[toxic.name]
@@ -162,7 +165,7 @@ class Link:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
     def reset(self, by: str) -> None:
-        """Send RST to both ends, unless they are closed."""
+        """Send RST to both ends of the connection, unless they are closed."""
         if not self.over:
             self.linger()
             self.edge.note("reset", connection=self.number, by=by)

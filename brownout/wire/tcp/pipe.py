@@ -1,7 +1,7 @@
 """A pipe is one stream of a link: bytes from one side pass the stages of the toxics and go to the other side.
 
-Without toxics and observer, the reading transport calls the other transport's `write` directly, without any code
-of the wire in between. All methods run on the wire's loop thread, so arming a toxic is atomic.
+Without toxics and observer, the reading transport calls the other transport's `write` directly, without any code of the
+wire. All methods run on the wire's loop thread, so arming a toxic is atomic.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from brownout.wire.tcp.shapes import SHAPES, Shape
 if TYPE_CHECKING:
     from brownout.wire.tcp.link import Link, Side
 
-End = Literal["eof", "close", "reset"]  # one stream ends (half-close), both streams end (FIN), RST
+# The ends of a connection: one stream ends (half-close), both streams end (FIN), or a reset (RST)
+End = Literal["eof", "close", "reset"]
 
 
 class Stage:
@@ -28,15 +29,16 @@ class Stage:
 
     def __init__(self, pipe: Pipe, armed: Armed) -> None:
         self.pipe, self.loop = pipe, pipe.link.edge.loop
-        self.queue: deque[tuple[float, bytes | End, int]] = deque()  # due time (s), chunk or end, bytes
-        self.held = 0  # bytes in the queue
+        # Entries of the queue: due time (s), chunk or end of the stream, number of bytes
+        self.queue: deque[tuple[float, bytes | End, int]] = deque()
+        self.held = 0  # the number of bytes in the queue
         self.last = 0.0  # due time (s) of the last chunk or end
-        self.over = False  # whether this stage has ended the stream
+        self.over = False  # whether the toxic of this stage has ended the stream
         self.timer: asyncio.TimerHandle | None = None
         self.armed = armed
 
     def adopt(self, armed: Armed) -> None:
-        """Act as `armed` says from now on; the draw whether the toxic acts on this link is made here."""
+        """Act as the toxic `armed` says from now on, if a random draw decides that the toxic acts on this link."""
         self.armed = armed
         act = SHAPES[armed.toxic.type] if self.pipe.link.draw(armed) else Shape
         rng = self.pipe.link.rng(armed.toxic)
@@ -45,7 +47,8 @@ class Stage:
         self.sleep()
 
     def update(self, armed: Armed) -> None:
-        """Change the attributes. Held bytes pass at once, as in Toxiproxy; a held end gets a new due time."""
+        """Change the attributes of the toxic. Held bytes pass at once, as in Toxiproxy; a held end gets a new due
+        time."""
         ends = [data for _, data, _ in self.queue if isinstance(data, str)]
         old, self.last = self.shape, 0.0
         self.flush(ends=False)
@@ -63,13 +66,13 @@ class Stage:
             return
         if kind.leaving == "reset" and isinstance(self.shape, kind):
             self.pipe.link.reset("wire")
-        elif kind.leaving == "close":  # also on links that the toxicity spared, as in ToxicLink.RemoveToxic
+        elif kind.leaving == "close":  # even if the toxicity spared this link, as in ToxicLink.RemoveToxic
             self.pipe.passed(self, "close")
         else:
             self.flush()
 
     def flush(self, *, ends: bool = True) -> None:
-        """Pass on everything that is held at once; with `ends=False`, only bytes."""
+        """Pass on all held chunks and ends at once; with `ends=False`, only chunks."""
         queue, self.queue, self.held = self.queue, deque(), 0
         for _, data, _ in queue:
             if ends or not isinstance(data, str):
@@ -125,7 +128,7 @@ class Stage:
             self.timer = self.loop.call_later(max(0, ceil((due - monotonic()) * 1000)) / 1000, self.wake)
 
     def wake(self) -> None:
-        """Pass on everything that is due; called by the timer."""
+        """Pass on all chunks and ends that are due; the timer calls this method."""
         self.timer, now = None, monotonic() + 1e-6
         while self.queue and self.queue[0][0] <= now and not self.over:
             _, data, size = self.queue.popleft()
@@ -173,7 +176,7 @@ class Pipe:
             elif not self.stages:
                 take = self.sink.transport.write
         self.source.data_received = take  # type: ignore[assignment, method-assign]  # on the instance: a call less for each chunk
-        self.source.transport.set_protocol(self.source)  # the transport looks up `data_received` only here
+        self.source.transport.set_protocol(self.source)  # the transport looks up `data_received` only in `set_protocol`
 
     def _staged(self, data: bytes) -> None:
         """Send bytes that a passage lets pass through the stages."""

@@ -18,7 +18,8 @@ def bound(listen: str) -> socket.socket:
     """
     host, port = _place(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY only with this `proto`
+    # Asyncio sets TCP_NODELAY only for a socket with this `proto`
+    sock = socket.socket(family, proto=socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
@@ -29,7 +30,7 @@ def bound(listen: str) -> socket.socket:
 
 
 def listening(listen: str) -> socket.socket:
-    """Return a non-blocking socket that listens on `host:port`. Raises the same errors as `bound`."""
+    """Return a non-blocking socket that listens on `host:port`. Raises the same errors as the function `bound`."""
     sock = bound(listen)
     try:
         sock.setblocking(False)

@@ -1,8 +1,9 @@
-"""How each toxic acts on the bytes of one stream of one connection. Pure: the caller passes time and random draws.
+"""How each toxic acts on the bytes of one stream of one connection. The module has no clock and no random numbers: the
+caller passes times and random draws.
 
-For each chunk a shape returns the pieces that are passed on, and when. The module `pipe` keeps the pieces in
-order, waits and counts. Toxics that Toxiproxy has act as in its v2.12 source, file by file, with all quirks:
-`timeout` counts from the last byte; `limit_data` keeps its count when the toxic is updated.
+For each chunk a shape returns the pieces to pass on, with the time at which each piece is due. The module `pipe` keeps
+the pieces in order, waits and counts. Toxics that Toxiproxy has act as in its v2.12 source, file by file, with all
+quirks: `timeout` counts from the last byte; `limit_data` keeps its count when the toxic is updated.
 """
 
 # ruff: noqa: D102, ARG002 - `Shape` documents the methods that the subclasses override
@@ -14,7 +15,7 @@ from math import inf
 from random import Random
 from typing import ClassVar, Literal
 
-FINEST = 1000  # µs; timers are no finer
+FINEST = 1000  # µs; timers have no finer resolution
 Pieces = list[tuple[float, bytes]]
 Leaving = Literal["flush", "close", "reset"]
 
@@ -23,10 +24,10 @@ class Shape:
     """Lets everything pass at once: for `noop`, and for other toxics on connections that their toxicity spares."""
 
     limit: ClassVar[int] = 1  # bytes that the toxic may hold before the sender has to wait
-    leaving: ClassVar[Leaving] = "flush"  # what happens to held bytes or the connection when the toxic is removed
-    old_only: ClassVar[bool] = False  # the toxic acts only on connections that exist when it is added
-    apart: ClassVar[bool] = False  # pieces that are due at different times are not sent as one segment
-    hard: ClassVar[bool] = False  # at the deadline the connection is reset (RST), not closed
+    leaving: ClassVar[Leaving] = "flush"  # what happens to held bytes, or to the connection, when the toxic is removed
+    old_only: ClassVar[bool] = False  # whether the toxic acts only on connections that exist when it is added
+    apart: ClassVar[bool] = False  # whether pieces that are due at different times must not be sent as one TCP segment
+    hard: ClassVar[bool] = False  # whether the connection is reset (RST) at the deadline, not closed
 
     def __init__(self, values: Mapping[str, int], rng: Random, now: float, shared: MutableMapping[str, int]) -> None:
         self.values, self.rng, self.shared = values, rng, shared
@@ -111,8 +112,8 @@ class ResetPeer(Shape):
 class Slicer(Shape):
     """Acts as Toxiproxy's slicer.go: chunks are cut near their middle, at random, until pieces are small enough.
 
-    A delay of less than 1 ms becomes 1 ms. Timers are no finer, in Toxiproxy too, and the receiver would read
-    slices without a gap as one piece.
+    A delay of less than 1 ms becomes 1 ms. Timers have no finer resolution, in Toxiproxy too, and the receiver would
+    read slices without a gap as one piece.
     """
 
     apart = True
@@ -157,7 +158,7 @@ class LimitData(Shape):
 
 
 class Rst(Shape):
-    """Not in Toxiproxy: a reset after a time, without any traffic."""
+    """Acts as no toxic of Toxiproxy: the connection is reset after a time, even without traffic."""
 
     hard = True
 
@@ -166,7 +167,8 @@ class Rst(Shape):
 
 
 class Blackhole(Shape):
-    """Not in Toxiproxy: bytes are held until healed, so the sender's buffers fill, as if all packets were lost."""
+    """Acts as no toxic of Toxiproxy: bytes are held until the toxic is removed, so the sender's buffers fill, as if all
+    packets were lost."""
 
     limit = 256 << 10
 
@@ -178,7 +180,8 @@ class Blackhole(Shape):
 
 
 class Swallow(Shape):
-    """Not in Toxiproxy: bytes and ends are dropped. Unlike `timeout`, removing this toxic closes no connection."""
+    """Acts as no toxic of Toxiproxy: bytes and ends of streams are dropped. Unlike removing `timeout`, removing this
+    toxic closes no connection."""
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
         return []
@@ -188,13 +191,15 @@ class Swallow(Shape):
 
 
 class HalfOpen(Swallow):
-    """Not in Toxiproxy: the other end seems to have lost this connection, and answers with a reset when healed."""
+    """Acts as no toxic of Toxiproxy: as if the other end had lost the connection, bytes are dropped, and removing the
+    toxic resets the connection."""
 
     leaving, old_only = "reset", True
 
 
 class Spike(Shape):
-    """Not in Toxiproxy: the nth chunk of the edge is later; `shared` counts chunks over all connections."""
+    """Acts as no toxic of Toxiproxy: the nth chunk of the edge is later than the other chunks; `shared` counts chunks
+    over all connections."""
 
     limit = Latency.limit
 

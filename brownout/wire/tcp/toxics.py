@@ -1,7 +1,7 @@
 """Toxics, which are the disturbances of an edge, as data without I/O; `shapes` says how each toxic acts.
 
-Toxics that both wires have use Toxiproxy's names, attributes, units and defaults (v2.12, `toxics/*.go`).
-Attributes are whole numbers. Times are in ms (the delay of a slicer: µs), rates in KB/s, sizes in bytes.
+Toxics that both wires have use Toxiproxy's names, attributes, units and defaults (v2.12, `toxics/*.go`). The attributes
+of toxics are whole numbers. Times are in ms (the delay of a slicer: µs), rates in KB/s, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ BUILTIN = frozenset({"builtin"})
 
 @dataclass(frozen=True, slots=True)
 class Toxic:
-    """A toxic on one stream of an edge. Functions of this module make toxics; `from_json` reads `to_json`.
+    """A toxic on one stream of an edge. Functions of this module make toxics; `from_json` reads the JSON that `to_json`
+    returns.
 
     The toxic acts on a share of connections, its `toxicity` (0..1); a random draw decides for each connection.
     `name` is unique on an edge; the default is Toxiproxy's `<type>_<stream>`. Raises BadRequest for an unknown

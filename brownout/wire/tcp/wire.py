@@ -21,7 +21,7 @@ from brownout.wire.tcp.edge import Edge
 
 T = TypeVar("T")
 OnEvent = Callable[[str, dict[str, Any]], None]
-DEADLINE = 5.0  # s, for a call on the loop
+DEADLINE = 5.0  # s; the time-out of a call on the event loop
 LoopName = Literal["asyncio", "uvloop"]
 
 
@@ -34,13 +34,14 @@ def new_loop(name: LoopName) -> asyncio.AbstractEventLoop:
     """Return a new event loop. Raises ImportError for "uvloop" when it is not installed."""
     if name == "asyncio":
         return asyncio.SelectorEventLoop()
-    import uvloop  # imported only when a wire is started
+    import uvloop  # uvloop is imported only when a wire is started
 
     return uvloop.new_event_loop()
 
 
 class Wire:
-    """A wire in the current process. Use it as a context manager, or call `start()` and `close()`.
+    """The built-in wire, which runs in the current process. Use it as a context manager, or call `start()` and
+    `close()`.
 
     `on_event(kind, data)` is called on the loop's thread, so it must be quick. The kinds are connected, closed,
     reset, refused, abandoned, toxic-added, toxic-removed, and toxic-acted, once for each connection. `close()`
@@ -80,7 +81,7 @@ class Wire:
 
     def serve_api(self, port: int = 0) -> int:
         """Serve Toxiproxy's HTTP API for these edges on 127.0.0.1; return the port."""
-        from brownout.wire.toxiproxy.api import serve  # imported only when the API is needed
+        from brownout.wire.toxiproxy.api import serve  # the module is imported only when the API is needed
 
         if self._api is None:
             self._api = self.wait(serve(self, port))
@@ -88,7 +89,7 @@ class Wire:
 
     @property
     def pid(self) -> int | None:
-        """None, because the built-in wire runs in the current process, see AnyWire."""
+        """None instead of a pid, because the built-in wire runs in the current process."""
         return None
 
     def close(self) -> None:
@@ -126,8 +127,8 @@ class Wire:
     def run(self, call: Callable[[], T]) -> T:
         """Run `call` on the loop's thread and return its result.
 
-        Before the call, the wire opens connections that both peers see as open, so a fault acts on all of them.
-        When `run` returns, sockets that `call` closed are really closed. Raises as `wait` does.
+        Before the call, the wire opens connections that both peers see as open, so a fault acts on all of them. When
+        `run` returns, sockets that `call` closed are really closed. Raises the errors of `wait`.
         """
         if self._thread and threading.get_ident() == self._thread.ident:
             return call()
@@ -141,7 +142,8 @@ class Wire:
         return self.wait(there())
 
     def ask(self, question: Callable[[], T]) -> T:
-        """Run `question` on the loop's thread, without `settle` before; return its result. Raises as `wait`."""
+        """Run `question` on the loop's thread without handling new connections before, and return its result. Raises
+        the errors of `wait`."""
 
         async def there() -> T:
             return question()
@@ -149,7 +151,8 @@ class Wire:
         return self.wait(there())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work` on the loop; return its result. Raises Unreachable after DEADLINE seconds."""
+        """Await `work` on the loop; return its result. Raises Unreachable when there is no result after DEADLINE
+        seconds."""
         if not self._thread:
             work.close()
             raise WireError("the wire is not started: call start()")
@@ -165,7 +168,7 @@ class Wire:
         """Whether the wire was started and not closed."""
         return self._thread is not None
 
-    # --- from here on: on the loop's thread only
+    # --- methods that only the thread of the event loop may call
 
     async def settle(self) -> None:
         """Let the loop handle new connections; wait at most WATCH_AFTER for connections to upstreams."""
@@ -175,7 +178,8 @@ class Wire:
             await asyncio.wait(opening, timeout=WATCH_AFTER)
 
     def create(self, name: str, upstream: str, listen: str, enabled: bool = True) -> Edge:
-        """Return a new edge. Raises AlreadyExists, and BadRequest or WireError if `listen` is not possible."""
+        """Return a new edge of the wire. Raises AlreadyExists, and BadRequest or WireError if `listen` is not
+        possible."""
         if name in self.edges:
             raise AlreadyExists("proxy already exists")
         edge = Edge(self, name, upstream, listen)
@@ -188,12 +192,13 @@ class Wire:
         return edge
 
     def forget(self, edge: Edge) -> None:
-        """Remove a closed edge."""
+        """Remove a closed edge from the wire."""
         if self.edges.get(edge.name) is edge:
             del self.edges[edge.name]
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
-        """Call `on_event`. An error of `on_event` does not stop the wire; `close` raises the first error."""
+        """Call `on_event` for an event of the wire. An error of `on_event` does not stop the wire; `close` raises the
+        first error."""
         if self._on_event:
             try:
                 self._on_event(kind, data)

@@ -1,9 +1,8 @@
 """Toxiproxy as a wire: `toxiproxy-python` drives a `toxiproxy-server`, or the HTTP API of the built-in wire.
 
-Of `toxiproxy-python` (0.1.1) only `get`, `post` and `delete` of `APIConsumer` are used. The three pass their
-arguments to `requests`, so every call can have a deadline; other methods of the library take no deadline.
-`APIConsumer` keeps host and port as class attributes, so each server gets a subclass. Calls block: a coroutine
-must make them in a thread.
+Of `toxiproxy-python` (0.1.1) only `get`, `post` and `delete` of `APIConsumer` are used, because only these methods pass
+a deadline on to `requests`. `APIConsumer` keeps host and port as class attributes, so each server gets a subclass.
+Calls of this wire block, so a coroutine must make them in a thread.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ class Server(Protocol):
         """The pid of the server."""
 
     def stop(self) -> int:
-        """End the server."""
+        """End the Toxiproxy server."""
 
 
 class Client:
     """The API of one server, one call at a time. Raises WireError, never errors of `requests`."""
 
     def __init__(self, host: str, port: int, deadline: float) -> None:
-        from toxiproxy.api import APIConsumer  # an optional extra, imported only when it is used
+        from toxiproxy.api import APIConsumer  # toxiproxy-python is an optional extra, imported only when it is used
 
         self._consumer: Any = type("Consumer", (APIConsumer,), {"host": host, "port": port})
         self._deadline = deadline
@@ -143,7 +142,7 @@ class ToxiproxyEdge:
         return True
 
     def heal(self) -> None:
-        """Remove all toxics, and listen."""
+        """Remove all toxics from the proxy, and listen."""
         for name in ("down", *(toxic.name for toxic in self.toxics)):
             self.remove(name)
 
@@ -152,7 +151,7 @@ class ToxiproxyEdge:
         self.add(down())
 
     def up(self) -> None:
-        """Listen again after `down`."""
+        """Listen again at the proxy's port after `down`."""
         self.remove("down")
 
     def cut(self) -> None:
@@ -165,12 +164,13 @@ class ToxiproxyEdge:
         self._call("delete", "toxics", toxic.name)
 
     def redirect(self, upstream: str) -> None:
-        """Lead to another `host:port`. Unlike the built-in wire, Toxiproxy closes the live connections."""
+        """Send new connections to another `host:port`. Unlike the built-in wire, Toxiproxy closes the live
+        connections."""
         address(upstream)
         self._call("post", body={"upstream": upstream})
 
     def close(self) -> None:
-        """Delete the proxy; idempotent."""
+        """Delete the proxy from the server; idempotent."""
         with suppress(NotFound):
             self._call("delete")
         self._wire.edges.pop(self.name, None)
@@ -217,7 +217,7 @@ class ToxiproxyWire:
         return str(self.client.call("get", "version")["version"])
 
     def edge(self, name: str, upstream: str) -> ToxiproxyEdge:
-        """Return a new proxy on a free port. Raises AlreadyExists."""
+        """Return a new proxy on a free port. Raises AlreadyExists when a proxy has the name."""
         return self._made(self.client.call("post", "proxies", body=self._wanted(name, upstream)))
 
     def populate(self, upstreams: Mapping[str, str]) -> dict[str, ToxiproxyEdge]:

@@ -133,7 +133,7 @@ def gone(act: Callable[[], object]) -> Response:
 
 
 def version() -> Response:
-    """GET /version."""
+    """Answer GET /version with Toxiproxy's version."""
     return Response(200, f'{{"version": "{VERSION}"}}\n'.encode(), "application/json;charset=utf-8")
 
 
@@ -149,14 +149,14 @@ def shown(edge: Edge) -> dict[str, Any]:
 
 
 def find(wire: Wire, name: str) -> Edge:
-    """Return the edge `name`. Raises NotFound."""
+    """Return the edge `name`. Raises NotFound if there is none."""
     if name not in wire.edges:
         raise NotFound("proxy not found")
     return wire.edges[name]
 
 
 def toxic_of(edge: Edge, name: str) -> Toxic:
-    """Return the toxic `name` of an edge. Raises NotFound."""
+    """Return the toxic `name` of an edge. Raises NotFound if there is none."""
     for toxic in edge.toxics:
         if toxic.name == name:
             return toxic
@@ -164,7 +164,7 @@ def toxic_of(edge: Edge, name: str) -> Toxic:
 
 
 def index(wire: Wire) -> Response:
-    """GET /proxies."""
+    """Answer GET /proxies with all edges."""
     return ok({name: shown(edge) for name, edge in sorted(wire.edges.items())})
 
 
@@ -187,7 +187,7 @@ def edge_of(wire: Wire, want: Mapping[str, Any]) -> Edge:
 
 
 def create(wire: Wire, body: bytes) -> Response:
-    """POST /proxies."""
+    """Answer POST /proxies: create an edge."""
     want = decoded(parsed(body), PROXY)
     required(want)
     if want["name"] in wire.edges:
@@ -197,7 +197,7 @@ def create(wire: Wire, body: bytes) -> Response:
 
 
 def update(edge: Edge, body: bytes) -> Response:
-    """POST or PATCH /proxies/{proxy}: a new address closes live connections; the name cannot be changed."""
+    """Answer POST or PATCH /proxies/{proxy}: a new address closes live connections; the name cannot be changed."""
     now: dict[str, Any] = {"listen": edge.address, "upstream": edge.upstream, "enabled": edge.enabled}
     want = now | decoded(parsed(body), PROXY)
     if differs(edge, want["listen"], want["upstream"]):
@@ -219,7 +219,7 @@ def differs(edge: Edge, listen: str, upstream: str) -> bool:
 
 
 def populate(wire: Wire, body: bytes) -> Response:
-    """POST /populate: existing proxies with the same addresses keep their toxics; others are created anew."""
+    """Answer POST /populate: existing proxies with the same addresses keep their toxics; others are created anew."""
     made: list[Edge] = []
     status, failed = 201, {}
     try:
@@ -242,7 +242,7 @@ def entries(body: bytes) -> list[dict[str, Any]]:
 
 
 def populated(wire: Wire, want: Mapping[str, Any]) -> Edge:
-    """Return the edge for a proxy of /populate. If the new edge cannot listen, the old one stays, stopped."""
+    """Return the edge for a proxy of /populate. If it cannot listen, the old edge stays but does not listen."""
     old = wire.edges.get(want["name"])
     if old:
         if not differs(old, want.get("listen", ""), want["upstream"]):
@@ -256,7 +256,7 @@ def populated(wire: Wire, want: Mapping[str, Any]) -> Edge:
 
 
 def reset(wire: Wire) -> Response:
-    """POST /reset: enable every proxy, and remove every toxic."""
+    """Answer POST /reset: enable every proxy, and remove every toxic."""
     for edge in wire.edges.values():
         edge.up()
         edge.heal()
@@ -264,7 +264,7 @@ def reset(wire: Wire) -> Response:
 
 
 def add(edge: Edge, body: bytes) -> Response:
-    """POST …/toxics: add a toxic."""
+    """Answer POST …/toxics: add a toxic."""
     data = parsed(body)
     want = decoded(data, TOXIC)
     written = want.get("stream", "downstream")
@@ -283,7 +283,7 @@ def add(edge: Edge, body: bytes) -> Response:
 
 
 def change(edge: Edge, name: str, body: bytes) -> Response:
-    """POST or PATCH …/toxics/{toxic}: change only attributes and toxicity."""
+    """Answer POST or PATCH …/toxics/{toxic}: change only attributes and toxicity."""
     toxic = toxic_of(edge, name)
     want = decoded(parsed(body), {"toxicity": Float32, "attributes": Object})
     values = decoded(want.get("attributes"), dict.fromkeys(toxic.attributes, Int64))
@@ -294,5 +294,5 @@ def change(edge: Edge, name: str, body: bytes) -> Response:
 
 
 def remove(edge: Edge, name: str) -> None:
-    """DELETE …/toxics/{toxic}: remove a toxic. Raises NotFound."""
+    """Answer DELETE …/toxics/{toxic}: remove a toxic. Raises NotFound if there is none."""
     edge.remove(toxic_of(edge, name).name)

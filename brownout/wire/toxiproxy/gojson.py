@@ -1,7 +1,7 @@
 """Decodes request bodies as Go's `encoding/json` decodes into structs (`json.NewDecoder(body).Decode(&struct)`).
 
-Keys match in any case, unknown keys are ignored, null changes nothing, the last of two equal keys counts, and
-bytes after the first value are not read. The texts of errors begin like Go's.
+Keys match in any case, unknown keys are ignored, null changes nothing, the last of two equal keys counts, and bytes
+after the first value are not read. The texts of errors begin like those of Go's decoder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from brownout.wire.errors import BadRequest
 GO_NAMES = {list: "array", str: "string", bool: "bool"}
 SPACE = " \t\r\n"
 MAX_DEPTH = 500  # levels of arrays and objects; CPython's decoder can handle this at usual recursion limits
-BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)  # strings, too: brackets inside do not count
+# Matches strings, too, because brackets inside a string do not count as levels
+BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
 WHOLE = re.compile("-?[0-9]+")
 INT64 = range(-(1 << 63), 1 << 63)
 LONE = re.compile("[\ud800-\udfff]")
@@ -36,18 +37,18 @@ class Number(str):
 
 
 class Int64:
-    """Stands for Go's int64 among the types of fields."""
+    """A type of fields that stands for Go's int64."""
 
 
 class Float32:
-    """Stands for Go's float32 among the types of fields."""
+    """A type of fields that stands for Go's float32."""
 
 
 Fields = Mapping[str, type]
 
 
 def parsed(body: bytes) -> Any:
-    """Return the first JSON value of a body. Raises BadRequest."""
+    """Return the first JSON value of a request's body. Raises BadRequest if there is none."""
     text = body.decode("utf-8", "surrogateescape").lstrip(SPACE)
     if not text:
         raise BadRequest("bad request body: EOF")
@@ -74,8 +75,8 @@ def _too_deep(text: str) -> bool:
 def decoded(data: Any, fields: Fields) -> dict[str, Any]:
     """Return the values of the `fields` that `data` has. `fields` maps a name in lower case to a type.
 
-    Types are str, bool, Int64, Float32 and Object. Raises BadRequest if Go could not decode `data` into such a
-    struct.
+    The types of fields are str, bool, Int64, Float32 and Object. Raises BadRequest if Go could not decode `data` into a
+    struct with these fields.
     """
     if data is None:
         return {}
@@ -108,7 +109,8 @@ def _converted(name: str, value: Any, kind: type) -> Any:
 
 
 def float32(value: float) -> float:
-    """Return the shortest decimal that Go writes for `value` as a 32-bit float. Raises OverflowError."""
+    """Return the shortest decimal that Go writes for `value` as a 32-bit float. Raises OverflowError for a number
+    beyond 32-bit floats."""
     if isinf(value):
         raise OverflowError
     packed = struct.pack("<f", value)

@@ -14,12 +14,12 @@ from urllib.parse import unquote
 
 import h11
 
-MAX_HEAD = 1 << 20  # bytes of request line and headers, as DefaultMaxHeaderBytes of net/http
-MAX_BODY = 1 << 20  # bytes
-READ_WITHIN = 15.0  # s, for a complete request from its first byte on, as ReadTimeout in api.go
-SEND_WITHIN = 30.0  # s, for a client to read an answer, as WriteTimeout in api.go
-IDLE = 60.0  # s between requests
-LINGER = 0.5  # s before a refused client is closed, as in net/http: to close with unread bytes would send RST
+MAX_HEAD = 1 << 20  # the limit for the bytes of request line and headers, as in Go's net/http
+MAX_BODY = 1 << 20  # the limit for the bytes of a request's body
+READ_WITHIN = 15.0  # s; the time for a complete request from its first byte on, as ReadTimeout in api.go
+SEND_WITHIN = 30.0  # s; the time for a client to read an answer, as WriteTimeout in api.go
+IDLE = 60.0  # s; the longest time between two requests of a connection
+LINGER = 0.5  # s; a refused client is closed so late because closing with unread bytes would send RST (as net/http)
 ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 TEXT = "text/plain; charset=utf-8"
@@ -27,7 +27,7 @@ TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request. Names of headers are in lower case; percent escapes in `path` are decoded."""
+    """An HTTP request to the API. Names of headers are in lower case; percent escapes in `path` are decoded."""
 
     method: str
     path: str
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response. `type` is the Content-Type; the header is left out if `type` is empty."""
+    """An HTTP response of the API. `type` is the Content-Type; the header is left out if `type` is empty."""
 
     status: int
     body: bytes = b""
@@ -47,11 +47,13 @@ class Response:
 
 
 class Refused(Exception):
-    """A request that the server answers without the handler, and then closes. `args` are status and text."""
+    """A request that the server answers without the handler, and then closes. The arguments of the exception are the
+    HTTP status and the text."""
 
 
 def request_of(event: h11.Request) -> Request:
-    """Return the request that h11 has parsed, after the checks of Go's net/http. Raises Refused."""
+    """Return the request that h11 has parsed, after the checks of Go's net/http. Raises Refused for a request that Go's
+    server refuses."""
     if not event.http_version.startswith(b"1."):
         raise Refused(505, "505 HTTP Version Not Supported: unsupported protocol version")
     headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
@@ -84,7 +86,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-        self._method = ""  # of the current request
+        self._method = ""  # the current request
 
     async def serve(self, handler: Callable[[Request], Response], before: Callable[[], Awaitable[None]]) -> None:
         """Answer requests until client or server closes. Raises OSError or TimeoutError if the client has left."""
@@ -168,7 +170,7 @@ class Connection:
             async with asyncio.timeout(SEND_WITHIN):
                 await self._writer.drain()
         except TimeoutError:
-            self._writer.transport.abort()  # close() would wait until the client has read everything
+            self._writer.transport.abort()  # abort, because close() would wait until the client has read everything
             raise
 
 
