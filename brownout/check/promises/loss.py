@@ -16,6 +16,7 @@ from brownout.plan.duration import Duration, seconds
 
 UNDONE = ("lost", "misrouted", "late", "failed", "revoked")
 NO_EFFECTS = 'tasks succeeded, but no effect was recorded: if the tasks record no effects, promise proof="ended"'
+GIVE_THE_KEY = 'give the task the key of the operation ("{key}" in its arguments), or promise proof="ended"'
 
 
 def finished(op: Operation, proof: str = "effect", or_failure: bool = True) -> Event | None:
@@ -119,8 +120,8 @@ def at_least_once(
     elif unsure:
         doubt = f"{len(unsure)} operations may be lost or not: {unsure[0]}"
     anomalies = [*findings.sure, *(uncertain.anomaly for uncertain in findings.doubts)]
-    if accepted and proof == "effect" and len(anomalies) == len(accepted) and records_no_effects(history, accepted):
-        return Ruling(doubt=NO_EFFECTS)
+    if proof == "effect" and len(anomalies) == len(accepted) and (why := effects_unknown(history, accepted)):
+        return Ruling(doubt=why)
     why = f"{len(accepted)} acknowledged, the longest took {readable(longest / NS)}"
     if unfinished and not findings.sure and (lacked := cut_short(history)):
         return Ruling(doubt=f"{doubt}: the machine was busy", busy_ms=lacked / NS_PER_MS)
@@ -171,6 +172,13 @@ def _misrouted(op: Operation, where: str, proved: tuple[Event, ...]) -> Anomaly:
     )
 
 
-def records_no_effects(history: History, accepted: list[Operation]) -> bool:
-    """Whether tasks succeeded although the application never recorded an effect."""
-    return not history.by_kind.get("effect") and any(finished(op, "ended", False) for op in accepted)
+def effects_unknown(history: History, accepted: list[Operation]) -> str:
+    """The reason why the effects show nothing: tasks succeeded, and no operation has an effect. Empty otherwise."""
+    if any(op.of("effect") for op in history.ops.values()):
+        return ""
+    if not any(finished(op, "ended", False) for op in accepted):
+        return ""
+    effects = history.kind("effect")
+    if not effects:
+        return NO_EFFECTS
+    return f"{len(effects)} effects have keys that no client sent, such as {effects[0].key!r}: {GIVE_THE_KEY}"

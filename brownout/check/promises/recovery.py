@@ -6,7 +6,7 @@ from typing import Literal
 
 from brownout.check.accounting import gone, is_over
 from brownout.check.interval import Findings, over, readable
-from brownout.check.promises.loss import NO_EFFECTS, finished, records_no_effects
+from brownout.check.promises.loss import effects_unknown, finished
 from brownout.check.registry import checker
 from brownout.check.verdict import NS, Anomaly, Ruling, witness
 from brownout.history.event import Event
@@ -74,8 +74,8 @@ def recovers(
     # An operation that is not done yet and still has time is no anomaly.
     doubt = "" if first else "nothing was done after the last fault had healed"
     doubt = doubt if later else "no operation was invoked after the last fault had healed"
-    if findings.sure and proof == "effect" and records_no_effects(history, later):
-        return Ruling(doubt=NO_EFFECTS)
+    if findings.sure and proof == "effect" and (reason := effects_unknown(history, later)):
+        return Ruling(doubt=reason)
     why = f"work was done again {readable((first.at - healed) / NS)} after the last fault had healed" if first else ""
     return findings.ruling(doubt="" if findings.doubts else doubt, why=why)
 
