@@ -38,6 +38,12 @@ class Bounds:
         """The longest time (s) that a trial lasts; a subject that recovers at all has recovered by then."""
         return self.held + self.probe + self.result + POOL_TIMER
 
+    def to_json(self) -> dict[str, float]:
+        """Return the bounds in seconds, by the names that a stored map uses."""
+        names = ("held", "probe", "result", "recover", "republished")
+        longer = {f"longer: {name}": value for name, value in self.beyond.items()}
+        return {name: getattr(self, name) for name in names} | longer
+
     @classmethod
     def of(cls, conf: Mapping[str, Any], recovery: float = 0.0) -> Bounds:
         """Return the bounds for Celery's configuration `conf`; within `recovery` seconds the application publishes a
