@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from statistics import median
 from brownout.subject.cpus import usable_cpus
 
 TOLD = re.compile(r"^=* ?(chaos: .*?|\d+ (?:passed|failed).*?) ?=*$|exit code \d|cells? in \d|not judged")
-LOOP = "while True: pass"
+LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent:\n  for _ in range(100_000): pass"
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,33 @@ def busy(loops: int) -> Iterator[None]:
             loop.wait()
 
 
+def finished(command: Sequence[str]) -> tuple[str, int]:
+    """The output and the exit code of the command. A signal to this process ends the command first."""
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        output, _ = running.communicate()
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGTERM)
+            running.wait()
+    return output, running.returncode
+
+
 def once(command: Sequence[str], loops: int) -> Run:
     """The command once, beside so many loops."""
     load = os.getloadavg()[0]
     with busy(loops):
         begin = time.monotonic()
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        output, code = finished(command)
         seconds = time.monotonic() - begin
-    said = [line.strip("= ") for line in done.stdout.splitlines() if TOLD.search(line)]
-    run = Run(f"beside {loops} loops" if loops else "quiet", load, seconds, done.returncode, tuple(said))
+    said = [line.strip("= ") for line in output.splitlines() if TOLD.search(line)]
+    run = Run(f"beside {loops} loops" if loops else "quiet", load, seconds, code, tuple(said))
     sys.stdout.write(f"{run.row()}\n")
     sys.stdout.flush()
-    if done.returncode:
-        sys.stderr.write(done.stdout[-20_000:])
+    if code:
+        sys.stderr.write(output[-20_000:])
     return run
 
 
@@ -77,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("quiet", "busy"), help="one kind alone")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --: what is run")
     given = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not command:
         parser.error("no command: python -m benchmarks.busy -- tox -q -e chaos")
