@@ -76,6 +76,14 @@ def flush() -> Fault:
     return Fault("flush")
 
 
+@fault(targets=TARGETS, heal="does not heal: an evicted key stays deleted")
+def evict_key(pattern: str) -> Fault:
+    """Redis evicts one key that matches `pattern`, as it does when its memory is full."""
+    if not pattern:
+        raise ValueError('evict_key needs a pattern of keys, such as "celery" or "celery-task-meta-*"')
+    return Fault("evict_key", {"pattern": pattern})
+
+
 def _configured(values: dict[str, str], evidence: Callable[[Direct], Callable[[float], str]]) -> Striker:
     """Make a striker that changes Redis's settings. Healing restores the values from before the first fault."""
 
@@ -210,4 +218,15 @@ def _flushed(subject: Subject, target: str, fault: Fault) -> Strike:
             keys: Any = client.dbsize()
             client.flushdb()
         seen = f"{keys} keys deleted" if keys else ""
+    return Strike(lambda: None, lambda: seen)
+
+
+@strikes(evict_key)
+def _evicted(subject: Subject, target: str, fault: Fault) -> Strike:
+    layout, seen = subject.layout, ""
+    if isinstance(layout, Layout) and layout.database is not None:
+        with subject.broker.client(layout.database, decode=True) as client:
+            keys = sorted(client.scan_iter(fault.args["pattern"], count=1_000))
+            key = next((key for key in keys if client.delete(key)), None)  # a key may have gone since the scan
+        seen = f"key {key} evicted" if key else ""
     return Strike(lambda: None, lambda: seen)

@@ -24,5 +24,5 @@ def _row(kind: FaultKind) -> str:
 def _example(kind: FaultKind) -> Fault:
     """A fault of this kind with arguments that can be weakened."""
     parameters = kind.make.__annotations__
-    examples = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom"}
+    examples = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom", "pattern": "*"}
     return kind.make(**{name: value for name, value in examples.items() if name in parameters})

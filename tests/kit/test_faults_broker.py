@@ -27,6 +27,7 @@ CASES: dict[str, tuple[Fault, bytes, set[str], set[str]]] = {
     "loading": (faults.loading(), PUSH, {"closed", "reset"}, {"-LOADING"}),
     "disconnect": (faults.disconnect(), READ, {"closed", "reset"}, {":1"}),
     "flush": (faults.flush(), READ, {":0"}, {":0"}),
+    "evict_key": (faults.evict_key("kep*"), READ, {":0"}, {":0"}),
 }
 READS = {"out_of_memory": ":1", "read_only": ":1", "freeze": ":1", "stop": "silent", "loading": "-LOADING"}
 
@@ -89,7 +90,7 @@ def test_it_acts_leaves_evidence_and_heals(subject: Subject, inject: Inject, nam
     hit.heal()
     assert hit.acted() == evidence
     with Line(port) as healed:
-        assert healed.ask(request=READ) == (":0" if name == "flush" else ":1")
+        assert healed.ask(request=READ) == (":0" if name in {"flush", "evict_key"} else ":1")
         assert healed.ask(request=PUSH).startswith(":")
 
 
@@ -185,6 +186,16 @@ def test_a_flush_empties_the_database_of_its_target_alone(subject: Subject, inje
         assert backend.exists("result") == 1
         assert inject("backend", faults.flush()).acted() == "1 keys deleted"
         assert backend.exists("result") == 0
+
+
+def test_an_eviction_takes_one_key_of_the_broker_s_database(subject: Subject, inject: Inject) -> None:
+    with subject.broker.client(1) as backend, direct(subject) as broker:
+        broker.flushdb()
+        for redis in (backend, broker):
+            redis.mset({"kept-1": 1, "kept-2": 1, "other": 1})
+        assert inject("broker", faults.evict_key("kept-*")).acted() == "key kept-1 evicted"
+        assert sorted(broker.keys()) == ["kept-2", "other"]
+        assert backend.exists("kept-1", "kept-2", "other") == 3
 
 
 def test_what_ends_while_it_is_full_comes_back_empty_handed(subject: Subject, inject: Inject) -> None:

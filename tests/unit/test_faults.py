@@ -28,6 +28,7 @@ EXAMPLES = (
     faults.limit_data(100), faults.reset_peer("50ms"), faults.out_of_memory(), faults.read_only(),
     faults.hold(), faults.lose_reply(), faults.tear_reply(), faults.error_reply("oom"),
     faults.out_of_clients(), faults.freeze(), faults.loading(), faults.disconnect(), faults.flush(),
+    faults.evict_key("unacked*"),
 )  # fmt: skip
 MADE = pytest.mark.parametrize("fault", EXAMPLES, ids=str)
 
@@ -129,8 +130,9 @@ def test_seconds_become_the_units_of_toxics() -> None:
         (lambda: faults.kill_child(0), "from 1"),
         (lambda: faults.terminate("x"), "not a time"),
         (lambda: faults.error_reply("oomm"), "did you mean 'oom'"),
+        (lambda: faults.evict_key(""), "needs a pattern"),
     ],
-    ids=[str(n) for n in range(13)],
+    ids=[str(n) for n in range(14)],
 )
 def test_nonsense_is_refused_where_it_is_written(make: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
