@@ -160,6 +160,7 @@ PROMISED: dict[str, Promise] = {
         p.conservation(),
         p.faults_acted(),
         p.backlog_within(10),
+        p.queued_within("1s"),
         p.took_effect_once(),
         p.told_truly(),
         p.workers_survive(),
@@ -273,6 +274,17 @@ def _backlog(history: History) -> History:
     story = Story()
     story.sample(900, **{f"t{n}": "celery" for n in range(11)})
     return History([*history, *story.events])
+
+
+def _delivered_late(history: History) -> History:
+    return changed(History(without(history, "started", of=3)), "received", 3, later(1200))
+
+
+def _never_delivered(history: History) -> History:
+    story = Story()
+    story.events = [e for e in without(history, *WORK, of=3) if e.kind != "sample"]
+    story.sample(3400, **{task(3): "celery"})
+    return story.history
 
 
 def _stray(history: History) -> History:
@@ -403,6 +415,8 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
     (PROMISED["conservation"], "orphan", lambda h: plus(h, 400, "client", "info", 3, status=500)),
     (PROMISED["conservation"], "orphan", lambda h: plus(h, 400, "client", "ok", 998, status=202)),
     (PROMISED["backlog_within"], "backlog", _backlog),
+    (PROMISED["queued_within"], "overdue", _delivered_late),
+    (PROMISED["queued_within"], "overdue", _never_delivered),
     (PROMISED["must_show"], "missing", _no_restart),
     *LIVES,
 )

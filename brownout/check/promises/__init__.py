@@ -9,6 +9,7 @@ from brownout.check.promises.drain import backlog_within, drained, nothing_stuck
 from brownout.check.promises.latency import p99
 from brownout.check.promises.loss import at_least_once
 from brownout.check.promises.once import at_most_once, effectively_once
+from brownout.check.promises.queued import queued_within
 from brownout.check.promises.recovery import graceful, recovers, recovery_bound
 from brownout.check.promises.retries import attempts_within, backoff_within
 from brownout.check.promises.show import must_show
@@ -23,6 +24,6 @@ from brownout.check.promises.life import told_truly, took_effect_once, workers_c
 __all__ = [
     "answers", "at_least_once", "at_most_once", "attempts_within", "backlog_within", "backoff_within",
     "conservation", "drained", "effectively_once", "faults_acted", "graceful", "loop_never_stalls", "must_show",
-    "no_cross_talk", "nothing_raised", "nothing_stuck", "p99", "recovers", "recovery_bound", "status_monotone",
-    "status_truthful", "told_truly", "took_effect_once", "workers_consume", "workers_survive",
+    "no_cross_talk", "nothing_raised", "nothing_stuck", "p99", "queued_within", "recovers", "recovery_bound",
+    "status_monotone", "status_truthful", "told_truly", "took_effect_once", "workers_consume", "workers_survive",
 ]  # fmt: skip
