@@ -9,15 +9,17 @@ from brownout import (
     at_least_once,
     cut,
     error_reply,
+    evict_key,
     hold,
     kill,
     lose_reply,
     point,
     post,
+    queued_within,
     submit,
 )
 from tests.chaos.conftest import settings
-from tests.chaos.promises import by_name, jobs_end_once
+from tests.chaos.promises import bound, by_name, jobs_end_once
 
 pytestmark = pytest.mark.chaos
 JOBS = post("/process-data", json={"n": "{n}"}, every="80ms", count=10)
@@ -72,6 +74,19 @@ def test_a_publish_into_a_full_memory_is_sent_again(lab: Lab) -> None:
     lab.load(JOBS)
     lab.inject(error_reply("oom"), when=point("api->broker", "LPUSH", nth=3))
     lab.promise(*jobs_end_once(), ANSWERED)
+    lab.run().must_hold()
+
+
+def evicted_queue(lab: Lab) -> None:
+    """So many jobs come at once that messages wait when the queue's key is evicted, just after the 15th is in it."""
+    lab.load(post("/process-data", json={"n": "{n}"}, every="20ms", count=40))
+    lab.inject(evict_key("celery"), on="broker", when=point("api->broker", "LPUSH", nth=15, moment="after"))
+
+
+def test_an_evicted_queue_is_published_again(lab: Lab) -> None:
+    """Redis evicts the list with all messages that wait; the outbox still has their jobs."""
+    evicted_queue(lab)
+    lab.promise(*jobs_end_once(), queued_within(bound()))
     lab.run().must_hold()
 
 

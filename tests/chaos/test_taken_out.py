@@ -34,6 +34,7 @@ from tests.chaos.experiments import SHORT
 from tests.chaos.promises import published_in_time
 from tests.chaos.service import Service
 from tests.chaos.test_broker import half_open_publishers
+from tests.chaos.test_points import evicted_queue
 
 pytestmark = pytest.mark.chaos
 JOBS = post("/process-data", json={"n": "{n}"}, every="80ms", count=20)
@@ -79,6 +80,13 @@ def test_without_the_outbox_a_killed_api_loses_what_it_has_recorded(lab: Lab) ->
 def test_without_the_relay_a_refused_publish_loses_the_job(lab: Lab, wire: str) -> None:
     lab.topology(relay=False)
     refused_while_jobs_come(lab)
+    lab.promise(must_show("lost", under=at_least_once()))
+    lab.run().must_hold()
+
+
+def test_without_the_relay_an_evicted_queue_loses_its_jobs(lab: Lab) -> None:
+    lab.topology(relay=False)
+    evicted_queue(lab)
     lab.promise(must_show("lost", under=at_least_once()))
     lab.run().must_hold()
 
