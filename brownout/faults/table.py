@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 from brownout.plan.fault import FAULTS, Fault, FaultKind
 
 
@@ -22,7 +24,10 @@ def _row(kind: FaultKind) -> str:
 
 
 def _example(kind: FaultKind) -> Fault:
-    """A fault of this kind with arguments that can be weakened."""
-    parameters = kind.make.__annotations__
-    examples = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom", "pattern": "*"}
-    return kind.make(**{name: value for name, value in examples.items() if name in parameters})
+    """A fault of this kind with arguments that can be weakened; a required argument gets a value of its type."""
+    examples: dict[str, object] = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom"}
+    types: dict[str, object] = {"str": "*", "int": 1, "float": 1.0, "bool": True, "Duration": 1.0}
+    parameters = [item for item in signature(kind.make).parameters.values() if item.kind != item.VAR_KEYWORD]
+    required = {item.name: types.get(item.annotation, 1.0) for item in parameters if item.default is item.empty}
+    chosen = {item.name: examples[item.name] for item in parameters if item.name in examples}
+    return kind.make(**required | chosen)

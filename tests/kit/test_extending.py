@@ -16,7 +16,7 @@ EXAMPLES = re.findall(
 )
 
 HOLES = """
-from conftest import bodies_end, evict
+from conftest import bodies_end, small_evict
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def test_written_down(bench):
 
 
 def test_nothing_evicted(bench):
-    bench.inject(evict("nobody:*"), on="broker", when=started())
+    bench.inject(small_evict("nobody:*"), on="broker", when=started())
     bench.promise(at_least_once())
     bench.run().must_hold()
 
 
 def test_misused(bench):
-    with pytest.raises(ValueError, match="evict cannot strike 'worker-1'; its targets are: broker"):
-        bench.inject(evict(), on="worker-1", when=started())
+    with pytest.raises(ValueError, match="small_evict cannot strike 'worker-1'; its targets are: broker"):
+        bench.inject(small_evict(), on="worker-1", when=started())
     with pytest.raises(TypeError, match="bodies_end.. got an unexpected keyword argument 'wihtin'"):
         bodies_end(wihtin="1s")
     with pytest.raises(ValueError, match="no anomaly of bodies_end is called 'lost'"):
@@ -75,7 +75,7 @@ def test_the_examples_hold_as_they_stand_in_the_document(tmp_path: Path) -> None
     assert "3 passed" in run.output
     (place,) = run.folder.glob("store/test*/2*")
     plan = json.loads((place / "plan.json").read_text())
-    assert plan["injections"][0]["fault"] == {"is": "Fault", "name": "evict", "args": {"pattern": "unacked*"}}
+    assert plan["injections"][0]["fault"] == {"is": "Fault", "name": "small_evict", "args": {"pattern": "unacked*"}}
     assert {"is": "Promise", "name": "bodies_end", "args": {"within": 10.0}} in plan["promises"]
     assert "keys evicted" in (place / "history.ndjson").read_text()
 
@@ -88,4 +88,4 @@ def test_what_a_project_adds_is_judged_as_the_kit_s_own(tmp_path: Path) -> None:
     assert "✗ test_too_long  invalid · overlong ×3" in run.output
     assert "ran for 0.5" in run.output
     assert "bodies_end(within=0.2)" in run.output
-    assert "evict(pattern='nobody:*') on broker was never seen to act" in run.output
+    assert "small_evict(pattern='nobody:*') on broker was never seen to act" in run.output
