@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from brownout.authoring import *  # noqa: F403 - for type checkers alone
     from brownout.check.promises import *  # noqa: F403 - for type checkers alone
     from brownout.faults import *  # noqa: F403 - for type checkers alone
-else:  # type checkers must not see `__getattr__`, because with it every name of the package would be correct
+# type checkers must not see `__getattr__`, because with that function they would accept every name, also a misspelt
+# name
+else:
 
     def __getattr__(name: str) -> Any:
         """Import a public name when it is first used, because pytest imports this package at every start."""
@@ -23,7 +25,7 @@ else:  # type checkers must not see `__getattr__`, because with it every name of
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        """The names that scenarios import from here."""
+        """The names that scenarios import from the package `brownout`."""
         from brownout.authoring import __all__ as names
 
         return sorted(names)

@@ -1,6 +1,6 @@
 """The public names for scenarios; `from brownout import ...` imports this module when a name is first used.
 
-The names of promises and faults come from the `__all__` of their packages.
+The names of promises and faults come from the lists `__all__` of the packages of promises and of faults.
 """
 
 from brownout import faults as _faults

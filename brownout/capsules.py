@@ -42,8 +42,8 @@ def within(capsule: Capsule, job: Callable[[Setting], T]) -> T:
     """Call `job` with the setting of the capsule's trial, and return the job's result.
 
     A scenario's trial runs inside its test, with the test's fixtures, marks and services. Raises NotAlone, NoRedis, and
-    the exceptions of the job and of the handlers of SIGINT and SIGTERM. The store does not delete the capsule during
-    the job.
+    the exceptions of `job` and of the handlers of SIGINT and SIGTERM. While `job` runs, the store does not delete the
+    capsule (a stored trial).
     """
     with held(capsule.folder):
         return _within_application(capsule, job) if capsule.application else _within_test(capsule, job)
@@ -91,7 +91,8 @@ def _application(capsule: Capsule) -> tuple[Application, Path]:
 
 
 class _Taker(Generic[T]):
-    """A pytest plugin that does the job instead of the test's first trial. The lab finds the plugin by its name."""
+    """A pytest plugin. When the test would run its first trial, the plugin calls the function `job` instead. The
+    fixture `lab` finds this plugin by the plugin's name."""
 
     def __init__(self, job: Callable[[Setting], T]) -> None:
         self.__name__ = TAKER
@@ -100,19 +101,19 @@ class _Taker(Generic[T]):
         self.error: BaseException | None = None
 
     def take(self, setting: Setting) -> None:
-        """Do the job and skip the rest of the test; after a signal the job is not done."""
+        """Call `job` and skip the rest of the test; after a signal do not call `job`."""
         if self.error is None:
             try:
                 self.done.append(self._job(setting))
-                self.error = None  # the job has handled a signal that came while it ran
+                self.error = None  # a signal came while `job` ran, and `job` has handled the signal
             except BaseException as error:  # `_within_test` raises the error again after pytest has ended
                 self.error = error
         pytest.skip("a capsule of this test was run")
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self) -> bool:
-        """Keep pytest-timeout from setting its timer: the test's time-out is meant for one trial, and a job may have
-        many."""
+        """Keep pytest-timeout from setting its timer: the test's time-out is meant for one trial, and `job` may run
+        many trials."""
         return True
 
     @contextmanager
@@ -176,7 +177,8 @@ def _env(capsule: Capsule) -> dict[str, Any]:
 
 
 def _env_options(capsule: Capsule) -> list[str]:
-    """Return the pytest options of the stored trial that choose its wire and its launcher."""
+    """Return the pytest options of the stored trial that choose how network faults are carried out and how processes
+    are started."""
     env = _env(capsule)
     wire = ["--chaos-wire=toxiproxy"] if env.get("wire") == "toxiproxy" else []
     return wire + (["--chaos-launch=cold"] if env.get("launch") == "cold" else [])

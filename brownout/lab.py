@@ -25,11 +25,12 @@ Report = Callable[[Result], str]
 
 
 class Lab:
-    """Builds and runs the plan of one scenario. Describe the subject first, then its load, faults and promises; then
-    call `run()`.
+    """Builds and runs the plan of one scenario. Describe the subject (the system under test) first, then its load,
+    faults and promises; then call `run()`.
 
-    The method that gets a misspelt task, route, target or event raises UnknownName with near matches. `run` calls
-    `instead`, if given, with the trial's setting instead of running the trial; `instead` does not return.
+    When a method gets a misspelt task, route, target or event, it raises UnknownName with similar names. If the
+    function `instead` is given, `run` does not run the trial but calls `instead` with the trial's setting; `instead`
+    does not return.
     """
 
     def __init__(
@@ -54,23 +55,25 @@ class Lab:
         self.plan = replace(self.plan, topology=replace(self.plan.topology, **changes))
 
     def workers(self, count: int = 1, **changes: Unpack[WorkersFields]) -> None:
-        """Have `count` workers: worker-1, worker-2, ... Other fields of Workers go by name: `pool`, `concurrency`, ...
+        """Use `count` workers, which are named worker-1, worker-2, ... Other fields of the class Workers are keyword
+        arguments: `pool`, `concurrency`, ...
 
         Raises TypeError for a name that is no field, and ValueError for a value that workers cannot have.
         """
         self.topology(workers=replace(self.plan.topology.workers, count=count, **changes))
 
     def services(self, **services: Callable[[], AbstractContextManager[object]]) -> None:
-        """Add services beside the subject, such as an HTTP server that it calls. Each attempt of the trial creates and
-        enters the services anew.
+        """Add services beside the subject, such as an HTTP server that it calls. For each attempt of the trial the
+        services are created and entered again.
 
-        In the values of environment variables, `{name}` becomes the text of the entered service, for instance its URL.
-        After the trial, `outcome.services` has the services of the attempt that counts.
+        In the values of environment variables, `{name}` is replaced by the text of the service with this name, for
+        instance its URL. A trial may need several attempts; afterwards `outcome.services` has the services of the last
+        attempt.
         """
         self._setting = replace(self._setting, services={**self._setting.services, **services})
 
     def load(self, *loads: Load, lasting: Duration | None = None) -> None:
-        """Add loads of clients; `lasting` ends the loads that have no end yet."""
+        """Add workload: what the clients send. A load that has no end of its own ends after `lasting` seconds."""
         bounded = tuple(load if lasting is None else load.until(lasting) for load in loads)
         self.plan = replace(self.plan, load=(*self.plan.load, *bounded))
         for load in bounded:
@@ -86,9 +89,10 @@ class Lab:
     def inject(
         self, fault: Fault, *, on: str | None = None, when: OnEvent | AtTime, heal: OnEvent | AfterFault | None = None
     ) -> None:
-        """Add a fault on a target. The fault strikes at `when` and heals at `heal` (default: when the load has ended).
+        """Add a fault on a target. The fault begins at `when` and heals at `heal` (by default when the load has ended).
 
-        Without `on` a fault strikes only the message at the point `when`, and that message's connection.
+        If no target `on` is given, the fault strikes only one message, at the point `when`, or the connection of this
+        message.
         """
         if on is None and not (when.place and fault.kind.moments):
             raise ValueError(
@@ -99,7 +103,7 @@ class Lab:
         self.plan = replace(self.plan, injections=(*self.plan.injections, injection))
 
     def promise(self, *promises: Promise) -> None:
-        """Add promises that must hold. Every scenario also promises that each fault acted on the subject."""
+        """Add promises that must hold. Every scenario also promises that each fault had an effect on the subject."""
         self.plan = replace(self.plan, promises=(*self.plan.promises, *promises))
 
     def drain(self, within: Duration) -> None:
@@ -107,8 +111,9 @@ class Lab:
         self.plan = replace(self.plan, drain=seconds(within))
 
     def run(self) -> Outcome:
-        """Carry out the plan of the scenario. Raises ValueError for a plan that proves nothing; fails the test when the
-        subject cannot be started."""
+        """Run the scenario: start the subject, send the load, cause the faults, and check the promises. Raises
+        ValueError for a plan that cannot prove anything. The test fails when the system under test cannot be
+        started."""
         __tracebackhide__ = True
         if self._instead:  # `brownout replay` or `brownout shrink` runs this test
             self._instead(self._setting)
@@ -122,7 +127,7 @@ class Lab:
         return self.outcomes[-1]
 
     def unasked(self) -> str:
-        """Return why the test would pass without having checked a trial; "" when it has checked one."""
+        """Return the reason why the test has not checked a trial; "" when the test has checked a trial."""
         if not self.outcomes:
             return "the scenario was never run: end it with lab.run().must_hold()"
         if any(not outcome.asked for outcome in self.outcomes):
@@ -145,11 +150,11 @@ class Outcome:
 
     @property
     def services(self) -> Mapping[str, Any]:
-        """The services that ran beside the subject in the attempt that counts, by their names."""
+        """The services that ran beside the subject in the last attempt of the trial, by name."""
         return self._result.services
 
     def must_hold(self) -> None:
-        """Fail the test unless every promise is valid; an unknown verdict fails the test, too."""
+        """Fail the test unless the verdict on every promise is "valid"; the verdict "unknown" fails the test, too."""
         __tracebackhide__ = True
         if self.result.validity != "valid":
             import pytest

@@ -51,10 +51,11 @@ def fault_map(
     """Return a module's `pytest_generate_tests`, which runs each test with the argument `cell` once for each cell of a
     map.
 
-    The defaults are those of `brownout map`: the stock application, Celery's default settings, all points, the standard
-    actions. At the first collection fault-free trials find the points, which pytest's cache keeps. `baseline` is the
-    path, from pytest's root directory, of a file of accepted cells. Raises UnknownName for a misspelt action; pytest's
-    collection checks all other names.
+    The defaults are those of `brownout map`: the stock application, Celery's default settings, all fault points, the
+    standard actions. When pytest collects the tests for the first time, trials without a fault find the points (Redis
+    requests and replies of a task); pytest's cache stores the points. `baseline` is the path, relative to pytest's root
+    directory, of a file of accepted outcomes. Raises UnknownName for a misspelt action; all other names are checked
+    when pytest collects the tests.
     """
     chosen(actions)
     arguments: dict[str, Any] = {
@@ -97,14 +98,15 @@ class MapCell:
     outcomes: list[CellOutcome] = field(default_factory=list, repr=False)
 
     def run(self, repeat: int = 1) -> CellOutcome:
-        """Run `repeat` trials of the cell; an error of a trial itself gives the outcome "unknown"."""
+        """Run `repeat` trials of the cell; when a trial itself fails with an error, the outcome is "unknown"."""
         result = reduce(CellResult.merged, [self.runner.trial(self.cell) for _ in range(repeat)])
         self.outcomes.append(CellOutcome(self, result))
         return self.outcomes[-1]
 
 
 class CellOutcome:
-    """The outcome of a cell's trials, with the assertions for a test. `text` is the outcome for a person."""
+    """The outcome of a cell's trials, with methods that fail the test for a bad outcome. `text` is the outcome as text
+    that a person can read."""
 
     def __init__(self, of: MapCell, result: CellResult) -> None:
         self._of, self._result = of, result
@@ -118,7 +120,7 @@ class CellOutcome:
 
     @property
     def text(self) -> str:
-        """The cell's outcomes and witness, with the command that runs the test again."""
+        """Return a text with the cell's outcomes and their witness, and with the command that runs the test again."""
         evidence = [f"      {clean(line)}" for line in self._result.evidence]
         return "\n".join([plain(detail(self._result, self._of.name, _again())), *evidence])
 
@@ -138,7 +140,7 @@ class CellOutcome:
         """Fail the test unless every outcome is one of these words ("lost", "once+silent"); an unknown outcome always
         fails the test.
 
-        Raises UnknownName for a word that is no outcome.
+        Raises UnknownName for a word that is not the name of an outcome.
         """
         __tracebackhide__ = True
         for word in words:
@@ -153,8 +155,8 @@ def _again() -> str:
 
 
 def _accepted(path: Path, runner: CellRunner) -> tuple[baseline.Accepted, ...]:
-    """Return the baseline's entries for the runner's map. Raises ValueError for an entry whose cell the map does not
-    have."""
+    """Return the entries of the baseline (the file of accepted outcomes) that belong to the runner's map. Raises
+    ValueError when an entry of the baseline names a cell that the map does not have."""
     own = tuple(entry for entry in baseline.load(path) if entry.map == runner.title)
     there = [name for short, cell in runner.cells.items() for name in (short, cell.full)]
     if strays := baseline.judge(runner.map(), own, datetime.now(UTC).date(), there).of("stray"):
@@ -163,8 +165,8 @@ def _accepted(path: Path, runner: CellRunner) -> tuple[baseline.Accepted, ...]:
 
 
 class CellSession:
-    """The Redis server and the cell runners of one pytest process, kept until the process ends. Collection registers
-    this class as a plugin."""
+    """The Redis server and the cell runners of one pytest process, kept until the process ends. When pytest collects
+    tests, this class is registered as a plugin."""
 
     NAME = "brownout-map"
 
@@ -189,15 +191,15 @@ class CellSession:
         return self._rung
 
     def runner(self, experiment: Experiment) -> CellRunner:
-        """Return the runner of an experiment; equal experiments share a runner. A runner's trials take turns with
-        scenarios that use the same store."""
+        """Return the object that runs the cells of an experiment; equal experiments share the object. Trials of cells
+        and of scenarios that use the same store wait for each other, so that not too many run at the same time."""
         store = self._config.rootpath / option(self._config, "chaos_store")
         self._runners = self._runners or CellRunners(self._place(store), Turns(store / ".turns"))
         return self._runners.runner(experiment, self.rung())
 
     def _place(self, store: Path) -> Path:
-        """Return the folder that keeps the points: in pytest's cache, or in the store of traces when pytest has no
-        cache."""
+        """Return the folder in which the fault points that were found are stored: in pytest's cache, or, when pytest
+        has no cache, among the stored trials."""
         if cache := getattr(self._config, "cache", None):
             return Path(cache.mkdir("brownout"))
         folder = store / "maps"
@@ -211,7 +213,7 @@ class CellSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Fail a test that does not ask for the outcome of its cell, because such a test could not fail."""
+        """Fail a test that never looked at the outcome of its cell, because such a test could not fail."""
         done = yield
         for cell in pyfuncitem.funcargs.values():
             if isinstance(cell, MapCell) and not (cell.outcomes and all(outcome.asked for outcome in cell.outcomes)):

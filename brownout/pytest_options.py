@@ -1,4 +1,4 @@
-"""The options of the pytest plugin; each command line option has a twin in pytest's configuration file."""
+"""The options of the pytest plugin; each can be set on the command line or in pytest's configuration file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ OPTIONS = ("provider", "wire", "launch", "seed", "store", "keep")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add options with their twins in pytest's configuration file: the twin of `--chaos-seed` is `chaos_seed`."""
+    """Add options to the command line and to pytest's configuration file: the option `--chaos-seed` is called
+    `chaos_seed` in the file."""
     group = parser.getgroup("brownout")
 
     def option(name: str, help: str, default: str = "", **more: Any) -> None:
@@ -25,13 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("chaos-provider", "where Redis comes from", "auto", choices=PROVIDERS)
     option("chaos-wire", "what carries network faults out", "builtin", choices=WIRES)
     option("chaos-launch", "how processes of the subject are started", "auto", choices=LAUNCHES)
-    option("chaos-seed", "seed of every chance in a trial; a new one each time when there is none", metavar="N")
+    option("chaos-seed", "seed of all random choices in a trial (default: a new seed for each trial)", metavar="N")
     option("chaos-store", "where trials leave their traces, from the root directory", "store", metavar="DIR")
-    option("chaos-keep", "of how many runs the store keeps the traces", "20", metavar="N")
+    option("chaos-keep", "the store keeps the trials of so many of the newest runs", "20", metavar="N")
 
 
 def chosen(config: pytest.Config, name: str) -> str:
-    """Return the value of a command line option, else of its twin in the configuration file."""
+    """Return the value of an option from the command line, or else from the configuration file."""
     value = config.getoption(name)
     return str(config.getini(name) if value is None else value)
 
@@ -42,8 +43,8 @@ def provider(config: pytest.Config) -> str:
 
 
 def number(config: pytest.Config, name: str, least: int, below: int = sys.maxsize) -> int:
-    """Return the value of an option that must be a whole number. Raises pytest.UsageError when the value is no such
-    number."""
+    """Return the value of an option that must be a whole number. Raises pytest.UsageError when the value is not a whole
+    number in the allowed range."""
     value = chosen(config, name)
     if not value.isdecimal() or not least <= int(value) < below:
         raise pytest.UsageError(f"{name} is a whole number from {least} to {below - 1}, not {value!r}")

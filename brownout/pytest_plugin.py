@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     seed_of(config)
     if config.getoption("chaos_wire") == "toxiproxy" and (why := _no_toxiproxy()):
         raise pytest.UsageError(f"--chaos-wire=toxiproxy: {why}")
-    # without BROWNOUT_REQUIRE nothing can be missing, so the module that looks is not imported
+    # if BROWNOUT_REQUIRE is not set, nothing is required, so the module that looks for it is not imported
     if os.environ.get("BROWNOUT_REQUIRE"):
         from brownout.subject.servers.ladder import missing_requirements
 
@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move tests whose trials run alone to the end, because otherwise all other tests wait for each of them."""
+    """Move tests whose trials must run alone to the end, because all other tests wait while such a test runs."""
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
@@ -107,8 +107,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    """Print the header if it was not printed before and a test uses brownout. Without a test that uses brownout, no
-    Redis is looked for."""
+    """Print the header if it was not printed before and a test uses brownout. If no test uses brownout, the plugin does
+    not look for a Redis server."""
     if config.stash[_headed] or config.get_verbosity() < 0:
         return []
     used = any(item.get_closest_marker("chaos") or FIXTURES & set(getattr(item, "fixturenames", ())) for item in items)
@@ -116,8 +116,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
 
 def _header(config: pytest.Config) -> list[str]:
-    """Return lines with the versions, the wire, the Redis provider of each layer, and the reasons why no preferred
-    provider is used."""
+    """Return lines of text with the versions, the kind of network proxy, and the source of the Redis server for each
+    layer of tests, with the reasons why a preferred source is not used."""
     config.stash[_headed] = True
     from brownout.run.store import versions
     from brownout.subject.servers.ladder import NoRedis, choose
@@ -143,7 +143,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the servers and the launchers that tests shared."""
+    """End the servers and the processes that several tests have shared."""
     for server, _ in config.stash.get(SERVERS, {}).values():
         server.stop()
     if launchers := config.stash.get(_launchers, None):
@@ -158,7 +158,8 @@ def application() -> Application:
 
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
-    """The lab of one scenario: describe the scenario, call `run()`, and check its promises with `must_hold()`."""
+    """The fixture `lab` for one scenario: describe the scenario, call `run()`, and check its promises with
+    `must_hold()`."""
     from brownout.lab import Lab
     from brownout.plan.seed import fresh_seed
     from brownout.report.progress import of_pytest
@@ -233,7 +234,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the trials to the test's report, so that the failure's summary line shows the sentence of the verdict."""
+    """Add the results of the trials to the test's report, so that pytest's summary line of a failed test shows what was
+    wrong."""
     report = yield
     rows = item.stash.get(_rows, [])
     if call.when == "call" and rows:

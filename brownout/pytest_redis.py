@@ -18,7 +18,8 @@ RUNGS: pytest.StashKey[dict[str, Rung]] = pytest.StashKey()
 
 
 def rung_of(request: pytest.FixtureRequest) -> Rung:
-    """Choose the Redis provider for the test's layer, once a session; the test is skipped when there is none."""
+    """Choose where the Redis server comes from (container or local program) for the test's layer, once for each
+    session. The test is skipped when there is no Redis."""
     from brownout.subject.servers.ladder import NoRedis, choose
 
     chaos = request.node.get_closest_marker("chaos") or "lab" in request.fixturenames
@@ -34,10 +35,11 @@ def rung_of(request: pytest.FixtureRequest) -> Rung:
 
 @pytest.fixture
 def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """An empty Redis for a test that does not break it: one server a session, flushed before and after each test.
+    """An empty Redis server for a test that does not break it. There is one server for the whole session; it is flushed
+    before and after each test.
 
-    A test that pauses, kills or restarts its server takes `own_redis`. If a test breaks the shared server, the fixture
-    raises an error, and the next test gets a new server.
+    A test that pauses, kills or restarts its server must use the fixture `own_redis`. If a test breaks the shared
+    server, the fixture raises an error, and the next test gets a new server.
     """
     from brownout.subject.servers.ladder import server
 
@@ -68,7 +70,8 @@ def _flush(server: RedisServer, run_id: str) -> None:
 
 @pytest.fixture
 def own_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """A Redis of the test's own that keeps its data over a restart: kill, pause and restart it at will."""
+    """A Redis server that no other test uses and that keeps its data over a restart: the test may kill, pause and
+    restart it."""
     from brownout.subject.servers.ladder import server
 
     with server(rung_of(request), persistence=True) as own:

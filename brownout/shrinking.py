@@ -28,14 +28,14 @@ from brownout.subject.waiting import NeverHappened
 CAME: Final[dict[Answer, Came]] = {"reproduced": "same", "fixed": "other", "unknown": "unknown"}
 SHRUNK = "shrunk"  # the name of the smaller capsule's folder, inside the folder of the stored capsule
 TEST = "test_shrunk.py"
-SHOWN = 160  # number of characters that are shown of an unknown trial's reason
+SHOWN = 160  # of the reason why a trial is unknown, at most this many characters are shown
 
 
 def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str) -> int:
-    """Shrink a capsule, store and print the result, and return the exit code.
+    """Make the plan of a capsule (a stored trial) smaller, store and print the result, and return the exit code.
 
-    With `confirm` (N, M) a step is accepted when the anomaly appears in N of at most M trials. Raises UnknownName for
-    an anomaly that the stored trial did not find.
+    If `confirm` is (N, M), a smaller plan is accepted when the anomaly appears in N of at most M trials. Raises
+    UnknownName for an anomaly that the stored trial did not find.
     """
     kinds = [broken.kind for broken in capsule.broken]
     kind = known("anomaly of this trial", anomaly or kinds[0], kinds)
@@ -49,7 +49,8 @@ def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str) -> 
 
 
 class Shrinking:
-    """Shrinks one capsule. `smallest` is the result of the smallest plan that showed the wanted anomaly."""
+    """Shrinks one capsule. `smallest` is the result of the trial with the smallest plan that still showed the wanted
+    anomaly."""
 
     def __init__(self, capsule: Capsule, wanted: Broken, confirm: tuple[int, int], setting: Setting) -> None:
         self._capsule, self._wanted, self._confirm = capsule, wanted, confirm
@@ -62,7 +63,7 @@ class Shrinking:
 
     def run(self) -> tuple[int, str]:
         """Shrink until the plan cannot be made smaller, or until Ctrl-C, and store the smallest plan. Return the exit
-        code and the text to print."""
+        code of the command and the text that it prints."""
         shutil.rmtree(self._tries, ignore_errors=True)
         _say(f"looking for {self._wanted}")
         try:
@@ -79,7 +80,7 @@ class Shrinking:
             for line in differences(self._capsule.folder, self.smallest.folder):
                 _say(f"  differs  {line}")
             for _ in shrink(stored, self._keeps):
-                pass  # `_keeps` has stored the result of the step
+                pass  # the result of this step was already stored by the method `_keeps`
         except KeyboardInterrupt:
             if self.smallest is None:
                 raise
@@ -109,7 +110,7 @@ class Shrinking:
             self._seen = result
         elif word == "unknown":
             _say(f"  unknown: {clean(why, SHOWN)}")
-        # A trial with another anomaly does not reproduce the wanted anomaly.
+        # When a trial shows only another anomaly, the wanted anomaly was not reproduced.
         return "other" if result.validity == "invalid" and word != "reproduced" else CAME[word]
 
     def _stored(self, smallest: Result) -> str:

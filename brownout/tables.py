@@ -1,7 +1,7 @@
 """Writes the tables of the documents from the registries of faults and promises: `python -m brownout.tables
 docs/faults.md docs/promises.md`.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end of NAME -->`.
+In a document, a table is between the lines `<!-- table: NAME -->` and `<!-- end of NAME -->`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(document: str) -> str:
-    """Return the document with new tables from the registries. Raises UnknownName for an unknown table."""
+    """Return the text of the document with its tables made anew from the registries. Raises UnknownName when the
+    document names an unknown table."""
     return _TABLE.sub(lambda found: found[1] + TABLES[known("table", found[2], TABLES)]() + found[3], document)
 
 

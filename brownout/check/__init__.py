@@ -1,4 +1,4 @@
-"""The checkers, which judge histories of trials. Importing this package fills the registry
+"""The checkers: functions that judge the recorded history of a trial. Importing this package fills the registry
 brownout.check.registry.CHECKERS."""
 
 import brownout.check.promises  # noqa: F401 - fills the registry

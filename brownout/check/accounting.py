@@ -10,12 +10,13 @@ from brownout.history.operation import FAILURE, SUCCESS, Operation, state_of
 from brownout.history.view import History
 
 NS = 1_000_000_000
-MARGIN = 1.0  # s, added to the time that the application needs to publish a job again
+MARGIN = 1.0  # seconds that are added to the time that the application needs to publish a job again
 Place = Literal["queued", "unacked", "running", "ended", "nowhere", "unseen"]
 
 
 def is_over(event: Event) -> bool:
-    """Whether a worker's event ends the task for good. A retry ends one run of the task's body, but not the task."""
+    """Whether this event of a worker means that the task will not run again. A retry ends one run of the task's body,
+    but not the task."""
     return event.kind in ("failed", "revoked") or (event.kind == "ended" and state_of(event) in SUCCESS | FAILURE)
 
 
@@ -28,9 +29,9 @@ def place(history: History, op: Operation, samples: Sequence[Event] | None = Non
     """Return the place of an accepted operation's tasks; if there are several places, the one from which the tasks most
     likely get done.
 
-    "nowhere" takes two samples in a row without a sign of life from the first sample on, because a message is in
-    no list for a moment between BRPOP's reply and the ZADD. "unseen" means that the operation is too young for two
-    such samples, or that it has no task id.
+    A task is "nowhere" when two samples of the broker in a row, and all events since the first sample, show no sign of
+    the task, because a message is in no list for a moment between BRPOP's reply and the ZADD. A task is "unseen" when
+    its operation is too young for two such samples, or has no task id.
     """
     samples = last_samples(history) if samples is None else samples
     if op.effects or any(map(is_over, op.events)):
@@ -54,11 +55,12 @@ def running(history: History, op: Operation) -> bool:
 def gone(history: History, op: Operation, end: Event) -> bool:
     """Whether an accepted operation has been nowhere for longer than the application needs to publish a job again.
 
-    `end` is the event that ends the drain. When the drain ends, the broker may still have messages of other operations.
+    `end` is the event that ends the drain, which is the wait at the end of a trial. When the drain ends, the broker may
+    still have messages of other operations.
     """
     if "recovery" not in end.data or not op.tasks or running(history, op) or any(map(is_over, op.events)):
         return False
-    # The time `busy`, in which the processes may have waited for a CPU, does not count.
+    # The time in which the processes may have waited for a CPU (`busy`) does not count.
     patience = end.data["recovery"] + MARGIN + end.data.get("busy", 0.0)
     since = end.at - int(patience * NS)
     last_sign = max(event.at for event in op.events if event.kind not in ("read", "unread"))
@@ -68,10 +70,11 @@ def gone(history: History, op: Operation, end: Event) -> bool:
 
 
 def lost(history: History) -> list[Operation]:
-    """Accepted operations that are nowhere, so that a drain need not wait for them.
+    """Return the accepted operations whose message is nowhere: the wait at the end of a trial (the drain) need not wait
+    for them.
 
-    Call `lost` only where no relay keeps a copy outside the broker: a relay may publish a task again that is nowhere in
-    the broker.
+    Do not call `lost` when the application has a relay, a process that keeps tasks outside the broker: a relay may
+    publish a lost task again.
     """
     samples = last_samples(history)
     accepted = (op for op in history.ops.values() if op.accepted)

@@ -16,8 +16,8 @@ _TIME = frozenset(get_args(Duration))
 
 
 class Arguments:
-    """Return the parameters of a checker without its first parameter, the history. Raises TypeError if a function
-    cannot be a checker."""
+    """Return the parameters of a checker without its first parameter, the history. Raises TypeError if the function's
+    parameters are not those of a checker."""
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self._rule = rule
@@ -31,7 +31,7 @@ class Arguments:
         self._signature = inspect.Signature(parameters[1:], return_annotation=Promise)
 
     def copy_signature(self, make: Callable[..., Promise]) -> None:
-        """Give a constructor of promises the name, the signature and the docstring of the checker."""
+        """Copy the name, the signature and the docstring of a checker to the function that makes its promises."""
         make.__name__, make.__qualname__, make.__module__ = self.name, self._rule.__qualname__, self._rule.__module__
         make.__doc__ = self._rule.__doc__
         parameters = self._signature.parameters.values()
@@ -43,8 +43,7 @@ class Arguments:
         """Return the arguments of a promise as JSON values, with the defaults; a default that is None, False or empty
         is left out.
 
-        Raises TypeError for an argument that the checker does not take, ValueError for a value that makes no
-        sense.
+        Raises TypeError for an argument that the checker does not take, and ValueError for a value that makes no sense.
         """
         try:
             bound = self._signature.bind(*args, **kwargs)

@@ -1,10 +1,10 @@
 """Measured times as intervals, because a busy machine makes a measured time uncertain.
 
-The upper end of a measured interval is the wall time. The lower end is the wall time less the time in which the threads
-concerned may have waited for a CPU. Two kinds of event record the waiting for a CPU. A `waited` event gives, for a span
-of time and for each process, how long the process's threads were ready to run and did not run (run delay, from the
-kernel). A `machine-late` event gives how late a sleeping thread of the harness woke up, which also shows that the whole
-machine stood still.
+The upper end of a measured interval is the wall time. The lower end of the interval is the wall time minus the time in
+which the threads may have waited for a CPU. Two kinds of event record how long threads waited for a CPU. A `waited`
+event gives, for a span of time and for each process, how long the process's threads were ready to run and did not run
+(run delay, from the kernel). A `machine-late` event says how late a sleeping thread of brownout woke up; it also shows
+when the whole machine stood still.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from brownout.check.verdict import Anomaly, Ruling
 from brownout.history.view import History
 
 NS_PER_MS = 1_000_000
-#: For spans of up to SHORT nanoseconds `busy` adds up the waits of several processes.
+#: In a span of up to SHORT nanoseconds the waits of several processes for a CPU are added up.
 SHORT = 500_000_000
 #: The processes that take part in answering a request.
 ANSWERING = ("api", "harness", "wire", "broker")
@@ -26,7 +26,7 @@ ANSWERING = ("api", "harness", "wire", "broker")
 def readable(seconds: float, limit: float | None = None) -> str:
     """Return seconds as text for a message, with three significant digits: "2.48 s", or "35 ms" below one second.
 
-    The text gets more digits when it would otherwise be equal to the text of `limit`: "10.04 s".
+    The text gets more digits ("10.04 s") when it would otherwise be equal to the text of the limit ("10 s").
     """
     digits = 3
     while limit is not None and seconds != limit and digits < 9 and _text(seconds, digits) == _text(limit, digits):
@@ -41,7 +41,8 @@ def _text(seconds: float, digits: int) -> str:
 
 @dataclass(frozen=True)
 class Doubt:
-    """An anomaly that a busy machine may have caused, by waiting up to `busy` nanoseconds of the measured time."""
+    """An anomaly that a busy machine may have caused: for up to `busy` nanoseconds of the measured time, threads waited
+    for a CPU."""
 
     anomaly: Anomaly
     busy: int
@@ -50,10 +51,10 @@ class Doubt:
 def busy(history: History, begin: int, end: int, sources: Iterable[str] = ()) -> int:
     """Nanoseconds between `begin` and `end` in which the measured work may have waited for a CPU.
 
-    Up to SHORT, the waits of all threads of the `sources` are added up, because a request passes through one
-    thread after the other. Over a longer time, or without `sources`, only the longest wait of a single thread
-    counts at each moment, because one thread at a time holds everything up. A source is a process, or the common
-    name of several processes ("worker" for worker-1, worker-2, ...).
+    Up to SHORT, the waits of all threads of the `sources` are added up, because a request passes through one thread
+    after the other. Over a longer time, or without `sources`, only the longest wait of a single thread counts at each
+    moment, because one thread at a time delays all others. A source is a process, or the common name of several
+    processes ("worker" for worker-1, worker-2, ...).
     """
     wanted = tuple(sources) if end - begin <= SHORT else ()
     waited = 0
@@ -71,9 +72,9 @@ def busy(history: History, begin: int, end: int, sources: Iterable[str] = ()) ->
 def over(history: History, begin: int, end: int, limit: float, sources: Iterable[str] = ()) -> int | None:
     """Whether the time from `begin` to `end` is over `limit` (all in nanoseconds).
 
-    Returns None when the time is within the limit, and 0 when the time is over the limit even without the waits for a
-    CPU. When the wall time is over the limit and the lower end of the interval is not, returns the nanoseconds (more
-    than 0) in which threads may have waited for a CPU.
+    Returns None when the time is within the limit, and 0 when the time exceeds the limit even after the waits for a CPU
+    are subtracted. When the wall time is over the limit and the lower end of the interval is not, returns the
+    nanoseconds (more than 0) in which threads may have waited for a CPU.
     """
     took = end - begin
     if took <= limit:
@@ -83,21 +84,25 @@ def over(history: History, begin: int, end: int, limit: float, sources: Iterable
 
 
 class Findings:
-    """The anomalies of one promise: `sure` ones, and `doubts`, which a busy machine may have caused."""
+    """The anomalies of one promise.
+
+    `sure` has the anomalies that are certain, `doubts` those that a busy machine may have caused.
+    """
 
     def __init__(self) -> None:
         self.sure: list[Anomaly] = []
         self.doubts: list[Doubt] = []
 
     def add(self, anomaly: Anomaly, busy: int = 0) -> None:
-        """Add a sure anomaly; or a doubt, when threads may have waited for a CPU for `busy` nanoseconds."""
+        """Add an anomaly as certain; or as a doubt, when threads may have waited for a CPU for `busy` nanoseconds."""
         if busy:
             self.doubts.append(Doubt(anomaly, busy))
         else:
             self.sure.append(anomaly)
 
     def ruling(self, *, doubt: str = "", why: str = "") -> Ruling:
-        """A ruling with the sure anomalies; else with `doubt`, or with a doubt that a busy machine caused."""
+        """Return a ruling with the anomalies that are certain; if there are none, a ruling with `doubt`, or with the
+        doubt that the machine was busy."""
         if not self.doubts or self.sure or doubt:
             return Ruling(self.sure, doubt, why)
         longest = max(doubt.busy for doubt in self.doubts) / NS_PER_MS

@@ -1,4 +1,4 @@
-"""The registry of checkers. One function is a checker and defines its promise.
+"""The registry of checkers. A checker is one function, and the function also defines the promise that it judges.
 
 An author of scenarios writes the function's name and its arguments without the history. `@checker(...)` replaces
 the function by this constructor of promises, and stores the function in the registry for `judge`.
@@ -24,7 +24,7 @@ class Checker:
     """A checker: its function, the kinds of anomaly that it can find, and which kinds are measured in time.
 
     A timed anomaly is sure only when the lower end of the measured time is over the limit, see check/interval.py.
-    `make` is the constructor of the checker's promises.
+    `make` is the function that makes the checker's promises.
     """
 
     rule: Callable[..., Ruling]
@@ -51,11 +51,11 @@ def checker(
 ) -> Callable[[Callable[Concatenate[History, P], Ruling]], Callable[P, Promise]]:
     """Register a function of a history as a checker; its name becomes the constructor of its promises.
 
-    `anomalies` are the kinds of anomaly that the checker can find; `timed` are those kinds that are measured in
-    time. The constructor checks the arguments and stores them as JSON: a `Duration` in seconds, a `Literal` as one
-    of its values, a set as a sorted list, a promise as its name and arguments. `refuse` takes the same arguments
-    and raises ValueError for values that make no sense. Raises ValueError when another function has the name
-    already, or when a timed kind is not among the anomalies.
+    `anomalies` are the kinds of anomaly that the checker can find; `timed` are those kinds that are measured in time.
+    The constructor checks the arguments and stores them as JSON: a `Duration` in seconds, a `Literal` as one of its
+    values, a set as a sorted list, a promise as its name and arguments. The function `refuse` takes the same arguments
+    as the promise, and raises ValueError for values that make no sense. Raises ValueError when another function has the
+    name already, or when a timed kind is not among the anomalies.
     """
     kinds, measured = tuple(anomalies), tuple(timed)
 
@@ -81,7 +81,10 @@ def checker(
 
 
 def rule(history: History, promise: Promise) -> Ruling:
-    """The ruling of a promise's checker on a history. Raises UnknownName, and every exception of the checker."""
+    """Return what the checker of the promise finds in the history.
+
+    Raises UnknownName, and any exception that the checker raises.
+    """
     entry = CHECKERS[known("promise", promise.name, CHECKERS)]
     return entry.rule(history, **entry.arguments.from_json(promise.args))
 
@@ -89,7 +92,7 @@ def rule(history: History, promise: Promise) -> Ruling:
 def judge(history: History, promise: Promise) -> Verdict:
     """The verdict on one promise: unknown if the history is empty, or if the checker raises or is in doubt.
 
-    A busy machine makes a verdict unknown only when a limit in time lies inside the measured interval. Raises
+    A busy machine makes a verdict unknown only when a time limit lies inside the interval that was measured. Raises
     UnknownName for a promise without a checker.
     """
     known("promise", promise.name, CHECKERS)
@@ -107,6 +110,7 @@ def judge_all(history: History, promises: Iterable[Promise]) -> tuple[Verdict, .
 
 
 def finder_of(kind: str) -> str:
-    """The first promise that this kind of anomaly can break. Raises UnknownName when there is no such promise."""
+    """Return the first promise that an anomaly of this kind can break. Raises UnknownName when there is no such
+    promise."""
     finders = {kind: name for name, entry in reversed(CHECKERS.items()) for kind in entry.anomalies}
     return finders[known("anomaly", kind, finders)]

@@ -17,8 +17,8 @@ _MOST_EVENTS = 6
 
 
 def merge(validities: Iterable[Validity]) -> Validity:
-    """The worst of several validities: invalid, then unknown, then valid. Returns "unknown" when there are no
-    validities."""
+    """The worst of several validities: invalid, then unknown, then valid. Returns "unknown" when there is no verdict at
+    all."""
     present = set(validities)
     order: tuple[Validity, ...] = ("invalid", "unknown", "valid")
     return next((validity for validity in order if validity in present), "unknown")
@@ -37,7 +37,7 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one promise; `why` says which evidence was missing, or what was measured.
+    """The verdict on one promise; `why` says which events were missing, or what was measured.
 
     `busy_ms` is more than 0 when the verdict is unknown only because the machine was busy. `busy_ms` is the time in
     which threads may have waited for a CPU while the measurement ran.
@@ -54,8 +54,8 @@ class Verdict:
 class Ruling:
     """The ruling of a checker: anomalies, or else a doubt, or else nothing wrong; `why` says what the checker measured.
 
-    `busy_ms` is more than 0 when the only reason for the doubt is that the machine was busy, for so many
-    milliseconds. `expected` holds the anomalies that the scenario promised to show.
+    `busy_ms` is more than 0 when the only reason for the doubt is a busy machine: for so many milliseconds threads may
+    have waited for a CPU. `expected` holds the anomalies that the scenario promised to show.
     """
 
     anomalies: Sequence[Anomaly] = ()
@@ -70,16 +70,18 @@ class Ruling:
         return "invalid" if self.anomalies else "unknown" if self.doubt else "valid"
 
     def on(self, promise: Promise) -> Verdict:
-        """Return the verdict on the promise for this ruling."""
+        """Return the verdict on the promise that follows from this ruling of its checker."""
         busy = self.busy_ms if self.validity == "unknown" else 0.0
         return Verdict(self.validity, str(promise), (*self.anomalies, *self.expected), self.doubt or self.why, busy)
 
 
 def witness(*core: Event | None, about: Operation | None = None, history: History | None = None) -> tuple[Event, ...]:
-    """The events that prove an anomaly, in order of time: all core events, and context up to six events in all.
+    """The events that prove an anomaly, in order of time.
+
+    These are all events that prove it directly, and events of the context, six events in all at most.
 
     Context is the event that joins the operation's key to its task, the operation's invoke, its acceptance, its
-    last delivery or start, and the last time that a fault was seen to act.
+    last delivery or start, and the last event at which a fault had a visible effect.
     """
     chosen = {id(event): event for event in core if event}
     latest = max(event.at for event in chosen.values())

@@ -9,7 +9,7 @@ from brownout.check.verdict import Validity, Verdict
 from brownout.history.life import Life
 from brownout.plan.near import known
 
-#: The outcomes of an operation, from good to bad, each with the words that a report uses.
+#: The possible outcomes of an operation, from good to bad, each with the words that a report uses.
 GOOD: Mapping[str, str] = {
     "once": "took effect once, and its caller knows",
     "recovered": "took effect once, after a recovery",
@@ -32,7 +32,8 @@ FLAGS: Mapping[str, str] = {
     "silent": "the worker lives and does not consume",
 }
 UNKNOWN = "unknown"
-#: Outcomes and flags, the worst last. A silent worker is the worst, because it fails every later task, too.
+#: All outcomes and flags in one order: the worst comes last. A worker that lives and takes no tasks ("silent") is the
+#: worst, because every later task fails, too.
 SEVERITY = (
     *(*GOOD, UNKNOWN, "unread", "api-stalled", "misreported", "hangs", "worker-dead"),
     *("duplicate-later", "duplicate", "stuck", "lost", "silent"),
@@ -41,7 +42,7 @@ SEVERITY = (
 # --- from verdicts to a word: the first row of OUTCOMES whose anomaly was found gives the outcome
 
 OUTCOMES: tuple[tuple[str, str], ...] = (
-    # columns: the anomaly, and the outcome
+    # the columns of this table are the anomaly and the outcome
     ("duplicate", "duplicate"),
     ("stuck", "stuck"),
     ("lost", "lost"),
@@ -50,8 +51,8 @@ OUTCOMES: tuple[tuple[str, str], ...] = (
     ("misreported", "misreported"),
     ("unread", "unread"),
 )
-#: The flag of an outcome by the anomaly that was found. A worker that ended by itself cannot consume, so the anomaly
-#: `worker-dead` excludes the flag `silent`.
+#: Maps an anomaly that was found to the flag that the outcome gets. A worker that ended by itself cannot consume, so
+#: the anomaly `worker-dead` excludes the flag `silent`.
 BESIDE: tuple[tuple[str, str, str], ...] = (
     # columns: the anomaly, the flag, and the anomaly that excludes the flag
     ("stalled", "api-stalled", ""),
@@ -60,7 +61,7 @@ BESIDE: tuple[tuple[str, str, str], ...] = (
 )
 #: The outcome of an operation without an anomaly, by the answer to its caller and whether a recovery was needed.
 CALM: Mapping[tuple[str, bool], str] = {
-    # columns: the key (answered, again), and the outcome
+    # the columns of this table are the key (answered, again) and the outcome
     ("refused", False): "refused",
     ("refused", True): "refused",
     ("unknown", False): "unanswered",
@@ -90,7 +91,8 @@ class Outcome:
 
 
 def outcome(verdicts: Iterable[Verdict], life: Life) -> Outcome:
-    """Fold the verdicts on a map's promises into one outcome: UNKNOWN if one is unknown and no anomaly decides."""
+    """Return the one outcome that follows from the verdicts on a map's promises: UNKNOWN if a verdict is unknown and no
+    anomaly was found."""
     verdicts = tuple(verdicts)
     kinds = {anomaly.kind for verdict in verdicts for anomaly in verdict.anomalies}
     flags = tuple(flag for kind, flag, but in BESIDE if kind in kinds and but not in kinds)
@@ -121,11 +123,12 @@ def parts(word: str) -> tuple[str, ...]:
 
 
 def validity_of(word: str) -> Validity:
-    """Return the validity of one outcome. Raises UnknownName for an unknown outcome."""
+    """Return "valid", "invalid" or "unknown" for one outcome. Raises UnknownName for an unknown outcome."""
     outcome, *flags = parts(word)
     return Outcome(outcome, tuple(flags)).validity
 
 
 def severity(word: str) -> tuple[int, ...]:
-    """A sort key: a greater key is a worse word. The worst part of the word decides first, then the next worst."""
+    """Return a sort key for outcomes: a greater key means a worse outcome. Two words are compared by their worst parts;
+    if these are equal, by the next worst parts."""
     return tuple(sorted((SEVERITY.index(part) for part in parts(word)), reverse=True))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from brownout.subject.application import Application
     from brownout.subject.servers.redis_server import RungName
 
-#: What Celery asks before its own settings (celery.app.utils.Settings).
+#: Celery looks at these names before its own settings (celery.app.utils.Settings).
 CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
-FILL_IN: Final = "…"  # stands for a value of --env that is not stored
+FILL_IN: Final = "…"  # this text stands for a value of --env that is not stored
 _ENV = f"""environment of --app, {{files}} is a directory of the trial
 (default: {" ".join(f"{name}={value}" for name, value in CELERY_ENV.items())})"""
 _CONFIG = "Celery's settings: `brownout list configs` (default: defaults, or --experiment's)"
@@ -56,7 +56,8 @@ class ApplicationOptions:
         return None if self.provider == "auto" else cast("RungName", self.provider)
 
     def experiment_of(self) -> Experiment:
-        """Return the Experiment that follows from the options. Raises Usage, UnknownName, NotImportable."""
+        """Return the Experiment that follows from the options. Raises Usage, UnknownName or NotImportable for options
+        that cannot be carried out."""
         from brownout.explore.session import configured, experiment, setting
         from brownout.subject.application import NotImportable
 
@@ -88,7 +89,8 @@ class ApplicationOptions:
             raise Usage(error) from error
 
     def words(self, asked: Experiment) -> tuple[str, ...]:
-        """What to type for the same Experiment again, with NAME=… in the place of an --env that looks like a secret."""
+        """Return the options to type for the same Experiment again; instead of the value of an --env that looks like a
+        secret it has NAME=…."""
         env = tuple(f"{name}={FILL_IN if hidden(name, value) else value}" for name, value in _pairs(self.env))
         named = {
             **{"--app": self.app, "--task": self.task, "--env": env, "--queue": self.queue},

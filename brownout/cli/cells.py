@@ -14,14 +14,14 @@ _ACTIONS = "standard, all, or names of `brownout list actions` (default: standar
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Filters. A word of `actions` may have several names, with commas."""
+    """Filters. An item of `actions` may have several names, separated by commas."""
 
     points: tuple[str, ...] = option("--point GLOB", _POINT, **MANY)
     actions: tuple[str, ...] = option("--actions NAME,…", _ACTIONS, **MANY)
 
     @property
     def action_names(self) -> list[str]:
-        """The names of the actions. Raises UnknownName with the near match."""
+        """Return the names of the actions. Raises UnknownName, with a similar name, for an unknown name."""
         from brownout.explore.maps.action import chosen
 
         names = [name for word in self.actions for name in word.split(",")]

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: DiffOptions) -> int:
-    """Print the difference; returns 1 when the second map is worse anywhere."""
+    """Print the difference between the two maps; return 1 when any cell of the second map is worse."""
     from brownout.explore.maps import diff
     from brownout.explore.maps.faultmap import EXIT
 

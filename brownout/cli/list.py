@@ -29,7 +29,7 @@ class ListOptions:
 
 
 def add(commands: Commands) -> None:
-    """Add the command, with a command of its own for each list."""
+    """Add the command `brownout list` to the parser, with one subcommand for each list."""
     whole = command(commands, "list", "list what can be named", EXAMPLES, ListOptions, list_names)
     lists = whole.add_subparsers(dest="list", required=True, metavar="WHAT")
     what = "the fault points of a task's life, from trials without a fault: for --point"

@@ -66,11 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has read enough and closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNKNOWN
-    except Exception as error:  # Python's own exit code for it would be taken for "invalid"
+    except Exception as error:  # Python's own exit code for this error would be taken for "invalid"
         return _failed(command, error)
     except SystemExit:
         raise
-    except BaseException as error:  # such as pytest.fail.Exception of a time limit
+    except BaseException as error:  # this may be pytest.fail.Exception, which a time limit raises
         from brownout.report.clean import clean
 
         return _said(f"{command}: unknown: it was cut off by {type(error).__name__}: {clean(error)}", UNKNOWN)

@@ -80,7 +80,8 @@ def run(options: MapOptions) -> int:
         jobs=options.jobs,
         most=max(DISCOVERIES, len(wanted) * options.repeat + 1) if wanted else 0,
         repeat=options.repeat,
-        cold=0 if wanted else COLD,  # some cells are no map, and need no comparison with cold processes
+        # only some cells are tried, so forked processes need not be compared with newly started processes
+        cold=0 if wanted else COLD,
         provider=options.rung,
         emit=options.handler(options.save if again else place),
         words=options.words(asked),

@@ -36,7 +36,8 @@ class JsonOption:
     json: Path | None = option("--json FILE", "write it as JSON, - for standard output (default: text)", type=Path)
 
     def as_json(self, result: Kept | Diff) -> bool:
-        """Write the result as JSON where that was asked for; returns whether that is all for standard output."""
+        """If the user asked for JSON, write the result as JSON; return whether nothing else may be printed on standard
+        output."""
         if self.json == Path("-"):
             sys.stdout.write(result.to_json())
         elif self.json and isinstance(result, Kept):
@@ -61,8 +62,8 @@ class SaveOptions(JsonOption):
         return self.save or STORE / f"{folder_of(f'{prefix}{asked.configuration.name}-{asked.workload.name}')}.json"
 
     def handler(self, place: Path | None) -> Handler:
-        """Return the handlers that show the progress and store the result in `place`. A part of a result is stored only
-        with --save."""
+        """Return the handlers that show the progress and store the result in `place`. A result that is only a part of a
+        map is stored only if the user gives --save."""
         from brownout.report.progress import to_stream
 
         stored = [Stored(place, parts=self.save is not None)] if place else []
@@ -76,10 +77,11 @@ class OutputOptions(JsonOption):
     cells: tuple[str, ...]
     only_bad: bool = option("--only-bad", _ONLY_BAD, action="store_true")
     markdown: Path | None = option("--markdown FILE", "write it as a table for a page (default: no)", type=Path)
-    baseline: str | None = option("--baseline FILE", "judge by the cells that it accepts (default: by none)")
+    baseline: str | None = option("--baseline FILE", "a file of accepted outcomes (default: none)")
 
     def accepted(self, title: str) -> tuple[Accepted, ...]:
-        """The cells that the baseline accepts, if there is one: of the map `title` and of those with known names.
+        """Return the entries of the baseline, if the user gives one. An entry may name the map `title` or a map that
+        brownout itself names.
 
         Raises Usage for a mistake in the baseline.
         """
@@ -95,7 +97,8 @@ class OutputOptions(JsonOption):
             raise Usage(error) from error
 
     def present(self, map_: FaultMap, code: int, word: str, remarks: Iterable[str], *, full: bool = False) -> int:
-        """Print a map and the verdict `word`; `full`, --only-bad and CELL show cells in full. Returns `code`."""
+        """Print a map and the verdict `word`; if `full` is true, or with --only-bad or CELL, print cells in full.
+        Returns `code`."""
         from brownout.report import grid
         from brownout.report.clean import clean
         from brownout.report.grid import Line, Span, detail
@@ -135,8 +138,8 @@ class OutputOptions(JsonOption):
 
 
 def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str] | None) -> tuple[Validity, list[str]]:
-    """The verdict on a map, and remarks. A baseline, if given, decides the verdict; `names` are the cells that the
-    baseline may name."""
+    """The verdict on a map, with remarks for the user. A baseline, if given, decides the verdict; `names` are the cells
+    that the baseline may name."""
     from brownout.explore.maps.baseline import judge
 
     if not accepted:
@@ -149,7 +152,7 @@ def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str
 
 
 def load(name: str | Path) -> FaultMap:
-    """Return a stored map by its file or by its name in the store. Raises Usage when there is no such map."""
+    """Return a stored map by its file or by its name in the store. Raises Usage when no such map is stored."""
     from brownout.explore.maps.faultmap import FaultMap
 
     path = Path(name)

@@ -18,7 +18,7 @@ SIGNAL: Final = 128  # the exit code after a signal is this number plus the numb
 EXIT_CODES: Final = """exit codes:
   0 valid, 1 invalid (something is bad), 2 unknown (nothing is proved),
   64 wrong command, 130 after Ctrl-C (SIGINT), 143 after SIGTERM"""
-#: Options that `brownout map` once had, and the commands that they are now.
+#: Options that `brownout map` once had, and the commands that have replaced them.
 MOVED: Final = {"--pairs": "pairs", "--show": "show FILE", "--diff": "diff A B", "--list": "list WHAT"}
 MANY: Final[dict[str, Any]] = {"nargs": "+", "action": "extend", "default": []}
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             if name in MOVED:
                 self.error(f"{name} is a command now: brownout {MOVED[name]}")
             self._known("option", name, self._option_string_actions)
-        if unknown and "cells" in found:  # argparse takes arguments on one side of the options only
+        if unknown and "cells" in found:  # argparse accepts positional arguments only on one side of the options
             found.cells, unknown = [*found.cells, *unknown], []
         if unknown:
             self.error(f"too many arguments: {' '.join(unknown)}")
@@ -66,9 +66,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def option(name: str, what: str, **options: Any) -> Any:
-    """A field that is an option of a command. `name` is "--flag METAVAR", or "METAVAR" for a positional argument.
+    """Return a dataclass field that is an option of a command. `name` is "--flag METAVAR", or "METAVAR" for a
+    positional argument.
 
-    `what` is the help text. `options` are those of argparse's add_argument.
+    `what` is the help text of the option. `options` are keyword arguments of argparse's add_argument.
     """
     flag, _, metavar = name.partition(" ") if name.startswith("-") else ("", "", name)
     return field(metadata={"flag": flag, "help": what} | options | ({"metavar": metavar} if metavar else {}))
@@ -86,9 +87,9 @@ def command(
     """Add a command. The command's options are the fields of the frozen dataclass `kind`; the command calls `run` with
     an instance of `kind`.
 
-    The options of each base class are a group, which has its title from the class's docstring. Values that are lists
-    become tuples. A field of type Path is a file to write: its folder is made before `run` is called. `what` is the
-    help text.
+    In the help, the options of each base class form a group; the docstring of the class is the title of the group.
+    Options whose values are lists get tuples. A field of type Path is a file to write: its folder is made before `run`
+    is called. `what` is the help text of the option.
     """
     epilog = f"examples:\n{textwrap.indent(examples, '  ')}\n\n{exit_codes}"
     parser = commands.add_parser(name, help=what, description=f"{name}: {what}", epilog=epilog)
@@ -103,7 +104,7 @@ def command(
         values = {attribute.name: getattr(arguments, attribute.name) for attribute in fields(kind)}  # type: ignore[arg-type]
         try:
             for file in (value for value in values.values() if isinstance(value, Path)):
-                # the folder is checked before the command works for minutes
+                # the folder is checked now, because the command may then work for minutes
                 file.parent.mkdir(parents=True, exist_ok=True)
                 if file.is_dir():
                     raise IsADirectoryError(f"{file} is a folder; a file is wanted")
@@ -128,7 +129,7 @@ def json_of(kind: type) -> Callable[[str], Any]:
 
 
 def positive(text: str) -> int:
-    """An argparse type: a whole number from 1."""
+    """An argparse type: a whole number that is at least 1."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
     return int(text)

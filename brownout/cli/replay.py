@@ -28,7 +28,7 @@ _TRIES = "trials at most, until the anomaly comes; a race may need some (default
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOptions:
-    """What is run again."""
+    """The options of `brownout replay`: what is run again."""
 
     file: str = option("FILE", "a trial's plan.json in the store, or its folder")
     tries: int = option("--tries N", _TRIES, type=positive, default=3)

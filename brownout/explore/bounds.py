@@ -6,31 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NOTICED = 5.0  # s; a trial waits until a time-out of at most NOTICED has passed, and does not wait for longer time-outs
-LEAST = 1.5  # s; a fault keeps a reply for this time when the application sets no time-out
-MARGIN = 1.5  # s; a trial waits for this time after a time-out, then counts the state as final
-BRPOP = 1.0  # s; the default of kombu's `brpop_timeout`
-HEALTH = 25.0  # s; the value of kombu.transport.redis.DEFAULT_HEALTH_CHECK_INTERVAL
-VISIBILITY = 3_600.0  # s; the default of kombu's `visibility_timeout`
-RESTORE = 100.0  # s; kombu's `unacked_restore_interval` times its `unacked_restore_throttle`
-POOL_TIMER = 5.0  # s; Celery's pool (celery.concurrency.asynpool) looks for dead processes at this interval
+# seconds; a trial waits until the application's time-outs have passed, except for time-outs that are longer than this
+NOTICED = 5.0
+LEAST = 1.5  # seconds; a fault keeps a reply for this time when the application sets no time-out
+MARGIN = 1.5  # seconds; a trial waits for this time after a time-out, and then regards the state as final
+BRPOP = 1.0  # seconds; the default of kombu's `brpop_timeout`
+HEALTH = 25.0  # seconds; the value of kombu.transport.redis.DEFAULT_HEALTH_CHECK_INTERVAL
+VISIBILITY = 3_600.0  # seconds; the default of kombu's `visibility_timeout`
+RESTORE = 100.0  # seconds; kombu's `unacked_restore_interval` times its `unacked_restore_throttle`
+POOL_TIMER = 5.0  # seconds; Celery's pool (celery.concurrency.asynpool) looks for dead processes at this interval
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long (s) a trial waits for each change. `held` is longer than every time-out of 5 s or less. `beyond` maps
-    the names of the longer time-outs to their values."""
+    """The times (in seconds) for which a trial waits for each kind of change. `held` (seconds) is the time for which a
+    fault keeps a reply; it is longer than every time-out of 5 s or less. `beyond` has the names and values of the
+    application's time-outs that are too long for a trial to wait for."""
 
     held: float
     probe: float
     result: float
-    recover: float  # s until the broker gives an unacknowledged message back; 0 when a trial does not wait so long
-    republished: float  # s until the application publishes a missing message again; 0 when the application never does
+    # seconds until the broker gives an unacknowledged message back; 0 when a trial does not wait that long
+    recover: float
+    republished: float  # seconds until the application publishes a missing message again; 0 when it never does
     beyond: Mapping[str, float]
 
     @property
     def still(self) -> float:
-        """After so many seconds without any change, nobody gives a message back or publishes a message again."""
+        """After so many seconds without any change, the broker gives no message back and no process publishes a message
+        again."""
         return self.held + max(self.recover, self.republished) + POOL_TIMER
 
     @property

@@ -1,4 +1,4 @@
-"""Makes a whole fault map: fault-free trials find the points, then a trial tries each cell, several trials at once."""
+"""Makes a whole fault map: trials without a fault find the fault points, then a trial tries each cell."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from brownout.subject.load import Load, load
 from brownout.subject.processes.launcher import Launcher
 from brownout.subject.servers import ladder
 
-DISCOVERIES = 3  # number of fault-free trials; only points that come in all these trials count
-CONTROL_EVERY = 20  # number of cells for which one fault-free control trial runs
-RECONCILE = 4  # how often a cell is tried again when forked and cold workers give different outcomes
+DISCOVERIES = 3  # number of fault-free trials; only fault points that come in all these trials count
+CONTROL_EVERY = 20  # after this number of cells one control trial without a fault runs
+RECONCILE = 4  # tries of a cell whose outcomes differ between forked and newly started workers
 ATTEMPTS = 3  # a cell has at most so many trials while the machine is too busy for a verdict
-BESIDE = 2  # how many repeated trials run at once
+BESIDE = 2  # how many repeated trials run at the same time
 VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
 WHOLE = ("once", "recovered")  # the possible outcomes of a trial without a fault
 Try = Callable[[], None]
 
 
 class Campaign:
-    """Runs the trials of one fault map; `run` is called once. After `stop`, `map(complete=False)` returns the finished
-    cells.
+    """Runs the trials of one fault map; `run` is called once. After `stop` was called, `map(complete=False)` returns
+    the cells that were finished.
 
-    Instead of `run`, a caller may take its steps alone: `with campaign`, call `discover`, set `planned`, call
-    `attempt`. After each trial with forked processes, the trial's thread calls `met` with the trial's cells and its
-    finding.
+    Instead of calling `run`, a caller may take the steps of `run` one by one: `with campaign`, call `discover`, set
+    `planned`, call `attempt`. After each trial with forked processes, the trial's thread calls the function `met` with
+    the cells and the result.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Campaign:
         self._stack = ExitStack()
 
     def run(self) -> FaultMap:
-        """Find the points, try every cell, and return the map. Raises NoMap, NoRedis, and UnknownName for a filter that
-        matches no cell."""
+        """Find the points (the Redis requests and replies of a task), try every cell of the map, and return the map.
+        Raises NoMap, NoRedis, and UnknownName for a filter that matches no cell."""
         with self:
             self.discover()
             self.planned = select(self.possible(self.options.actions), self.options.points)
@@ -91,13 +91,13 @@ class Campaign:
         self._stack.close()
 
     def stop(self) -> None:
-        """End all running trials at once; any thread may call this."""
+        """End all running trials immediately; any thread may call this method."""
         self._stopped = True
         if hasattr(self, "trials"):
             self.trials.stop()
 
     def _suitable(self) -> int:
-        """Return how many trials run at once, by the machine's load before the first trial."""
+        """Return how many trials run at the same time, which depends on the machine's load before the first trial."""
         found = load()
         api = self.experiment.workload.http is not None
         usual, jobs = jobs_for(Load(found.cores), api=api), jobs_for(found, api=api)
@@ -124,8 +124,9 @@ class Campaign:
             self.discovery = self._confirmed(self.discovery)
 
     def _confirmed(self, found: Discovery) -> Discovery:
-        """Run a fault-free trial with the wire holding requests in the found order, and drop the points that it does
-        not meet. A client that polls may send fewer requests in that order."""
+        """Run a trial without a fault in which the network proxy keeps the requests in the order that was found; drop
+        the fault points that this trial does not meet. A client that polls may send fewer requests when their order is
+        fixed."""
         there = self.lasting()
         if there.word not in WHOLE:
             raise NoMap(f"without any fault, in the order of {len(found.points)} points: {there.told}")
@@ -141,11 +142,11 @@ class Campaign:
         return discovered(first)
 
     def _in_force(self, acked: Sequence[str]) -> None:
-        """Raise NoMap when the traces show acknowledgements at another time than `task_acks_late` asks for.
+        """Raise NoMap when workers acknowledge messages at another time than `task_acks_late` asks for.
 
-        The acknowledgements differ when Celery copied the setting before brownout replaced it. A late
-        acknowledgement never comes before the effect. On a busy machine an early acknowledgement may come after the
-        effect, so the setting is not in force only when it comes after the effect in all trials, the last ones alone.
+        The time is wrong when Celery copied the setting before brownout replaced it. A late acknowledgement never comes
+        before the effect. An early acknowledgement may come after the effect on a busy machine; so it counts as late
+        only when it does so in all trials, also in the last trials, which run alone.
         """
         wanted = self.experiment.configuration.settings.get(
             "task_acks_late", False if self.experiment.application == STOCK else None
@@ -158,13 +159,13 @@ class Campaign:
             raise NoMap("the configuration is not in force: a message is acknowledged after its effect")
 
     def possible(self, actions: Collection[str] = ("all",)) -> tuple[Cell, ...]:
-        """Return every cell that makes sense at the points that were found."""
+        """Return every cell that makes sense at the fault points that were found."""
         assert self.discovery
         return cells(self.discovery.points, self.discovery.samples, chosen(actions))
 
     def attempt(self) -> None:
-        """Run the trials of all planned cells, the fault-free control trials, and the trials with processes started
-        cold."""
+        """Run the trials of all planned cells, the control trials without a fault, and the trials whose processes are
+        not forked but started by their command lines."""
         todo = sorted(self.planned * self.options.repeat, key=self._place)
         sample = set(_spread(self.planned, self.options.cold))
         tries = self.controlled([partial(self._cell, cell) for cell in todo])
@@ -176,14 +177,15 @@ class Campaign:
 
     def _place(self, cell: Cell) -> int:
         """Return the sort key of a cell: the longest trials start first, so that all threads end at about the same
-        time. A trial before ZREM unacked_index waits for the broker to give the message back."""
+        time. A trial whose fault strikes before "ZREM unacked_index" waits until the broker gives the message back."""
         if self.bounds.recover and cell.moment == "before" and cell.point.label.startswith("ZREM unacked_index"):
             return 0
         return {"never": 0, "held": 1, "late": 1, "restart-broker": 2}.get(cell.action, 3)
 
     def _reconcile(self, cell: Cell) -> None:
-        """Repeat a cell whose outcomes differ between forked and cold processes. If the cell is a race, each kind of
-        process shows the outcomes of the other kind after some repetitions."""
+        """Try a cell again when forked processes and processes started by their command lines (cold) gave different
+        outcomes. If the outcome of a cell depends on chance, then, after some repetitions, forked and newly started
+        processes show the same outcomes."""
         for _ in range(RECONCILE):
             if not self._compared(cell).differs:
                 return
@@ -203,13 +205,13 @@ class Campaign:
         return True
 
     def try_again(self) -> None:
-        """Run the doubtful trials again, few at once, after all other trials have ended."""
+        """After all other trials have ended, repeat the trials that had no verdict because of a busy machine."""
         while self._doubtful:
             todo, self._doubtful = self._doubtful, []
             self.trials.together(todo, BESIDE)
 
     def controlled(self, tries: Sequence[Try]) -> list[Try]:
-        """Return the tries with a fault-free control trial before every twentieth try."""
+        """Return the planned trials, with a control trial without a fault before every twentieth of them."""
         mixed: list[Try] = []
         for n, try_ in enumerate(tries):
             mixed += [try_] if n % CONTROL_EVERY else [self._control, try_]
@@ -225,8 +227,8 @@ class Campaign:
         return finding
 
     def lasting(self, schedule: Sequence[Cell] = ()) -> Finding:
-        """Run one trial, and run the trial again at once while the machine is too busy for a verdict. `repeats` counts
-        the repeated trials."""
+        """Run one trial. If the machine was too busy for a verdict, run the trial again immediately, and again until
+        there is a verdict or no try is left. `repeats` counts the repeated trials."""
         purpose = Purpose.PLANNED if schedule else Purpose.DISCOVERY
         attempt = 0
         while True:

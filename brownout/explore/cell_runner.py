@@ -1,5 +1,5 @@
-"""Tries the cells of one experiment one by one, for pytest, and keeps the points and the forking processes between
-cells."""
+"""Tries the cells of one experiment one by one, for pytest, and keeps the fault points and the forking processes
+between cells."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNFIT = "without a fault the points differ from the stored trace ({}); `pytest -
 
 
 class CellRunner:
-    """Tries the cells of one experiment one after the other; keeps the experiment's points and cells."""
+    """Tries the cells of one experiment one after the other; keeps the experiment's fault points and cells."""
 
     def __init__(self, runners: CellRunners, experiment: Experiment, rung: ladder.Rung) -> None:
         self._runners, self._experiment, self._rung = runners, experiment, rung
@@ -42,24 +42,24 @@ class CellRunner:
 
     @property
     def title(self) -> str:
-        """The map's title, as a baseline names the map."""
+        """The map's title, by which a baseline file refers to the map."""
         return self.map().title
 
     def map(self, *results: CellResult) -> FaultMap:
-        """Return a fault map of these results."""
+        """Return a fault map that has these results of cells."""
         config, load = self._experiment.configuration.name, self._experiment.workload.name
         return FaultMap(config, load, trace=self._points, cells=results, controls=Controls(1))
 
     def ruling(self, result: CellResult, accepted: Sequence[baseline.Accepted]) -> baseline.Ruling:
-        """Return the baseline's ruling on one cell."""
+        """Return whether the baseline (the file of accepted outcomes) accepts the outcome of one cell."""
         return baseline.judge(self.map(result), accepted, datetime.now(UTC).date()).rulings[0]
 
     def look(self) -> None:
-        """Find the points, in the cache or with fault-free trials. Only one pytest process runs the fault-free trials;
-        the other pytest processes wait for its result.
+        """Find the fault points: read them from the cache, or run trials without a fault. Only one pytest process runs
+        the fault-free trials; the other pytest processes wait for its result.
 
-        Raises NoMap when the fault-free trials find no points. Raises KeyboardInterrupt after a signal, when all trials
-        have ended.
+        Raises NoMap when the fault-free trials find no fault points. Raises KeyboardInterrupt after a signal, when all
+        trials have ended.
         """
         if self.cells:
             return
@@ -79,7 +79,7 @@ class CellRunner:
             self._know(place)
 
     def _know(self, place: Path) -> bool:
-        """Read the points and cells from the cache file; returns False when the file is missing or has another
+        """Read the fault points and cells from the cache file; returns False when the file is missing or has another
         format."""
         try:
             kept = json.loads(place.read_bytes())
@@ -102,7 +102,7 @@ class CellRunner:
         return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()
 
     def trial(self, cell: Cell) -> CellResult:
-        """Try a cell once. The first call opens the campaign, and confirms the points by a fault-free trial."""
+        """Try a cell once. The first call opens the campaign, and confirms the fault points by a fault-free trial."""
         with self._runners.turns.taken():
             return self._trial(cell)
 
@@ -122,11 +122,11 @@ class CellRunner:
         return replace(CellResult.of(cell, finding), seen={word: 1}, repeats=campaign.repeats - before)
 
     def _confirm(self, campaign: Campaign) -> None:
-        """Compare the points of fault-free trials with the stored points; when they differ twice, all cells are in
-        doubt."""
+        """Compare the fault points that a trial without a fault meets with the stored points. When the fault points
+        differ in two trials, no cell has a certain verdict."""
         campaign.discover(Discovery(self._points, {}))
         life, differing = set(campaign.discovery.order if campaign.discovery else ()), set[Point]()
-        for attempt in range(2):  # points that differ in only one of two trials may differ by chance
+        for attempt in range(2):  # when the fault points differ in only one of two trials, this may be chance
             finding = campaign.lasting()
             if finding.word not in WHOLE:
                 self._doubt = f"without any fault: {finding.reason}"
@@ -139,9 +139,11 @@ class CellRunner:
 
 
 class CellRunners:
-    """The cell runners of one pytest process. Their campaigns, with the forking processes, stay open until `close`.
+    """The cell runners of one pytest process. The campaigns of the runners, with the processes that fork workers, stay
+    open until `close` is called.
 
-    `place` is the folder in which processes share the points. Each trial takes one of the `turns`.
+    `place` is the folder through which several pytest processes share the fault points that were found. Each trial
+    waits for its turn (`turns`), because only some trials may run at the same time.
     """
 
     def __init__(self, place: Path, turns: Turns) -> None:
@@ -150,7 +152,7 @@ class CellRunners:
         self._runners: dict[str, CellRunner] = {}
 
     def opened(self, campaign: Campaign) -> Campaign:
-        """Enter the campaign, which then stays open until `close`."""
+        """Enter the campaign's context; it stays open until `close` is called."""
         return self._stack.enter_context(campaign)
 
     def runner(self, experiment: Experiment, rung: ladder.Rung) -> CellRunner:

@@ -1,4 +1,5 @@
-"""The fault points that fault-free trials of a task meet, in one order."""
+"""Finds the fault points (Redis requests and replies) that a task meets in trials without a fault, and puts them into
+one order."""
 
 from __future__ import annotations
 
@@ -8,29 +9,29 @@ from dataclasses import dataclass, replace
 from brownout.explore.finding import Finding
 from brownout.plan.point import IDLE, Point
 
-TOGETHER = 0.05  # s; two points that come within this time of each other may come in either order
+TOGETHER = 0.05  # seconds; two fault points that come within this time of each other may come in either order
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """The fault points that fault-free trials met, and samples of the commands at each point."""
+    """The fault points that fault-free trials met, and samples of the commands at each fault point."""
 
     points: tuple[Point, ...]
     samples: Mapping[Point, tuple[tuple[bytes, ...], ...]]
 
     @property
     def order(self) -> tuple[Point, ...]:
-        """All points except those of an idle BRPOP, in the order that the wire keeps."""
+        """All fault points except those of an idle BRPOP, in the order in which the proxy lets their requests pass."""
         return tuple(point for point in self.points if not point.label.endswith(IDLE))
 
     def within(self, met: Collection[Point]) -> Discovery:
-        """Return the discovery without the points that another trial did not meet. Points of an idle BRPOP stay,
-        because no trace has them."""
+        """Return the discovery without the fault points that another trial did not meet. Fault points of an idle BRPOP
+        are kept, because no trial records them."""
         return replace(self, points=tuple(point for point in self.points if point.label.endswith(IDLE) or point in met))
 
 
 def discovered(first: Sequence[Finding]) -> Discovery:
-    """Return the points that all of these trials met, and the points of an idle BRPOP."""
+    """Return the fault points that every one of these trials met, and the points of an idle BRPOP."""
     common = set(first[0].points).intersection(*(finding.points for finding in first))
     order = _settled([point for point in first[0].points if point in common], first[0].times)
     idle = [Point(edge, f"BRPOP {label}{IDLE}") for edge, label in _consumers(order)]
@@ -44,8 +45,8 @@ def discovered(first: Sequence[Finding]) -> Discovery:
 
 
 def _settled(points: Sequence[Point], times: Mapping[Point, float]) -> list[Point]:
-    """Return one order for points that come at the same time: after the task is published, the worker's points come
-    first and the client's later."""
+    """Return a fixed order, also for fault points that come at the same time: after the task is published, the worker's
+    points come first and the client's later."""
     order: list[Point] = []
     waiting: list[Point] = []
     published = False

@@ -25,30 +25,30 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Workload:
-    """The work that one trial submits. `kind` is "task", "chain", "group" or "chord"; `http` is a request to submit
-    instead of a task.
+    """The work that one trial submits. `kind` is "task", "chain", "group" or "chord"; `http` is an HTTP request that is
+    sent instead of a task.
 
-    `keys` is the number of effects that the work should have. With `first` a process sends the work that has sent
-    nothing before.
+    `keys` is the number of effects that the submitted work should have. If `first` is true, the work is sent by a
+    process that has sent nothing before.
     """
 
     name: str
     summary: str
     kind: str = "task"
     keys: int = 1
-    task: str = ""  # a task of the stock application; "" for the task of the experiment
+    task: str = ""  # the name of a task of the stock application; "" means the task that the experiment names
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     body: str = ""
     first: bool = False
     workers: int = 1
     http: Http | None = None
-    beat: bool = False  # whether beat submits the task; the trial then starts beat
+    beat: bool = False  # whether Celery's beat submits the task; if so, the trial starts beat
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The input of one fault map. A trial sends `task` with `args`; if `args` is None, with a token that names the
-    trial's effect."""
+    """The input of one fault map. A trial sends the task named `task` with the arguments `args`; if `args` is None,
+    with one argument, a token that names the trial's effect."""
 
     application: Application
     root: Path
@@ -57,7 +57,7 @@ class Experiment:
     task: str
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    name: str = ""  # the "module:attribute" from which the experiment was imported
+    name: str = ""  # the experiment was imported from this "module:attribute"
 
     @property
     def application_name(self) -> str | Mapping[str, Any]:
@@ -120,7 +120,7 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload("task", "one task, from a client that has sent a task before"),
-        Workload("first", "the first task that a client sends: handshakes and set-up too", first=True),
+        Workload("first", "the first task that a client sends, so its connections are opened, too", first=True),
         Workload("retry", "a task that fails once and is retried", task="brownout.explore.stock.retrying"),
         Workload("countdown", "a task with a countdown", options={"countdown": 0.3}),
         Workload("chain", "two tasks, one after the other", kind="chain", keys=2),

@@ -23,14 +23,15 @@ LOG = 4_000  # number of characters that are kept from the end of each log
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one trial. `word` is the outcome, `why` the reason for an unknown outcome, `points` the fault
-    points in the order of the trace.
+    """The result of one trial. `word` is the outcome, `why` is the reason for an unknown outcome, `points` are the
+    fault points in the order in which the trial met them.
 
-    `samples` has the commands at each point, `times` the time (s, monotonic clock) of each point. `reached` is the
-    number of the schedule's points at which the fault struck. `seconds` is the time from the submission to the last
-    effect or answer, `took` the time of the whole trial. `trouble` is the traceback of an error in the trial itself.
-    With `busy` the outcome may be unknown because the machine was busy, and the trial may be run again. `facts` has the
-    sentences of the anomalies. `steps` and `opened` are the fields of `Trace` with these names.
+    `samples` has the Redis commands that were seen at each fault point, `times` the time (s, monotonic clock) of each
+    point. `reached` says at how many of its planned points a fault struck. `seconds` is the time from the
+    submission to the last effect or answer, `took` is the time of the whole trial. `trouble` is the traceback of an
+    error in the trial itself. If `busy` is true, the outcome may be unknown only because the machine was busy, and the
+    trial may be run again. `facts` has a sentence for each anomaly. `steps` and `opened` are copies of the fields with
+    these names of the class `Trace`.
     """
 
     word: str
@@ -62,13 +63,14 @@ class Finding:
 
     @property
     def told(self) -> str:
-        """The outcome for a person: the reason, the witness, the traceback, the ends of the logs."""
+        """Lines about the outcome for a person: the reason, the witness (lines that prove it), the traceback, the ends
+        of the logs."""
         shown = [self.reason, *(f"      {line}" for line in self.witness)]
         return "\n".join([*shown, *([self.trouble] if self.trouble else ()), *ends(self.logs)])
 
 
 def finding_of(result: Result, experiment: Experiment, schedule: Sequence[Cell]) -> Finding:
-    """Make the finding of a trial from the trial's verdicts and trace."""
+    """Make the finding (the result for a fault map) of a trial from the trial's verdicts and trace."""
     life = Life.of(result.history, by_effect=experiment.application.effects is not None)
     made, trace = outcome(result.verdicts, life), told_outward(result.trace, experiment)
     why = ""
@@ -96,7 +98,8 @@ def finding_of(result: Result, experiment: Experiment, schedule: Sequence[Cell])
 
 
 def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Finding:
-    """Return the finding of a trial that raised `wrong`: unknown, and `busy` when the error is a TimeoutError."""
+    """Return the result of a trial that raised the error `wrong`: the outcome is unknown, and `busy` is true when the
+    error is a TimeoutError."""
     trouble = "".join(traceback.format_exception(wrong)).rstrip()
     busy = isinstance(wrong, TimeoutError)
     what = (str(wrong) or "an answer did not come in time") if busy else f"{type(wrong).__name__}: {wrong}"
@@ -104,7 +107,7 @@ def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Fi
 
 
 def told_outward(trace: Trace, experiment: Experiment) -> Trace:
-    """Return the trace with the edge names that a map uses."""
+    """Return the trial's trace of fault points, with the names of network edges that a map uses."""
 
     def name(point: Point) -> Point:
         return outward(experiment, point)

@@ -1,4 +1,5 @@
-"""The options of a campaign, which makes a fault map, and the number of trials at once that suits the machine."""
+"""The options of a campaign, which makes a fault map, and the number of trials that should run at the same time on this
+machine."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from brownout.run.store import Store
 from brownout.subject.load import Load
 from brownout.subject.servers.redis_server import RungName
 
-COLD = 2  # number of cells that are also tried with workers started cold, not forked
-AT_ONCE = 8  # trials at once per CPU core; half as many with an API, because such trials have twice the processes
+COLD = 2  # number of cells that are also tried with workers that are not forked but started by their command line
+# how many trials run at the same time for each CPU core; half as many with an API, because such trials have twice the
+# processes
+AT_ONCE = 8
 
 
 class NoMap(RuntimeError):
@@ -22,16 +25,16 @@ class NoMap(RuntimeError):
 
 @dataclass
 class Options:
-    """How a fault map is made. `emit` is called from the threads of the trials; `words` are the command's options,
-    which the map keeps in its field `options`.
+    """The options that say how a fault map is made. `emit` gets the events of the campaign, from the threads of the
+    trials; `words` are the options of the command line, which the map stores as `options`.
 
     `store` keeps the capsule of each trial that broke a promise.
     """
 
     actions: Collection[str] = ("standard",)
     points: Collection[str] = ()
-    jobs: int = 0  # number of trials at once; 0 means as many as suit the machine
-    most: int = 0  # the largest number of trials at once that has any use; 0 means no limit
+    jobs: int = 0  # how many trials run at the same time; 0 means that the machine's load decides
+    most: int = 0  # the largest useful number of trials that run at the same time; 0 means no limit
     repeat: int = 1
     cold: int = COLD
     provider: RungName | None = None
@@ -41,6 +44,6 @@ class Options:
 
 
 def jobs_for(found: Load, *, api: bool = False) -> int:
-    """Return how many trials at once suit the machine's load; there are several per core because a trial mostly
-    waits."""
+    """Return how many trials should run at the same time under the machine's load; there are several trials per core
+    because a trial mostly waits."""
     return max(2, math.ceil(AT_ONCE / (2 if api else 1) * found.share))

@@ -1,5 +1,5 @@
 """Tries pairs of faults: first each fault alone to see the recovery, then a second fault in each recovery, several
-trials at once."""
+trials at the same time."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from brownout.explore.session import heeding
 from brownout.run.events import CampaignEnded, Planned, TrialEnded, campaigning
 from brownout.run.trial import Stopped
 
-CHECKED = 4  # a sample of pairs has at most one check for this number of pairs
-LONG = ("never", "held", "late", "restart-broker")  # the actions of the longest trials, which start first
+CHECKED = 4  # if only a sample of the pairs is tried, there is at most one check for each this many pairs
+LONG = ("never", "held", "late", "restart-broker")  # trials with these actions take longest, so they start first
 Key = tuple[Cell, Cell]
 
 
 class PairCampaign:
-    """Runs the trials of one pair map; `run` is called once. After `stop`, `pairs(complete=False)` returns the finished
-    pairs.
+    """Runs the trials of one pair map; `run` is called once. After `stop` was called, `pairs(complete=False)` returns
+    the pairs that were finished.
 
-    `options` choose the first faults. `sample` is the number of pairs to try, evenly from all classes; 0 means all
-    pairs of the plan. `seed` decides which pairs are drawn, and which other first fault of each class is checked, with
-    at most `check` pairs. Instead of `run`, a caller may take its steps alone: `with campaign.singles`, then call
-    `explore_singles`, `choose` and `explore_pairs`.
+    The `options` decide which first faults are tried. `sample` is the number of pairs to try, about equally many from
+    each class; 0 means all pairs of the plan. `seed` decides which pairs are drawn, and which other first fault of each
+    class is checked, with at most `check` pairs. Instead of calling `run`, a caller may take the steps of `run` one by
+    one: `with campaign.singles`, then call `explore_singles`, `choose` and `explore_pairs`.
     """
 
     def __init__(
@@ -42,15 +42,16 @@ class PairCampaign:
         self.singles = Campaign(experiment, options, self._learn)
         self.options, self.sample, self.seed, self.check = options, sample, seed, check
         self.firsts: dict[Cell, First] = {}
-        self.ordinary: set[str] = set()  # the spots that fault-free trials meet
+        self.ordinary: set[str] = set()  # the commands that are sent in trials without a fault
         self.plan = Plan({}, ())
-        self.chosen: Mapping[Pair, Pair | None] = {}  # a check's value is the pair to compare it with
+        # the key is a pair that is tried as a check, the value is the pair that it is compared with
+        self.chosen: Mapping[Pair, Pair | None] = {}
         self.rows: dict[Key, PairResult] = {}
         self._lock = threading.Lock()
 
     def run(self) -> PairMap:
-        """Try single faults, plan the pairs, and try the pairs and the checks. Raises the exceptions of `Campaign.run`,
-        and Stopped."""
+        """Try single faults, plan the pairs, then try the pairs and the pairs that check the classes. Raises the
+        exceptions of `Campaign.run`, and Stopped after `stop` was called."""
         with self.singles:
             self.explore_singles()
             self.choose()
@@ -58,18 +59,18 @@ class PairCampaign:
         return self.pairs(complete=True)
 
     def stop(self) -> None:
-        """End all running trials at once; any thread may call this."""
+        """End all running trials immediately; any thread may call this method."""
         self.singles.stop()
 
     def explore_singles(self, *cells: Cell) -> None:
-        """Try these first faults alone; without `cells`, all first faults that the options choose."""
+        """Try these first faults alone; if `cells` is not given, try all first faults that the options choose."""
         self.singles.discover()
         self.singles.planned = cells or select(self.singles.possible(self.options.actions), self.options.points)
         self.options.emit(Planned(len(self.singles.planned)))
         self.singles.attempt()
 
     def choose(self) -> None:
-        """Make the plan from the single faults that have a verdict."""
+        """Decide which pairs to try, from the results of trials with a single fault that gave a verdict."""
         self.plan = plan((first for first in self.firsts.values() if first.word != UNKNOWN), self.ordinary)
         pairs = self.plan.sample(self.sample, self.seed)
         most = max(1, self.sample // CHECKED) if self.sample else 0
@@ -77,13 +78,13 @@ class PairCampaign:
         self.chosen = dict.fromkeys(pairs) | checks
 
     def explore_pairs(self) -> None:
-        """Try the chosen pairs; then try again the pairs of each check that disagrees."""
+        """Try the chosen pairs; when two pairs of a check disagree, try both pairs again."""
         self.options.emit(Planned(len(self.chosen)))
         self._all(self.chosen)
         self._all(self._disagreeing())
 
     def _learn(self, schedule: Sequence[Cell], finding: Finding) -> None:
-        """Keep the steps of a trial without a fault or with one fault; `Campaign` calls this after each trial."""
+        """Store the steps of a trial that had no fault or one fault; `Campaign` calls this after each trial."""
         with self._lock:
             if not schedule:
                 self.ordinary |= {step.spot for step in (*finding.steps, *finding.opened)}
@@ -160,7 +161,8 @@ def run_pairs(
     seed: int = 0,
     check: int = CHECKS,
 ) -> tuple[PairMap, int]:
-    """Run a campaign of pairs of faults. Returns its map, and the signal that ended it early, or 0.
+    """Run a campaign of pairs of faults. Returns the pair map, and the number of the signal that ended the campaign
+    early, or 0.
 
     When SIGINT or SIGTERM ends the campaign, the map has the results so far and is not complete. Raises the exceptions
     of `Campaign.run`.

@@ -1,5 +1,5 @@
-"""Makes the plan of a trial for cells of a fault map: one operation, a fault at each cell's point, and the promises of
-a map."""
+"""Makes the plan of a trial for cells of a fault map: one operation, a fault at each cell's fault point, and the
+promises of a map."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from brownout.plan.settle import Settle
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import OnEvent, after, point
 
-OUTAGE = 0.3  # s; the time after which a killed server is started again
-STALL = "250ms"  # an API process has stalled when its event loop is blocked for this time
-MESSAGE, PROCESS, BROKER = "message", "process", "broker"  # the targets that an action can strike
+OUTAGE = 0.3  # seconds; the time after which a killed server is started again
+STALL = "250ms"  # when the event loop of the API is blocked for this time, the API counts as stalled
+MESSAGE, PROCESS, BROKER = "message", "process", "broker"  # what the fault of an action can strike
 
 #: The fault of each action, its target, and whether the fault heals after `Bounds.held` seconds.
 FAULTS: Mapping[str, tuple[Callable[[], Fault], str, bool]] = {
@@ -48,7 +48,8 @@ FAULTS: Mapping[str, tuple[Callable[[], Fault], str, bool]] = {
 
 
 def plan_of(experiment: Experiment, bounds: Bounds, cells: Sequence[Cell] = (), order: Sequence[Point] = ()) -> Plan:
-    """Return the plan of a trial with these cells' faults; each fault waits until the fault before it has struck.
+    """Return the plan of a trial that has the faults of these cells; each fault waits until the previous fault has
+    struck.
 
     Without cells, the plan has no fault.
     """
@@ -107,7 +108,8 @@ def operation_of(experiment: Experiment) -> Operation:
 
 
 def warm_of(experiment: Experiment) -> Operation:
-    """Return the operation that warms the system up before the load: one plain task, or one request."""
+    """Return the operation that runs before the load so that all processes are connected: one plain task, or one
+    request."""
     if experiment.workload.http:
         return experiment.workload.http
     task = experiment.workload.task or experiment.task
@@ -122,7 +124,7 @@ def promises_of(experiment: Experiment) -> tuple[Promise, ...]:
 
 
 def injection_of(experiment: Experiment, cell: Cell, bounds: Bounds) -> Injection:
-    """Return the injection of a cell's fault at the cell's point."""
+    """Return the injection of a cell's fault at the cell's fault point."""
     edge = cell.point.edge
     if cell.action not in FAULTS:
         return Injection(error_reply(cell.action), edge, trigger_of(experiment, cell))
@@ -133,20 +135,20 @@ def injection_of(experiment: Experiment, cell: Cell, bounds: Bounds) -> Injectio
 
 
 def trigger_of(experiment: Experiment, cell: Cell) -> OnEvent:
-    """Return the trigger that fires at the cell's point."""
+    """Return the trigger that fires at the cell's fault point."""
     place = inward(experiment, cell.point)
     return point(cell.point.edge, place.label.removesuffix(IDLE), nth=place.ordinal, moment=cell.moment)
 
 
 def inward(experiment: Experiment, point: Point) -> Point:
-    """Convert a point of a map to the trial's wire, which calls the only worker "worker-1"."""
+    """Convert a fault point of a map to a point of a trial: a trial calls the only worker "worker-1"."""
     if experiment.workload.workers == 1 and point.edge.startswith("worker->"):
         return replace(point, edge=point.edge.replace("worker", "worker-1", 1))
     return point
 
 
 def outward(experiment: Experiment, point: Point) -> Point:
-    """Convert a point of the trial's wire to a map, which calls the only worker "worker"."""
+    """Convert a fault point of a trial to a point of a map: a map calls the only worker "worker"."""
     if experiment.workload.workers == 1 and point.edge.startswith("worker-1->"):
         return replace(point, edge=point.edge.replace("worker-1", "worker", 1))
     return point

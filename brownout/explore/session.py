@@ -32,7 +32,7 @@ def configured(name: str, settings: Mapping[str, Any] | None = None) -> Configur
     "a".
 
     The new name includes the settings ("defaults+task_acks_late=true"), and `configured` also accepts a name with
-    settings. Raises UnknownName and ValueError.
+    settings. Raises UnknownName and ValueError for wrong names and values.
     """
     base, *more = re.split(r"\+(?=[a-z_.]+=)", name)
     chosen = CONFIGURATIONS[known("configuration", base, CONFIGURATIONS)]
@@ -81,10 +81,10 @@ def experiment(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Experiment:
-    """Return the experiment for a fault map. Without `application` it uses the stock application; an application is
-    imported from the directory `root`.
+    """Return the experiment (application, workload, configuration) for a fault map. If `application` is not given, the
+    experiment uses brownout's stock application; otherwise the application is imported from the directory `root`.
 
-    Raises UnknownName with near matches, and ValueError for arguments that exclude each other or an application that
+    Raises UnknownName with similar names, and ValueError for arguments that exclude each other or an application that
     cannot be imported.
     """
     load = WORKLOADS[known("workload", workload, WORKLOADS)]
@@ -108,15 +108,15 @@ def _check(application: Application, root: Path, load: Workload, task: str) -> N
 
 
 def called(points: Iterable[Point], cells: Iterable[Cell]) -> dict[str, Cell]:
-    """Return the cells by the short names that a map with these points uses."""
+    """Return a mapping from the cells' short names, as a map with these fault points uses them, to the cells."""
     short = names(points)
     return {f"{short[cell.point]}/{cell.moment}-{cell.action}": cell for cell in cells}
 
 
 @dataclass(frozen=True)
 class Explored:
-    """The result of `explore`. `possible` has all cells that the map could have, by name. `stopped` is the signal that
-    ended the campaign, or 0."""
+    """The result of the function `explore`. `possible` has all cells that the map could have, by name. `stopped` is the
+    signal that ended the campaign, or 0."""
 
     map: FaultMap
     possible: Mapping[str, Cell]
@@ -124,17 +124,19 @@ class Explored:
 
 
 def explore(experiment: Experiment, options: Options, plan: Plan) -> Explored:
-    """Find the points, try the cells that `plan` returns, and clean up, also after SIGINT or SIGTERM.
+    """Find the fault points, try the cells that the function `plan` returns, and clean up, also after SIGINT or
+    SIGTERM.
 
-    A signal leaves the map incomplete. Raises NoMap, NoRedis, ValueError for an application that cannot be imported,
-    and the exceptions of `plan`. Only in the main thread do the signals end the campaign.
+    After a signal the returned map is incomplete. Raises NoMap, NoRedis, ValueError for an application that cannot be
+    imported, and the exceptions of `plan`. The signals end the campaign only when this function runs in the main
+    thread.
     """
     stopped = 0
     campaign = Campaign(experiment, options)
 
     def stop(number: int) -> None:
         nonlocal stopped
-        if not stopped:  # a second signal must not end the clean-up
+        if not stopped:  # a second signal must not interrupt the clean-up
             stopped = number
             campaign.stop()
 

@@ -1,4 +1,4 @@
-"""Makes a plan smaller step by step, as long as an oracle says that the smaller plan still breaks the same promise."""
+"""Makes a plan smaller step by step, as long as a function says that the smaller plan still breaks the same promise."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from brownout.plan.operation import Load
 from brownout.plan.plan import Plan
 
 Came = Literal["same", "other", "unknown"]
-SHORTEST = 0.1  # s; a load that lasts at most this time is not made shorter
+SHORTEST = 0.1  # seconds; a load that lasts at most this time is not made shorter
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A smaller plan, and a text that says what was made smaller."""
+    """A step of shrinking: a smaller plan, and a text that says what was made smaller."""
 
     plan: Plan
     what: str
@@ -27,10 +27,10 @@ Stage = Callable[[Plan], Iterator[Step]]
 
 
 def shrink(plan: Plan, keeps: Callable[[Step], bool]) -> Iterator[Step]:
-    """Yield each accepted step; the last step has the smallest plan. `keeps` is the oracle and is called once for each
-    plan.
+    """Yield each accepted step of shrinking; the last step has the smallest plan. The function `keeps` says whether a
+    smaller plan still breaks the promise; it is called once for each plan.
 
-    The last plan cannot be made smaller: `keeps` has refused every plan with one injection or load less, with a weaker
+    The last plan cannot be made smaller: `keeps` has refused every plan with one fault or load less, with a weaker
     variant of a fault, with one operation less, and with half the time of a load.
     """
     refused, before = {plan.id}, None
@@ -43,22 +43,24 @@ def shrink(plan: Plan, keeps: Callable[[Step], bool]) -> Iterator[Step]:
 
 
 def _possible(stage: Stage, plan: Plan, refused: set[str]) -> Iterator[Step]:
-    """Yield the steps of a stage whose plans are valid and were not tried before."""
+    """Yield those of the smaller plans that are valid and were not tried before."""
     for step in stage(plan):
         try:
             step.plan.validated()
         except ValueError:
             continue
         if step.plan.id not in refused:
-            refused.add(step.plan.id)  # an accepted plan is not tried again either
+            # plans that were accepted are not tried again, and neither are plans that were refused
+            refused.add(step.plan.id)
             yield step
 
 
 def confirmed(attempt: Callable[[], Came], times: int, of: int, again: int = 1) -> bool:
-    """Return whether `times` of at most `of` attempts return "same"; no attempt is made after the answer is certain.
+    """Return whether `times` of at most `of` attempts return "same"; when the answer is certain, no further attempt is
+    made.
 
-    An attempt that returns "unknown" does not count and is repeated, at most `again` times in all; after one more the
-    answer is no.
+    An attempt that returns "unknown" is repeated. At most `again` attempts may return "unknown"; after one more such
+    attempt the function returns False.
     """
     same = other = unknown = 0
     while same < times and other <= of - times and unknown <= again:
@@ -71,16 +73,16 @@ def confirmed(attempt: Callable[[], Came], times: int, of: int, again: int = 1) 
 
 
 def fewer_injections(plan: Plan) -> Iterator[Step]:
-    """Yield the plan with fewer injections: with none, with parts of the injections, without parts of them."""
+    """Yield plans with fewer faults: with no fault, with some of the faults, without some of them."""
     for kept in _fewer(plan.injections, least=0):
         first, *others = kept or (None,)
-        # The first injection that is left has no injection before it to wait for.
+        # The first remaining injection cannot wait for an earlier injection, because there is none.
         injections = (replace(first, then=False), *others) if first else ()
         yield Step(replace(plan, injections=injections), _left("faults", plan.injections, kept))
 
 
 def fewer_loads(plan: Plan) -> Iterator[Step]:
-    """Yield the plan with fewer loads, at least one."""
+    """Yield plans with fewer loads, but at least one load."""
     for kept in _fewer(plan.load, least=1):
         operations = [load.operation for load in kept]
         yield Step(replace(plan, load=kept), _left("loads", plan.load, operations))
@@ -106,8 +108,8 @@ STAGES: tuple[Stage, ...] = (fewer_injections, fewer_loads, smaller_loads, weake
 
 
 def _fewer(items: Sequence[T], least: int) -> Iterator[tuple[T, ...]]:
-    """Yield smaller parts of the items, as delta debugging does: first `least` items, then chunks and all items but a
-    chunk, with chunks from half of the items down to one item."""
+    """Yield smaller parts of the items, as delta debugging does: first `least` items; then single chunks, and all items
+    without a chunk. A chunk has first half of the items, at last one item."""
     if len(items) > least:
         yield tuple(items[:least])
     size = len(items) // 2
@@ -123,8 +125,8 @@ def _fewer(items: Sequence[T], least: int) -> Iterator[tuple[T, ...]]:
 
 
 def _less(load: Load) -> Iterator[Load]:
-    """Yield the load with one operation, then with half, a quarter, ..., one operation less; then with half its
-    time."""
+    """Yield smaller loads: with one operation; with half of the operations less, a quarter less, ..., one less; and
+    with half the duration."""
     if load.count and load.count > 1:
         yield replace(load, count=1)
         by = load.count // 2

@@ -18,11 +18,11 @@ from celery.schedules import schedstate, schedule
 
 app = Celery("brownout.explore.stock")
 app.conf.update(broker_url=os.environ.get("BROWNOUT_BROKER"), result_backend=os.environ.get("BROWNOUT_BACKEND"))
-BODY = 0.1  # s; a task takes so long that an early acknowledgement reaches Redis before the task's result
+BODY = 0.1  # seconds that a task takes, so that an early acknowledgement reaches Redis before the task's result
 
 
 class Once(schedule):
-    """A schedule that is due once, a moment after beat starts."""
+    """A schedule of Celery's beat that is due once, a moment after beat starts."""
 
     DELAY = 0.2  # s
     sent = False
@@ -60,7 +60,7 @@ def work(self: Task[Any, Any], token: str, *_: Any) -> str:
 
 @app.task(bind=True, max_retries=3)
 def retrying(self: Task[Any, Any], token: str) -> str:
-    """Fail once, then do the same as `work`."""
+    """A task that fails at the first try, and then does the same as `work`."""
     if not self.request.retries:
         raise self.retry(countdown=0.2)
     time.sleep(BODY)

@@ -1,4 +1,4 @@
-"""Runs the trials of a campaign of cells or pairs, several at once."""
+"""Runs the trials of a campaign of cells or pairs, several at the same time."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ CAPSULE = ("plan.json", "env.json", "conf.json", "results.json", "history.ndjson
 
 
 class Scratch:
-    """A folder for the traces of trials that are not kept. Trials take turns with other trials in the folder `root`
-    (default: this folder)."""
+    """A folder for the traces of trials that are not kept. Trials take turns with the trials of other processes that
+    use the folder `root` (default: the folder of this object)."""
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
         self.root, self._folder = root or folder, folder
@@ -49,8 +49,8 @@ class Scratch:
 
 
 class Trials:
-    """Runs trials of one experiment within a `with` block. `trial` may be called from several threads; `together` runs
-    jobs on `jobs` threads.
+    """Runs trials of one experiment within a `with` block. Several threads may call `trial`; the method `together` runs
+    functions on `jobs` threads.
 
     For each schedule, `store` keeps the capsule of the first trial that breaks a promise.
     """
@@ -85,12 +85,12 @@ class Trials:
         self._stack.close()
 
     def stop(self) -> None:
-        """End all running trials at once; each of them raises Stopped."""
+        """End all running trials immediately; each of them raises Stopped."""
         self._stopping.set()
 
     def trial(self, plan: Plan, launcher: Launcher, schedule: Sequence[Cell] = ()) -> Finding:
-        """Run one trial of a plan. An error of the trial itself gives the outcome "unknown". Raises Stopped after
-        `stop` was called."""
+        """Run one trial of a plan. When a trial itself fails with an error, its outcome is "unknown". Raises Stopped
+        after `stop` was called."""
         if self._stopping.is_set():
             raise Stopped
         began, folder = time.monotonic(), None
@@ -111,7 +111,8 @@ class Trials:
             result = trial.run()
             finding = finding_of(result, self.experiment, schedule)
             if self._store and result.validity == "invalid":
-                with suppress(OSError):  # a full disk loses the capsule but not the outcome
+                # if the disk is full, the capsule (the stored trial) is lost, but not the outcome
+                with suppress(OSError):
                     self._keep(result, self._store)
             return finding
         except Exception as wrong:
@@ -131,8 +132,8 @@ class Trials:
             shutil.copy(result.folder / name, place)
 
     def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
-        """Run all jobs, at most `at_once` at a time (0: one for each thread). After an error no more jobs start, and
-        the error is raised."""
+        """Run all jobs, at most `at_once` of them at the same time; if `at_once` is 0, one for each thread. After an
+        error no more jobs start, and the error is raised."""
         limit = threading.Semaphore(at_once or self._jobs)
 
         def limited(job: Job) -> None:
@@ -151,7 +152,7 @@ class Trials:
 
 
 def builtin_wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:
-    """Return a built-in wire that is started."""
+    """Return a built-in network proxy that is started."""
     return Wire(seed=seed, on_event=on_event).start()
 
 

@@ -1,4 +1,5 @@
-"""The witness of a fault map's cell: lines that show what the wire, the client and the processes saw, on one clock."""
+"""The witness of a fault map's cell: lines of text, in order of time, that show what the network proxy, the client and
+the processes recorded."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ from brownout.history.view import History
 from brownout.plan.point import Point
 from brownout.run.trace import Trace
 
-STALL = 250.0  # ms; the witness leaves out shorter stalls of an event loop
-BEFORE = 10**9  # ns; the witness begins this long before the submission
+STALL = 250.0  # milliseconds; the witness leaves out times in which an event loop was blocked for less than this
+BEFORE = 10**9  # nanoseconds; the witness begins this long before the operation was submitted
 TOLD = {"ok": "accepted", "fail": "refused", "info": "unanswered"}
 
 
 def lines(history: History, life: Life, trace: Trace, name: Callable[[str], str]) -> tuple[str, ...]:
-    """Return the lines of the witness in order; `name` returns the map's name of an edge or process."""
+    """Return the lines of the witness in order; the function `name` returns the name that the map uses for a network
+    edge or a process."""
     found = [(seen.at, name(seen.edge), seen.what) for seen in trace.seen]
     found += [(event.at, name(_where(event)), what) for event in history if (what := _what(event, life))]
     begin = life.sent - BEFORE
@@ -24,7 +26,7 @@ def lines(history: History, life: Life, trace: Trace, name: Callable[[str], str]
 
 
 def _where(event: Event) -> str:
-    """Return the process that recorded the event, or the edge on which a fault struck."""
+    """Return the process that recorded the event, or the edge ("worker->broker") on which a fault struck."""
     if event.kind == "fault-start" and "point" in event.data:
         return Point.parse(event.data["point"]).edge
     return event.source

@@ -27,7 +27,7 @@ TARGETS = frozenset({"broker"})
 FILLER_DB, FILLERS, LOAD_DELAY = 15, 250_000, "-4"
 FILL = f"for _ = 1, {FILLERS} do redis.call('INCR', 'brownout-filler') end"
 LONGEST_PAUSE = 3_600_000  # ms
-# Redis commands that block by design: a consumer that waits in a blocking command is not held by the fault.
+# Redis commands that block by design: a consumer that waits in such a command is not delayed by the fault.
 WAITING = frozenset({"brpop", "blpop", "bzpopmin", "bzpopmax", "blmove", "brpoplpush", "xread"})
 
 #: The settings that faults have changed: their old values, and a connection that was opened before the change.
@@ -85,11 +85,13 @@ def evict_key(pattern: str) -> Fault:
 
 
 def _configured(values: dict[str, str], evidence: Callable[[Direct], Callable[[float], str]]) -> Striker:
-    """Make a striker that changes Redis's settings. Healing restores the values from before the first fault."""
+    """Make the function that carries out a fault by changing settings of Redis. When the fault heals, the settings get
+    the values that they had before the first fault."""
 
     def striker(subject: Subject, target: str, fault: Fault) -> Strike:
         broker, changed = subject.broker, _changed.setdefault(subject.broker, {})
-        # Under maxclients 1 Redis refuses a new connection, so a second strike uses the connection of the first.
+        # Under maxclients 1 Redis refuses a new connection, so a second fault of this kind uses the connection that the
+        # first fault has opened.
         direct = next((changed[name][1] for name in values if name in changed), None) or Direct(broker)
         look = evidence(direct)
         for name, value in values.items():
@@ -99,7 +101,8 @@ def _configured(values: dict[str, str], evidence: Callable[[Direct], Callable[[f
 
         def heal() -> None:
             for name in values.keys() & changed.keys():
-                if broker.state() != "ended":  # a server that has ended has lost the setting
+                # a server that has ended has lost the setting, so nothing must be restored
+                if broker.state() != "ended":
                     direct.patient.config_set(name, changed[name][0])
                 del changed[name]
             direct.close()
@@ -187,7 +190,8 @@ def _loading(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def _fill(broker: RedisServer) -> None:
-    """Write many commands that Redis must load when it starts. Raises LookupError when Redis keeps no data."""
+    """Write many commands to the file that Redis must load when it starts. Raises LookupError when this Redis does not
+    keep its data over a restart."""
     with broker.client(FILLER_DB, timeout=10.0, decode=True) as client:
         if client.config_get("appendonly")["appendonly"] != "yes":
             raise LookupError("loading needs a broker that keeps its data: set `persistent` in the topology")
@@ -213,7 +217,8 @@ def _flushed(subject: Subject, target: str, fault: Fault) -> Strike:
     database = None
     if isinstance(layout, Layout):
         database = layout.database if target == "broker" else layout.backend
-    if database is not None:  # if the broker's database is unknown, the fault deletes nothing and has no evidence
+    # if the number of the broker's database is unknown, the fault deletes nothing and so shows no effect
+    if database is not None:
         with subject.broker.client(database, decode=True) as client:
             keys: Any = client.dbsize()
             client.flushdb()

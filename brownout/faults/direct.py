@@ -1,4 +1,5 @@
-"""Connections of the harness to the broker, which no fault closes, and the evidence that Redis gives on them."""
+"""Connections of brownout itself to the broker, which no fault closes. These connections show whether a fault had an
+effect on Redis."""
 
 from __future__ import annotations
 
@@ -11,12 +12,14 @@ from redis.exceptions import RedisError
 from brownout.faults.lasting import PATIENT, QUICK
 from brownout.subject.servers.redis_server import RedisServer
 
-# Commands that the harness sends (history/broker_probe.py, RedisServer.wait_ready): their refusal is no evidence.
+# Commands that brownout itself sends (history/broker_probe.py, RedisServer.wait_ready): when Redis refuses one of them,
+# this does not show that a fault had an effect.
 OURS = frozenset({"scan", "lrange", "hvals", "zcard", "exec", "ping", "client|list", "info"})
 
 
 class Direct:
-    """Two connections to Redis: `patient` waits up to 2 s for an answer, the other connection 40 ms."""
+    """Two connections to Redis: the connection `patient` waits up to 2 s for an answer, the other connection up to 40
+    ms."""
 
     def __init__(self, broker: RedisServer) -> None:
         self.patient: Any = broker.client(timeout=PATIENT, decode=True)
@@ -53,7 +56,7 @@ def refusals(code: str, *, fresh: bool = False) -> Callable[[Direct], Callable[[
     """
 
     def counts(direct: Direct, within: float) -> tuple[int, dict[str, int]]:
-        info = direct.info("all", within)  # INFO returns both sections in one answer
+        info = direct.info("all", within)  # the command INFO returns both sections in one answer
         stats = {name.removeprefix("cmdstat_"): stat for name, stat in info.items() if name.startswith("cmdstat_")}
         rejected = {name: stat.get("rejected_calls", 0) for name, stat in stats.items() if name not in OURS}
         return info.get(f"errorstat_{code}", {}).get("count", 0), rejected

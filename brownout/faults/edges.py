@@ -1,4 +1,4 @@
-"""Carries out network faults on the edges of a running subject."""
+"""Carries out network faults on the network edges of a running subject."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ TARGETS = frozenset({"edge", "worker", "api", "relay", "beat"}) | SERVICES
 
 
 def reach(subject: Subject, target: str, fault: Fault) -> list[AnyEdge]:
-    """Return the edges that a target names. Raises LookupError for no edge, or if the wire cannot do the fault."""
+    """Return the network edges (such as worker->broker) that a target names.
+
+    Raises LookupError if the target names no edge, or if the network proxy cannot carry out the fault.
+    """
     if subject.wire.kind not in fault.kind.wires:
         able = " or ".join(fault.kind.wires)
         raise LookupError(f"{fault.name} needs the {able} wire; the wire of this trial is {subject.wire.kind}")
     if "->" in target:
         edges = subject.reach(target)
     else:
-        end = 2 if target in SERVICES else 0  # edges lead to a service, and begin at a process
+        end = 2 if target in SERVICES else 0  # every network edge leads from a process to a service
         edges = [edge for name, edge in subject.edges.items() if name.partition("->")[end] == target]
     if not edges:
         raise LookupError(f"no edge is called {target!r}; known: {', '.join(subject.edges)}")
@@ -36,7 +39,8 @@ def reach(subject: Subject, target: str, fault: Fault) -> list[AnyEdge]:
 
 
 def toxic_striker(toxics: Callable[[Fault], tuple[Toxic, ...]], *, ends: bool) -> Striker:
-    """Make a striker that adds a fault's toxics. With `ends` the evidence is connections that ended, not bytes."""
+    """Make the function that carries out a fault by adding the fault's toxics (Toxiproxy's word for network faults).
+    If `ends` is true, connections that ended show that the fault had an effect; otherwise bytes that passed show it."""
 
     def striker(subject: Subject, target: str, fault: Fault) -> Strike:
         edges, armed = reach(subject, target, fault), toxics(fault)
@@ -53,15 +57,16 @@ def toxic_striker(toxics: Callable[[Fault], tuple[Toxic, ...]], *, ends: bool) -
                 for toxic in armed:
                     edge.remove(toxic.name)
 
-        # The kernel also counts bytes after the heal, which are no evidence of the fault.
+        # The kernel also counts bytes that came after the fault had healed; they do not show that the fault had an
+        # effect.
         return lasting(lambda _: look() if on else "", heal)
 
     return striker
 
 
 def refused(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Make the edges stop listening. Only closed connections are evidence, because no wire sees the connections that
-    the kernel refuses."""
+    """Close the ports of these network edges, so that nobody listens there. Only closed connections prove that the
+    fault had an effect, because a network proxy does not see the connections that the kernel refuses."""
     edges = reach(subject, target, fault)
     look = watch(edges, ["down"], ends=True)
     for edge in edges:
@@ -75,14 +80,15 @@ def refused(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def cut_once(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Close the live connections; the edges go on listening."""
-    edges = [edge for edge in reach(subject, target, fault) if edge.enabled]  # an edge that is down has no connection
+    """Close the live connections of these network edges; the network edges go on listening."""
+    # a network edge that is down has no connection
+    edges = [edge for edge in reach(subject, target, fault) if edge.enabled]
     look = watch(edges, ["cut"], ends=True)
     live = any(has_connections(edge) for edge in edges if not isinstance(edge, Edge))
     for edge in edges:
         edge.cut()
     seen = look()
-    if live and not seen:  # Toxiproxy closes the connections soon after its answer
+    if live and not seen:  # wait, because Toxiproxy closes the connections soon after its answer
         with suppress(NeverHappened):
             seen = eventually(look, within=PATIENT, what="the connections have ended")
     return Strike(lambda: None, lambda: seen)
@@ -96,7 +102,7 @@ def reset_once(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def flapping(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Take the edges down and up again in a thread, which ends at the latest when the fault heals."""
+    """Close and open the edges' ports again and again, in a thread that ends at the latest when the fault heals."""
     edges, args = reach(subject, target, fault), fault.args
     look, healed = watch(edges, ["down"], ends=True), threading.Event()
     errors: list[Exception] = []

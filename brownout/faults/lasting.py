@@ -1,4 +1,5 @@
-"""Makes strikes that keep their evidence: evidence from before the heal still counts after the heal."""
+"""Makes `Strike` objects (faults that have begun) that remember an effect of the fault: an effect that was seen before
+the heal still counts after the heal."""
 
 from __future__ import annotations
 
@@ -6,15 +7,16 @@ from collections.abc import Callable
 
 from brownout.faults.strike import Strike
 
-QUICK = 0.04  # s; the time for a look while the trial goes on
-PATIENT = 2.0  # s; the time for the last look, just before the fault heals
+QUICK = 0.04  # seconds that one call of `look` may take while the trial goes on
+PATIENT = 2.0  # seconds that the last call of `look` may take, just before the fault heals
 
 
 def lasting(look: Callable[[float], str], undo: Callable[[], None]) -> Strike:
-    """Make a strike from a function that looks for evidence and a function that undoes the fault.
+    """Make a `Strike` (a fault that has begun) from functions that look for its effect and undo it.
 
-    `look` gets the seconds that it may take, and returns the evidence or "". Healing calls `look` once more and then
-    `undo`, until `undo` has succeeded once. Healing raises the exceptions of `undo`, and may then be tried again.
+    `look` gets the seconds that it may take, and returns a text that describes the fault's effect, or "". When the
+    fault heals, `look` is called once more, and then `undo`, until `undo` has succeeded once. When `undo` raises an
+    exception, the caller of the heal gets it, and may try again.
     """
     seen, healed = "", False
 

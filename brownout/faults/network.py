@@ -1,8 +1,8 @@
 """Faults of the network, on the edges that a target names.
 
-A target is an edge ("api->broker"), a service ("broker" is all edges that lead to the broker) or a process
-("worker-1" is all edges that begin there). `stream` is "upstream", "downstream" or "both". `toxicity` is the share
-of connections that the fault strikes, above 0 and up to 1.
+A target is an edge ("api->broker"), a service ("broker" is all edges that lead to the broker) or a process ("worker-1"
+is all edges that begin there). `stream` says in which direction bytes are disturbed: "upstream" (to the service),
+"downstream" or "both". `toxicity` is the share of connections that the fault strikes, above 0 and up to 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def _to_cut(_: Fault) -> tuple[Fault, ...]:
 
 
 def _one_way_or_late(strong: Fault) -> tuple[Fault, ...]:
-    """A fault of both streams becomes weaker on one stream; a fault of one stream becomes a latency of 1 s."""
+    """A weaker variant of a fault on both streams is the fault on one stream; a weaker variant of a fault on one stream
+    is a latency of 1 s."""
     args = dict(strong.args)
     if args.pop("stream", "both") == "both":
         return tuple(Fault(strong.name, {**args, "stream": side}) for side in ("downstream", "upstream"))

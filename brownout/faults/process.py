@@ -21,7 +21,7 @@ from brownout.subject.waiting import NeverHappened, eventually
 
 TARGETS = frozenset({"worker", "api", "relay", "beat", "client", "broker"})
 BY_SUPERVISOR = "the supervisor starts the process again; Redis is started again with its data"
-AGAIN_WITHIN = 20.0  # s; within this time a supervisor, or a pool with its timer of 5 s, starts the next process
+AGAIN_WITHIN = 20.0  # seconds; within this time a supervisor, or a pool with its timer of 5 s, starts the next process
 
 
 def _asked_or_stopped(strong: Fault) -> tuple[Fault, ...]:
@@ -36,7 +36,7 @@ def _main_alone(strong: Fault) -> tuple[Fault, ...]:
 def kill(children: bool = False) -> Fault:
     """The main process, or the Redis server of a broker, is killed (SIGKILL).
 
-    With `children` every process that the main process started is killed, too, such as a worker's pool.
+    If `children` is true, every process that the main process started is killed, too, such as a worker's pool.
     """
     return Fault("kill", {"children": True} if children else {})
 
@@ -45,7 +45,7 @@ def kill(children: bool = False) -> Fault:
 def terminate(grace: Duration = "10s") -> Fault:
     """The main process is asked to end (SIGTERM); a worker then shuts down warmly.
 
-    A process that has not ended `grace` after the signal is killed when the fault heals, as supervisors do.
+    A process that has not ended `grace` seconds after the signal is killed when the fault heals, as supervisors do.
     """
     return Fault("terminate", {"grace": seconds(grace)})
 
@@ -62,7 +62,7 @@ def cold_shutdown(grace: Duration = "10s") -> Fault:
 def stop(main_only: bool = False) -> Fault:
     """All processes of the target are frozen (SIGSTOP); their connections stay open.
 
-    With `main_only` only the main process is frozen, and its pool goes on working.
+    If `main_only` is true, only the main process is frozen, and its pool goes on working.
     """
     return Fault("stop", {"main_only": True} if main_only else {})
 
@@ -87,7 +87,7 @@ def _ended_by(sig: Signals) -> Striker:
             return end_broker(subject, graceful=sig is not SIGKILL)
         process, deadline = subject.process(target), time.monotonic() + fault.args.get("grace", 0)
         met = process.alive
-        # The supervisor, not this fault, ends the children
+        # The supervisor, not this fault, ends the process's children.
         killed = frozenset(_group(process) if met and sig is SIGKILL else ())
         subject.strike(target)
         (process.signal_group if fault.args.get("children") else process.signal)(sig)
@@ -98,7 +98,7 @@ def _ended_by(sig: Signals) -> Striker:
                 with suppress(NeverHappened):
                     process.wait(patience)  # the kernel may not have delivered the signal yet
             code = process.returncode if met else None
-            # This fault did not kill a process that had ended by itself, or that only the heal could end.
+            # A process that had ended by itself, or that only the heal could end, was not killed by this fault.
             if code is None or (sig is SIGKILL and (survived or code != -SIGKILL)):
                 return ""
             return f"{process} ended with {code} after {sig.name}"
@@ -125,7 +125,8 @@ strikes(cold_shutdown)(_ended_by(SIGQUIT))
 
 
 def _again(subject: Subject, target: str, old: Process) -> None:
-    """Wait until the supervisor has started the next process. A client's process has no supervisor.
+    """Wait until the supervisor has started the next process. The process that sends tasks for clients has no
+    supervisor.
 
     Raises RuntimeError if the supervisor gave up, unless the plan expects the supervisor to give up.
     """
@@ -163,7 +164,7 @@ def _stopped(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def pool(process: Process) -> list[psutil.Process]:
-    """The living pool processes of a prefork worker, the oldest first, without billiard's semaphore tracker."""
+    """Return the living pool processes of a prefork worker, the oldest first, without billiard's semaphore tracker."""
     processes = []
     for child in process.children():
         with suppress(psutil.Error):

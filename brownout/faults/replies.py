@@ -1,7 +1,8 @@
-"""Faults of one request or one reply: they strike the message that the wire keeps at a point.
+"""Faults of one Redis request or one reply: the network proxy keeps this message at a fault point, and the fault
+strikes it there.
 
-The strikers of this file run on the wire's loop when the point is reached, so no other message passes between point and
-strike.
+The functions of this file run on the network proxy's event loop at the moment when the fault point is reached, so no
+other message passes before the fault strikes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from brownout.wire.redis.refusals import STATES, refusal
 from brownout.wire.redis.watch import Hit
 from brownout.wire.tcp.toxics import BUILTIN
 
-EXECUTED = 0.05  # s; the time for the server to execute a request whose client has left
+EXECUTED = 0.05  # seconds; a server gets this time to execute a request whose client has left
 
 
 @fault(targets=("edge",), wires=BUILTIN, needs_point=True, heal="the message goes on", moments=MOMENTS)
@@ -49,15 +50,16 @@ def tear_reply() -> Fault:
 def error_reply(state: str) -> Fault:
     """A request is answered with an error of Redis in `state`, and is not executed.
 
-    `state` is "loading", "readonly", "busy", "oom", "misconf", "noauth" or "maxclients". The error is the text
-    with which Redis in that state refuses this request. "noauth" and "maxclients" strike only the first request of
-    a connection.
+    `state` is the state in which Redis would refuse the request: "loading", "readonly", "busy", "oom", "misconf",
+    "noauth" or "maxclients". The error is the text with which Redis in that state refuses this request. The states
+    "noauth" and "maxclients" are only possible for the first request of a connection.
     """
     return Fault("error_reply", {"state": known("state of a server", state, STATES)})
 
 
 def instant_strike(evidence: str, undo: Callable[[], None] = lambda: None) -> Strike:
-    """A strike that acted at once, with its evidence. The first call of `heal` calls `undo`."""
+    """A fault that has had its effect at the moment it struck, with a text that describes the effect. The method `heal`
+    calls the function `undo` the first time that `heal` is called."""
     healed = False
 
     def heal() -> None:

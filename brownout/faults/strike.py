@@ -1,4 +1,4 @@
-"""Carries out faults: each fault has one function that strikes and returns how to heal."""
+"""Carries out faults: for each kind of fault one function begins the fault, and returns how to heal it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from brownout.wire.redis.watch import Hit
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault that has struck, with the function that heals it.
+    """A fault that has begun (a strike), with the function that heals it.
 
-    `heal` undoes the fault and may be called twice. `acted` returns the evidence that the fault did something to the
-    subject, or "" while there is no evidence; the nemesis calls `acted` until there is evidence, for the last time just
-    after `heal`. `killed` holds the pids of the processes that the fault ends by SIGKILL; a message that is kept at a
-    point waits until they are gone.
+    `heal` undoes the fault and may be called twice. `acted` returns a text that describes an effect of the fault on the
+    subject, or "" while no effect was seen. The nemesis (which carries out the schedule of faults) calls `acted` until
+    an effect was seen, for the last time just after `heal`. `killed` holds the pids of the processes that the fault
+    ends by SIGKILL; a message that is kept at a fault point waits until they are gone.
     """
 
     heal: Callable[[], None]
@@ -26,12 +26,16 @@ class Strike:
 
 
 Striker = Callable[[Subject, str, Fault], Strike]
-#: A function that strikes the message at a point. It runs on the wire's loop, so it must not block.
+#: A function that makes a fault strike the message that is kept at a fault point. The function runs on the network
+#: proxy's event loop, so it must not block.
 AtPoint = Callable[[Hit, Fault], Strike]
 
 
 def strike(subject: Subject, target: str, fault: Fault) -> Strike:
-    """Strike a target with a fault now. Raises UnknownName for an unknown fault, LookupError without a strike."""
+    """Begin a fault on a target now.
+
+    Raises UnknownName for an unknown fault, and LookupError when no function carries the fault out.
+    """
     striker: Striker | None = fault.kind.strike
     if striker is None:
         raise LookupError(f"{fault.name} has no strike: decorate the function that carries it out with @strikes")
@@ -39,8 +43,10 @@ def strike(subject: Subject, target: str, fault: Fault) -> Strike:
 
 
 def strikes(make: Callable[..., Fault]) -> Callable[[Striker], Striker]:
-    """Register the function that carries out the faults that `make` makes. Raises ValueError if another function
-    carries the fault out already."""
+    """Register the function that carries out the faults that `make` makes.
+
+    Raises ValueError if another function is already registered for the fault.
+    """
     kind = FAULTS.get(make.__name__)
     if kind is None or kind.make is not make:
         raise ValueError(f"{make.__name__} is no fault: decorate the function that makes it with @fault")
@@ -55,7 +61,8 @@ def strikes(make: Callable[..., Fault]) -> Callable[[Striker], Striker]:
 
 
 def strikes_there(make: Callable[..., Fault]) -> Callable[[AtPoint], AtPoint]:
-    """Register the function that strikes the message at a point, for the faults that `make` makes."""
+    """Register the function that strikes the message which is kept at a fault point, for the faults that `make`
+    makes."""
     kind = FAULTS[make.__name__]
     if not kind.moments or kind.strike_there is not None:
         raise ValueError(f"{kind.name} has no `moments` at a point, or has a strike for points already")
@@ -68,7 +75,8 @@ def strikes_there(make: Callable[..., Fault]) -> Callable[[AtPoint], AtPoint]:
 
 
 def strike_at(hit: Hit, fault: Fault) -> Strike:
-    """Strike the message that is kept at a point with a fault. Call `strike_at` on the wire's loop only."""
+    """Begin a fault that acts on the message that is kept at a fault point. Call `strike_at` only on the thread of the
+    network proxy's event loop."""
     striker: AtPoint | None = fault.kind.strike_there
     if striker is None:
         raise LookupError(

@@ -16,14 +16,14 @@ def markdown() -> str:
 
 def _row(kind: FaultKind) -> str:
     wires = " ".join(sorted(kind.wires)) or "none needed"
-    weaker = " ".join(dict.fromkeys(f"`{variant.name}`" for variant in kind.weaker(_example(kind)))) or "none"
+    weaker = " ".join(dict.fromkeys(f"`{variant.name}`" for variant in kind.weaker(example(kind)))) or "none"
     targets = "" if kind.needs_point else " ".join(sorted(kind.targets))
     moments = f"a point ({' or '.join(kind.moments)})" if kind.moments else ""
     where = ", or ".join(filter(None, (targets, moments)))
     return f"| `{kind.name}` | {kind.row} | {where} | {wires} | {kind.heal} | {weaker} |"
 
 
-def _example(kind: FaultKind) -> Fault:
+def example(kind: FaultKind) -> Fault:
     """A fault of this kind with arguments that can be weakened; a required argument gets a value of its type."""
     examples: dict[str, object] = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom"}
     types: dict[str, object] = {"str": "*", "int": 1, "float": 1.0, "bool": True, "Duration": 1.0}

@@ -1,4 +1,5 @@
-"""Faults that are toxics: how a fault of this sort is declared, which toxics it adds, and how it is weakened."""
+"""Faults that are carried out by toxics (Toxiproxy's word for network faults): how such a fault is declared, which
+toxics it adds, and how it is made weaker."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from brownout.wire.tcp.toxics import KINDS, Stream, Toxic
 
 P = ParamSpec("P")
 Attributes = Callable[[Mapping[str, Any]], dict[str, int]]
-SHORTEST = 0.001  # s; toxics count in milliseconds, so a shorter time cannot be weakened
+SHORTEST = 0.001  # seconds; toxics (network faults) count in milliseconds, so a shorter time cannot be made weaker
 
 
 class Where(TypedDict, total=False):
-    """Arguments that every toxic's fault takes: `stream`, and `toxicity`, the share of connections (0 to 1)."""
+    """Arguments that every fault of this sort takes: `stream`, and `toxicity`, which is the share of connections that
+    are disturbed (0 to 1)."""
 
     stream: Stream
     toxicity: float
@@ -44,9 +46,10 @@ def toxic(
     stream: Stream | None = None,
     ends: bool = False,
 ) -> Callable[[Callable[P, Fault]], Callable[P, Fault]]:
-    """Register a function that makes a fault. The fault's strike adds a toxic of this type to the target's edges.
+    """Register a function that makes a fault. When the fault begins, a toxic (network fault) of this type is added to
+    the network edges of the target.
 
-    With `ends` the evidence is connections that ended, not bytes.
+    If `ends` is true, connections that ended show that the fault had an effect; otherwise bytes that passed show it.
     """
 
     def enter(make: Callable[P, Fault]) -> Callable[P, Fault]:
@@ -59,19 +62,19 @@ def toxic(
 
 
 def ms(value: float) -> int:
-    """Return seconds as whole milliseconds, the unit of toxics."""
+    """Convert seconds to whole milliseconds, the unit of toxics."""
     return round(value * 1000)
 
 
 def toxics(fault: Fault) -> tuple[Toxic, ...]:
-    """Return the toxics of a fault. A toxic's name follows from the fault, so a toxic that is added twice is armed
-    once.
+    """Return the toxics (network faults) of a fault. The name of a toxic (network fault) is made from the fault, so a
+    toxic that is added twice is in force once.
 
-    Raises BadRequest, a ValueError, for an attribute or a stream that the toxic does not take.
+    Raises BadRequest, a ValueError, for an attribute or a stream that the toxic (network fault) does not take.
     """
     recipe = _RECIPES[fault.name]
     stream: Stream | None = fault.args.get("stream", recipe.stream)
-    # A toxic of Toxiproxy acts on one stream, so both streams take two toxics.
+    # A toxic of Toxiproxy acts on one stream, so a fault on both streams needs two toxics.
     split = stream == "both" and "both" not in KINDS[recipe.type].streams
     streams: tuple[Stream | None, ...] = ("upstream", "downstream") if split else (stream,)
     share, attributes = fault.args.get("toxicity", 1.0), recipe.attributes(fault.args)
@@ -79,7 +82,8 @@ def toxics(fault: Fault) -> tuple[Toxic, ...]:
 
 
 def checked_fault(name: str, where: Where, needed: Mapping[str, Any] | None = None, **more: Any) -> Fault:
-    """Return a fault with those arguments that differ from their defaults. Raises ValueError for a wrong argument."""
+    """Return a fault that stores only those arguments that differ from their defaults. Raises ValueError for a wrong
+    argument."""
     if strange := where.keys() - Where.__annotations__:
         raise ValueError(f"{name} does not take {', '.join(sorted(strange))}")
     optional = {"stream": where.get("stream"), "toxicity": where.get("toxicity", 1) % 1} | more
@@ -91,8 +95,8 @@ def checked_fault(name: str, where: Where, needed: Mapping[str, Any] | None = No
 
 
 def scaled(by: float, *keys: str) -> Weaker:
-    """Return weaker variants of a fault: one of these arguments times `by`, for each argument; then half the share of
-    connections."""
+    """Return weaker variants of a fault: for each of these arguments, a fault with this argument multiplied by `by`;
+    and a fault that strikes half the share of connections."""
 
     def weaker(fault: Fault) -> tuple[Fault, ...]:
         weakened = []

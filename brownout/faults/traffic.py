@@ -1,9 +1,9 @@
-"""Evidence of what a network fault did to the subject's connections.
+"""Finds out what a network fault did to the subject's connections.
 
-The built-in wire counts the connections and bytes on which each toxic acts. A Toxiproxy server reports nothing, so the
-kernel is asked (sock_diag(7), Linux) which connections lead to an edge's port and how many bytes each connection
-carried. The kernel's answer proves only that bytes of the subject entered the edge while the fault was on, or that
-connections of the subject ended.
+The built-in network proxy itself counts the connections and bytes on which each network fault acts. A Toxiproxy server
+reports nothing, so the kernel is asked (sock_diag(7), Linux) which connections lead to an edge's port and how many
+bytes each connection carried. The kernel's answer proves only that bytes of the subject entered the edge while the
+fault was on, or that connections of the subject ended.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from brownout.wire.tcp.edge import Edge
 # Flags (NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH) and types of netlink messages
 _DUMP, _DONE, _ERROR, _BY_FAMILY = 0x301, 3, 2, 20
 _SOCK_DIAG, _INFO, _ESTABLISHED = 4, 2, 1
-# Sizes of nlmsghdr and inet_diag_msg, and the offset of tcpi_bytes_acked in tcp_info
+# Sizes of the C structures nlmsghdr and inet_diag_msg, and the offset of tcpi_bytes_acked in tcp_info
 _HEADER, _ANSWER, _BYTES = 16, 72, 120
 
 
 def carried(port: int) -> dict[int, int]:
-    """The established connections to a local port: the kernel's number of each, and its bytes in both directions.
+    """Return the established connections to a local port: maps the kernel's number of a connection to its bytes in both
+    directions.
 
     Raises OSError when the kernel cannot tell, as on systems other than Linux.
     """
     if not hasattr(socket, "AF_NETLINK"):
         raise OSError("this system has no sock_diag, which must show what a fault of Toxiproxy did")
-    # inet_diag_sockid: source, destination, addresses, any cookie
+    # the C structure inet_diag_sockid: source port, destination port, addresses, any cookie
     wanted = struct.pack("!HH", 0, port) + bytes(36) + b"\xff" * 8
     body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (_INFO - 1), 0, 1 << _ESTABLISHED) + wanted
     carried_bytes: dict[int, int] = {}
@@ -59,7 +60,7 @@ def _read(message: bytes, carried_bytes: dict[int, int]) -> None:
 
 
 def has_connections(edge: AnyEdge) -> bool:
-    """Whether connections of the subject lead to the edge; False when the kernel cannot tell."""
+    """Whether connections of the subject lead to the network edge; False when the kernel cannot tell."""
     try:
         return bool(carried(edge.port))
     except OSError:
@@ -67,11 +68,11 @@ def has_connections(edge: AnyEdge) -> bool:
 
 
 def watch(edges: Sequence[AnyEdge], names: Sequence[str], *, ends: bool) -> Callable[[], str]:
-    """Watch the edges from now on. The returned function returns a text that says what the named toxics did, or "" if
-    they did nothing.
+    """Count the connections and bytes of the network edges from now on. The returned function returns a text that says
+    what the toxics (network faults) with these names did, or "" if they did nothing.
 
-    For a Toxiproxy server the evidence is connections that ended (with `ends`) or bytes that entered the edge (without
-    `ends`).
+    For a Toxiproxy server, connections that ended (if `ends` is true) or bytes that entered the edge's port (if it is
+    false) show that the fault had an effect.
     """
     looks = [(edge.name, _counted(edge, names) if isinstance(edge, Edge) else _seen(edge, ends)) for edge in edges]
     return lambda: "; ".join(f"{name}: {evidence}" for name, look in looks if (evidence := look()))
@@ -97,7 +98,7 @@ def _seen(edge: AnyEdge, ends: bool) -> Callable[[], str]:
     try:
         before = carried(edge.port)
     except OSError:
-        return lambda: ""  # a fault without evidence makes the verdict unknown
+        return lambda: ""  # when no effect of the fault was seen, the verdict is unknown
 
     def look() -> str:
         now = carried(edge.port)

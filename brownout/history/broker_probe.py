@@ -12,20 +12,21 @@ from brownout.history.event import Event
 from brownout.history.layout import UNACKED, Layout
 from brownout.probes.line import now
 
-LISTED = 500  # a sample with more tasks than this has no `by_task`, to keep the event's line short
+# when a sample has more tasks than this, its field `by_task` is left out, so that the event's line stays short
+LISTED = 500
 SOURCE = "broker"
 
 
 def looked(redis: Any, layout: Layout, *, clients: bool = True) -> Event:
     """Return a `sample` event, or `sample-failed` when the broker cannot be read.
 
-    `redis` is a `redis.Redis` (bytes or text) in the broker's database. In the event's data, `queues` has the length of
-    each queue over all its priorities: the queues of the layout, and every other list that contains a task's message.
-    `unacked` and `unacked_index` are the sizes of these two keys. `by_task` is the place of each task's message: a
-    queue's name or "unacked". Unless `clients` is False, `clients` is the number of connections, and `commands` counts
-    connections by the last command that they sent ("brpop": a consumer). All lists and the hash are read in one
-    transaction, so no message is counted twice. A message that moves into a new list that no worker reads may be missed
-    by one sample, but not by two in a row.
+    `redis` is a client of the type `redis.Redis` for the broker's database; it may return bytes or text. In the event's
+    data, `queues` has the length of each queue over all its priorities: the queues of the layout, and every other list
+    that contains a task's message. `unacked` and `unacked_index` are the sizes of these two keys. `by_task` maps each
+    task to the place of its message: the name of a queue, or "unacked". Unless `clients` is False, `clients` is the
+    number of connections, and `commands` counts connections by the last command that they sent ("brpop": a consumer).
+    All lists and the hash are read in one transaction, so no message is counted twice. One sample may miss a message
+    that moves into a new list that no worker reads; two samples in a row do not miss it.
     """
     try:
         lists = layout.lists(redis.scan_iter(count=1_000, _type="list"))
@@ -39,7 +40,7 @@ def looked(redis: Any, layout: Layout, *, clients: bool = True) -> Event:
         for key, reply in zip((*lists, hash_, index_), (*entries, unacked, index), strict=True):
             if isinstance(reply, ResponseError) and (key in layout.own or key in layout.unacked_keys):
                 raise reply
-        # An error for any other key only means that the key has changed its type since the scan.
+        # For any other key an error only means that the type of the key has changed since the scan.
         located = list(layout.located(lists, ([] if isinstance(e, ResponseError) else e for e in entries), unacked))
         connections = redis.client_list() if clients else []
     except Exception as error:

@@ -25,11 +25,11 @@ def ledger(name: str) -> Callable[[Path], Callable[[], list[Event]]]:
     """For `Application.effects`: effects that the application appends to the file `name` of the trial's directory.
 
     Each effect is one line of JSON with these fields: `at` (int, required) is the time in nanoseconds from
-    `time.monotonic_ns()`, `task` is the Celery task's id, and `name` says what was done. An effect without a task
-    has the operation's `key`. Other fields become the effect's data, for `effectively_once(by=...)`. The
-    application must write each line with one `write()` to a file that is opened for appending without a buffer
-    (O_APPEND): then lines of several processes do not mix, and a process that is killed leaves at most one torn
-    line, which is ignored. A missing file counts as an empty file.
+    `time.monotonic_ns()`, `task` is the Celery task's id, and `name` says what was done. An effect that names no task
+    must have the operation's `key`. All other fields of the line become the data of the effect, which
+    `effectively_once(by=...)` can use. The application must write each line with one `write()` to a file that is opened
+    for appending without a buffer (O_APPEND): then lines of several processes do not mix, and a process that is killed
+    leaves at most one torn line, which is ignored. A missing file counts as an empty file.
     """
     return lambda files: Tail(files / name).poll
 
@@ -37,12 +37,12 @@ def ledger(name: str) -> Callable[[Path], Callable[[], list[Event]]]:
 def sqlite_effects(name: str, query: str) -> Reader:
     """For `Application.effects`: effects in the SQLite file `name` of the trial's directory.
 
-    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns are
-    the row id, the task's id, a name, and the time in seconds since the epoch. The file is opened read-only and
-    may be missing at first. A query that fails (the table is missing, the file is locked) is repeated later. A
-    trial polls 200 times a second, but the file is opened only when it may have changed. SQLite reuses the id of a
-    deleted newest row: a row with the newest id and another task or name is a new effect. Reading raises
-    ValueError, with file, row and column, when a row id or a time is not a number.
+    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns that the
+    query returns are the row id, the task's id, a name, and the time in seconds since the epoch. The file is opened
+    read-only and may be missing at first. A query that fails, because the table is missing or the file is locked, is
+    repeated later. A trial polls 200 times a second, but the file is opened only when it may have changed. SQLite
+    reuses the id of a deleted newest row: a row with the newest id and another task or name is a new effect. When a row
+    id or a time is not a number, reading raises ValueError; the message has the file, the row and the column.
     """
 
     def event(at: int, row: tuple[Any, ...]) -> Event:
@@ -55,11 +55,11 @@ def sqlite_effects(name: str, query: str) -> Reader:
 def sqlite_accepted(name: str, query: str) -> Reader:
     """For `Application.accepted`: the jobs that the application has accepted, from the SQLite file `name`.
 
-    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns are the
-    row id, the operation's key, the task's id, and the time in seconds since the epoch. The key is the value that the
-    client sent in the header `Idempotency-Key`, or in the place of "{key}" in the request. A job without a key (NULL)
-    belongs to no operation of a scenario; a map still uses it. All other rules for the query and the file are those of
-    `sqlite_effects`.
+    `query` must select the rows whose row id is greater than the parameter `?`, ordered by row id. The columns that the
+    query returns are the row id, the operation's key, the task's id, and the time in seconds since the epoch. The key
+    is the value that the client sent in the header `Idempotency-Key`, or in the place of "{key}" in the request. A job
+    whose key is NULL belongs to no operation of a scenario, but a fault map uses such a job. All other rules for the
+    query and the file are the same as those of `sqlite_effects`.
     """
 
     def event(at: int, row: tuple[Any, ...]) -> Event:
@@ -70,11 +70,12 @@ def sqlite_accepted(name: str, query: str) -> Reader:
 
 
 def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event]) -> Reader:
-    """Read the rows of an SQLite file as events. `event` gets the time (ns of `now()`) and the columns between row id
-    and time."""
+    """Read the rows of an SQLite file as events. The function `event` makes an event from the time (in nanoseconds of
+    `now()`) and the columns between row id and time."""
 
     def reader(files: Path) -> Callable[[], Iterator[Event]]:
-        newest, seen = 0, set[tuple[Any, ...]]()  # the newest row id, and the contents of rows that had this id
+        # the newest row id so far, and the contents of the rows that have had this id
+        newest, seen = 0, set[tuple[Any, ...]]()
         path = files / name
         changes = _Changes(path)
         epoch = time.time_ns() - now()
@@ -96,7 +97,8 @@ def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event
                 for value, column in ((row, columns[0]), (at, columns[-1])):
                     if not isinstance(value, int | float):
                         raise ValueError(f"{path}: row {row} has {value!r} in column {column}, which must be a number")
-                content = tuple(more)  # the time is left out, because a row that only has a new time is no new row
+                # the time is left out, because a row in which only the time has changed is no new row
+                content = tuple(more)
                 if row > newest:
                     newest, seen = row, set()
                 elif content in seen:
@@ -113,7 +115,8 @@ class _Changes:
     """Tells whether a database may have changed since the last read, from the modification times of its files.
 
     Modification times are as coarse as the kernel's tick, and a network file system takes them from another clock. The
-    database therefore counts as changed for CLOSE seconds after each new modification time, and every LONGEST seconds.
+    database therefore counts as changed for CLOSE seconds after each new modification time, and at least once in
+    LONGEST seconds.
     """
 
     CLOSE = 0.1  # s
@@ -125,7 +128,8 @@ class _Changes:
         self._changed = self._read = -math.inf
 
     def possible(self) -> bool:
-        """Return whether the file exists and must be read now. After the answer True, the caller must read the file."""
+        """Return whether the file exists and must be read now. When the answer is True, the caller must read the file
+        now."""
         stamps, at = tuple(map(_stamp, self._files)), time.monotonic()
         if stamps != self._stamps:
             self._stamps, self._changed = stamps, at
@@ -135,7 +139,7 @@ class _Changes:
         return True
 
     def again(self) -> None:
-        """The caller could not read the file: make the next call of `possible` return True."""
+        """Note that the caller could not read the file, so that the next call of `possible` returns True."""
         self._read = -math.inf
 
 

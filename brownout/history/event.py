@@ -1,4 +1,4 @@
-"""The event: the record that every witness writes and every checker reads."""
+"""The event: the record that every source writes and every checker reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from brownout.probes.line import line
 
-#: The kinds of events, by source. A trigger or a promise that names another kind is an error.
+#: Maps each source of events to the kinds of events that it records. It is an error if a trigger or a promise names
+#: another kind of event.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "client": ("invoke", "ok", "fail", "info", "read", "unread", "left"),
     "worker": (
@@ -34,11 +35,11 @@ _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, as one witness saw it.
+    """Something that happened during a trial, as one source (a client, a worker, ...) recorded it.
 
-    `at` is in nanoseconds of `now()` (probes/line.py). `source` is the witness ("client", "api", "worker-1",
-    "wire", ...), `key` the name that the client gave to the operation before it sent anything, `task` the Celery
-    task's id. `data` has further values that depend on the kind; they are JSON values.
+    `at` is in nanoseconds of `now()` (probes/line.py). `source` is what recorded the event ("client", "api",
+    "worker-1", "wire", ...), `key` the name that the client gave to the operation before it sent anything, `task` the
+    Celery task's id. `data` has further JSON values, which depend on the kind of the event.
     """
 
     at: int
@@ -50,14 +51,16 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> str:
-        """Return a line of NDJSON without newline. Every line begins with `{"at":`, so torn lines are found."""
+        """Return a line of NDJSON without newline. Every line begins with `{"at":`, so that a reader recognises a line
+        that was cut off."""
         return line(self.at, self.source, self.kind, self.key, self.task, self.pid, self.data)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Event:
         """Read an event from one line of NDJSON. Raises ValueError when the line is not an event.
 
-        A line with neither source nor kind is an effect that the application wrote to its own ledger.
+        A line that has neither a source nor a kind is an effect that the application wrote to its own file of effects
+        (ledger).
         """
         record = json.loads(line)
         if not isinstance(record, dict) or not isinstance(record.get("at"), int):

@@ -1,9 +1,9 @@
 """The layout of an application's messages in Redis: the keys that kombu derives from the configuration.
 
-The rules for the names of keys are those of kombu/transport/redis.py. Each queue has a list, and for each priority step
-that is not 0 another list, with a separator and the step after the queue's name. A hash and a sorted set hold messages
-that were delivered and not acknowledged. All keys begin with a prefix. A process of the application reports its keys
-(probes/layout.py).
+The names of keys follow the rules in kombu/transport/redis.py. Each queue has a list in Redis, and another list for
+each priority step that is not 0; the name of that list is the queue's name, a separator and the step. A hash and a
+sorted set hold messages that were delivered and not acknowledged. All keys may begin with a prefix that the application
+sets. A process of the application reports its keys (probes/layout.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a list, or of the hash of unacknowledged messages."""
+    """One entry of a Redis list of messages, or of the hash of unacknowledged messages."""
 
     place: str  # the name of the message's queue, or UNACKED
     task: str | None  # the task's id; None for an entry that is not a task's message
@@ -33,11 +33,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """The keys of one application; the defaults are kombu's.
+    """The Redis keys that one application uses; the defaults are those of kombu.
 
-    The application's workers read the `queues`. The key of a result is `results` followed by the task's id. The broker
-    is in the Redis database with the number `database`, the result backend in `backend`; `backend` is None for a result
-    backend outside of Redis.
+    `queues` has the names of the queues that the application's workers read. The Redis key of a task's result is the
+    text `results` followed by the task's id. The broker is in the Redis database with the number `database`, the result
+    backend in `backend`; `backend` is None when the result backend is not in Redis.
     """
 
     prefix: str = ""
@@ -55,7 +55,7 @@ class Layout:
     def of(cls, described: Mapping[str, Any] | None) -> Layout:
         """Make a layout from the report of the application (`probes.layout.describe`).
 
-        Raises Unreadable with the application's reason when it reported nothing or an error.
+        Raises Unreadable when the application reported nothing or an error; the exception has the reason.
         """
         if not described:
             raise Unreadable("no process of the application has reported the Redis keys of its messages")
@@ -71,7 +71,8 @@ class Layout:
 
     @cached_property
     def own(self) -> Mapping[str, str]:
-        """The lists, for all priorities, of the queues that a worker reads: from list's key to queue's name."""
+        """The lists, for all priorities, of the queues that a worker reads: a mapping from the list's key to the
+        queue's name."""
         return {self.key(queue, step): queue for queue in self.queues for step in self.steps or (0,)}
 
     def key(self, queue: str, step: int = 0) -> str:
@@ -79,7 +80,8 @@ class Layout:
         return f"{self.prefix}{queue}{self.separator}{step}" if step else f"{self.prefix}{queue}"
 
     def lists(self, keys: Iterable[str | bytes]) -> dict[str, str]:
-        """Return the `own` lists and the broker's lists at `keys`: from the list's key to the queue's name."""
+        """Return the application's own lists (`own`) and those of `keys` that are lists in the broker: a mapping from
+        the list's key to the queue's name."""
         names = sorted({key.decode("utf-8", "surrogateescape") if isinstance(key, bytes) else key for key in keys})
         return {**self.own, **{key: self._queue(key) for key in names if key not in self.own}}
 
@@ -94,7 +96,8 @@ class Layout:
         return next((name.removesuffix(end) for end in ends if name.endswith(end) and name != end), name)
 
     def located(self, lists: Mapping[str, str], entries: Iterable[Any], unacked: Iterable[Any]) -> Iterator[Entry]:
-        """Yield the entries of `lists` and the unacknowledged messages. `entries` has one sequence for each list.
+        """Yield the entries of `lists` and the unacknowledged messages. `entries` has one sequence of entries for each
+        Redis list.
 
         From a list that belongs to no queue of `queues`, only messages of tasks are yielded: applications use
         lists for other things, and remote control and the RPC result backend put their answers into lists.
@@ -112,10 +115,12 @@ class Layout:
 
     @cached_property
     def plain(self) -> Callable[[bytes], bytes] | None:
-        """A function that turns a key into the key with kombu's default settings and without its priority.
+        """Return a function that turns a key into the key which kombu would use with its default settings, without the
+        suffix for the priority.
 
-        A point on the wire gets its name from the converted key, so its name does not depend on the application's
-        settings. `plain` is None for an application with the default settings.
+        The name of a point (a Redis request or its reply) contains this converted key, so the name does not depend on
+        the application's settings. `plain`, a function that converts keys, is None for an application with the default
+        settings.
         """
         stock, names = Layout(), ("prefix", "separator", "steps", "unacked", "unacked_index", "unacked_mutex")
         if all(getattr(self, name) == getattr(stock, name) for name in names):
@@ -134,9 +139,9 @@ class Layout:
 def task_id(message: Any, *, strict: bool = False) -> str | None:
     """Return the task's id from a task's message; None for any other value.
 
-    In task protocol 1 the headers have no id, and kombu puts the id into the correlation id. A result of the RPC
-    backend has a correlation id too. With `strict` a message without an id in its headers counts as a task's only with
-    further evidence.
+    In task protocol 1 the headers have no id, and kombu puts the id into the correlation id. A result message of
+    Celery's RPC backend also has a correlation id. If `strict` is true, a message without an id in its headers counts
+    as a task's only if something else shows that it is one.
     """
     try:
         headers, properties = message["headers"], message["properties"]
@@ -151,7 +156,7 @@ def task_id(message: Any, *, strict: bool = False) -> str | None:
 def _of_task(message: Any) -> bool:
     """Whether a message without an id in its headers is a task's message.
 
-    The body of a task's message names the task. A pickled or compressed message counts as a task's when its
+    Only the body of the message names the task. A pickled or compressed message counts as a task's when its
     headers name the task, or when it has a `reply_to`: a task's message has one in both protocols, "" when no
     client waits (celery/app/amqp.py); a result of the RPC backend has none (backends/rpc.py).
     """

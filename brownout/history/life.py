@@ -1,7 +1,7 @@
 """The life of one operation, collected from events: effects, what the client has learnt, messages that are left.
 
-A trial that settles by evidence feeds events to a Life while the trial runs. The checkers of a map feed it the
-whole history.
+A trial that ends as soon as nothing can change any more passes its events to a `Life` object while the trial runs. The
+checkers of a fault map pass the whole history to a `Life` object.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from brownout.history.event import Event
 from brownout.history.layout import UNACKED
 from brownout.history.operation import RANK, SUCCESS, state_of
 
-#: Keys: of the load's operation, of the warm-up before the load, and of probes that test whether a worker
-#: consumes.
+#: Keys of operations: of the load's only operation, of the warm-up before the load, and of the tasks (probes) that test
+#: whether a worker consumes.
 OPERATION, WARM, PROBE = "op-1", "warm", "probe"
 Answered = Literal["waiting", "accepted", "refused", "unknown"]
 Told = Literal["waiting", "read", "unread", "left"]
 
 
 class Life:
-    """Collects the events of the operation. Feed events in their order; events after `settled` are ignored.
+    """Collects the events of the operation. Pass the events in their order; events after `settled` are ignored.
 
     An effect without a key is assigned by its task: the effect belongs to the operation when its task does. While the
-    operation's task is unknown, every effect counts that belongs to no other task of the trial. With `by_effect` False,
-    for an application that records no effects, each task that ended with success counts as an effect.
+    operation's task is not known, every effect that belongs to no other task of the trial counts as an effect of the
+    operation. If `by_effect` is False, which is for an application that records no effects, each task that ended with
+    success counts as an effect.
     """
 
     def __init__(self, *, by_effect: bool = True) -> None:
@@ -36,35 +37,35 @@ class Life:
         self.answered: Answered = "waiting"
         self.answer: Event | None = None
         self.told: Told = "waiting"  # whether the client has read the operation's result
-        self.telling: Event | None = None  # the event that last changed `told`
+        self.telling: Event | None = None  # the event at which the field `told` changed last
         self.last_state = ""  # the state of the operation that a client read last
-        self.tasks: tuple[str, ...] = ()  # the operation's tasks that its caller knows
-        self.running: dict[str, Event] = {}  # the events at which task bodies started, by task
-        self.exits: list[Event] = []  # exits of processes that no fault and no shutdown ended
+        self.tasks: tuple[str, ...] = ()  # the ids of the operation's tasks that its caller knows
+        self.running: dict[str, Event] = {}  # maps each task to the events at which its body started
+        self.exits: list[Event] = []  # the exits of processes that neither a fault nor a shutdown had ended
         self.stored: Event | None = None
         self.consumes: Event | None = None
         self.settled: Event | None = None
         self.sample: Event | None = None
         self.others: set[str] = set()  # the tasks of warm-ups and probes
-        self._ended: dict[str, Event] = {}  # the last event for the client of other operations, by key
-        self._tasks: dict[str, set[str]] = {}  # the tasks of other operations, by key
-        self._unread: dict[str, str] = {}  # keys of requests without a final status, by task
+        self._ended: dict[str, Event] = {}  # maps the key of each other operation to the last event of its client
+        self._tasks: dict[str, set[str]] = {}  # maps the key of each other operation to its task
+        self._unread: dict[str, str] = {}  # maps the task of each request without a final status to the request's key
         self._effects: list[Event] = []
         self._rows: list[Event] = []
         self._store: Event | None = None
 
     @classmethod
     def of(cls, events: Iterable[Event], *, by_effect: bool = True) -> Self:
-        """Return the life of the operation of a complete history."""
+        """Return the life of the load's only operation, from a complete history."""
         life = cls(by_effect=by_effect)
         life.see(events)
         return life
 
     def see(self, events: Iterable[Event]) -> None:
-        """Add the next events of the history."""
+        """Take the next events of the history into account."""
         for event in events:
             if self.settled is not None:
-                return  # events of the tear-down prove nothing about the subject
+                return  # events of the time in which the subject is stopped prove nothing about the subject
             self._client(event) if event.source == "client" else self._inside(event)
 
     def _client(self, event: Event) -> None:
@@ -82,7 +83,7 @@ class Life:
         if event.kind == "invoke":
             self.invoke = event
             self.wanted = tuple(event.data.get("effects", (OPERATION,)))
-            if event.data.get("op") == "tick":  # no client reads the result of a tick
+            if event.data.get("op") == "tick":  # no client reads the result of a task that beat has sent
                 self.told = "read"
         elif event.kind in ("ok", "fail", "info") and self.answered == "waiting":
             self.answered = "accepted" if event.kind == "ok" else "refused" if event.kind == "fail" else "unknown"
@@ -135,7 +136,7 @@ class Life:
         return effects
 
     def _name(self, event: Event, own_tasks: set[str]) -> str | None:
-        """Return which of the wanted effects `event` is; None for an effect of another operation."""
+        """Return which of the wanted effects this event shows; None for an effect of another operation."""
         if event.key in self.wanted:
             return event.key
         of_operation = event.task in own_tasks if own_tasks else event.task not in self.others
@@ -143,7 +144,7 @@ class Life:
 
     @property
     def effects(self) -> Counter[str]:
-        """How often each wanted effect was done."""
+        """The number of times that each wanted effect was done."""
         return Counter(name for _, name in self._named())
 
     @property
@@ -158,11 +159,11 @@ class Life:
 
     @property
     def repeated(self) -> list[Event]:
-        """Two events of the same wanted effect; empty when every effect was done at most once."""
+        """Two events that show that a wanted effect was done twice; empty when every effect was done at most once."""
         return next((events[:2] for events in self._by_name().values() if len(events) > 1), [])
 
     def done(self, name: str) -> bool:
-        """Whether the task `name`, or an operation with the key `name` such as a probe, took effect."""
+        """Whether the task with the id `name`, or an operation with the key `name` (such as a probe), took effect."""
         names = {name, *self._tasks.get(name, ())}
         return any(event.task in names or event.key in names for event in self._effects)
 
@@ -171,25 +172,27 @@ class Life:
         return key in self._ended and self._ended[key].kind in ("fail", "info")
 
     def told_of(self, key: str) -> Event | None:
-        """The event that ended another operation for its client: a final status, or that no status will come."""
+        """The event that ended another operation for its client: the client read a final status, or learnt that no
+        status will come."""
         return self._ended.get(key)
 
     @property
     def unread(self) -> dict[str, str]:
-        """Accepted requests whose final status no client has read: from task to key."""
+        """Accepted requests whose final status no client has read yet: a mapping from task to key."""
         return dict(self._unread)
 
     # --- messages of the operation that are left in the broker
 
     @property
     def left(self) -> dict[str, str]:
-        """The operation's messages that the last sample saw in the broker: from task to place."""
+        """The operation's messages that the last sample of the broker showed: a mapping from task to queue (or
+        "unacked")."""
         places = self.sample.data.get("by_task", {}) if self.sample else {}
         return {task: place for task, place in places.items() if task not in self.others}
 
     @property
     def unacked(self) -> int:
-        """How many of the operation's messages are delivered and not acknowledged."""
+        """How many of the operation's messages were delivered to a worker and are not acknowledged yet."""
         return sum(place == UNACKED for place in self.left.values())
 
     # --- the operation as the client and the application's store know it
@@ -198,8 +201,9 @@ class Life:
     def recorded(self) -> bool | None:
         """Whether the application's own store has the operation's job; None when the rows do not show it.
 
-        `recorded` is False only when every row belongs to another task. `recorded` is None, for instance, when the
-        row of a chain has the root's id while a child takes effect, or when a row or effect has no task.
+        `recorded` (whether the application's store has the job) is False only when every row of the store belongs to
+        another task. `recorded` is None when this is not known, for instance when the row of a chain has the id of the
+        first task while another task of the chain takes effect, or when a row or effect has no task.
         """
         if self._store is None:
             return None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from brownout.history.event import Event
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-#: The states of jobs, as Celery and common job stores name them: 0 means waiting, 1 running, 2 over.
+#: The states of jobs, as Celery and common job stores name them: 0 means that the job waits, 1 that it runs, 2 that it
+#: has ended.
 RANK = {
     **dict.fromkeys(("PENDING", "QUEUED", "ACCEPTED", "RECEIVED"), 0),
     **dict.fromkeys(("STARTED", "RUNNING", "PROGRESS", "RETRY", "RETRYING"), 1),
@@ -24,15 +25,17 @@ def state_of(event: Event) -> str:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation, which has all events of one key. `events` are, in order, all events that name the key or one of the
-    key's tasks."""
+    """An operation: all events of a history that have the same key.
+
+    `events` has, in their order, all events that name the operation's key or one of its tasks.
+    """
 
     key: str
     tasks: tuple[str, ...]
     events: tuple[Event, ...]
 
     def of(self, *kinds: str) -> tuple[Event, ...]:
-        """Return the operation's events of these kinds."""
+        """Return those events of the operation that are of these kinds."""
         return tuple(event for event in self.events if event.kind in kinds)
 
     @property
@@ -42,15 +45,16 @@ class Operation:
 
     @property
     def outcomes(self) -> tuple[Event, ...]:
-        """The `ok`, `fail` and `info` events: one for each try that has ended."""
+        """The events `ok`, `fail` and `info`: one for each try of the client that has ended."""
         return self.of("ok", "fail", "info")
 
     @property
     def tries(self) -> tuple[tuple[Event, Event | None], ...]:
-        """Pairs of each `invoke` and its outcome; the outcome is None while the try is open.
+        """Pairs of each `invoke` and its outcome; the outcome is None while the client still waits.
 
-        Invokes and outcomes are paired in the order of time. When several tries ran at the same time, this pairing has
-        the smallest possible maximum of waiting times, so no answer appears slower than it could have been.
+        The events `invoke` and the outcomes are paired in the order of time. When several tries ran at the same time,
+        this pairing has the smallest possible maximum of waiting times, so no answer appears slower than it could have
+        been.
         """
         ends = list(self.outcomes)
         return tuple((invoke, ends.pop(0) if ends else None) for invoke in self.of("invoke"))
@@ -72,10 +76,10 @@ class Operation:
 
     @property
     def accepted(self) -> Event | None:
-        """The event after which the subject must do the operation: the first `ok` with a status below 400.
+        """The event after which the subject must do the operation: the first `ok` with an HTTP status below 400.
 
-        If no `ok` came, the store's event `accepted` counts, unless the application withdrew the job. An outcome `info`
-        does not count as an acceptance.
+        If there is no `ok`, the event `accepted` from the application's own store counts, unless the application
+        withdrew the job. An outcome `info` (nobody knows whether it was done) does not count as an acceptance.
         """
         if not self.works:
             return None
@@ -85,7 +89,8 @@ class Operation:
 
     @property
     def refused(self) -> bool:
-        """Whether every try was definitely refused. A status of 5xx or a broken connection is not a refusal."""
+        """Whether every try was definitely refused. An HTTP status of 5xx or a broken connection does not mean that the
+        operation was refused."""
         ends = self.outcomes
         return (
             len(ends) >= len(self.of("invoke"))

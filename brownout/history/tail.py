@@ -10,10 +10,10 @@ _START = b'{"at":'
 
 
 def parse(block: bytes) -> tuple[list[Event], int]:
-    """Return the events of the complete lines, and the number of torn lines.
+    """Return the events of the complete lines, and the number of lines that were cut off.
 
-    A writer that is killed during its write leaves part of a line. The next writer appends its line to that part
-    without a newline, so the end of a torn line may be a complete event, which is returned.
+    A process that is killed while it writes leaves a part of a line in the file. The next process appends its line
+    directly to such a part of a line, so the end of the joined line may be a complete event, which is returned.
     """
     events, torn = [], 0
     for line in block.splitlines():
@@ -37,7 +37,8 @@ class Tail:
         self._offset = 0
 
     def poll(self) -> list[Event]:
-        """Return the events of lines completed since the last call; none while the file does not exist."""
+        """Return the events of the lines that became complete since the last call; no events while the file does not
+        exist."""
         try:
             if self.path.stat().st_size <= self._offset:
                 return []

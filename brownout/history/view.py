@@ -20,7 +20,8 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Window:
-    """Start and stop of one fault, and the events at which it acted; `stop` is None if it never healed."""
+    """The start and the stop of one fault, and the events at which it had an effect; `stop` is None if the fault never
+    healed."""
 
     fault: str
     start: Event
@@ -41,7 +42,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Wait:
-    """Threads waited for a CPU between `begin` and `end` (ns).
+    """A time span, from `begin` to `end` (ns), in which threads waited for a CPU.
 
     `waited` has the nanoseconds that each process waited; None means that only `late` was measured. `longest` (ns) is
     the longest wait of a single thread. `late` (ns) is the delay with which a thread of brownout that only sleeps woke
@@ -55,7 +56,8 @@ class Wait:
     late: int = 0
 
     def of(self, sources: Collection[str]) -> int:
-        """Return the sum (ns) of these processes' waits; with no `sources`, the longest wait of any thread."""
+        """Return the sum (ns) of the waits for a CPU of these processes; if no `sources` are given, the longest wait of
+        any thread."""
         if self.waited is None:
             return self.late
         if not sources:
@@ -67,7 +69,10 @@ class Wait:
 
 
 class History:
-    """All events of a trial, sorted by time. Each index of the history is built once, in one pass over the events."""
+    """All events of a trial, sorted by time.
+
+    Each index of the history is built once, by going through all events once.
+    """
 
     def __init__(self, events: Iterable[Event] = (), torn: int = 0) -> None:
         self.events = tuple(sorted(events, key=lambda event: event.at))
@@ -75,8 +80,8 @@ class History:
 
     @classmethod
     def load(cls, *paths: str | Path) -> History:
-        """Read a history from NDJSON files. `torn` counts the torn lines of killed writers; a missing file counts as
-        empty."""
+        """Read a history from NDJSON files. `torn` counts lines that were cut off because their writer was killed; a
+        missing file counts as empty."""
         events: list[Event] = []
         torn = 0
         for path in map(Path, paths):
@@ -98,17 +103,17 @@ class History:
 
     @cached_property
     def by_kind(self) -> dict[str, list[Event]]:
-        """The events of each kind."""
+        """A mapping from each kind of event to its events."""
         return _group((event.kind, event) for event in self.events)
 
     @cached_property
     def by_source(self) -> dict[str, list[Event]]:
-        """The events of each source."""
+        """A mapping from each source of events to its events."""
         return _group((event.source, event) for event in self.events)
 
     @cached_property
     def by_task(self) -> dict[str, list[Event]]:
-        """The events that name a task, by task."""
+        """A mapping from each task to the events that name it."""
         return _group((event.task, event) for event in self.events if event.task)
 
     def kind(self, *kinds: str, source: str | None = None) -> list[Event]:
@@ -121,7 +126,7 @@ class History:
 
     @cached_property
     def key_of(self) -> dict[str, str]:
-        """The key of each task, from the events that name both a task and a key."""
+        """A mapping from each task to its key, from the events that name both."""
         keys: dict[str, str] = {}
         for event in self.events:
             if event.key and event.task:
@@ -130,7 +135,7 @@ class History:
 
     @cached_property
     def ops(self) -> dict[str, Operation]:
-        """The operations of all keys that a client invoked, by key."""
+        """A mapping from each key that a client has sent to its operation."""
         keys, tasks = self.key_of, _group((key, task) for task, key in self.key_of.items())
         events: dict[str, list[Event]] = {event.key: [] for event in self.kind("invoke") if event.key}
         for event in self.events:
@@ -171,7 +176,7 @@ class History:
 
     @cached_property
     def changed(self) -> dict[str, int]:
-        """The time (ns) at which each process last became ready or ended: it runs no earlier work any more."""
+        """The time (ns) at which each process last became ready or ended: at that time its earlier work had ended."""
         return {event.source: event.at for event in self.kind("ready", "exit", "shutdown")}
 
     @cached_property
@@ -182,8 +187,8 @@ class History:
         for event in self.kind("waited"):
             waited = {name: int(ms * 1e6) for name, ms in event.data["ms"].items()}
             longest = int(event.data.get("longest", max(waited.values(), default=0) / 1e6) * 1e6)
-            # The busy watch measured this `machine-late` event and this `waited` event at the same time, so their delay
-            # counts once.
+            # This `machine-late` event and this `waited` event were measured at the same time, so their delay counts
+            # once.
             slept = late.pop(int(event.data.get("late_at", 0)), 0)
             # The kernel counts a wait for a CPU when the wait ends, so the wait may have begun before `since`.
             begin = int(event.data["since"]) - max(longest, slept)
@@ -193,7 +198,7 @@ class History:
 
     @cached_property
     def longest_wait(self) -> int:
-        """The length of the longest of `waits` in nanoseconds."""
+        """The length of the longest wait in `waits`, in nanoseconds."""
         return max((wait.end - wait.begin for wait in self.waits), default=0)
 
     @cached_property
@@ -210,12 +215,13 @@ class History:
 
     @cached_property
     def queues_read(self) -> frozenset[str] | None:
-        """The queues that workers reported to read; None when no worker has reported its queues."""
+        """The queues that workers have reported as the queues they read; None when no worker has reported its
+        queues."""
         queues = [event.data["layout"]["queues"] for event in self.readers]
         return frozenset().union(*queues) if queues else None
 
     def place(self, name: str) -> str:
-        """Return a place of a sample's `by_task` as text for a sentence, with a note if no worker reads it."""
+        """Return words that say where a message is (a queue or "unacked"), with a note if no worker reads the queue."""
         return f"queue {name}, which no worker of the scenario reads" if self.unread(name) else name
 
     def unread(self, queue: str) -> bool:
@@ -229,8 +235,9 @@ class History:
         """The queues that are read although no worker reported them: a task left such a queue, and then a worker began
         the task.
 
-        A worker may begin to read a queue after it became ready (`add_consumer`), and another process may read a queue.
-        A task whose message stays in the queue while a worker runs a copy is no evidence that the queue is read.
+        A worker may begin to read a queue later (`add_consumer`), and a process that reports nothing may read a queue.
+        When a task's message is still in the queue although a worker runs a copy of it, this does not show that the
+        queue is read.
         """
         reported, samples = self.queues_read or frozenset(), self.kind("sample")
         places = [sample.data.get("by_task") for sample in samples]

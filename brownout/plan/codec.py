@@ -1,4 +1,4 @@
-"""Convert frozen dataclasses to JSON values and back; the annotations of the fields give the types."""
+"""Converts frozen dataclasses to JSON values and back; the annotations of the fields tell the types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ T = TypeVar("T")
 
 
 def encode(value: Any) -> Any:
-    """Return `value` as JSON values. Fields of a dataclass that have their default value are left out."""
+    """Return `value` converted to values that JSON can express. Leave out the fields of a dataclass that have their
+    default value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: (getattr(value, f.name), f) for f in dataclasses.fields(value)}
         changed = {name: encode(v) for name, (v, f) in fields.items() if v != _default(f)}
@@ -25,7 +26,8 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], value: Any) -> T:
-    """Return the value of type `kind` that `encode` wrote. Raises ValueError for a field that `kind` lacks."""
+    """Return the value of the type `kind` from the JSON values that `encode` made. Raises ValueError for a field that
+    the dataclass `kind` does not have."""
     result: T = _decode(kind, value)
     return result
 

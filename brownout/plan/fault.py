@@ -15,8 +15,10 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: one thing that goes wrong in a trial. `name` is registered in FAULTS; `args` are JSON values, durations
-    in seconds."""
+    """A fault: one thing that goes wrong in a trial.
+
+    `name` is a name in the registry FAULTS; `args` are the arguments as JSON values, with durations in seconds.
+    """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -26,7 +28,8 @@ class Fault:
 
     @property
     def kind(self) -> FaultKind:
-        """The entry of this fault in FAULTS. Raises UnknownName, with near matches, for an unknown name."""
+        """The entry of this kind of fault in the registry FAULTS. Raises UnknownName, with similar names, for an
+        unknown name."""
         return FAULTS[known("fault", self.name, FAULTS)]
 
 
@@ -35,15 +38,16 @@ Weaker = Callable[[Fault], tuple[Fault, ...]]
 
 @dataclass(frozen=True)
 class FaultKind:
-    """A kind of fault: the properties that all faults of one name share.
+    """A kind of fault: the properties that all faults with the same name share.
 
     `make` checks the arguments of a fault and returns the Fault; the first line of its docstring is the fault's row in
-    reports. `targets` are the sorts of target that the fault takes ("worker", "api", "broker", "edge", ...). `wires`
-    are the wires that can carry out the fault ("builtin", "toxiproxy"), empty when the fault needs no wire. `heal` says
-    in words how the fault is healed. `weaker` returns variants that do less harm, the strongest variant first. `strike`
-    carries out the fault, see faults/strike.py. `strike_there` strikes only one message at a point on the wire, or this
-    message's connection, before or after the server executes the message (`moments`). With `needs_point` the fault can
-    strike only at a point.
+    reports. `targets` says what the fault can strike ("worker", "api", "broker", "edge", ...). `wires` names the
+    network proxies that can carry out the fault ("builtin", "toxiproxy"); it is empty when the fault needs no network
+    proxy. `heal` says in words how the fault is healed. The function `weaker` returns variants of the fault that do
+    less harm, the strongest variant first. `strike` carries out the fault, see faults/strike.py. `strike_there` carries
+    out the fault on a single message at a point, or on this message's connection, before or after the server executes
+    the message (`moments`). If `needs_point` is true, the fault can strike only at a point (a Redis request or its
+    reply).
     """
 
     name: str
@@ -68,9 +72,9 @@ FAULTS: dict[str, FaultKind] = {}
 
 
 def register(kind: FaultKind) -> FaultKind:
-    """Put a kind of fault into FAULTS. Raises ValueError when FAULTS has another kind of that name.
+    """Put a kind of fault into the registry FAULTS. Raises ValueError when FAULTS has another kind of that name.
 
-    A module that is imported a second time may register its own faults again.
+    When a module is imported a second time, it may register its own faults again.
     """
     before = FAULTS.get(kind.name)
     again = before is not None and before.make is not kind.make and _place(before.make) == _place(kind.make)

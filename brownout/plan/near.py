@@ -1,4 +1,4 @@
-"""Check a name, and suggest known names that are nearly the same."""
+"""Checks names, and suggests known names that are similar."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class UnknownName(ValueError):
 
 
 def known(what: str, name: str, names: Iterable[str]) -> str:
-    """Return `name` if `names` has it. If `names` lacks the name, raise UnknownName with near matches or with all
-    `names`."""
+    """Return `name` if it is in `names`. If `names` does not contain the name, raise UnknownName with similar names or
+    with all `names`."""
     names = sorted(set(names))
     if name in names:
         return name

@@ -1,4 +1,4 @@
-"""Operations of clients, and the load that says at which times the operations are intended to start."""
+"""Operations of clients, and loads, which say at which times clients start the operations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from brownout.plan.trigger import OnEvent, Trigger
 
 
 class SendOptions(TypedDict, total=False):
-    """Options of `apply_async` whose values JSON can express (celery.app.task). Times are in seconds.
+    """Options of `apply_async` whose values JSON can express (celery.app.task). All times of a load are in seconds.
 
-    `task_id` is missing because the operation's key is the task's id.
+    The option `task_id` is not in this list, because the operation's key is used as the task's id.
     """
 
     compression: str
@@ -60,9 +60,9 @@ class Submit:
 class Call:
     """Call a task as a process of the application does: `apply_async`, then `get()` on the result.
 
-    `canvas` is "task", "chain", "group" or "chord". The canvas has `effects` tasks with one effect each; the last
-    task of a chord is `body`. The argument of each task is the name of its effect, or `args` where `args` is not
-    None. After an exception of `apply_async` the caller knows that no message was sent.
+    `canvas` is "task", "chain", "group" or "chord". The call consists of `effects` tasks, each with one effect; in a
+    chord the last task is `body`. Each task gets one argument, the name of its effect; if `args` is not None, each task
+    gets the arguments `args`. After an exception of `apply_async` the caller knows that no message was sent.
     """
 
     task: str
@@ -79,8 +79,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Tick:
-    """Start beat with one task that is due. This tick of beat is the operation of the load; no client reads the task's
-    result."""
+    """Start Celery's beat with a schedule of one task that is due once. The task that beat sends is the only operation
+    of the load; no client reads its result."""
 
     def __str__(self) -> str:
         return "a tick of beat"
@@ -105,7 +105,7 @@ Operation = Submit | Call | Http | Tick
 
 @dataclass(frozen=True)
 class Load:
-    """An operation at intended start times: open-loop, so a slow subject does not slow its clients down.
+    """A load: an operation that clients start at planned times (open-loop), even when the subject is slow to answer.
 
     An operation starts every `every` seconds. The first operation starts `begin` seconds after the start of all
     loads or, with `when`, after that event. The load ends after `count` operations or after `lasting` seconds.
@@ -129,9 +129,10 @@ class Load:
             raise ValueError(f'{self.operation}: `spread` must be "even" or "poisson", not {self.spread!r}')
 
     def on(self, trigger: OnEvent) -> Load:
-        """Return this load with its start on an event. Raises ValueError for a trigger that is a time.
+        """Return a load like this that starts when an event comes. Raises ValueError when the trigger is a time and not
+        an event.
 
-        All times of the load count from the event.
+        All times of the load count from the moment of the event.
         """
         if trigger.kind is None:
             hint = "on(event('ok', 'client')), for instance"
@@ -141,7 +142,7 @@ class Load:
     def with_options(self, **options: Unpack[SendOptions]) -> Load:
         """Return this load with options of `apply_async`: `queue="slow"`, `countdown=2`, `expires=1`, ...
 
-        Raises ValueError when the operation is not a `submit`, and UnknownName, with near matches, for unknown
+        Raises ValueError when the operation is not a `submit`, and UnknownName, with similar names, for unknown
         options.
         """
         if not isinstance(self.operation, Submit):
@@ -167,11 +168,12 @@ class Load:
         routes: Collection[str] | None,
         takes: Mapping[str, Collection[str] | None] | None = None,
     ) -> None:
-        """Raise ValueError when the load has no end, or names a task or route that the application does not have.
+        """Raise ValueError when the load has no end, or when it names a task or route that the application does not
+        have.
 
-        When `tasks` or `routes` is None, the names of tasks or routes are not checked. `takes` has the parameter names
-        of each task. An option of `apply_async` among the task's arguments is an error, unless the task has a parameter
-        of that name.
+        When `tasks` or `routes` is None, the names of tasks or routes are not checked. `takes` maps each task to the
+        names of its parameters. An option of `apply_async` among the task's arguments is an error, unless the task has
+        a parameter of that name.
         """
         if not self.bounded:
             raise ValueError(f"{self.operation} has no end: set its `count`, or `lasting` of the load")
@@ -200,16 +202,17 @@ class Load:
 
 
 def submit(task: str, *args: Any, every: Duration, count: int | None = None, **kwargs: Any) -> Load:
-    """Submit a task with these arguments every `every`, `count` times or until the `lasting` of `lab.load`.
+    """Submit a task with these arguments once in each period `every`, `count` times or for the duration `lasting` that
+    `lab.load` gets.
 
-    All keyword arguments but `every` and `count` go to the task. Options of `apply_async` are set with `with_options`:
-    `submit("shop.pay", 1, every="1s").with_options(queue="slow", countdown=2)`.
+    All keyword arguments except `every` and `count` are passed to the task. Options of `apply_async` are set with
+    `with_options`: `submit("shop.pay", 1, every="1s").with_options(queue="slow", countdown=2)`.
     """
     return Load(Submit(task, args, kwargs), seconds(every), count)
 
 
 def get(path: str, *, every: Duration, count: int | None = None, lasting: Duration | None = None) -> Load:
-    """Send a GET request to `path` every `every`, `count` times or for the time `lasting`."""
+    """Send a GET request to `path` once in each period `every`, `count` times or for the duration `lasting`."""
     return Load(Http("GET", _path(path)), seconds(every), count, _time(lasting))
 
 
@@ -222,7 +225,7 @@ def post(
     json: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Load:
-    """Send a POST request to `path` every `every`, `count` times or for the time `lasting`."""
+    """Send a POST request to `path` once in each period `every`, `count` times or for the duration `lasting`."""
     return Load(Http("POST", _path(path), json, headers or {}), seconds(every), count, _time(lasting))
 
 

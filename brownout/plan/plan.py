@@ -1,4 +1,4 @@
-"""The plan of a trial, as one value. A capsule is the JSON of a plan."""
+"""The plan of a trial, as one value. A capsule is the JSON text of a stored trial's plan."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Injection:
-    """A fault, its target (`on`), and when it strikes and heals. Without `heal`, the fault heals after the load.
+    """An injection: a fault, its target (`on`), and when the fault begins and heals. If `heal` is not set, the fault
+    heals when the load has ended.
 
-    With `then` the fault strikes at a point only after the previous injection has struck. The ordinal of a point after
-    another injection counts from the start of the load, too.
+    If `then` is true, the fault strikes at its fault point only after the previous fault of the plan has struck. Also
+    for a fault that follows another fault, the ordinal of its fault point counts from the start of the load.
     """
 
     fault: Fault
@@ -40,14 +41,14 @@ class Injection:
 
     @property
     def at_its_point(self) -> bool:
-        """Whether the fault strikes the message at the point that its trigger waits for."""
+        """Whether the fault strikes the message at the fault point that its trigger waits for."""
         place = self.when.place
         return place is not None and place.edge == self.on and bool(self.fault.kind.moments)
 
     def check(self, topology: Topology) -> None:
         """Raise ValueError when the injection cannot be carried out in this topology.
 
-        For an unknown target, edge or source of events the error is UnknownName, with near matches.
+        If a target, an edge or a source of events is unknown, the error is UnknownName, with similar names.
         """
         kind, place = self.fault.kind, self.when.place
         if self.when.since == "fault":
@@ -74,14 +75,15 @@ class Injection:
 
 
 def told_apart(injections: Iterable[tuple[str, object]]) -> list[str]:
-    """Return names for injections, given as text and number: the text, with the number where texts are equal."""
+    """Return a name for each injection (a planned fault), which is given as text and number. The name is the text; if
+    several texts are equal, the number is added."""
     pairs = list(injections)
     uses = Counter(text for text, _ in pairs)
     return [text if uses[text] == 1 else f"{text} (injection {number})" for text, number in pairs]
 
 
 def check_source(trigger: Trigger | None, topology: Topology) -> None:
-    """Raise UnknownName, with near matches, when the topology lacks the trigger's edge or source of events."""
+    """Raise UnknownName, with similar names, when the topology lacks the trigger's edge or source of events."""
     if trigger is not None and (place := trigger.place):
         known("edge to Redis", place.edge, topology.redis_edges)
     if trigger is not None and trigger.source is not None:
@@ -93,10 +95,11 @@ def check_source(trigger: Trigger | None, topology: Topology) -> None:
 class Plan:
     """The plan of one trial: topology, load, schedule of faults, promises, and the seed of all random choices.
 
-    A trial ends with a drain of at most `drain` seconds. With `settle`, for a load of one operation, the trial ends
-    when the evidence shows that nothing can change any more. With `settle`, `order` lists the full names of the points
-    of an operation without a fault; until the first fault strikes, the wire keeps requests of different processes in
-    this order.
+    At its end a trial waits at most `drain` seconds until all accepted work is finished (the drain). If `settle` is
+    set, which needs a load of one operation, the trial ends as soon as the recorded events show that nothing can change
+    any more. If `settle` is set, `order` lists the full names of the points (Redis requests and replies) of an
+    operation without a fault. Until the first fault strikes, the network proxy makes requests of different processes
+    pass in this order.
     """
 
     topology: Topology = field(default_factory=Topology)
@@ -114,7 +117,7 @@ class Plan:
         return hashlib.blake2b(self.to_json().encode(), digest_size=5).hexdigest()
 
     def to_json(self) -> str:
-        """The plan as canonical JSON: sorted names, no spaces."""
+        """Return the plan as JSON with sorted names and without spaces, so that equal plans give equal texts."""
         content = {"schema": SCHEMA} | encode(self)
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -123,23 +126,23 @@ class Plan:
         """Read a plan from the JSON that `to_json` wrote, or from a capsule. Raises ValueError for a plan of another
         schema."""
         content = json.loads(text)
-        content.pop("capsule", None)  # this field of a capsule says where the plan was carried out
+        content.pop("capsule", None)  # in a capsule (a stored trial), this field says where the trial ran
         if (schema := content.pop("schema", None)) != SCHEMA:
             raise ValueError(f"this plan has another schema, {schema}; this brownout reads schema {SCHEMA}")
         return decode(cls, content)
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
-        """All triggers of the loads and injections."""
+        """The triggers (events or times) of all loads and faults of the plan."""
         triggers = [load.when for load in self.load]
         for injection in self.injections:
             triggers += [injection.when, injection.heal]
         return tuple(trigger for trigger in triggers if trigger is not None)
 
     def validated(self, tasks: Collection[str] | None = None, routes: Collection[str] | None = None) -> Plan:
-        """Return the plan when it can be carried out; else raise ValueError, with near matches for a wrong name.
+        """Return the plan when it can be carried out; else raise ValueError, with similar names for a wrong name.
 
-        `tasks` and `routes` are those of the application; with None, names of tasks or routes are not checked.
+        `tasks` and `routes` are those of the application; if one of them is None, its names are not checked.
         """
         if not 0 <= self.seed < 1 << SEED_BITS:
             raise ValueError(f"a seed has {SEED_BITS} bits and is not negative: {self.seed}")

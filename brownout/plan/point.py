@@ -1,4 +1,5 @@
-"""Places on the wire, named by edge and command: a point that was passed, and a place that a trigger awaits."""
+"""Points in the Redis traffic, named by network edge and command: a point that a request has passed, and a place for
+which a trigger waits."""
 
 from __future__ import annotations
 
@@ -8,16 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Moment = Literal["before", "after"]  # a moment is before or after the server executes the command
+Moment = Literal["before", "after"]  # "before" or "after" the server executes the command
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-IDLE = "[idle]"  # the end of the label of a BRPOP that returns no message
-LISTED = 12  # the message that a place was not reached lists at most this many points
+IDLE = "[idle]"  # the label of a BRPOP that returns no message ends with this text
+LISTED = 12  # the message that no request reached a place lists at most this many points
 Reached = tuple[str, str, Moment]  # edge, label, moment
 
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """A Redis command of an operation: its edge, its label, and its ordinal among commands of that edge and label.
+    """A point: a Redis command of an operation, with its network edge (such as worker->broker), its label (the command
+    and its key), and its ordinal among the commands with that edge and label.
 
     `label` is the command and the pattern of its key, such as "LPUSH celery". MULTI…EXEC has one label for all its
     commands, "ZADD unacked_index;HSET unacked". `ordinal` counts from 1, from the submission of the operation to a
@@ -30,7 +32,7 @@ class Point:
 
     @property
     def command(self) -> str:
-        """The first command of the label, without its key."""
+        """The name of the first command in the label, without the command's key."""
         return self.label.partition(";")[0].partition(" ")[0] + (IDLE if self.label.endswith(IDLE) else "")
 
     @property
@@ -48,7 +50,7 @@ class Point:
 
     @classmethod
     def parse(cls, text: str) -> Point:
-        """Read a point from its `full` text. Raises ValueError for any other text."""
+        """Read a point from its full name, which is a text. Raises ValueError for any other text."""
         match = re.fullmatch(r"([^/ ]+->[^/ ]+)/(.+)#(\d+)", text)
         if not match:
             raise ValueError(f"not a point: {text!r}; a point is written EDGE/COMMAND KEY#ORDINAL")
@@ -57,24 +59,25 @@ class Point:
 
 @dataclass(frozen=True)
 class Step:
-    """A point on the wire that a request has passed. In a handshake, `purpose` is what the connection is for; else it
-    is ""."""
+    """A point: the place of one Redis request, or its reply, in the traffic of a trial. For a command of a handshake,
+    `purpose` says what the connection is for; otherwise it is ""."""
 
     point: Point
     purpose: str = ""
 
     @property
     def spot(self) -> str:
-        """The point's full name. All handshakes for one purpose share a name: "worker->broker/connect: PING"."""
+        """The point's full name. The handshakes of all connections for the same purpose have the same name:
+        "worker->broker/connect: PING"."""
         return f"{self.point.edge}/connect: {self.purpose}" if self.purpose else self.point.full
 
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a trigger waits: before or after the nth matching point since the load began.
+    """The place for which a trigger waits: before or after the nth matching point since the load began.
 
-    `edge` "worker->broker" matches that edge of every worker, "worker-1->broker" the edge of worker-1. `command`
-    is a label, the first command of a transaction with its key, or only the name of a command. The moment "after"
+    `edge` "worker->broker" matches that edge of every worker, "worker-1->broker" the edge of worker-1. `command` is a
+    whole label, or the first command of a transaction with its key, or only the name of a command. The moment "after"
     is the reply to the nth request.
     """
 
@@ -87,7 +90,7 @@ class Place:
         return f"point {self.edge} {self.command} #{self.nth} {self.moment}"
 
     def matches(self, edge: str, label: str) -> bool:
-        """Whether a point of this edge and label matches this place."""
+        """Whether a point of this network edge and label matches this place."""
         source, arrow, end = self.edge.partition("->")
         process, _, to = edge.partition("->")
         if to != end or not arrow or not (process == source or process.startswith(f"{source}-")):
@@ -96,7 +99,8 @@ class Place:
         return self.command in (label, label.removesuffix(IDLE), first, first.partition(" ")[0])
 
     def missed(self, reached: Mapping[Reached, int]) -> str:
-        """Return the message that this place was not reached, and which points were: near matches first."""
+        """Return a message that says that no request reached this place, and which points were reached; points with
+        similar names come first."""
         matching = sum(n for (edge, label, moment), n in reached.items()
                        if moment == self.moment and self.matches(edge, label))  # fmt: skip
         counts = {f"{edge} {label} {moment}": n for (edge, label, moment), n in reached.items()}

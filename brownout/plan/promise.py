@@ -1,4 +1,5 @@
-"""Promises, which are claims about the subject, as data. A checker (package `check`) makes promises and judges them."""
+"""Promises as data: claims about the subject, which is the system under test. A checker (a function in the package
+`check`) makes promises, and judges whether a history keeps them."""
 
 from __future__ import annotations
 
@@ -21,8 +22,11 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise is a claim about the subject. `name` picks the checker; `args` are JSON values; durations are in
-    seconds."""
+    """A promise is a claim about the subject, which is the system under test.
+
+    `name` is the name of the checker that judges the promise; `args` are its arguments as JSON values, with durations
+    in seconds.
+    """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict, hash=False)

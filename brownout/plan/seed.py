@@ -15,10 +15,10 @@ def fresh_seed() -> int:
 
 
 def stream(seed: int, *concern: str | int) -> random.Random:
-    """Return the random stream for one concern, such as ("wire", "api->broker").
+    """Return the stream of random numbers for one purpose, such as ("wire", "api->broker").
 
-    Draws from one stream do not change the draws of other streams. Raises ValueError for a seed that is not 64
-    bits.
+    Taking a random number from one stream does not change the numbers of other streams. Raises ValueError for a seed
+    that does not fit into 64 bits.
     """
     if not 0 <= seed < 1 << SEED_BITS:
         raise ValueError(f"a seed has {SEED_BITS} bits and is not negative: {seed!r}")

@@ -1,4 +1,5 @@
-"""How a trial of one operation is warmed up, and how long its end waits for late changes, as data."""
+"""For a trial of one operation, as data: what is sent before the load, and how long the end of the trial waits for late
+changes."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ from brownout.plan.operation import Operation
 
 @dataclass(frozen=True)
 class Settle:
-    """Limits (s) for a trial that begins warm and idle, and ends when nothing can change any more.
+    """Time limits (in seconds) for a trial that begins with a connected and idle system, and ends when nothing can
+    change any more.
 
-    `warm` is sent first, and the trial waits until everything that `warm` causes is done. With `fresh` the load comes
-    from a client process that has sent nothing before. A fault may keep a reply for `held` seconds, longer than every
-    time-out of 5 s or less. A caller waits at most `result` seconds for the result of its operation. The probe, a task
-    that is sent after the operation, must be done within `probe` seconds. The broker gives messages back (kombu's
-    visibility timeout) after `recover` seconds at most; 0 means that the trial does not wait for that. The application
-    publishes messages again after `republished` seconds at most; 0 means never. After `still` seconds without any
-    change the broker will not give any message back to a worker. The trial ends after `limit` seconds at the latest.
+    The operation `warm` is sent before the load, and the trial waits until everything that it causes is done. If
+    `fresh` is true, the client process that sends the load has sent nothing before. A fault may delay a reply for
+    `held` seconds, which is longer than every time-out of 5 s or less. A caller waits for the result of its operation
+    at most `result` seconds. A probe is a task that is sent after the operation; it must be done within `probe`
+    seconds. The broker gives messages back (kombu's visibility timeout) after `recover` seconds at most; 0 means that
+    the trial does not wait for that. At most `republished` seconds pass until the application publishes a message
+    again; 0 means that it never does. After `still` seconds without any change the broker will not give any message
+    back to a worker. The trial ends after `limit` seconds at the latest.
     """
 
     warm: Operation

@@ -1,4 +1,4 @@
-"""The processes, services and edges of a subject, as data."""
+"""The processes, services and network edges of a subject, as data."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-CLIENT = ("client->broker", "client->backend")  # the edges of the process that submits tasks for clients
+CLIENT = ("client->broker", "client->backend")  # the network edges of the process that submits tasks for the clients
 
 
 @dataclass(frozen=True)
 class Workers:
     """`count` workers, named worker-1, worker-2, ..., with the same command line.
 
-    The workers read `queues` (`-Q`); without any, they read the queues of the application's configuration. A
-    supervisor restarts each worker at most `restarts` times. Raises ValueError for a negative `count` or a
-    `concurrency` below 1.
+    The workers read the queues in `queues` (option `-Q`); if there are none, they read the queues that the application
+    configures. A supervisor restarts each worker at most `restarts` times. Raises ValueError for a negative `count` or
+    a `concurrency` below 1.
     """
 
     count: int = 1
@@ -34,7 +34,7 @@ class Workers:
 
 
 class WorkersFields(TypedDict, total=False):
-    """Fields of Workers by name, all but `count`."""
+    """The fields of the class Workers except `count`, as keyword arguments."""
 
     pool: str
     concurrency: int
@@ -46,13 +46,13 @@ class WorkersFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Topology:
-    """The subject's processes, services and edges.
+    """The subject's processes, services and network edges.
 
-    `servers` is 1 when the subject has an API, else 0. An API server that forks several processes counts as 1, because
-    clients reach the API at one port and witnesses give the API one name. `edges` are written "api->broker"; the
-    default is all edges of the subject's processes. With `persistent` the broker keeps its data over a restart. Every
-    process gets the environment variables `env`. `settings` override settings of Celery in the application's
-    configuration. Raises ValueError when `servers` is neither 0 nor 1.
+    `servers` is 1 when the subject has an API, else 0. An API server that forks several processes counts as one server,
+    because clients reach it at one port and events give it one name. A network edge in `edges` is written like
+    "api->broker"; the default is all edges of the subject's processes. If `persistent` is true, the broker keeps its
+    data over a restart. Every process gets the environment variables `env`. `settings` override settings of Celery in
+    the application's configuration. Raises ValueError when `servers` is neither 0 nor 1.
     """
 
     workers: Workers = field(default_factory=Workers)
@@ -85,7 +85,7 @@ class Topology:
 
     @property
     def links(self) -> tuple[str, ...]:
-        """The names of the edges: `edges`, or by default the edges of all processes."""
+        """The names of the network edges: the field `edges`, or by default the network edges of all processes."""
         roles = dict.fromkeys(name.partition("-")[0] for name in self.processes)
         services = {"relay": ("broker",), "beat": ("broker",)}
         usual = tuple(f"{role}->{end}" for role in roles for end in services.get(role, ("broker", "backend")))
@@ -93,18 +93,20 @@ class Topology:
 
     @property
     def redis_edges(self) -> tuple[str, ...]:
-        """The names of all edges to Redis, of a process ("worker-1->broker") or of a role ("worker->broker")."""
+        """The names of all network edges to Redis: those of one process ("worker-1->broker"), and those of all
+        processes of one kind ("worker->broker")."""
         return tuple(name for name in self.targets if "->" in name and not name.endswith("->api"))
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The names of all targets of faults: processes, services, and edges of a process or a role."""
+        """The names of everything that a fault can strike: processes, services, and network edges of one process or of
+        all processes of one kind."""
         edges = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
         return tuple(dict.fromkeys((*self.processes, *self.links, *edges, "client", *CLIENT, "broker", "backend")))
 
 
 class TopologyFields(TypedDict, total=False):
-    """Fields of Topology by name."""
+    """The fields of the class Topology, as keyword arguments."""
 
     workers: Workers
     servers: int

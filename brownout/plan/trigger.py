@@ -1,4 +1,5 @@
-"""When a fault strikes or heals: on an event, at a point of the wire, or after a time as the last resort."""
+"""Triggers: when a fault begins or heals: at an event, at a point (a Redis request or its reply), or, as the last
+resort, after a time."""
 
 from __future__ import annotations
 
@@ -20,9 +21,10 @@ Since = Literal["", "load", "fault"]
 class Trigger:
     """The trigger fires `delay` seconds after the nth matching event.
 
-    With `kind` None the trigger is a time: `delay` counts from the start of the load (`at`) or from the start of
-    the fault (`after`), as `since` says. `source` is one source, or a name for several: "worker" stands for
-    worker-1, worker-2, ... The event's data must contain `data`. `place` is where a trigger made by `point` waits.
+    If `kind` is None, the trigger is a time: `delay` counts from the start of the load (`at`) or from the start of the
+    fault (`after`); `since` says which. `source` is one source, or a name for several: "worker" stands for worker-1,
+    worker-2, ... The data of the event must contain the items of `data`. For a trigger that `point` made, `place` is
+    the Redis request or reply for which it waits.
     """
 
     kind: str | None = None
@@ -43,7 +45,8 @@ class Trigger:
 
     @property
     def place(self) -> Place | None:
-        """The place on the wire that the trigger waits for; None for a trigger that does not wait for a point."""
+        """The place in the Redis traffic for which the trigger waits; None for a trigger that does not wait for a Redis
+        request."""
         return Place(**self.data) if self.kind == POINT and self.data.keys() >= {"edge", "command"} else None
 
     def matches(self, event: Event) -> bool:
@@ -56,14 +59,15 @@ class Trigger:
         )
 
 
-# With these types a type checker refuses, for example, a time after a fault as the start of a fault.
-OnEvent = NewType("OnEvent", Trigger)  # an event or a point on the wire, which may begin a load, strike or heal
-AtTime = NewType("AtTime", Trigger)  # a time after the start of the load, at which a fault strikes
-AfterFault = NewType("AfterFault", Trigger)  # a time after the start of the fault, at which the fault heals
+# Because of these types a type checker finds mistakes, such as a time `after(...)` at which a fault should begin.
+OnEvent = NewType("OnEvent", Trigger)  # an event or a point, at which a load or a fault may begin, or a fault may heal
+AtTime = NewType("AtTime", Trigger)  # a time at which a fault begins, counted from the start of the load
+AfterFault = NewType("AfterFault", Trigger)  # a time at which a fault heals, counted from the start of the fault
 
 
 def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> OnEvent:
-    """Return a trigger for the nth event of a kind. Raises UnknownName, with near matches, for an unknown kind."""
+    """Return a trigger for the nth event of a kind. Raises UnknownName, with similar names, for an unknown kind of
+    event."""
     if nth < 1:
         raise ValueError(f"events are counted from 1, so nth={nth} is not possible")
     return OnEvent(Trigger(known("event", kind, ALL_KINDS), nth, source, seconds(delay), data))
@@ -74,9 +78,9 @@ def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -
 
     The moment "before" is before the server sees the request. `edge` is "worker->broker" for every worker or
     "worker-1->broker" for worker-1. `command` is "ZADD", or a command with its key: "ZADD unacked_index". A transaction
-    is named by its first command or by all its commands: "ZADD unacked_index;HSET unacked". A BRPOP has a moment
-    "after" only when the BRPOP returns a message. The wire keeps the message at the point until the fault has struck.
-    Raises ValueError, with near matches for an unknown moment.
+    is named by its first command or by all its commands: "ZADD unacked_index;HSET unacked". For a BRPOP the moment
+    "after" comes only when the BRPOP returns a message. The network proxy keeps the message at the point until the
+    fault has struck. Raises ValueError; for an unknown moment the message has similar names.
     """
     known("moment", moment, MOMENTS)
     if nth < 1:
@@ -110,22 +114,22 @@ def ended(nth: int = 1, source: str = "worker", **data: Any) -> OnEvent:
 
 
 def effect(nth: int = 1, **data: Any) -> OnEvent:
-    """Return a trigger for the nth effect that was really done."""
+    """Return a trigger for the nth effect that the application records as done."""
     return event("effect", None, nth, **data)
 
 
 def at(time: Duration) -> AtTime:
-    """Return when a fault strikes: `time` after the load began."""
+    """Return the time at which a fault begins: `time` after the load began."""
     return AtTime(Trigger(delay=seconds(time), since="load"))
 
 
 def after(time: Duration) -> AfterFault:
-    """Return when a fault heals: `time` after the fault was first seen to act."""
+    """Return the time at which a fault heals: `time` after the fault's first visible effect."""
     return AfterFault(Trigger(delay=seconds(time), since="fault"))
 
 
 class Count:
-    """Counts the events that match one trigger. The count uses no clock and does no I/O."""
+    """Counts the events that match one trigger.  The count uses no clock and does no I/O."""
 
     def __init__(self, trigger: Trigger) -> None:
         self.trigger = trigger
@@ -141,7 +145,7 @@ class Count:
         return self.matched == self.trigger.nth
 
     def __str__(self) -> str:
-        """Why the trigger did not fire: the awaited event, and the events that came instead."""
+        """Return a text that says why the trigger did not fire: for which event it waited, and which events came."""
         seen = ", ".join(f"{name} x{n}" for name, n in sorted(self.seen.items())) or "none"
         came = f"{self.matched} matching event{'s' * (self.matched != 1)} came"
         return f"waited for {self.trigger}; {came}; events seen: {seen}"

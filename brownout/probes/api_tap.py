@@ -1,7 +1,7 @@
 """Watches any ASGI application: `uvicorn brownout.probes.api_tap:app`.
 
 BROWNOUT_APP names the application as "module:attribute" or "module:factory()". HTTP requests and answers pass through
-this module unchanged. With BROWNOUT_HISTORY (a file) the tap records when the application is ready, which code blocks
+this wrapper unchanged. With BROWNOUT_HISTORY (a file) the tap records when the application is ready, which code blocks
 the event loop, and which exceptions leave the application or its background tasks. The variable BROWNOUT_SOURCE names
 the process in events, "api" by default.
 """
@@ -35,7 +35,8 @@ def load(name: str) -> Asgi:
 
 
 def tap(app: Asgi, recorder: Recorder) -> Asgi:
-    """Return an ASGI application that behaves as `application` and is watched from the startup of its lifespan on."""
+    """Return an ASGI application that behaves as `application`. Its event loop and its errors are watched from the
+    lifespan event "startup" on."""
 
     async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
         watch = None

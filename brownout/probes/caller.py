@@ -4,10 +4,10 @@ The process imports the application (`BROWNOUT_CELERY`, with the Celery settings
 this process therefore uses the application's routes, default queue, serializer, compression and transport options, and
 the options of its tasks. The process connects to the unix socket (`@name` is an abstract socket) and reads orders, one
 JSON object a line. An answer is a line of JSON with the order's `id`, the `event`, the time `at` in nanoseconds, and
-`last` when no other answer to this order follows. The process carries out several orders at the same time.
+`last` when no other answer to this order follows. This process carries out several orders at the same time.
 
-Without `results` the application has no result backend in this process. Celery would subscribe to a task's result
-before it sends the task, and the sending must not depend on the backend.
+If `results` is not given, the application has no result backend in this process. Celery would subscribe to a task's
+result before it sends the task, and the sending must not depend on the backend.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from celery.signals import import_modules
 
 from brownout.probes.layout import describe
 
-#: The number of threads, which is also the number of the harness's clients (workload/generator.py).
+#: The number of threads, which is also the number of brownout's clients (workload/generator.py).
 THREADS = 64
-#: Time-outs (s), used without `results` unless the application sets its own, so that sending to a dead broker ends.
+#: These time-outs (in seconds) are used when the process reads no results and the application sets no time-outs, so
+#: that sending to a dead broker ends.
 TIMEOUTS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 Say = Callable[..., None]
 
@@ -98,7 +99,7 @@ def _text(error: Exception) -> str:
 
 
 def main(address: str, *words: str) -> None:
-    """Carry out orders until the harness closes the socket; orders that still run are then given up."""
+    """Carry out orders until brownout closes the socket; orders that still run are then given up."""
     from brownout.probes.hosted import app
 
     if isinstance(sys.stdout, io.TextIOWrapper):

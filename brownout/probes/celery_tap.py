@@ -1,8 +1,8 @@
 """Records Celery's signals as events: `celery -A app worker -I brownout.probes.celery_tap`.
 
-The command line imports this module, so the application stays unchanged. Without BROWNOUT_HISTORY (the file to append
-to) the module connects no signal. BROWNOUT_SOURCE names the worker, "worker-1" by default. Celery's signals fire also
-without the worker's option `-E`, which turns on Celery's own event stream.
+The worker's command line imports this module, so the application need not be changed. Without BROWNOUT_HISTORY (the
+file to append to) the module connects no signal. BROWNOUT_SOURCE names the worker, "worker-1" by default. Celery's
+signals fire also without the worker's option `-E`, which turns on Celery's own event stream.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ KEY_HEADER = "idempotency_key"
 
 
 def _request(request: Any) -> dict[str, Any]:
-    """Return the data of an event that identifies a task. `request` is a worker's Request, or the Context that a task's
-    body sees."""
+    """Return the part of an event's data that identifies a task. `request` is a worker's Request, or the Context that a
+    task's body sees."""
     context = getattr(request, "_context", request)
     headers = getattr(context, "headers", None) or {}
     info = getattr(request, "delivery_info", None) or {}

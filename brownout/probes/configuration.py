@@ -36,9 +36,11 @@ _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # A value with a placeholder such as {broker} gets an address or a folder of the trial, and is no secret
 _PLACE = re.compile(r"\{[a-z]+\}[\w/.-]*")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-DEPTH = 8  # values nested in other values are kept to this depth
-OBJECTS = 50  # at most so many objects of one setting are kept, because attributes may lead to the whole program
-#: Packages whose objects are kept as text, because their `repr` is short and shows no field that `_VALUES` misses.
+DEPTH = 8  # values that are nested in other values are stored down to this depth
+# for one setting at most this many objects are converted, because attributes may lead to the whole program
+OBJECTS = 50
+#: Objects of these packages are stored as text, because their `repr` is short, and the pattern `_VALUES` finds all
+#: secrets in it.
 _WRITTEN = {"celery", "datetime", "decimal", "fractions", "ipaddress", "kombu", "logging", "pathlib", "pydantic",
             "pydantic_core", "re", "threading", "uuid", "zoneinfo"}  # fmt: skip
 
@@ -59,7 +61,7 @@ def hidden(name: str, value: str) -> bool:
 
 def _plain(name: str, value: Any, depth: int, seen: list[Any]) -> Any:
     """Return a value as JSON with at most `depth` levels, without secrets. `seen` has the objects that were converted
-    already: an object is kept only once, so that cycles end."""
+    already: an object is converted only once, so that cycles end."""
     if _NAMES.search(_CAPITAL.sub("_", name)):
         return LEFT_OUT
     if value is None or isinstance(value, (bool, int, float)):
@@ -80,7 +82,8 @@ def _plain(name: str, value: Any, depth: int, seen: list[Any]) -> Any:
 
 
 def _item(name: str, item: Any, depth: int, seen: list[Any]) -> Any:
-    """Return an item of a sequence as JSON. A pair that begins with text, such as a header, is a name and its value."""
+    """Return an item of a sequence as JSON. A pair whose first item is a text, such as an HTTP header, counts as a name
+    and its value."""
     if type(item) in (list, tuple) and len(item) == 2 and isinstance(item[0], str):
         return [_plain(name, item[0], depth, seen), _plain(item[0], item[1], depth, seen)]
     return _plain(name, item, depth, seen)
@@ -131,8 +134,8 @@ def of_application() -> dict[str, Any]:
 
 
 def effective(app: Any = None) -> dict[str, Any]:
-    """Return the settings in effect in this process; `app` is the worker's Celery application. In the place of settings
-    that cannot be read stands the error, because this probe must not end a process."""
+    """Return the settings in effect in this process; `app` is the worker's Celery application. Return the error as text
+    when the settings cannot be read, because this probe must not end a process."""
     readers: dict[str, Callable[[], dict[str, Any]]] = {"application": of_application}
     if app is not None:
         readers["celery"] = lambda: of_celery(app)

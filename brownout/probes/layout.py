@@ -17,7 +17,7 @@ STEPS = "priority_steps"
 
 
 class UnknownLayout(Exception):
-    """The keys of the application's messages in Redis are unknown; the exception's text has the reason."""
+    """The Redis keys of the application's messages cannot be found out; the exception's text has the reason."""
 
 
 def describe(app: Any) -> dict[str, Any]:
@@ -34,8 +34,8 @@ def describe(app: Any) -> dict[str, Any]:
 
 
 def _read(app: Any) -> dict[str, Any]:
-    """Return the layout from the attributes of kombu's channel. Transport options named in `from_transport_options`
-    replace its attributes."""
+    """Return the layout from the attributes of kombu's channel. Transport options that kombu lists in
+    `from_transport_options` replace the channel's attributes."""
     connection = app.connection_for_write()
     transport = connection.get_transport_cls()
     if transport.driver_type != "redis":

@@ -1,4 +1,4 @@
-"""An event as one line of NDJSON, and the clock that all witnesses share."""
+"""An event as one line of NDJSON, and the clock that all recorders of events share."""
 
 from __future__ import annotations
 

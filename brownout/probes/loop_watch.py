@@ -1,11 +1,12 @@
 """Finds out when an event loop is blocked, for how long, and by which code.
 
-A timer on the event loop beats every 5 ms, and a thread watches the beat. When the beat is more than 20 ms late, the
-thread takes the stack of the loop's thread, which shows the blocking code. The next beat measures how long the loop was
-blocked. A late beat is no stall in two cases. In the first case the loop's thread waited for a CPU (field 2 of its
-schedstat, in nanoseconds), or it waited for the interpreter's lock while the watching thread held the lock and itself
-waited for a CPU nearly all that time. In the second case of a late beat the whole process was stopped: the watching
-thread stopped, too, and no thread used a CPU.
+A timer on the event loop runs every 5 ms (the beat), and another thread watches whether it comes in time. When the
+timer is more than 20 ms late, the thread takes the stack of the loop's thread, which shows the blocking code. When the
+timer on the event loop runs next, it measures how long the loop was blocked. In two cases a late timer does not mean
+that code has blocked the event loop. In the first case in which a late timer does not count, the loop's thread waited
+for a CPU (field 2 of its schedstat, in nanoseconds), or it waited for the interpreter's lock while the watching thread
+held the lock and itself waited for a CPU nearly all that time. In the second case in which a late timer does not count,
+the whole process was stopped: the watching thread stopped, too, and no thread used a CPU.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from brownout.probes.line import now
 from brownout.probes.recorder import Recorder
 from brownout.probes.stack import Stacks, summary
 
-TICK = 0.005  # s; the time between two beats of the timer
-THRESHOLD = 0.020  # s; a beat that is later than this shows a blocked event loop
-_PAUSE = 0.200  # s; a shorter stop of the whole process is not recognised
-# A late beat is no stall if for this share of the delay the watching thread held the interpreter's lock and waited for
-# a CPU.
+TICK = 0.005  # seconds between two runs of the timer
+THRESHOLD = 0.020  # seconds; when the timer is later than this, the event loop is blocked
+_PAUSE = 0.200  # seconds; a shorter stop of the whole process is not recognised
+# When the timer on the event loop is late, the loop counts as not blocked if the watching thread held the interpreter's
+# lock and waited for a CPU during at least this share of the delay.
 _INVERTED = 0.8
-_SURE = 0.100  # s; a stall is recorded if it lasted this much longer than the wait for a CPU
+_SURE = 0.100  # seconds; a stall is recorded if it lasted longer than the wait for a CPU by at least this much
 _NS = 1e9
 #: The name of threads of brownout that only watch other threads; the kernel knows the threads by this name.
 LOOKER = "brownout-looks"
@@ -51,13 +52,13 @@ class LoopWatch:
         self._used = self._use()
 
     def start(self) -> None:
-        """Start the beat and the watching thread."""
+        """Start the timer on the event loop and the watching thread."""
         self._thread.start()
         self._own_schedstat = _schedstat(self._thread.native_id)
         self._beat()
 
     def stop(self) -> None:
-        """Stop the beat and the watching thread, and wait until the thread has ended."""
+        """Stop the timer and the watching thread, and wait until the thread has ended."""
         self._stopped.set()
         if self._timer:
             self._timer.cancel()
@@ -68,7 +69,8 @@ class LoopWatch:
         self._schedstat = self._own_schedstat = None
 
     def _use(self) -> tuple[int, int, int]:
-        """How long the loop's thread has run and waited for a CPU, and the watching thread has waited (all in ns)."""
+        """How long the loop's thread has run, how long it has waited for a CPU, and how long the watching thread has
+        waited (all in ns)."""
         ran, waited = _read(self._schedstat)
         return ran, waited, _read(self._own_schedstat)[1]
 
@@ -91,7 +93,9 @@ class LoopWatch:
             self._recorder.record(
                 "stall", ms=_ms(late), starved_ms=_ms(starved), stack=self._stack, own=self._own, ongoing=ongoing
             )
-        elif not ongoing:  # the application did not block the loop, but the wait for a CPU explains a measured time
+        # the application did not block the loop; the event is recorded all the same, because the wait for a CPU
+        # explains long times in other measurements
+        elif not ongoing:
             self._recorder.record("starved", ms=_ms(late), starved_ms=_ms(min(late, starved)))
 
     def _watch(self) -> None:
@@ -114,8 +118,8 @@ class LoopWatch:
 
 
 def only_looks() -> None:
-    """Name this thread LOOKER, so that `RunDelay` does not count its waits. On a system without /proc the thread gets
-    no name."""
+    """Name this thread LOOKER, so that `RunDelay` does not count its waits for a CPU. On a system without /proc the
+    thread gets no name."""
     with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as file:  # noqa: PTH123
         file.write(LOOKER)
 

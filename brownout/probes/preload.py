@@ -1,4 +1,5 @@
-"""Prepares the forking process: imports libraries, and notes why a fork may differ from a process started cold."""
+"""Prepares the process that forks: imports libraries, and notes why a forked process may differ from a process started
+by its command line."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class ScoutFailed(Exception):
 def import_all(names: Iterable[str]) -> None:
     """Import the modules, and skip those that cannot be imported."""
     for name in names:
-        with suppress(Exception, SystemExit):  # a process that needs this module will raise the error itself
+        # the error is ignored here: a process that needs this module will raise it
+        with suppress(Exception, SystemExit):
             importlib.import_module(name)
 
 
@@ -77,19 +79,19 @@ _LIBRARY = tuple(
 
 
 def _in_library(module: ModuleType, *, nowhere: bool) -> bool:
-    """Whether a module belongs to Python or site-packages. The function returns `nowhere` for a module without a
-    file."""
+    """Whether a module belongs to Python or site-packages. The result is `nowhere` for a module without a file."""
     file = getattr(module, "__file__", None)
     return os.path.realpath(file).startswith(_LIBRARY) if file else nowhere
 
 
 @contextmanager
 def reading_environment() -> Iterator[set[str]]:
-    """Collect the names of the environment variables that are read, whether they are set or not.
+    """Within the block, collect the names of all environment variables that code reads, whether they are set or not.
 
-    celery, kombu and billiard read forty variables at import. A process in which a variable that was read has another
-    value cannot be a fork of this process. A module that copies all variables (wsgiref.handlers) counts as reading
-    none.
+    The packages celery, kombu and billiard read forty environment variables when they are imported. When libraries were
+    imported here, they read some environment variables. A process for which one of these variables has another value
+    must not be a fork of this process. A module that copies all environment variables (wsgiref.handlers) counts as
+    reading none of them.
     """
     read: set[str]
     copied: list[Any]
@@ -118,7 +120,8 @@ def reading_environment() -> Iterator[set[str]]:
 
 
 def remarks() -> list[str]:
-    """The reasons why a forked process may differ from a process started cold, one line for each reason."""
+    """Return the reasons why a forked process may differ from a process started by its command line, one line for each
+    reason."""
     threads = len(list(Path("/proc/self/task").iterdir())) - 1
     state: Any = sys.modules.get("celery._state")
     apps = len(state._apps) + (state.default_app is not None) if state else 0

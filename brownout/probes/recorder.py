@@ -1,4 +1,4 @@
-"""Writes events to a file that many processes share."""
+"""Appends events to a file to which many processes write."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Recorder:
         when = now() if at is None else at
         try:
             self.append(line(when, self.source, kind, key, task, os.getpid(), data))
-        except Exception:  # the data of the event cannot become JSON
+        except Exception:  # the data of the event cannot be written as JSON
             self.dropped += 1
         return when
 
     def append(self, event: str) -> None:
-        """Append an event that is already one line of JSON."""
+        """Append an event that is already a line of JSON."""
         try:
             block = event.encode() + b"\n"
             if self._pid != os.getpid():
@@ -50,7 +50,7 @@ class Recorder:
             self.dropped += 1
 
     def close(self) -> None:
-        """Close the file in this process. The next event opens the file again."""
+        """Close the file in this process. The file is opened again for the next event."""
         if self._pid == os.getpid():
             os.close(self._fd)
             self._pid = -1

@@ -23,7 +23,7 @@ _ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
 
 
 class Frame(NamedTuple):
-    """One call (frame) of a thread's stack."""
+    """One frame of a thread's stack: a function call."""
 
     file: str
     line: int
@@ -35,7 +35,8 @@ class Frame(NamedTuple):
 
 
 class Stacks:
-    """Takes stacks of threads. Keeps a file in memory open, or a temporary file where memory files are missing."""
+    """Finds out which functions a thread is running (the thread's stack). An object keeps a file in memory open, or a
+    temporary file on systems without files in memory."""
 
     def __init__(self) -> None:
         """Open the file for the stacks. Raises OSError when no file can be opened."""
@@ -82,11 +83,12 @@ def _decoded(text: str) -> str:
 
 
 def summary(frames: list[Frame], depth: int = 12, folder: Path | None = None) -> tuple[list[str], str]:
-    """Return the innermost `depth` frames as text, the outermost first, and the innermost frame of the application (""
-    if there is none).
+    """Return a text with the innermost `depth` frames, the outermost of them first, and a text with the innermost frame
+    of the application ("" if there is none).
 
-    The application's code lies in `folder` (default: the working directory), outside of folders of installed packages.
-    The first result always contains the application's innermost frame, even below many frames of libraries.
+    Code counts as the application's if its file is in `folder` (default: the working directory) and not in a folder of
+    installed packages. The first result always contains the innermost frame of the application, even when many frames
+    of libraries are inside it.
     """
     root = folder or Path.cwd()
     own = next((frame for frame in reversed(frames) if _is_own(frame.file, root)), None)

@@ -1,4 +1,4 @@
-"""System calls of Linux that Python, or an older Python, does not offer."""
+"""System calls of Linux that the oldest supported Python versions do not offer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 
-PR_SET_PDEATHSIG = 1  # the constant of linux/prctl.h
+PR_SET_PDEATHSIG = 1  # the value of the constant in linux/prctl.h
 PIDFD_OPEN = 434  # the number of the system call on nearly every architecture; os.pidfd_open is new in Python 3.9
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -23,7 +23,7 @@ def pidfd_open(pid: int) -> int:
 
 
 def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends; exit at once if the parent has ended already.
+    """Let the kernel kill this process when its parent ends; exit immediately if the parent has already ended.
 
     Without this call a child could outlive a parent that ended before it had reported the child's pid to anybody.
     """

@@ -33,15 +33,17 @@ Dispositions = Dict[int, Any]
 
 
 class Zygote:
-    """Forks on request, and reports the exit codes of its children, which only their parent can learn."""
+    """Forks a process for each request, and reports the exit codes of these processes, which only their parent can
+    learn."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._unread = b""
-        self._children: dict[int, int] = {}  # the running children: from pid to pidfd
-        self._waiting = selectors.PollSelector()  # unlike epoll, poll has no descriptor that a fork would share
+        self._children: dict[int, int] = {}  # maps the pid of each running child to its pidfd
+        # `poll` is used and not `epoll`, because an epoll descriptor would be shared with forked processes
+        self._waiting = selectors.PollSelector()
         self._waiting.register(control, selectors.EVENT_READ)
-        self._set: dict[str, str] = {}  # the variables that the preloaded libraries have set
+        self._set: dict[str, str] = {}  # the environment variables that the preloaded libraries have set
 
     def serve(self) -> dict[str, Any] | None:
         """Answer requests until the socket closes, then return None; in a forked child, return the child's request."""
@@ -97,7 +99,8 @@ class Zygote:
             return 0
         descriptor = self._children[pid] = pidfd_open(pid)
         self._waiting.register(descriptor, selectors.EVENT_READ, pid)
-        self._say(id=request, pid=pid, started=proc.started(pid))  # the kernel keeps the child in /proc until waitpid
+        # until waitpid is called, the kernel keeps the ended child in /proc
+        self._say(id=request, pid=pid, started=proc.started(pid))
         return pid
 
     def _reap(self, pid: int) -> None:
@@ -109,7 +112,8 @@ class Zygote:
 
     def _end(self) -> None:
         for pid in self._children:
-            # The process is killed before its group: a child that leads no group yet must not create one later.
+            # The process is killed before its process group is killed: otherwise a child that leads no group yet could
+            # create one later.
             for send in (os.kill, os.killpg):
                 with suppress(ProcessLookupError):
                     send(pid, signal.SIGKILL)
@@ -122,7 +126,8 @@ def _work_in(folder: str) -> None:
     """Make `folder` the first place for imports, as `python -m` does with the working directory."""
     if not getattr(sys.flags, "safe_path", False):  # `sys.flags.safe_path` is new in Python 3.11
         sys.path[0] = folder
-    sys.path_importer_cache.pop(folder, None)  # the cached listing of the folder may lack the newest file
+    # without this call, Python's cached list of the folder's files may lack the newest file
+    sys.path_importer_cache.pop(folder, None)
 
 
 def _dispositions() -> Dispositions:
@@ -130,9 +135,9 @@ def _dispositions() -> Dispositions:
 
 
 def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.Signals]) -> None:
-    """Continue, in a child just forked, as `python -m module args` does after its start.
+    """Continue, in a process that was just forked, like `python -m module args` after its start.
 
-    `first` and `mask` are the signal handlers and the signal mask that this interpreter started with. An exception
+    `first` (signal handlers) and `mask` (signal mask) are those with which this interpreter started. An exception
     of the module, SystemExit included, reaches the interpreter, so the process ends as any other process does:
     with its exit code, traceback, threads, atexit handlers and flushed files.
     """
@@ -158,14 +163,15 @@ def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.
     for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
         del sys.modules[name]
     sys.modules["__main__"] = fresh = ModuleType("__main__")
-    fresh.__annotations__ = {}  # the interpreter's own __main__ module has this attribute, too
-    if "__mp_main__" in sys.modules:  # multiprocessing uses this name for __main__
+    fresh.__annotations__ = {}  # the attribute is set because the interpreter's own __main__ module has it, too
+    if "__mp_main__" in sys.modules:  # the module multiprocessing gives this name to the module __main__
         sys.modules["__mp_main__"] = fresh
     runpy._run_module_as_main(request["module"])  # type: ignore[attr-defined] # what `python -m` itself calls
 
 
 def main() -> None:
-    """Answer requests of the launcher. A forked child returns from `serve` and runs the requested module."""
+    """Answers the requests of the launcher (subject/processes/forks.py). A forked child returns from `serve` and runs
+    the requested module."""
     first, mask = _dispositions(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     # `become` replaces this module, and without a reference Python may clear its globals.
     here = sys.modules["__main__"]

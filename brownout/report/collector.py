@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from brownout.run.store import Store
 
 #: Attributes of a pytest report that xdist can send. `TRIALS`: the test's trials, as `Row.to_json` writes them.
-#: `FAILED`: the index of the trial whose text is the text of the test's failure.
+#: `FAILED`: the index of the trial whose report is the text of the test's failure.
 TRIALS, FAILED = "brownout_trials", "brownout_failed"
 CAMPAIGN = "pytest"
 _ANNOTATOR = "pytest_github_actions_annotate_failures"  # this pytest plugin annotates each failed test itself
@@ -29,7 +29,7 @@ class Collector:
 
     def __init__(self, config: pytest.Config, store: Store) -> None:
         self._config, self._store = config, store
-        self._stream: Stream | None = None  # gets the events of all trials; None until the first trial
+        self._stream: Stream | None = None  # the handler that gets the events of all trials; None until the first trial
         self._shown: set[str] = set()  # ids of the tests whose failure is on the terminal
         # The terminal under a descriptor of its own: pytest redirects descriptor 1 to a file while a test runs.
         self.tty = os.dup(sys.stdout.fileno()) if sys.stdout.isatty() else None
@@ -109,7 +109,7 @@ class Collector:
 def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequence[Row], texts: Sequence[str]) -> None:
     """Store a test's trials, as JSON, in pytest's report of the test.
 
-    When the text of the failure is the text of a trial, pytest's short summary shows the sentence of that trial.
+    When a test fails with the report of a trial as its text, pytest's short summary shows a sentence about that trial.
     """
     setattr(report, TRIALS, [row.to_json() for row in rows])
     for n, (row, text) in enumerate(zip(rows, texts, strict=False)):
@@ -126,7 +126,7 @@ def _row(text: str) -> Row:
 
 
 def _failed_trial(report: pytest.TestReport) -> Row | None:
-    """The trial whose text is the text of the failure; None when the test failed for another reason."""
+    """Return the trial whose report is the text of the test's failure; None when the test failed for another reason."""
     n = getattr(report, FAILED, None)
     return None if n is None else _row(getattr(report, TRIALS)[n])
 

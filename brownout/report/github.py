@@ -10,7 +10,8 @@ from brownout.report.summary import counted
 from brownout.report.terminal import SIGNS
 from brownout.run.events import CampaignEnded, Event, TrialEnded
 
-#: Bytes of a summary at most. GitHub drops a summary of more than 1 MiB, and other steps of the job add to it.
+#: The largest size of a summary in bytes. GitHub drops a summary of more than 1 MiB, and other steps of the job add to
+#: it.
 BUDGET = 200_000
 #: GitHub shows at most ten errors and ten notices of a step.
 ANNOTATIONS = 10

@@ -50,7 +50,8 @@ Line = tuple[Span, ...]
 
 
 def sign(result: CellResult) -> str:
-    """The text of a cell, such as `LOST*`; for a race all outcomes, such as `./DUP`, the most frequent first."""
+    """The text of a cell, such as `LOST*`; for a cell with several outcomes all of them, such as `./DUP`, the most
+    frequent first."""
     signs = dict.fromkeys("".join(SIGNS[part] for part in parts(word)) for word in result.words)
     return "/".join(signs) or SIGNS[UNKNOWN]
 
@@ -58,7 +59,8 @@ def sign(result: CellResult) -> str:
 def style(result: CellResult) -> str:
     """A cell's style: green for "once", cyan for other good outcomes, yellow for unknown, magenta or red for bad.
 
-    Red is for outcomes in which the task's effect is wrong or later tasks will fail, from "duplicate-later" on.
+    Red is for outcomes in which the task's effect is wrong or later tasks will fail: "duplicate-later" and all worse
+    outcomes.
     """
     if result.verdict == "invalid":
         severe = severity(result.worst)[0] >= SEVERITY.index("duplicate-later")
@@ -140,7 +142,7 @@ def columns() -> int:
 def write(lines: Iterable[Line], stream: TextIO | None = None) -> None:
     """Write lines to `stream`, by default stdout.
 
-    They are coloured when rich is installed, `stream` is a terminal and NO_COLOR is not set.
+    The lines are coloured when rich is installed, `stream` is a terminal and NO_COLOR is not set.
     """
     stream, lines = stream or sys.stdout, list(lines)
     if stream.isatty() and not os.environ.get("NO_COLOR"):
@@ -184,7 +186,8 @@ def _escaped(text: str) -> str:
 
 
 def _rows(map_: FaultMap) -> list[_Row]:
-    """One row for each point that has cells, in the order of the task's life; an edge's points are together."""
+    """One row for each point that has cells, in the order of the task's life; points on the same network edge are next
+    to each other."""
     rows: dict[Point, dict[_Column, CellResult]] = {}
     for result in map_.cells:
         rows.setdefault(result.cell.point, {})[column(result.cell)] = result
@@ -195,7 +198,7 @@ def _rows(map_: FaultMap) -> list[_Row]:
 def _widths(rows: Sequence[_Row]) -> dict[_Column, int]:
     """The width of each column in characters, in the order of the columns.
 
-    A column that is the only one of its moment is at least as wide as the name of the moment.
+    If only one column belongs to a moment ("before" or "after"), it is at least as wide as the name of the moment.
     """
     room: dict[_Column, int] = {}
     for _, results in rows:
@@ -208,7 +211,8 @@ def _widths(rows: Sequence[_Row]) -> dict[_Column, int]:
 def _split(widths: Mapping[_Column, int], room: int) -> Iterator[list[_Column]]:
     """Distribute the columns over tables of at most `room` characters.
 
-    When all columns fit, there is one table. Otherwise the columns "before" and "after" are in different tables.
+    When all columns fit, there is one table. If they do not fit into one table, the columns "before" and "after" are in
+    different tables.
     """
     fits = sum(width + len(_GAP) for width in widths.values()) <= room
     for _, group in groupby(widths, key=lambda key: 0 if fits else key[0]):

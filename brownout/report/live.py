@@ -12,7 +12,7 @@ from brownout.report.terminal import style
 def failure(terminal: pytest.TerminalReporter, report: pytest.TestReport, *, own: bool) -> None:
     """Write a failure and the test's captured output below pytest's line of dots; pytest goes on below them.
 
-    With `own`, `terminal.py` made the text of the failure. Otherwise pytest made the text, and the test's name is
+    If `own` is true, `terminal.py` made the text of the failure. Otherwise pytest made the text, and the test's name is
     written above the text. With `--tb=no` nothing is written, as pytest then omits its section FAILURES.
     """
     if terminal.config.getoption("tbstyle") == "no":

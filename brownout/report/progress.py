@@ -48,7 +48,7 @@ class Progress:
         self._ticker: threading.Thread | None = None
 
     def __call__(self, event: Event) -> None:
-        """Show what the event tells; start or stop the thread that updates the text."""
+        """Show what the event says; start or stop the thread that updates the text."""
         with self._lock:
             self._see(event)
         if isinstance(event, CampaignEnded) or (isinstance(event, TrialEnded) and not (self._tally or event.again)):
@@ -72,7 +72,7 @@ class Progress:
 
     def _start(self, *, ticking: bool) -> None:
         if self._begin is not None:
-            return  # this is another attempt of the same trial
+            return  # the event starts another attempt of the same trial
         self._begin = self._clock()
         if ticking:
             self._ticker = threading.Thread(target=self._tick, args=(self._begin,), name="progress", daemon=True)

@@ -1,4 +1,5 @@
-"""Writes `results.json`, a trial's verdicts, into the trial's folder. A folder without the file has no verdict."""
+"""Writes `results.json`, a trial's verdicts, into the trial's folder. The trial of a folder without this file has no
+verdict."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from brownout.report.clean import clean
 from brownout.run.events import Event, TrialEnded
 from brownout.run.result import Result
 
-#: All validities, the worst first.
+#: All possible verdicts on a trial, the worst first.
 WORST = ("invalid", "unknown", "valid")
 NOT_JUDGED = "not judged"
 
@@ -32,8 +32,8 @@ class Row:
     """One trial. `scenario` is the test's node id; `store` is the trial's folder.
 
     `store` and `file` are relative to pytest's root directory where they lie below it; `line` counts from 1. The
-    function `recovery` explains the field `recovery_ms`. `faults` are the faults that were seen to act. `attempts` also
-    counts the attempts that could not be judged because the machine was busy. `busy_ms` is empty unless no attempt
+    function `recovery` explains the field `recovery_ms`. `faults` has the faults that had a visible effect. `attempts`
+    also counts the attempts that could not be judged because the machine was busy. `busy_ms` is empty unless no attempt
     could be judged; then it has, for each attempt, the longest time in milliseconds in which threads may have waited
     for a CPU.
     """
@@ -186,7 +186,7 @@ def recovery(history: History) -> int | None:
     """Milliseconds from the last healing until all operations accepted before it had finished; at least 0.
 
     An operation finishes with its effect or its failure. If the history has no effects, the end of a task's body counts
-    as its effect. None when no fault healed, and when an accepted operation never finished.
+    as its effect. The result is None when no fault healed, and when an accepted operation never finished.
     """
     healed, proof = history.healed_at, "effect" if history.by_kind.get("effect") else "ended"
     accepted = [op for op in history.ops.values() if healed is not None and op.accepted and op.accepted.at <= healed]

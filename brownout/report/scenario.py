@@ -21,9 +21,11 @@ VERBS = (*SHORT, "after", "at", "event", "get", "point", "post", "submit")
 
 
 def scenario(plan: Plan, name: str, usual: Topology, promises: Iterable[str], note: str) -> str | None:
-    """A pytest function that carries out the plan; None for a plan that the lab's verbs cannot build.
+    """Return a pytest function, as text, that carries out the plan; None for a plan that the methods of the fixture
+    `lab` cannot build.
 
-    `usual` is the topology that the lab begins with, `promises` are those to write, as text, `note` its docstring.
+    `usual` is the topology with which the fixture `lab` begins, `promises` are the promises as text, `note` is the
+    docstring of the test.
     """
     begun = [load.when for load in plan.load]
     triggers = (*begun, *(trigger for injection in plan.injections for trigger in (injection.when, injection.heal)))
@@ -63,13 +65,14 @@ def _free(names: Iterable[str], *taken: str) -> bool:
         name in (*taken, "__debug__")
         or not name.isidentifier()
         or keyword.iskeyword(name)
-        or unicodedata.normalize("NFKC", name) != name  # Python would pass the normalized name
+        # Python normalizes the names of keyword arguments, so such a name cannot be passed as a keyword
+        or unicodedata.normalize("NFKC", name) != name
         for name in names
     )
 
 
 def _imports(text: str) -> Iterator[str]:
-    """An import for each module that has a name of the text."""
+    """Yield an import statement for each module that has a name which occurs in the text."""
     names = {"Lab": "brownout"}
     for name in re.findall(r"(?<![\w.])[a-z_]\w*(?=\()", text):
         made = FAULTS[name].make if name in FAULTS else CHECKERS[name].make if name in CHECKERS else None
@@ -81,8 +84,9 @@ def _imports(text: str) -> Iterator[str]:
 
 
 def _call(name: str, /, *args: str, data: Mapping[str, Any] | None = None, **own: str | None) -> str:
-    """Return the text of a function call. `own` are keywords of the kit as text, left out where they are None; `data`
-    are all written."""
+    """Return the Python text of a function call. `own` has keyword arguments of brownout, each already a Python
+    expression; those that are None are left out. `data` has further keyword arguments as values, which are never left
+    out."""
     named = {key: repr(value) for key, value in (data or {}).items()}
     named |= {key: value for key, value in own.items() if value is not None}
     return f"{name}({', '.join((*args, *(f'{key}={value}' for key, value in named.items())))})"
@@ -102,7 +106,7 @@ def _some(value: object) -> str | None:
 
 
 def _topology(topology: Topology, usual: Topology) -> list[str]:
-    """Yield the calls of the lab that make its first topology equal to that of the plan."""
+    """Return calls of the fixture `lab` that change the topology with which `lab` begins to that of the plan."""
     workers = _changed(topology.workers, usual.workers)
     count = workers.pop("count", topology.workers.count)
     more = _changed(topology, usual)

@@ -51,7 +51,7 @@ def _whole(path: Path) -> bool:
     """Whether the file has a whole result of any kind."""
     with suppress(OSError, ValueError):
         if not path.is_file():
-            return False  # reading from a pipe would wait for ever
+            return False  # nothing is read, because a read from a pipe would wait for ever
         record = json.loads(path.read_bytes())
         return isinstance(record, dict) and record.get("complete") is True and not record.get("part")
     return False

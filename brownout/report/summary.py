@@ -11,7 +11,7 @@ from brownout.run.events import CampaignEnded, Event, TrialEnded
 if TYPE_CHECKING:
     import pytest
 
-SLOWEST = 5  # trials that the list of the slowest has at most
+SLOWEST = 5  # the list of the slowest trials has at most this many trials
 
 
 class Summary:

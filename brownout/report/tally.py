@@ -20,7 +20,7 @@ class Tally:
         self._again = 0
 
     def __call__(self, event: Event) -> None:
-        """Count the trials that the event plans or ends."""
+        """Count the trials that are planned or ended according to the event."""
         match event:
             case Planned(trials):
                 self.total += trials

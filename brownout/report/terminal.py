@@ -29,7 +29,7 @@ def headline(row: Row) -> str:
 
 
 def failure(result: Result, again: str, root: Path) -> str:
-    """The report of a trial that was not valid. `again` is the command that runs the trial again.
+    """Return the report of a trial whose verdict was not "valid". `again` is the command that runs the trial again.
 
     When the trial could not be judged because the machine was busy, one line says so and no promise is listed.
     """

@@ -11,7 +11,7 @@ from brownout.history.event import Event
 from brownout.history.view import History, Window
 from brownout.report.clean import clean
 
-BARS = 3  # faults that are drawn; further faults are only counted
+BARS = 3  # at most this many faults are drawn; further faults are only counted
 # Fields of an event's data that may be shown. Request bodies, results and arguments are never shown.
 _FIELDS = ("status", "state", "error", "retries", "countdown", "code", "ms", "queues", "unacked", "left")
 _FAULT = {"fault-start": "begins", "fault-acted": "acted", "fault-stop": "healed"}
@@ -20,7 +20,7 @@ _FAULT = {"fault-start": "begins", "fault-acted": "acted", "fault-stop": "healed
 def timeline(anomaly: Anomaly, history: History) -> Iterator[str]:
     """A line for each event: time since the first witness, a bar for each fault, the process, and what happened.
 
-    The line of the last witness ends with the kind of the anomaly.
+    The line of the last event that proves the anomaly ends with the kind of the anomaly.
     """
     if not anomaly.witness:
         return

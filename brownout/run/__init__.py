@@ -1,1 +1,2 @@
-"""Runs one trial of a plan: starts the subject, strikes faults, waits for the end, judges the history."""
+"""Runs one trial of a plan: starts the system under test, causes the faults, waits for the end, and judges the recorded
+history."""

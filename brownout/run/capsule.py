@@ -14,7 +14,7 @@ from brownout.probes.configuration import plain
 from brownout.run.result import Result
 
 Answer = Literal["reproduced", "fixed", "unknown"]
-MISSING = "missing"  # the anomaly of must_show: an expected anomaly did not appear
+MISSING = "missing"  # the anomaly that `must_show` reports when an expected anomaly did not appear
 
 
 class Broken(NamedTuple):
@@ -31,9 +31,9 @@ class Broken(NamedTuple):
 class Capsule:
     """The contents of a stored trial's folder.
 
-    `scenario` is the id of the test that ran it, or the name of a map's trial. `application` is "module:attribute" or
-    the application's fields as JSON; it is "" when the test gives the application. `broken` are the anomalies that were
-    found: those of broken promises first, then those that a `must_show` expected.
+    `scenario` is the id of the test that ran the trial, or the name of the trial of a fault map. `application` is
+    "module:attribute" or the application's fields as JSON; it is "" when the application comes from a test. `broken`
+    has the anomalies that were found: first those that break a promise, then those that a promise `must_show` expected.
     """
 
     folder: Path
@@ -82,7 +82,7 @@ def write(folder: Path, plan: Plan, scenario: str, application: str | Mapping[st
 def answer(result: Result, wanted: Collection[Broken], before: Collection[Broken]) -> tuple[Answer, str]:
     """Return whether one of the wanted anomalies appeared again, and a sentence that proves the answer.
 
-    When no wanted anomaly appears but an anomaly that is not in `before`, the answer is unknown.
+    If no wanted anomaly appears, but an anomaly that is not in `before`, the answer is "unknown".
     """
     found = {
         Broken(anomaly.kind, verdict.promise): anomaly.sentence
@@ -108,8 +108,8 @@ def configuration(history: History, env: Mapping[str, str], places: Mapping[str,
     """Return the settings in effect, from the first process of each role that reported its settings, and the
     application's environment.
 
-    The result leaves out secrets. Addresses and folders of this trial are replaced by the names in `places`, such as
-    {broker}.
+    Secrets are left out of the result. Addresses and folders of this trial are replaced by the names that `places` has
+    for them, such as {broker}.
     """
     told: dict[str, Any] = {}
     for event in history.kind("ready"):
@@ -121,7 +121,7 @@ def configuration(history: History, env: Mapping[str, str], places: Mapping[str,
 
 
 def _replaced(value: Any, names: Mapping[str, str]) -> Any:
-    """Return the value with these texts replaced in every string, but not in the keys of mappings."""
+    """Return the value with these texts replaced in every string; the keys of mappings do not change."""
     if isinstance(value, str):
         for text, name in names.items():
             value = value.replace(text, name)

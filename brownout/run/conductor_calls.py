@@ -1,4 +1,5 @@
-"""Calls the conductor from a trial's thread; each call runs on the wire's event loop, where the conductor lives."""
+"""Calls the conductor from a trial's thread; each call runs on the network proxy's event loop, because the conductor is
+not thread-safe."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 
 class ConductorCalls:
-    """Calls the conductor, which counts and holds the requests on all edges of a subject to Redis."""
+    """Calls the conductor: the object that counts, and may hold back, all requests of the subject to Redis."""
 
     def __init__(self, wire: Wire, conductor: Conductor) -> None:
         self._wire, self.conductor = wire, conductor
@@ -29,7 +30,7 @@ class ConductorCalls:
         return self._ask(lambda: all(self.conductor.consumes(f"{worker}->broker", queue) for worker in workers))
 
     def idle_since(self) -> int:
-        """The time (ns, monotonic) of the last request that no client sends periodically."""
+        """The time (ns, monotonic) of the last request that is not one of those that clients send periodically."""
         return self._ask(lambda: self.conductor.latest)
 
     def put_aside(self, workers: Sequence[str]) -> None:
@@ -38,8 +39,8 @@ class ConductorCalls:
         self._ask(lambda: setattr(self.conductor, "aside", edges))
 
     def look(self, held: float) -> OnWire:
-        """Return the state of the wire now. A message may exist only in a worker's memory for at most `held`
-        seconds."""
+        """Return the state of the Redis traffic at this moment. For at most `held` seconds a message may exist only in
+        the memory of a worker."""
         conductor = self.conductor
 
         def state() -> OnWire:
@@ -49,12 +50,13 @@ class ConductorCalls:
         return self._ask(state)
 
     def probe(self, *, begins: bool) -> None:
-        """Tell the conductor that the trial is about to send a probe (with `begins`), or that the newest probe proves
-        nothing any more."""
+        """Tell the conductor that the trial is about to send a test task, the probe (if `begins` is true), or that the
+        newest probe does not prove anything any more."""
         self._ask(self.conductor.probe if begins else self.conductor.unprobe)
 
     def trace(self) -> Trace:
-        """Return the points and connections that the wire has seen so far."""
+        """Return the points (Redis requests and replies) and the connections that have passed through the network proxy
+        so far."""
         conductor = self.conductor
 
         def recorded() -> Trace:

@@ -1,8 +1,8 @@
-"""The events of a run, and how they reach handlers. The engine only emits events and imports no handler.
+"""The events of a run, and how they reach handlers. The code that runs trials only emits events; it imports no handler.
 
-A campaign is many trials. The events of a campaign come in this order: CampaignStarted, then Phase, Planned,
-TrialStarted, TrialEnded and Remark, then CampaignEnded. Events of different trials may overlap. A trial that is run
-alone has no campaign.
+A campaign is a series of many trials. The events of a campaign come in this order: CampaignStarted, then Phase,
+Planned, TrialStarted, TrialEnded and Remark, then CampaignEnded. Events of different trials may overlap. A trial that
+is run alone has no campaign.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import Enum
 
 
 class Purpose(Enum):
-    """The reason why a trial is run."""
+    """The reasons for which a trial may be run."""
 
     PLANNED = "the user asked for the trial"
     DISCOVERY = "finds the points that a task without a fault passes"
@@ -25,7 +25,7 @@ class Purpose(Enum):
 
 @dataclass(frozen=True)
 class CampaignStarted:
-    """A campaign begins; `name` is for people."""
+    """A campaign (a series of trials) begins; `name` is a name for people."""
 
     name: str
 
@@ -46,7 +46,7 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class Phase:
-    """The next phase of the trial named `trial` begins; an empty `trial` means a phase of the campaign."""
+    """The next phase of the trial with the name `trial` begins; if the name is empty, it is a phase of the campaign."""
 
     name: str
     trial: str = ""
@@ -54,11 +54,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """An attempt of a trial ended; the first attempt is number 1. With `again` another attempt follows, because the
-    machine was busy.
+    """An attempt of a trial ended; the first attempt is number 1. If `again` is true, another attempt follows, because
+    the machine was busy.
 
-    `result` is a run.result.Result, a cell of a map, or a Row that came from another process. `result` is None when an
-    exception ended the trial, which the caller then gets.
+    `result` is a run.result.Result, the result of a cell of a fault map, or a Row that came from another process.
+    `result` is None when an exception ended the trial; the caller gets this exception.
     """
 
     name: str
@@ -70,7 +70,7 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class Remark:
-    """A remark: a sentence for the person who waits for the run."""
+    """A remark: a sentence for the person who waits until the run has ended."""
 
     sentence: str
 
@@ -92,18 +92,18 @@ def nobody(_: Event) -> None:
 
 
 class Stream:
-    """A handler that passes each event to several handlers, one after the other. Any thread may call this handler.
+    """A handler that passes each event to several handlers, one after the other. Any thread may call a handler.
 
-    When a handler raises an error, the other handlers still get the event. Afterwards the handler's error is raised to
-    the caller; several errors are raised as an ExceptionGroup.
+    When a handler raises an error, the other handlers still get the event. Afterwards the caller gets the handler's
+    error; several errors are raised as an ExceptionGroup.
     """
 
     def __init__(self, *handlers: Handler) -> None:
         self._handlers = handlers
-        self._lock = threading.RLock()  # the lock is reentrant, because a handler may emit events, too
+        self._lock = threading.RLock()  # the lock is reentrant, because a handler may itself emit events
 
     def __call__(self, event: Event) -> None:
-        """Pass the event to each handler. Raises the errors of the handlers."""
+        """Pass the event to each of the handlers. Raises the errors of the handlers."""
         errors: list[Exception] = []
         with self._lock:
             for handler in self._handlers:
@@ -119,8 +119,8 @@ class Stream:
 
 @contextmanager
 def trying(emit: Handler, trial: str) -> Iterator[None]:
-    """Emit TrialStarted before the block, and TrialEnded when the block raises. Without an error the caller emits
-    TrialEnded with the result."""
+    """Emit TrialStarted before the block, and TrialEnded when the block raises. If there was no error, the caller of
+    this function emits TrialEnded with the result."""
     emit(TrialStarted(trial))
     try:
         yield
@@ -131,8 +131,8 @@ def trying(emit: Handler, trial: str) -> Iterator[None]:
 
 @contextmanager
 def campaigning(emit: Handler, name: str) -> Iterator[None]:
-    """Emit CampaignStarted before the block, and CampaignEnded when the block raises. Without an error the caller emits
-    CampaignEnded."""
+    """Emit CampaignStarted before the block, and CampaignEnded when the block raises. If there was no error, the caller
+    of this function emits CampaignEnded."""
     emit(CampaignStarted(name))
     try:
         yield

@@ -1,5 +1,5 @@
-"""The parts of a trial that settles by evidence, such as a trial of a fault map: a conductor on the wire, and the life
-of the operation."""
+"""The parts of a trial that ends as soon as nothing can change any more, such as a trial of a fault map: an object that
+orders the Redis requests (the conductor), and a record of what happened to the operation."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ ASK_EVERY = 0.03  # seconds between two requests for a status
 
 
 class EvidenceTrial:
-    """The state of a trial that settles by evidence. This state is created before the subject, because its conductor
-    directs the subject's edges to Redis."""
+    """The state of a trial that ends as soon as nothing can change any more. This state is created before the subject
+    is started, because its conductor must see the first request that the subject sends to Redis."""
 
     def __init__(self, plan: Plan, setting: Setting, wire: AnyWire, observer: Observer) -> None:
         if not isinstance(wire, Wire):
@@ -70,7 +70,8 @@ class EvidenceTrial:
         self._settling: Settling
 
     def _pids(self) -> Iterable[int]:
-        """The pids of the Redis server, of each part's main process, and of the pool processes of workers."""
+        """Return the pids of the Redis server, of the main process of each part of the application, and of the pool
+        processes of workers."""
         if not hasattr(self, "_subject"):
             return ()
         pids = [self._subject.broker.pid] if self._subject.broker.pid else []
@@ -83,14 +84,15 @@ class EvidenceTrial:
         return pids
 
     def watches(self, clients: Clients) -> list[Repeated]:
-        """The threads that read statuses; none when the application has no API that tells a job's status."""
+        """The threads that read the statuses of jobs; there are none when the application's API does not tell them."""
         if not isinstance(self._operation, Http) or self._setting.application.status is None:
             return []
         statuses = StatusReader(lambda: self.life.unread, clients.read, first=ASK_EVERY)
         return [Repeated("status reader", statuses.round, ASK_EVERY)]
 
     def steady(self, subject: Subject, clients: Clients) -> None:
-        """Bring the subject to the steady state. Raises NeverHappened when a step takes too long."""
+        """Bring the subject to the steady state: a warm-up task is done, and nothing happens any more. Raises
+        NeverHappened when a step takes too long."""
         self._subject, self._clients = subject, clients
         if isinstance(self._operation, Http) and self._setting.application.accepted:
             self._observer.recorders["store"].record("store-read")
@@ -100,7 +102,7 @@ class EvidenceTrial:
         steady.reach(self._settle.warm, fresh=self._settle.fresh)
 
     def settling(self, nemesis: Nemesis) -> Settling:
-        """Make the `Settling`, which decides when the outcome of the operation cannot change any more."""
+        """Make the object that decides when the outcome of the operation cannot change any more."""
         self._settling = Settling(
             self._settle,
             self._operation,
@@ -129,7 +131,8 @@ class EvidenceTrial:
         return event
 
     def _push(self, task: str) -> bool:
-        """Push the probe, a copy of the warm-up's message, into Redis directly, past the faulted network."""
+        """Put the probe, a copy of the warm-up task's message, into Redis on a direct connection that no fault
+        disturbs."""
         message = self.conductor_calls.conductor.published
         if message is None:
             raise RuntimeError("the warm-up operation published no message")
@@ -140,7 +143,7 @@ class EvidenceTrial:
             return push_copy(redis, dict(message.raw), message.id, task, message.place)
 
     def observe(self) -> None:
-        """Record the end state: stored results, whether a worker consumes, and whether a command was repeated."""
+        """Record the final state: stored results, whether a worker takes tasks, and whether a command was repeated."""
         life, run, settling = self.life, self._observer.recorders["run"], self._settling
         self._sample()
         stored = states(self._operation, life, self._subject, self._clients, self._observer)
@@ -150,15 +153,16 @@ class EvidenceTrial:
         again = waited or self.trace().again(self.order, life.newest)
         self._observer.look()
         if life.invoke and life.invoke.data.get("op") == "tick" and life.answered == "waiting":
-            self._clients.tick(str(life.invoke.key))  # the tick counts as accepted, because beat's schedule promises it
+            # the task that beat sends counts as accepted, because beat's schedule promises it
+            self._clients.tick(str(life.invoke.key))
         run.record("settled", again=again, left=sorted(life.left.values()))
 
     def trace(self) -> Trace:
-        """Return the trace of the requests that passed on the wire during the trial."""
+        """Return the trace of the Redis requests that passed through the network proxy during the trial."""
         return self.conductor_calls.trace()
 
     def close(self) -> None:
-        """End all connections of the subject."""
+        """End all connections of the subject to Redis."""
         self.conductor_calls.close()
 
 

@@ -1,4 +1,5 @@
-"""Carries a schedule of faults out: strikes when a trigger fires, asks for evidence, heals."""
+"""Carries out a schedule of faults: begins a fault when its trigger fires, looks for an effect of the fault, and heals
+it."""
 
 from __future__ import annotations
 
@@ -22,16 +23,16 @@ from brownout.subject.waiting import eventually
 from brownout.wire.redis.watch import Hit
 
 NS = 1_000_000_000
-UNDER_WAY = 0.005  # seconds for replies to earlier requests to arrive before a fault kills the server
-# ns; a fault that strikes later after its point may strike at a later moment of the task
+UNDER_WAY = 0.005  # seconds; before a fault kills the server, replies to earlier requests get this time to arrive
+# nanoseconds; when a fault begins later than this after its fault point was reached, the task may have gone on
 IN_TIME = 20_000_000
-MEETS = 10.0  # seconds; a fault that heals by the clock heals after this time even if it was not seen to act
+MEETS = 10.0  # seconds; a timed fault without a visible effect heals this much later
 
 
 @dataclass
 class _Alarm:
-    """Waits until a trigger fires. `due` (ns) is set when the trigger's event comes, or at once for a trigger by the
-    clock."""
+    """Waits until a trigger fires. `due` (ns) is set when the trigger's event comes; for a trigger that is a time, it
+    is set at the start."""
 
     trigger: Trigger
     since: int
@@ -58,33 +59,36 @@ class _Alarm:
 
 @dataclass
 class _Armed:
-    """One injection and its state: before its strike, active, or healed."""
+    """One injection (a planned fault) and its state: not begun, active, or healed."""
 
     injection: Injection
     id: str
     when: _Alarm
     until: _Alarm | None = None
     strike: Strike | None = None
-    reached: int = 0  # the time (ns) at which the injection's point was reached, or 0; set on the wire's event loop
-    late: int = 0  # the time (ns) at which the fault struck, if that was later than IN_TIME after its point; else 0
-    effect: int = 0  # the time (ns) at which a task first took effect after the point; else 0
+    reached: int = 0  # the time (ns) at which the injection's fault point was reached; 0 before that
+    # the time (ns) at which the fault began, if that was more than IN_TIME after its fault point was reached; else 0
+    late: int = 0
+    effect: int = 0  # the time (ns) at which a task first took effect after the fault point was reached; 0 if none did
     acted: bool = False
     healed: bool = False
-    forced: bool = False  # healed at the end of the load, because the trigger for its healing never fired
+    # the fault heals at the end of the load, because the trigger at which it should heal never fired
+    forced: bool = False
 
 
 class Nemesis:
-    """Strikes and heals the faults of a schedule. `see` takes the new events; `act` must be called often.
+    """Begins and heals the faults of a schedule. The method `see` gets the new events of the history; `act` must be
+    called often.
 
-    `points` reports, on the wire's event loop, when a point of the wire is reached. A fault that cannot heal raises an
-    exception.
+    `points` reports, on the network proxy's event loop, when a point (a Redis request or its reply) is reached. A fault
+    that cannot heal raises an exception.
     """
 
     def __init__(
         self, injections: Iterable[Injection], subject: Subject, recorder: Recorder, points: Points | None = None
     ) -> None:
         self._subject, self._recorder, self._points = subject, recorder, points
-        # The wire's event loop adds to this queue
+        # Code on the network proxy's event loop adds items to this queue
         self._hits: deque[tuple[_Armed, Hit, Strike | Exception | None]] = deque()
         begin = now()
         self._armed = [
@@ -97,7 +101,7 @@ class Nemesis:
                 points.expect(place, partial(self._reached, armed), partial(_has_struck, before))
 
     def see(self, events: Iterable[Event]) -> None:
-        """Pass new events to the triggers."""
+        """Pass new events of the history to the triggers, which wait for certain events."""
         for event in events:
             for armed in self._armed:
                 armed.when.see(event)
@@ -107,7 +111,8 @@ class Nemesis:
                     armed.effect = min(armed.effect or event.at, event.at)
 
     def act(self) -> None:
-        """Strike faults that are due, ask active faults for evidence, heal faults whose healing is due."""
+        """Begin the faults that are due, look for effects of the active faults, and heal the faults whose time to heal
+        has come."""
         while self._hits:
             self._take(*self._hits.popleft())
         for armed in self._armed:
@@ -119,8 +124,7 @@ class Nemesis:
                     self._heal(armed)
 
     def heal(self) -> None:
-        """Heal all active faults, the newest first. A fault that has not struck before `heal` is called never
-        strikes."""
+        """Heal all active faults, the newest first. A fault that has not begun when `heal` is called never begins."""
         if self._points:
             self._points.close()
         while self._hits:
@@ -146,15 +150,15 @@ class Nemesis:
 
     @property
     def pending(self) -> bool:
-        """Whether a fault that has struck still waits for the trigger of its healing."""
+        """Whether an active fault still waits for the trigger at which it heals."""
         return any(armed.strike and armed.until and not armed.healed for armed in self._armed)
 
     def _in_time(self, armed: _Armed) -> bool:
-        """Whether the injection's healing is due.
+        """Whether it is time to heal the fault of this injection.
 
-        When the clock heals a fault, its time counts from the moment when the fault was first seen to act, because on a
-        slow machine the requests that the fault should hit come late. A fault that never acts heals MEETS seconds
-        later.
+        When a fault heals after a time, this time counts from the first visible effect of the fault, because on a
+        slow machine the requests that the fault should hit come late. If a fault never has a visible effect, it heals
+        MEETS seconds later.
         """
         assert armed.until
         if not armed.until.rings():
@@ -163,12 +167,12 @@ class Nemesis:
 
     @property
     def active(self) -> bool:
-        """Whether a fault still waits for its healing, or a message is held until its fault has struck."""
+        """Whether an active fault has not healed yet, or a message is held back until its fault has begun."""
         return self.pending or bool(self._hits)
 
     @property
     def timed(self) -> bool:
-        """Whether a fault that has struck will be healed by the clock, which needs no further event."""
+        """Whether an active fault will heal after a time, without any further event."""
         return any(armed.strike and armed.until and armed.until.trigger.kind is None and not armed.healed
                    for armed in self._armed)  # fmt: skip
 
@@ -178,9 +182,9 @@ class Nemesis:
         return any(armed.strike is None for armed in self._armed)
 
     def missed(self, *, then: bool = True) -> list[str]:
-        """Return a sentence for each trigger that never fired: the awaited event, and the events that came instead.
+        """Return a sentence for each trigger that never fired: for which event it waited, and which events came.
 
-        With `then=False`, a fault that should follow another fault is left out when the other fault has struck.
+        If `then` is False, faults that follow a fault which has begun are left out.
         """
         texts = ((f"{armed.injection.fault} on {armed.injection.on}", n) for n, armed in enumerate(self._armed, 1))
         named = list(zip(told_apart(texts), self._armed, strict=True))
@@ -193,17 +197,18 @@ class Nemesis:
 
     @property
     def unseen(self) -> list[str]:
-        """Return a sentence for each fault that struck and was not seen to act, because a fault that does not act
-        proves nothing."""
+        """Return a sentence for each fault that has begun and had no visible effect, because such a fault proves
+        nothing."""
         texts = ((f"{armed.injection.fault} on {armed.injection.on}", n) for n, armed in enumerate(self._armed, 1))
         named = zip(told_apart(texts), self._armed, strict=True)
         return [f"{name} was never seen to act" for name, armed in named if armed.strike and not armed.acted]
 
     def overtaken(self) -> dict[str, float]:
-        """Return, for each fault that struck a worker after the task took effect, a sentence and the delay in seconds.
+        """Return a sentence, and the delay in seconds, for each fault that struck a worker too late, when the task had
+        already taken effect.
 
-        While a message is held, no other message passes on the wire, but the task's body goes on. On a busy machine the
-        fault may therefore strike at a later moment of the task's life than its point says.
+        While a message is held, no other message passes the network proxy, but the task's body goes on. On a busy
+        machine the fault may therefore strike later in the task's life than planned.
         """
         return {
             f"{armed.injection.fault} on {armed.injection.on} struck too late, when the task had already taken effect":
@@ -217,14 +222,15 @@ class Nemesis:
         return self._points.missed(place) if self._points and place else str(armed.when.count)
 
     def _reached(self, armed: _Armed, hit: Hit) -> bool:
-        """Strike the message at a point, or hold the message until `act` has struck; runs on the wire's loop."""
+        """Begin a fault of the message at a fault point, or hold the message back until `act` has begun the fault; this
+        runs on the network proxy's event loop."""
         armed.reached = now()
         struck: Strike | Exception | None = None
         if armed.injection.at_its_point:
             self._record("fault-start", armed, target=armed.injection.on, point=hit.point.full, moment=hit.moment)
             try:
                 struck = strike_at(hit, armed.injection.fault)
-            except Exception as error:  # an error of brownout itself, which `act` raises later
+            except Exception as error:  # an error of brownout itself; the method `act` raises it later
                 struck = error
         elif self._points:
             self._points.keep()
@@ -232,7 +238,7 @@ class Nemesis:
         return not isinstance(struck, Exception)
 
     def _take(self, armed: _Armed, hit: Hit, struck: Strike | Exception | None) -> None:
-        """Handle, in the trial's thread, a point that was reached on the wire's event loop."""
+        """Handle, in the trial's thread, a fault point that was reached on the network proxy's event loop."""
         if isinstance(struck, Exception):
             raise struck
         if struck is not None:
@@ -244,7 +250,8 @@ class Nemesis:
                 self._points.release(hit)
 
     def _strike_beside(self, armed: _Armed, hit: Hit) -> None:
-        """Strike while the message is held, then wait until the killed processes and their connections are gone."""
+        """Begin the fault while the message is held back; then wait until the processes that it killed, and their
+        connections, are gone."""
         if armed.injection.on == "broker":
             time.sleep(UNDER_WAY)
         self._strike(armed, point=hit.point.full, moment=hit.moment)
@@ -253,8 +260,8 @@ class Nemesis:
 
     def _strike(self, armed: _Armed, **data: Any) -> None:
         injection = armed.injection
-        # The start is recorded before the strike, so that everything that the fault causes lies between its start and
-        # its stop.
+        # The start of a fault is recorded before the fault begins, so that everything that it causes lies between its
+        # start and its stop.
         self._record("fault-start", armed, target=injection.on, **data)
         struck = strike(self._subject, injection.on, injection.fault)
         if armed.reached and (at := now()) - armed.reached > IN_TIME:
@@ -288,5 +295,6 @@ class Nemesis:
 
 
 def _has_struck(before: _Armed | None) -> bool:
-    """Whether a fault that follows `before` may strike now; runs on the wire's loop."""
+    """Whether a fault that must come after the injection `before` may begin now; this runs on the network proxy's event
+    loop."""
     return before is None or bool(before.reached) or before.strike is not None

@@ -21,7 +21,8 @@ SAMPLE_WITHIN = 1.0  # the seconds within which Redis must answer a sample
 
 
 class Recorders(dict[str, Recorder]):
-    """The recorders of all sources of events; a recorder is created when its source is used for the first time."""
+    """The objects that record events, one for each source of events; each is created when its source is used for the
+    first time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,10 +38,10 @@ class Recorders(dict[str, Recorder]):
 
 
 class Observer:
-    """Observes one running trial. `listeners` are called with new events.
+    """Observes one running trial. Each function in `listeners` is called with the new events.
 
-    One thread calls `look`; another thread may call `sample`. With `every_row`, jobs in the application's own store
-    that no client submitted are recorded, too.
+    Only one thread may call `look`; at the same time another thread may call `sample`. If `every_row` is true, also
+    those jobs in the application's own store are recorded that no client submitted.
     """
 
     def __init__(self, path: Path, application: Application, files: Path, *, every_row: bool = False) -> None:
@@ -67,7 +68,8 @@ class Observer:
     def look(self) -> None:
         """Record new effects, stored jobs and exits, then read the new events and pass them to `listeners`."""
         assert self._subject
-        # Effects and exits are recorded before the history is read, so that triggers see them in recorded order.
+        # New effects and exits are written to the history before the history is read, so that triggers get all events
+        # in the recorded order.
         for event in self._read_effects():
             self.recorders["effects"].append(event.to_json())
         self.records.look()
@@ -77,7 +79,8 @@ class Observer:
                 listener(events)
 
     def sample(self, *, changes: bool = False) -> Event:
-        """Record which messages the broker has now. With `changes`, record only a sample that differs from the last."""
+        """Record a sample of the broker: which messages it has now. If `changes` is true, a sample is recorded only
+        when it differs from the last sample."""
         assert self._subject
         if isinstance(layout := self._subject.layout, Unreadable):
             event = failed(str(layout))

@@ -1,4 +1,5 @@
-"""Watches the points that a plan waits for: records that a point was reached, and holds its message for a fault."""
+"""Watches the points (Redis requests and replies) for which a plan waits: records that a point was reached, and holds
+the message back until the fault has struck."""
 
 from __future__ import annotations
 
@@ -24,53 +25,55 @@ from brownout.wire.tcp.wire import Wire
 
 
 class Points:
-    """Watches the points of one trial. Call `direct` for each edge before a client connects, and `arm` when the load
-    begins."""
+    """Watches the points (Redis requests and replies) of one trial. Call `direct` for each network edge before a client
+    connects to it, and `arm` when the load begins."""
 
     def __init__(
         self, wire: Wire, plain: Callable[[bytes], bytes] | None = None, conductor: Conductor | None = None
     ) -> None:
         self._wire, self._plain = wire, plain
         self.conductor = conductor or Conductor(handshakes=True, naming=Naming(timed=False))
-        self.woken = threading.Event()  # this event is set when the trial's thread must strike a fault at once
+        # this `threading.Event` is set when the trial's thread must begin a fault immediately
+        self.woken = threading.Event()
         self._striking = 0  # the messages that are held for a fault; while a message is held, no other request passes
 
     @classmethod
     def of(cls, plan: Plan, wire: AnyWire, application: Application, root: Path) -> Points | None:
-        """Return the watcher of a plan's points; None when the plan waits for no point. Raises LookupError when the
-        wire is not the built-in wire."""
+        """Return the object that watches the fault points of a plan; None when the plan waits for no point. Raises
+        LookupError when the network proxy is not the built-in network proxy."""
         places = [trigger.place for trigger in plan.triggers if trigger.place]
         if not places:
             return None
         if not isinstance(wire, Wire):
             raise LookupError(f"{places[0]} needs the builtin wire; the wire of this trial is {wire.kind}")
         plain = None
-        with suppress(Unreadable, ValueError):  # without a layout, points are named by the keys in Redis
+        # if the layout of the keys is not known, the names of fault points contain the keys as they are in Redis
+        with suppress(Unreadable, ValueError):
             plain = Layout.of(surface(application, root).layout).plain
         return cls(wire, plain).waiting_for(plan)
 
     def waiting_for(self, plan: Plan) -> Self:
-        """Record in the history when a point is reached on which a load begins."""
+        """For a load that begins at a fault point: record in the history when the point is reached."""
         for load in plan.load:
             if load.when is not None and load.when.place:
                 self.tell(load.when.place)
         return self
 
     def direct(self, edge: AnyEdge) -> None:
-        """Let the conductor see all messages of this edge from now on."""
+        """From now on, let the conductor see all messages that pass on this network edge."""
         assert isinstance(edge, Edge)
         edge.direct(self.conductor, self._plain)
 
     def arm(self) -> None:
-        """Start to count the points on the wire."""
+        """Start to count the points (Redis requests and replies)."""
         self._wire.run(self.conductor.arm)
 
     def close(self) -> None:
-        """Stop waiting for points; the wire holds no message for a fault any more."""
+        """Stop waiting for fault points; from now on no message is held back for a fault."""
         self._wire.run(self.conductor.forget)
 
     def tell(self, place: Place) -> None:
-        """Record in the history when a place is reached; the message at the place is not held."""
+        """Record in the history when a request reaches this place; the message is not held back."""
 
         def reached(hit: Hit) -> bool:
             self._record(place, hit)
@@ -79,9 +82,10 @@ class Points:
         self._wire.run(lambda: self.conductor.watch(Watch(place, reached, strikes=False)))
 
     def expect(self, place: Place, strike: Callable[[Hit], bool], ready: Callable[[], bool] = lambda: True) -> None:
-        """When a place is reached and `ready()` is true, record that in the history and call `strike`.
+        """When a request reaches the place, and `ready()` is true, record this in the history and call `strike`.
 
-        `strike` returns whether the message stays held. `ready` and `strike` run on the wire's event loop.
+        The function `strike` returns whether the message is still held back. The functions `ready` and `strike` run on
+        the network proxy's event loop.
         """
 
         def reached(hit: Hit) -> bool:
@@ -95,20 +99,21 @@ class Points:
         self._wire.tell(POINT, {**where, "reached": hit.point.full})
 
     def missed(self, place: Place) -> str:
-        """Return the reason why no fault struck at this place."""
+        """Return a sentence that says why no fault struck at this place in the Redis traffic."""
         return self._wire.run(lambda: place.missed(self.conductor.reached))
 
     # --- holding a message while a fault strikes
 
     def keep(self) -> None:
-        """Hold all requests until `release`, because a fault will strike a process; this runs on the wire's event
-        loop."""
+        """Hold all requests back until `release` is called, because a fault will strike a process; this runs on the
+        network proxy's event loop."""
         self._striking += 1
         self.conductor.freeze()
         self.woken.set()
 
     def release(self, hit: Hit) -> None:
-        """Let the held message pass after its fault struck, unless its connection ended with a killed process."""
+        """After the fault has begun, let the held message pass, unless its connection has ended together with a killed
+        process."""
 
         def go() -> None:
             hit.let()

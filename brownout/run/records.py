@@ -16,10 +16,11 @@ WITHIN = 1.0  # the seconds within which the read at the end of the trial must s
 
 
 class Records:
-    """Records `accepted` for each job in the application's store; `reader` is `Application.accepted`.
+    """Records an event `accepted` for each job in the application's own store; `reader` reads the store, see
+    `Application.accepted`.
 
-    A job that has no client's key was submitted by no client. A job that no client submitted is recorded only with
-    `every_row`.
+    A job without the key of a client's operation was not submitted by a client. A job that no client submitted is
+    recorded only if `every_row` is true.
     """
 
     def __init__(
@@ -33,11 +34,11 @@ class Records:
         self._every_row = every_row
         self._reader, self._files, self._recorder = reader, files, recorder
         self._read = reader(files) if reader else tuple
-        self._accepted: dict[str, str | None] = {}  # from each recorded key to its task
+        self._accepted: dict[str, str | None] = {}  # maps the key of each recorded job to its task
         self._next = 0.0
 
     def look(self) -> None:
-        """Record the new jobs, unless the last read was less than EVERY seconds ago."""
+        """Record the new jobs of the store, unless the store was read less than EVERY seconds ago."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + EVERY
@@ -50,7 +51,8 @@ class Records:
     def compare(self) -> None:
         """Read all jobs again at the end of the trial: a job that is missing then is recorded as `withdrawn`.
 
-        When the store has no jobs at all any more, `unreadable` is recorded: another process may have locked it.
+        When the store suddenly has no jobs at all, an event `unreadable` is recorded: another process may have locked
+        the store.
         """
         if not self._reader or not self._accepted:
             return

@@ -24,10 +24,10 @@ class Result:
     history: History
     folder: Path
     seconds: float
-    # Earlier attempts that could not be judged because of a busy machine
+    # earlier attempts of the trial that could not be judged because of a busy machine
     earlier: tuple[Result, ...] = field(default=())
     services: Mapping[str, object] = field(default_factory=dict)  # the services that ran beside the subject, by name
-    # The requests that passed on the wire; empty unless the trial settles by evidence
+    # the Redis requests of the trial; empty unless the plan sets `settle`
     trace: Trace = field(default_factory=Trace)
 
     @property
@@ -38,13 +38,13 @@ class Result:
 
     @property
     def busy(self) -> bool:
-        """Whether the trial is unknown only because the machine was busy."""
+        """Whether the verdict on the trial is unknown only because the machine was busy."""
         unknown = [verdict for verdict in self.verdicts if verdict.validity == "unknown"]
         return self.validity == "unknown" and bool(unknown) and all(verdict.busy_ms > 0 for verdict in unknown)
 
     @property
     def attempts(self) -> int:
-        """The number of attempts, including this attempt."""
+        """The number of attempts of the trial, including this attempt."""
         return 1 + len(self.earlier)
 
     def summary(self) -> dict[str, Any]:

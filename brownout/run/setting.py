@@ -1,5 +1,5 @@
-"""The setting of a trial, which is everything but its plan: the application, a folder, a Redis server, a wire, a
-launcher."""
+"""The setting of a trial is everything except its plan: the application, a folder, a Redis server, a network proxy, and
+how processes are started."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Place(Protocol):
 
     @property
     def root(self) -> Path:
-        """The folder whose lock files let trials of several processes take turns."""
+        """The folder with the lock files by which trials of several processes take turns."""
 
     def place(self, scenario: str) -> Path:
         """A new directory for one trial."""
@@ -32,7 +32,8 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """How and where a trial runs: its application, its store, its Redis server (`rung`), its wire, its launcher."""
+    """How and where a trial runs: its application, the folder for its files, the kind of its Redis server (`rung`), its
+    network proxy (`wire`), and how its processes are started (`launcher`)."""
 
     scenario: str
     application: Application
@@ -42,9 +43,10 @@ class Setting:
     make_wire: MakeWire
     launcher: Launcher = field(default_factory=Cold)
     emit: Handler = nobody
-    alone: bool = False  # whether even the first attempt runs without another trial beside it
+    alone: bool = False  # whether already the first attempt must run while no other trial runs
     #: Services that run beside the subject, by name; the services are made and started anew for each attempt.
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
-    #: The application of a trial without a test, as its capsule names it: "module:attribute", or its fields as JSON.
+    #: For a trial that no test runs: the application, as "module:attribute" or as its fields in JSON.
     application_name: str | Mapping[str, Any] = ""
-    stopped: Callable[[], bool] = lambda: False  # returns whether the trial must end at once, without a verdict
+    # a function that returns whether the trial must end immediately, without a verdict
+    stopped: Callable[[], bool] = lambda: False

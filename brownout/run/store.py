@@ -1,9 +1,9 @@
 """The store of traces: each trial has a folder <store>/<scenario>/<time>/, and the traces of the newest runs are kept.
 
 A run is one command that stores trials: `pytest`, `brownout map` or `brownout replay`. The file
-`<store>/.runs/<time>-<id>` lists the trials of the run. A process that adds trials to the run, or that replays or
-shrinks one of them, holds a shared lock on this file. When no process holds a lock on this file, the run is over, and
-its trials may be removed.
+`<store>/.runs/<time>-<id>` lists the trials of the run. While a process adds trials to the run, or replays or shrinks
+one of them, it holds a shared lock on this file. When no process holds a lock on this file, the run is over, and its
+trials may be removed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def new_run() -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """A directory of traces as one run uses it. The traces of the last `keep` runs are kept, including this run."""
+    """A directory with the files of trials, as one run (one command) uses it. The traces of the last `keep` runs are
+    kept, including this run."""
 
     root: Path
     run: str
@@ -55,7 +56,7 @@ class Store:
             prune(self.root, self.keep)
         while True:
             own = self.root / folder_of(scenario) / stamp()
-            # The folder is listed before it exists, so that every folder is listed
+            # The folder is added to the list before it is made, so that no folder is missing in the list
             list_.add(f"{own.parent.name}/{own.name}")
             # The loop tries again when another worker's trial has taken the name, or another process has just removed
             # the empty folder.
@@ -67,7 +68,7 @@ class Store:
                 return own
 
     def trials(self) -> list[Path]:
-        """Folders of the trials of this run, the oldest first."""
+        """Return the folders of the trials of this run, the oldest first."""
         try:
             listed = [self.root / line for line in _listed(self.root / ".runs" / self.run)]
         except FileNotFoundError:
@@ -75,7 +76,7 @@ class Store:
         return [folder for folder in listed if folder.is_dir()]
 
     def partial(self) -> list[Path]:
-        """The trials of this run without a result, because they were interrupted or the harness failed."""
+        """The trials of this run that have no result, because they were interrupted or brownout failed."""
         return [folder for folder in self.trials() if not (folder / "results.json").exists()]
 
 
@@ -94,14 +95,14 @@ class _List:
         path.parent.mkdir(parents=True, exist_ok=True)
         ignore = path.parents[1] / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n")  # git must not publish what a subject wrote
+            ignore.write_text("*\n")  # git must not publish files that the system under test wrote
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._fd, fcntl.LOCK_SH)
         self._fresh = True
 
     @property
     def new(self) -> bool:
-        """Return True at the first call only."""
+        """Return True at the first call, and False at all later calls."""
         fresh, self._fresh = self._fresh, False
         return fresh
 
@@ -116,17 +117,20 @@ def _joined(root: Path, run: str) -> _List:
 
 def _lead(link: Path, name: str) -> None:
     fresh = link.with_name(f".{name}")
-    with suppress(OSError):  # on a file system without links people find the newest folder by its time
+    # the error is ignored: on a file system without links people find the newest folder by its time
+    with suppress(OSError):
         fresh.symlink_to(name)
         fresh.replace(link)
 
 
 def prune(root: Path, keep: int) -> None:
-    """Remove the trials of all runs but the newest `keep`; trials of a run that still goes on stay."""
+    """Remove the trials of all runs except the newest `keep` runs. Trials of a run that still goes on are not
+    removed."""
     runs = sorted((root / ".runs").iterdir())
     for run in runs[: max(0, len(runs) - keep)]:
         with suppress(OSError), run.open("rb") as list_:
-            fcntl.flock(list_, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError means that the run still goes on
+            # a BlockingIOError means that another process holds the lock, so the run still goes on
+            fcntl.flock(list_, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for line in _listed(run):
                 _remove(root, line)
             run.unlink()
@@ -134,14 +138,14 @@ def prune(root: Path, keep: int) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Within the block no process prunes the run of the trial in `folder`, or in a folder above `folder`.
+    """Within the block no process removes the run of the trial that is stored in `folder` or in a folder above it.
 
-    The block does nothing when no run lists the trial, for example because a person copied the folder.
+    Entering the block has no effect when the trial belongs to no run, for example because a person copied the folder.
     """
     with ExitStack() as locks:
         for trial in (folder, *folder.parents):
             for run in (trial.parent.parent / ".runs").glob("*"):
-                with suppress(OSError):  # another process has just removed the trials of this run
+                with suppress(OSError):  # this error means that another process has just removed the trials of this run
                     if f"{trial.parent.name}/{trial.name}" in _listed(run):
                         fcntl.flock(locks.enter_context(run.open("rb")), fcntl.LOCK_SH)
         yield
@@ -154,7 +158,7 @@ def _listed(run: Path) -> list[str]:
 def _remove(root: Path, trial: str) -> None:
     scenario, _, name = trial.partition("/")
     if folder_of(scenario) != scenario or not re.fullmatch(r"\d{8}T\d{12}", name):
-        return  # the list names a folder that is not that of a trial
+        return  # the list contains a folder that is not the folder of a trial
     shutil.rmtree(root / scenario / name, ignore_errors=True)
     latest = root / scenario / "latest"
     if latest.is_symlink() and not latest.exists():

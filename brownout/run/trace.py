@@ -1,4 +1,4 @@
-"""The points that one trial's operation passed on the wire, in their order."""
+"""The points (Redis requests and replies) that the operation of one trial caused, in their order."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from brownout.plan.point import Point, Step
 from brownout.wire.redis.record import Sample, Seen
 
-# an operation that took longer than this share of the time for which a reply is held has waited for the reply
+# if an operation took longer than this share of the time for which a fault delays a reply, it has waited for the reply
 WAITED = 0.9
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The points that the operation passed, in order, with the time (s, monotonic) and the commands (`samples`) of each
-    point.
+    """The fault points that the operation caused, in order, with the time (s, monotonic) and the commands (`samples`)
+    of each point.
 
-    `struck` counts the points at which a fault struck; `seen` has the messages that witnesses show. `steps` are the
-    points in order, and a handshake's step names the purpose of its connection; connections that only a periodic
-    request or a probe used are left out. `opened` has a handshake for each connection opened since the load began.
+    `struck` counts the fault points at which a fault struck; `seen` has the messages that a report may show. `steps`
+    has the fault points in their order; the step of a handshake names the purpose of its connection. Connections that
+    were used only for periodic requests or for a probe are left out. `opened` has one handshake for each connection
+    that was opened after the load began.
     """
 
     points: tuple[Point, ...] = ()
@@ -27,15 +28,16 @@ class Trace:
     samples: Mapping[Point, Sample] = field(default_factory=dict)
     struck: int = 0
     seen: tuple[Seen, ...] = ()
-    handshakes: frozenset[Point] = frozenset()  # the points at which a new connection begins
+    handshakes: frozenset[Point] = frozenset()  # the fault points at which a new connection begins
     monitored: frozenset[Point] = frozenset()  # the handshakes that a periodic request may have caused
     steps: tuple[Step, ...] = ()
     opened: tuple[Step, ...] = ()
 
     def again(self, order: Collection[Point], until: int) -> bool:
-        """Whether a command was repeated or a connection opened before `until` (ns): neither happens without a fault.
+        """Whether a command was repeated, or a connection was opened, before the time `until` (ns): without a fault
+        neither happens.
 
-        The argument `order` has the points of a trial without a fault.
+        The argument `order` has the points (Redis requests and replies) of a trial without a fault.
         """
         new = (point for point in self.points if point not in order and self.times[point] * 1e9 <= until)
         return any(self._connects(point) if point in self.handshakes else point.ordinal > 1 for point in new)

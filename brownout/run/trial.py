@@ -1,4 +1,5 @@
-"""Runs a plan once: launch, steady state, load and faults, then settling or healing and drain, then the checks."""
+"""Runs a plan once: starts the subject, sends the load, causes the faults, waits until the work is finished, then calls
+the checkers."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ from brownout.workload.generator import Generator
 from brownout.workload.status_reader import FIRST, StatusReader
 
 PUMP = 0.005  # seconds between two looks at the history
-SETTLING_PUMP = 0.01  # seconds between two looks in trials of maps, many of which share a process
+# seconds between two looks at the history in trials of fault maps; many such trials share a process
+SETTLING_PUMP = 0.01
 ANSWERS_WITHIN = 30.0  # the seconds in which clients may still get their last answers
 AGAIN_WITHIN = 10.0  # the seconds within which a killed API must be ready again
 ATTEMPTS = 3  # a trial has at most so many attempts while the machine is too busy to judge it
@@ -43,14 +45,14 @@ LONGEST = 4  # however busy the machine is, a wait ends after this many times it
 
 
 class Stopped(BaseException):
-    """The trial was told to end at once: all processes are stopped, and no promise is judged."""
+    """The trial was told to end immediately: all processes are stopped, and no promise is judged."""
 
 
 def run(plan: Plan, setting: Setting) -> Result:
-    """Run the trial of a plan. While the verdict is unknown because the machine was busy, run the plan again without
-    other trials.
+    """Run the trial of a plan. If the verdict is unknown because the machine was busy, run the plan again while no
+    other trial runs.
 
-    There are at most ATTEMPTS attempts; the files of all of them are kept.
+    There are at most ATTEMPTS attempts; the files of all attempts are stored.
     """
     turns, earlier = Turns(setting.store.root / ".turns"), list[Result]()
     while True:
@@ -69,8 +71,8 @@ def run(plan: Plan, setting: Setting) -> Result:
 
 
 class Trial:
-    """One attempt of a trial; call `run()` once. After an interrupt all processes are stopped, and `folder` has the
-    history."""
+    """One attempt of a trial; call `run()` once. Also after an interrupt all processes are stopped, and the history is
+    in `folder`."""
 
     def __init__(self, plan: Plan, setting: Setting) -> None:
         self.plan, self.setting = plan, setting
@@ -85,12 +87,14 @@ class Trial:
         # functions that stop the subject's parts; each function may be called twice
         self._ends: list[Callable[[], None]] = []
         self._trace = Trace()
-        self._woken = threading.Event()  # this event is set when a fault must be struck at once
-        self._places: Mapping[str, str] = {}  # the values of {broker}, {backend}, ... in the environment
+        self._woken = threading.Event()  # this `threading.Event` is set when a fault must begin immediately
+        # the values that replace {broker}, {backend}, ... in environment variables
+        self._places: Mapping[str, str] = {}
         self.services: dict[str, object] = {}
 
     def run(self) -> Result:
-        """Carry the plan out and judge the history. Raises errors of the harness, with the seed and the folder."""
+        """Carry out the plan once, and judge the recorded history. Raises errors of brownout itself, with the seed and
+        the folder of the trial."""
         begin = time.monotonic()
         try:
             with ExitStack() as stack:
@@ -106,7 +110,8 @@ class Trial:
             self._observer.recorders.close()
         history = History.load(self._path)
         store.write(self.folder / "conf.json", configuration(history, self.setting.application.env, self._places))
-        # When the fault did not strike at its point, the history says nothing about the point, so no promise is judged.
+        # When a fault did not strike at its fault point, the history proves nothing about the point, so no promise is
+        # judged.
         judged = () if self._overtaken else judge_all(history, self._promises())
         verdicts = (*judged, *self._missed)
         spent = time.monotonic() - begin
@@ -122,7 +127,7 @@ class Trial:
         )
 
     def _abandon(self, stack: ExitStack) -> None:
-        """Stop everything at once, without healing faults or waiting for answers.
+        """Stop everything immediately: do not heal faults, and do not wait for answers.
 
         Errors during the stop are dropped, because an earlier error is already on its way to the caller.
         """
@@ -204,7 +209,8 @@ class Trial:
     # --- the end of a trial that settles by evidence
 
     def _settle(self, evidence: EvidenceTrial, nemesis: Nemesis, generator: Generator) -> None:
-        """Wait until the outcome cannot change any more, then record the end state; active faults are not healed."""
+        """Wait until the outcome cannot change any more, then record the final state. Faults that are still active do
+        not heal."""
         self._phase("settle")
         self._pump(evidence.settling(nemesis).over, within=None)
         self._act = lambda: None
@@ -233,7 +239,8 @@ class Trial:
         plan, settled = self.plan, self._observer.settled
 
         def awaited() -> bool:
-            """Whether a fault or a load waits for an event, and an operation is unfinished or beat may send one."""
+            """Whether a fault or a load waits for an event that may still come, because an operation is unfinished or
+            beat may send a task."""
             may_come = plan.topology.beat or bool(settled.waiting) or not generator.done
             return (nemesis.waiting or generator.waiting) and may_come
 
@@ -241,11 +248,12 @@ class Trial:
         self._pump(lambda: generator.sent and not nemesis.pending and not awaited(), within=plan.drain)
         self._pump(lambda: generator.sent and not nemesis.timed, within=None)
         self._phase("heal")
-        self._act = lambda: None  # a fault that struck after the healing would never heal
+        self._act = lambda: None  # a fault that began after all faults were healed would never heal
         nemesis.heal()
         self._not_reached(nemesis, generator)
         self._pump(lambda: generator.done, within=ANSWERS_WITHIN)
-        self._pump(subject.api_ready, within=AGAIN_WITHIN)  # the supervisor may still be restarting a killed API
+        # wait, because the supervisor may still be restarting an API that was killed
+        self._pump(subject.api_ready, within=AGAIN_WITHIN)
         clients.probe(plan)
         self._phase("drain")
         recovery = self.setting.application.recovery
@@ -264,9 +272,9 @@ class Trial:
         ]
 
     def _pump(self, until: Callable[[], bool], within: float | None) -> bool:
-        """Observe and carry out faults until a condition is true, for at most `within` seconds. Returns False when the
-        time is up. The time in which processes waited for a CPU does not count.
-        """
+        """Record events and carry out faults until a condition is true, for at most `within` seconds. Returns False
+        when the time limit was reached first. The time in which processes waited for a CPU does not count towards the
+        limit."""
         fair, wall = self._busy.clock(), time.monotonic()
         while True:
             self._observer.look()

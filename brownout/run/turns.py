@@ -1,8 +1,9 @@
-"""Decides how many trials run at once, and which trials run alone.
+"""Decides how many trials run at the same time, and which trials run alone.
 
-All processes that write to one store take turns. Each trial holds one slot; a trial that must run alone holds all
-slots. Slots are locks on files, so a process that is killed frees its slot. A trial that waits for a slot also holds
-a lock named "gate", so that later trials cannot overtake a trial that must run alone.
+The trials of all processes that store trials in the same folder take turns. While it runs, each trial holds one slot
+(the permission to run); a trial that must run alone holds all slots. Slots, the permissions to run a trial, are locks
+on files, so a process that is killed frees its slot. A trial that waits for a slot (the permission to run) also holds a
+lock named "gate", so that later trials cannot overtake a trial that must run alone.
 """
 
 from __future__ import annotations
@@ -20,25 +21,26 @@ from brownout.plan.promise import Promise
 from brownout.subject.cpus import usable_cpus
 from brownout.subject.load import load
 
-LOOK = 0.05  # seconds between two tries to take a slot
-SOON = 1.0  # seconds; a trial with a promise that has a shorter bound must run alone
+LOOK = 0.05  # seconds between two tries to get the permission to run
+SOON = 1.0  # seconds; when a promise of a trial has a shorter time limit, the trial must run alone
 
 
 def most_at_once(cores: int) -> int:
-    """The number of trials that may run at once on an idle machine: twice its cores, as trials mostly wait."""
+    """The number of trials that may run at the same time on an idle machine: twice its cores, as trials mostly wait."""
     return 2 * cores
 
 
 def at_once(cores: int, others: float) -> int:
     """The number of trials that may run beside `others` threads that want a CPU.
 
-    The number is one less for each of these threads that has no core for itself, but not less than `cores`.
+    This is the number for an idle machine, minus one for each thread of another program that has no core for itself;
+    it is never less than `cores`.
     """
     return max(cores, most_at_once(cores) - round(max(0.0, others - cores)))
 
 
 def measures_soon(plan: Plan) -> bool:
-    """Whether a promise of the plan has a bound of less than SOON seconds."""
+    """Whether a promise of the plan has a time limit of less than SOON seconds."""
     return any(map(_measures_soon, plan.promises))
 
 
@@ -57,7 +59,8 @@ def running() -> float:
 
 @dataclass(frozen=True)
 class Turns:
-    """The slots of trials whose lock files are in the folder `place`; `cores` is how many CPUs this process may use."""
+    """The permissions to run a trial (slots): lock files in the folder `place`; `cores` is how many CPUs this process
+    may use."""
 
     place: Path
     cores: int = field(default_factory=usable_cpus)
@@ -65,7 +68,8 @@ class Turns:
 
     @contextmanager
     def taken(self, *, alone: bool = False) -> Iterator[None]:
-        """Hold one slot, or all slots when the trial must be `alone`. The wait for a slot has no limit."""
+        """Within the block, hold one slot (the permission to run a trial), or all slots if `alone` is true. The wait
+        for a slot (the permission to run a trial) may take any time."""
         self.place.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
             with ExitStack() as waiting:
@@ -85,7 +89,8 @@ class Turns:
             taken = len(files) - len(free)
             for file in free[1:]:
                 fcntl.flock(file, fcntl.LOCK_UN)
-            # A running trial wants about one CPU. The measured load includes running trials, so they are subtracted.
+            # a running trial uses about one CPU The measured load of the machine includes the trials that run now, so
+            # they are subtracted.
             if free and (not taken or taken < at_once(self.cores, self.load() - taken)):
                 return
             for file in free[:1]:

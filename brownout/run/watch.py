@@ -12,15 +12,16 @@ from brownout.probes.loop_watch import only_looks
 from brownout.probes.recorder import Recorder
 from brownout.subject.run_delay import RunDelay
 
-TICK = 0.02  # seconds; the length of each sleep whose lateness is measured
+TICK = 0.02  # seconds; the length of each sleep; it is measured how late the sleep ends
 LATE = 0.03  # seconds; a sleep that ends later than this is recorded
-EVERY = 0.2  # seconds between two reads of the run delays
-LEAST = 1.0  # ms; a shorter wait for a CPU between two reads is not recorded
+EVERY = 0.2  # seconds between two reads of how long threads waited for a CPU
+LEAST = 1.0  # milliseconds; a shorter wait for a CPU between two reads is not recorded
 NS = 1_000_000_000
 
 
 class Repeated:
-    """Calls a function every `every` seconds in a thread of its own. `stop` raises the exception of the function."""
+    """Calls a function every `every` seconds in a thread of its own. The method `stop` raises the exception that the
+    function has raised."""
 
     def __init__(self, name: str, call: Callable[[], object], every: float) -> None:
         self._call, self._every = call, every
@@ -41,7 +42,7 @@ class Repeated:
             self._error = error
 
     def stop(self) -> None:
-        """End the thread that calls the function. Raises the exception of the function."""
+        """End the thread that calls the function again and again. Raises the exception that the function has raised."""
         self._stop.set()
         self._thread.join()
         if self._error:
@@ -66,18 +67,19 @@ class BusyWatch:
     def clock(self) -> float:
         """The monotonic clock in seconds, without the time in which the subject waited for a CPU.
 
-        Between two reads, this is the time of the thread that waited longest, because any thread may do the work
-        that somebody waits for.
+        For each span between two reads, the clock leaves out the wait of the thread that waited longest, because
+        somebody may wait for the work of this thread.
         """
         return time.monotonic() - self._waited / NS
 
     @property
     def waited(self) -> float:
-        """The seconds that the clock has left out so far."""
+        """The number of seconds that the clock has left out so far."""
         return self._waited / NS
 
     def look(self) -> None:
-        """Measure how late this call comes, and read the run delays when they are due; called every TICK seconds."""
+        """Measure how late this call comes; every EVERY seconds also read how long threads waited for a CPU. This
+        function is called every TICK seconds."""
         late = time.monotonic() - self._slept_at - TICK
         late_at = self._recorder.record("machine-late", ms=round(late * 1000)) if late > LATE else 0
         begin, at = self._looked_at, now()

@@ -1,1 +1,2 @@
-"""The subject of a trial: its processes, each in its own process group, and its Redis server."""
+"""The subject (the system under test) of a trial: its processes, each in its own process group, and its Redis
+server."""

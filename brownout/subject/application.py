@@ -36,11 +36,11 @@ class Application:
     own store has accepted: an accepted job that never runs is lost, also when its client got no answer. `queues` are
     the queues that workers read (`-Q`); when empty, workers read the queues of the application's configuration.
     `recovery` is the time in seconds after which the application itself publishes a lost message again; 0 when the
-    application never does. A job that is in no queue and on no worker for longer than `recovery` is lost. A worker that
-    ends with an exit code in `steps_down` wants to be restarted, and has not failed. `polls` are patterns of Redis
-    requests ("LLEN .*") that the application sends periodically, `monitors` are processes that open connections
-    periodically; fault maps leave both out. `settings` names the application's own settings ("module:attribute": a
-    mapping, a model, or a function that returns one), so that each trial's `conf.json` has them.
+    application never does. A job counts as lost when it is in no queue and on no worker for longer than `recovery`
+    seconds. When a worker ends with an exit code in `steps_down`, it wants to be restarted, and has not failed. `polls`
+    are patterns of Redis requests ("LLEN .*") that the application sends periodically, `monitors` are processes that
+    open connections periodically; fault maps leave both out. `settings` names the application's own settings
+    ("module:attribute": a mapping, a model, or a function that returns one), so that each trial's `conf.json` has them.
     """
 
     celery: str | None = None
@@ -79,8 +79,9 @@ def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
 class Surface:
     """The tasks and routes of an application, so that a misspelt name is an error before a trial starts.
 
-    `takes` maps a task to the names of its parameters, or to None when the task takes any keyword. `layout` is the
-    argument of `Layout.of`. `conf` has the settings, such as time-outs, from which a map's waiting times follow.
+    `takes` maps a task to the names of its parameters, or to None when the task takes any keyword. `layout` describes
+    the Redis keys of the application, see `Layout.of`. `conf` has the settings, such as time-outs, from which a map's
+    waiting times follow.
     """
 
     tasks: tuple[str, ...]

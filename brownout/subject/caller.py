@@ -1,4 +1,4 @@
-"""The harness's side of the caller: a process that imports the application and sends tasks for the clients."""
+"""Controls the caller, which is a process that imports the application and sends tasks for the clients."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class CallerEnded(RuntimeError):
 
 
 class Answers:
-    """Iterates over the answers to one order, as they come; an answer with "last" is the end."""
+    """Iterates over the answers to one order as they come; the answer that has "last" is the last one."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
 
     def put(self, answer: Mapping[str, Any]) -> None:
-        """Add an answer of the process to this order."""
+        """Add an answer that the process has given to this order."""
         self._queue.put(answer)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
@@ -46,9 +46,10 @@ class Answers:
 
 
 class Caller:
-    """Starts the caller process at once. `ready` becomes true when the process has imported the application.
+    """Starts the caller process immediately. `ready` becomes true when the process has imported the application.
 
-    `part` makes the process's command line from the address of the harness. Raises OSError when the start fails.
+    The function `part` makes the command line of the process from the address of brownout's socket. Raises OSError when
+    the start fails.
     """
 
     def __init__(self, launcher: Launcher, part: Callable[[str], Part], log: Path) -> None:
@@ -85,16 +86,16 @@ class Caller:
 
     @property
     def ready(self) -> bool:
-        """Whether the caller process takes orders. Raises CallerEnded when the process has ended."""
+        """Whether the caller process can take orders now. Raises CallerEnded when the process has ended."""
         if self._over:
             raise self._ended()
         return self._ready.is_set()
 
     def ask(self, order: Mapping[str, Any]) -> Answers:
-        """Send an order to the process (see probes/caller.py); several threads may do so at once.
+        """Send an order to the process (see probes/caller.py); several threads may do so at the same time.
 
-        When the process ends before the last answer, the last answer is the event "ended". Raises CallerEnded when the
-        process has ended before, and TypeError when the order cannot be written as JSON.
+        When the process ends before it has given the last answer, the last answer has the event "ended". Raises
+        CallerEnded when the process has already ended, and TypeError when the order cannot be written as JSON.
         """
         answers = Answers()
         with self._lock:
@@ -105,7 +106,7 @@ class Caller:
             self._open[number] = answers
             try:
                 self._orders.sendall(line)
-            except OSError:  # the method `stop` has closed the socket
+            except OSError:  # this error is expected when the method `stop` has closed the socket
                 raise self._ended() from None
         return answers
 
@@ -120,7 +121,7 @@ class Caller:
         return str(answer.get("error", ""))
 
     def stop(self) -> None:
-        """Kill the caller process. Threads that wait for an answer get the event "ended"."""
+        """Kill the caller process. Threads that wait for an answer get an answer with the event "ended"."""
         self.process.kill()
         self._thread.join()
         self._stack.close()

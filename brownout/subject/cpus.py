@@ -1,4 +1,5 @@
-"""How many CPUs this process may use: its affinity, and the quotas of its control groups (cgroups v2 and v1)."""
+"""Finds out how many CPUs this process may use, from its CPU affinity and the quotas of its control groups (cgroups v2
+and v1)."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ from pathlib import Path, PurePosixPath
 
 MEMBERSHIP = Path("/proc/self/cgroup")
 ROOT = Path("/sys/fs/cgroup")
-PERIOD = 100_000  # µs; the kernel's default period of a quota
+PERIOD = 100_000  # microseconds; the kernel's default period of a quota
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs that the kernel gives to this process, at least 1. A part of a CPU counts as a whole
-    CPU."""
+    """Return the number of CPUs that the kernel gives to this process, at least 1. If the quota allows a fraction of a
+    CPU, the fraction counts as a whole CPU."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         membership = MEMBERSHIP.read_text()
@@ -25,8 +26,8 @@ def usable_cpus() -> int:
 
 
 def usable(allowed: int, quotas: Iterable[str]) -> int:
-    """Return how many of the `allowed` CPUs the quotas leave to this process. A quota is a text as in cpu.max: time and
-    period in µs."""
+    """Return how many of the `allowed` CPUs this process may use under these quotas. A CPU quota is a text as in the
+    file cpu.max: the time and the period in µs."""
     return max(1, math.ceil(min([allowed, *map(cpus, quotas)])))
 
 
@@ -44,8 +45,8 @@ def cpus(quota: str) -> float:
 def limits(membership: str, root: Path) -> Iterator[str]:
     """Yield the quotas of every control group that `membership`, the text of /proc/self/cgroup, names below `root`.
 
-    A parent's quota binds its children. In a container the paths in `membership` may be those of the host, so folders
-    that are missing below `root` are passed over.
+    The CPU quota of a control group also limits the groups inside it. In a container the paths in `membership` may be
+    those of the host, so folders that are missing below `root` are passed over.
     """
     for line in membership.splitlines():
         _, _, entry = line.partition(":")

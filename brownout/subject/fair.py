@@ -1,7 +1,7 @@
-"""Fair time: wall time without the time in which the subject's processes, or the harness, waited for a CPU.
+"""Fair time: wall time without the time in which the subject's processes, or brownout itself, waited for a CPU.
 
-A trial that settles by evidence measures all its waiting in fair time. A busy machine then makes the trial longer,
-but never makes the trial decide too early that nothing changes any more.
+A trial that ends as soon as nothing can change any more measures its waits by this clock. A busy machine then makes the
+trial longer, but never lets the trial decide too early that nothing changes any more.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from brownout.subject.run_delay import RunDelay
 
 
 class Delays(Protocol):
-    """The interface of `RunDelay`, which tests replace by a substitute."""
+    """The interface of the class `RunDelay`; tests use another class with this interface."""
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
-        """Return the nanoseconds for which each process waited for a CPU since the last call."""
+        """Return for each process how many nanoseconds it waited for a CPU since the last call."""
 
 
 class FairTime:
-    """A clock of fair time, which starts at 0 and advances at each `look`. Only one thread may use the clock.
+    """A clock that leaves out waits for a CPU (fair time). The clock starts at 0 and goes on at each call of `look`.
+    Only one thread may use an object of this class.
 
     The time in which the thread that calls `look` waits for a CPU is left out, too.
     """
@@ -34,18 +35,19 @@ class FairTime:
         clock: Callable[[], float] = time.monotonic,
         delays: Delays | None = None,
     ) -> None:
-        self.seconds = 0.0  # the fair time at the last look
+        self.seconds = 0.0  # the time that this clock showed at the last look
         self.starved = 0.0  # the seconds of wall time that the clock has left out so far
         self._pids, self._clock = pids, clock
         self._delays = delays or RunDelay(threads=False)
         self._last: float | None = None
 
     def look(self, late: float = 0.0) -> float:
-        """Add the time since the last look, and return `seconds`. `late` is the time (s) by which the calling thread
-        woke up too late.
+        """Add the time since the last call of `look` to the clock, and return the clock's time in seconds. `late` says
+        how many seconds the calling thread woke up too late.
 
-        The waiting times of all processes are added up and left out, at most the whole time since the last look. The
-        clock leaves out too much rather than too little, because one process may have waited while another process ran.
+        The clock leaves out the sum of the waiting times of all processes, but at most the whole time since the last
+        call of `look`. The clock may leave out too much, but not too little: one process may have waited while another
+        process ran.
         """
         now, own = self._clock(), threading.get_native_id()
         waited = self._delays.take((own, *self._pids()))

@@ -11,9 +11,9 @@ from pathlib import Path
 from brownout.subject.cpus import usable_cpus
 
 STAT = Path("/proc/stat")
-OVER = 0.3  # s; the length of a measurement of the load
-EVERY = 0.02  # s; the time between two counts of the threads that are ready to run
-LITTLE = 0.3  # cores; some programs always use up to so much
+OVER = 0.3  # seconds; the length of a measurement of the load
+EVERY = 0.02  # seconds; the time between two counts of the threads that are ready to run
+LITTLE = 0.3  # cores; some programs always use up to this much of the CPUs
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Load:
 
     @property
     def share(self) -> float:
-        """The number of idle cores that would do the same work as this machine under its load.
+        """The number of cores of an idle machine that would do the same work as this machine does under its load.
 
         Two threads of other programs count as one core, because our threads compete with them at the same priority.
         """
@@ -39,7 +39,7 @@ class Load:
 
     @property
     def idle(self) -> bool:
-        """Whether other programs use little of the CPUs."""
+        """Whether other programs use only a little of the CPUs' time."""
         return max(self.used, self.wanted) <= LITTLE
 
     def __str__(self) -> str:
@@ -49,8 +49,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Sample:
-    """The values of `/proc/stat` at one moment. `busy` and `total` are in ticks of all CPUs since the machine was
-    started."""
+    """The values of `/proc/stat` at one moment. `busy` and `total` count the clock ticks of all CPUs since the machine
+    was started."""
 
     busy: int
     total: int
@@ -58,10 +58,10 @@ class Sample:
 
     @classmethod
     def parse(cls, text: str) -> Sample:
-        """Read the text of `/proc/stat` (proc(5)). Raises ValueError for any other text."""
+        """Read the text of `/proc/stat` (proc(5)). Raises ValueError for a text that has another format."""
         lines = {line.partition(" ")[0]: line.split()[1:] for line in text.splitlines()}
         try:
-            # The fields: user nice system idle iowait irq softirq steal
+            # The fields of a line are: user nice system idle iowait irq softirq steal
             ticks = [int(number) for number in lines["cpu"][:8]]
             running = int(lines["procs_running"][0])
         except (KeyError, IndexError) as error:
@@ -70,8 +70,8 @@ class Sample:
 
 
 def measured(samples: Sequence[Sample], cores: int, machine: int) -> Load:
-    """Return the load from several looks in order of time. The thread that reads `/proc/stat` runs at that moment and
-    is not counted.
+    """Return the load of the machine from several readings of `/proc/stat`, in order of time. The thread that reads
+    `/proc/stat` runs at that moment; it is not counted.
 
     `/proc/stat` is about all CPUs of the machine, whose number is `machine`; the `cores` CPUs that this process may use
     get their share of the load.

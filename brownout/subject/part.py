@@ -1,4 +1,5 @@
-"""A part of an application as data: the module to run, its arguments, folder, environment and Python."""
+"""A part of an application (one of its processes) as data: the module to run, its arguments, folder, environment and
+Python."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 class Part:
     """One process of an application: `python -m module args` in `folder`.
 
-    `env` is added to this process's environment. `name` names the process in histories and logs.
+    `env` is added to this process's environment. `name` is the name of the process in histories and logs.
     """
 
     name: str

@@ -14,7 +14,7 @@ CALLER = "brownout.probes.caller"
 
 
 def celery_name(application: Application, topology: Topology) -> str:
-    """Return the argument of `celery -A`."""
+    """Return the text that follows `celery -A` on the command line."""
     return HOSTED if topology.settings else str(application.celery)
 
 

@@ -1,4 +1,4 @@
-"""Free TCP ports of 127.0.0.1."""
+"""Finds free TCP ports of 127.0.0.1."""
 
 import os
 import random
@@ -15,9 +15,10 @@ HOST = "127.0.0.1"
 # otherwise a client could get the server's port while the server is down, or even connect to itself.
 _PORTS = range(20_000, 32_000)
 _given: set[int] = set()
-# A server binds its port some time after `free_port`, and again after a restart. Until then a UDP socket on the same
-# port number tells other processes of this project, such as xdist's workers, that the port is in use. The kernel closes
-# the UDP socket when this process ends. Only the newest KEPT of these sockets stay open, to save file descriptors.
+# A server binds its port some time after `free_port` has chosen it, and binds it again after a restart. Until a server
+# uses the port, a UDP socket with the same port number tells other processes of brownout, such as xdist's workers, that
+# the port is taken. The kernel closes these UDP sockets when this process ends. Only the newest KEPT of these UDP
+# sockets stay open, to save file descriptors.
 _owned: deque[int] = deque()  # file descriptors
 KEPT = 128
 

@@ -12,32 +12,32 @@ from contextlib import suppress
 
 from brownout.probes.loop_watch import LOOKER
 
-KEPT = 100  # the numbers of ended threads are dropped when there are so many more of them than of living threads
+KEPT = 100  # the numbers of ended threads are removed when this many more of them than of living threads are stored
 
 
 class RunDelay:
-    """Measures how long processes waited for a CPU between two calls of `take`; without `threads`, only their main
+    """Measures how long processes waited for a CPU between two calls of `take`; if `threads` is False, only their main
     threads count.
 
-    Threads of brownout that only observe do not count, because they wake up often and so wait more than other threads.
-    Threads that only observe have a special name (probes/loop_watch.py). The first thread of the process
-    `first_only_looks` does not count either.
+    Threads of brownout that only observe are not counted, because they wake up often and therefore wait for a CPU more
+    than other threads. Threads that only observe have a special name (probes/loop_watch.py). The main thread of the
+    process `first_only_looks` is not counted either.
     """
 
     def __init__(self, *, threads: bool = True, first_only_looks: int = 0) -> None:
         self._threads = threads
-        # from a thread's path in /proc to the nanoseconds that the thread has waited so far
+        # maps the path of a thread in /proc to the nanoseconds that the thread has waited so far
         self._known: dict[str, int] | None = None
         first = f"/proc/{first_only_looks}/task/{first_only_looks}/schedstat"
-        self._counts: dict[str, bool] = {first: False}  # from a thread's path in /proc to whether its waits count
-        self.longest = 0  # the nanoseconds that the thread with the longest wait waited between the last two calls
+        self._counts: dict[str, bool] = {first: False}  # maps the path of a thread in /proc to whether its waits count
+        self.longest = 0  # the longest wait (ns) of a single thread between the last two calls
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
         """Return the nanoseconds that each process waited since the last call, summed over its threads; 0 at the first
         call.
 
-        For a thread that has started since the last call, all its waiting counts. The result leaves out processes that
-        have ended.
+        If a thread has started since the last call, its whole waiting time counts. Processes that have ended are left
+        out of the result.
         """
         before, known = self._known, dict[str, int]()
         waited: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""The running subject of one trial: its broker, its wire and its processes."""
+"""The running subject of one trial: its broker, its network proxy and its processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from brownout.wire.interface import AnyEdge, AnyWire
 
 Calls = Literal["", "send", "results"]
 READY_WITHIN = 30.0
-RESTARTS = 20  # each process that is not a worker is restarted at most so often
+RESTARTS = 20  # each process that is not a worker is restarted at most this many times
 RESTART_AFTER = 0.1  # the seconds between a process's end and its restart; systemd's default (RestartSec)
 BACKEND = 1  # the number of the Redis database for results
 
@@ -45,10 +45,10 @@ class NotLaunched(RuntimeError):
 class Subject:
     """Starts and stops the subject, and gives faults access to its processes, edges and broker.
 
-    `files` is the trial's directory for the application's own files. With `calls`, a process of the application is
-    started that sends tasks for the clients ("send"), or also reads their results ("results"). Processes of the
-    topology that are in `later` start only when `launch` is called. `launcher` starts the processes, by default by
-    their command lines. `on_edge` is called with each edge to Redis before a client connects to the edge.
+    `files` is the trial's directory for the application's own files. If `calls` is given, a process of the application
+    is started that sends tasks for the clients ("send"), or also reads their results ("results"). Processes whose names
+    are in `later` are started only when `launch` is called. `launcher` starts the processes, by default by their
+    command lines. The function `on_edge` is called with each network edge to Redis before a client connects to it.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Subject:
         self.caller: Caller | None = None
         self._on_edge = on_edge
         self.struck: set[int] = set()  # pids of processes that faults have ended
-        self.killed: dict[str, float] = {}  # from a process's name to the time (s) at which a fault last ended it
+        self.killed: dict[str, float] = {}  # maps a process's name to the time (s) at which a fault last ended it
         self._calls, self._later, self._launcher = calls, frozenset(later), launcher or Cold()
         self._layouts: list[Mapping[str, Any]] = []  # the queues and keys in Redis that the workers have reported
-        self._recorded: dict[str, int] = {}  # from a process's name to the number of its exits in the history
+        self._recorded: dict[str, int] = {}  # maps the name of each process to the number of its exits in the history
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
 
@@ -167,7 +167,7 @@ class Subject:
     # --- methods for the nemesis, which carries out the faults
 
     def process(self, name: str) -> Process:
-        """Return the running process of this name. Raises LookupError for "client" when the clients speak HTTP."""
+        """Return the running process of this name. Raises LookupError for "client" when the clients use HTTP."""
         if name == "client":
             if self.caller is None:
                 raise LookupError("there is no client process: the clients are threads of the harness that speak HTTP")
@@ -175,7 +175,7 @@ class Subject:
         return self.supervisors[name].current
 
     def reach(self, target: str) -> list[AnyEdge]:
-        """The edges that a target names: one edge ("worker-1->broker"), or those of a role ("worker->broker")."""
+        """The network edges that a target names: "worker-1->broker", or those of all workers: "worker->broker"."""
         source, _, end = target.partition("->")
         named = {name: name.partition("->") for name in self.edges}
         return [
@@ -185,7 +185,7 @@ class Subject:
         ]
 
     def broker_moved(self) -> None:
-        """Redirect every edge to Redis to the broker's new port; the port of a container changes with a restart."""
+        """Make every edge to Redis lead to the broker's new port; the port of a container changes with a restart."""
         for name, edge in self.edges.items():
             if not name.endswith("->api"):
                 edge.redirect(f"127.0.0.1:{self.broker.port}")
@@ -195,18 +195,17 @@ class Subject:
     def wait_ready(self, within: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Wait until every worker consumes and the API answers that it is ready. Raises NeverHappened when the time is
         up. A process that ends once before it is ready is restarted, because two processes may clash when both create
-        the same tables or bind the same port. Raises NotLaunched when a process ends twice or is not restarted.
-        """
+        the same tables or bind the same port. Raises NotLaunched when a process ends twice or is not restarted."""
         tail, ready = Tail(self.history), set[str]()
         workers = {name for name in self.topology.processes if name.startswith("worker-")}
-        able = workers | {"api"}  # the processes that report that they are ready
+        able = workers | {"api"}  # the processes that will report that they are ready
 
         def works() -> bool:
             ended = self._ended()
             for event in tail.poll():
                 if event.kind == "ready":
                     ready.add(event.source)
-                    self._layouts += filter(None, [event.data.get("layout")])  # an API reports no layout
+                    self._layouts += filter(None, [event.data.get("layout")])
             # An API process is checked also after its report, because it reports before it has bound its port.
             for name in sorted((ended.keys() & able) - (ready - {"api"})):
                 supervisor, codes = self.supervisors[name], ended[name]
@@ -232,10 +231,10 @@ class Subject:
     def layout(self) -> Layout | Unreadable:
         """The queues and keys of the messages in Redis, from a worker, else from the configuration.
 
-        Raises Unreadable, with the reason, when neither a worker nor the configuration tells the keys.
+        Raises Unreadable, with the reason, when neither a worker nor the configuration tells the Redis keys.
         """
         if not self.application.celery:
-            return Layout(queues=(), backend=BACKEND)  # without workers a task's message may be in any list
+            return Layout(queues=(), backend=BACKEND)  # if there are no workers, a task's message may be in any list
         try:
             return Layout.of(self._layouts[0] if self._layouts else surface(self.application, self.root).layout)
         except Unreadable as reason:
@@ -245,7 +244,7 @@ class Subject:
 
     @property
     def places(self) -> dict[str, str]:
-        """From each address or folder of this trial to the {place} of the environment for which it stands."""
+        """Maps each address or folder of this trial to the name, such as {broker}, that stands for it."""
         found = {edge.address: name.partition("->")[2] for name, edge in self.edges.items()}
         return found | {text: name for name, text in self._services.items()} | {str(self.files): "files"}
 
@@ -254,7 +253,7 @@ class Subject:
             return sum(connection["cmd"] == "brpop" for connection in client.client_list())
 
     def api_ready(self) -> bool:
-        """Whether the API answers 200 to a request that does not cross the wire; true when there is no API.
+        """Whether the API answers 200 to a request past the network proxy; true when there is no API.
 
         The answer counts only when a process of this API listens on the port.
         """
@@ -268,7 +267,7 @@ class Subject:
         return answered and listens(self.process("api").pid, self.api_port)
 
     def pids(self) -> dict[str, list[int]]:
-        """The known pids by name: the subject's processes with their descendants, broker, wire and client process."""
+        """The pids of the subject's processes and their descendants, of broker, network proxy and client."""
         families = {name: family(supervisor.current.pid) for name, supervisor in list(self.supervisors.items())}
         broker = getattr(self, "broker", None)
         caller = self.caller.process.pid if self.caller else None
@@ -276,7 +275,7 @@ class Subject:
         return families | {name: [pid] for name, pid in others.items() if pid}
 
     def check(self) -> None:
-        """Raise RuntimeError when a supervisor restarts its process no more."""
+        """Raise RuntimeError when a supervisor does not restart its process any more."""
         for supervisor in self.supervisors.values():
             if supervisor.gave_up and self.topology.workers.restarts:
                 raise RuntimeError(f"{supervisor.gave_up}\n{supervisor.current.tail()}")

@@ -8,7 +8,8 @@ T = TypeVar("T")
 
 
 class NeverHappened(TimeoutError):
-    """A condition was still false at its deadline. The message names the condition, the limit and the last error."""
+    """A condition did not become true before its deadline. The message names the condition, the limit and the last
+    error."""
 
 
 def eventually(
@@ -21,11 +22,12 @@ def eventually(
     ignoring: type[Exception] | tuple[type[Exception], ...] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Return the first truthy value of `condition`.
+    """Call `condition` again and again, and return its first result that is true.
 
-    `within` (by `clock`) and `every` are seconds. `ignoring` has the exceptions that only mean "not yet"; all other
-    exceptions are raised. The condition is always checked once more after the deadline, because this thread itself may
-    have been delayed. Raises NeverHappened, with the sentence `what` and the text of `evidence()`.
+    `within` (measured by `clock`) and `every` are in seconds. Exceptions in `ignoring` mean only that the condition is
+    not true yet; all other exceptions are raised. The condition is always checked once more after the deadline, because
+    this thread itself may have been delayed. Raises NeverHappened; its message has the sentence `what` and the text
+    that `evidence()` returns.
     """
     deadline = clock() + within
     while True:

@@ -1,4 +1,5 @@
-"""The network between the parts of a subject: edges, and the toxics that disturb them."""
+"""The network between the parts of a subject (the system under test): network edges, and toxics (Toxiproxy's word for
+network faults) that disturb them."""
 
 from brownout.wire.errors import AlreadyExists, BadRequest, NotFound, Unreachable, WireError
 from brownout.wire.tcp.armed import Acted, Counters

@@ -1,35 +1,35 @@
-"""Errors of wires, which are the networks between the parts of a subject. `status` is the HTTP status with which
+"""Errors of wires: the network proxies between the parts of a subject. `status` is the HTTP status with which
 Toxiproxy's API reports the error."""
 
 from __future__ import annotations
 
 
 class WireError(Exception):
-    """A wire could not do what the caller asked for."""
+    """A network proxy (a wire) could not do what the caller asked for."""
 
     status = 500
 
 
 class BadRequest(WireError, ValueError):
-    """An argument is wrong: an unknown toxic, attribute or stream, or a malformed address."""
+    """An argument is wrong: an unknown network fault, attribute or stream, or a malformed address."""
 
     status = 400
 
 
 class NotFound(WireError, LookupError):
-    """No edge or no toxic has the name."""
+    """There is no network edge, or no toxic (network fault), with this name."""
 
     status = 404
 
 
 class AlreadyExists(WireError):
-    """An edge or a toxic of another type has the name already."""
+    """The name is already taken by another network edge, or by a network fault of another type."""
 
     status = 409
 
 
 class Unreachable(WireError):
-    """The wire did not answer within its deadline, or no server listens at its address."""
+    """The network proxy did not answer within its deadline, or no server listens at its address."""
 
     status = 504
 

@@ -1,4 +1,4 @@
-"""The interface of all wires, so that a scenario runs unchanged on each of them."""
+"""The interface of all network proxies (wires), so that a scenario runs unchanged with each of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from brownout.wire.tcp.toxics import Toxic
 
 
 class AnyEdge(Protocol):
-    """An `Edge` or a `ToxiproxyEdge`; these classes document the methods in full."""
+    """A port of the network proxy: an `Edge` (built in) or a `ToxiproxyEdge`; these classes document the methods in
+    full."""
 
     name: str
 
@@ -22,26 +23,26 @@ class AnyEdge(Protocol):
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
-        """The toxics that are armed now."""
+        """The toxics (network faults) that are in force on the network edge now."""
 
     @property
     def enabled(self) -> bool:
-        """Whether the edge listens."""
+        """Whether the network edge listens."""
 
     def add(self, toxic: Toxic) -> Toxic:
-        """Arm a toxic; idempotent."""
+        """Add a toxic (a network fault) to the network edge; a second call with the same toxic changes nothing."""
 
     def remove(self, name: str) -> bool:
-        """Remove the toxic `name`; return False if there is no such toxic."""
+        """Remove the network fault `name`; return False if there is no such fault."""
 
     def heal(self) -> None:
-        """Remove all toxics from the edge, and listen."""
+        """Remove all network faults from the network edge, and listen."""
 
     def down(self) -> None:
         """Close every connection, and refuse new ones."""
 
     def up(self) -> None:
-        """Listen again at the edge's port after `down`."""
+        """Listen again at the network edge's port after `down`."""
 
     def cut(self) -> None:
         """Close every live connection; new connections are accepted."""
@@ -50,22 +51,22 @@ class AnyEdge(Protocol):
         """Send new connections to another `host:port`."""
 
     def close(self) -> None:
-        """Close the edge for good."""
+        """Close the network edge for good."""
 
 
 class AnyWire(Protocol):
-    """A `Wire` or a `ToxiproxyWire`."""
+    """A network proxy: a `Wire` (built in) or a `ToxiproxyWire`."""
 
     @property
     def kind(self) -> str:
-        """The name of this kind of wire in `Toxic.wires`."""
+        """The name of this kind of network proxy, as in `Toxic.wires`."""
 
     @property
     def pid(self) -> int | None:
-        """The pid of the wire's process; None for a wire inside the current process."""
+        """The pid of the network proxy's process; None when the proxy runs inside the current process."""
 
     def edge(self, name: str, upstream: str) -> AnyEdge:
-        """Return a new edge that leads to `upstream` (`host:port`)."""
+        """Return a new network edge that leads to `upstream` (`host:port`)."""
 
     def close(self) -> None:
-        """Close all edges of the wire for good."""
+        """Close all network edges of the network proxy for good."""

@@ -1,1 +1,1 @@
-"""Clients of the subject, and the generator that starts their operations."""
+"""The workload: clients of the subject, and the generator that starts their operations at the planned times."""

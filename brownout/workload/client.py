@@ -17,14 +17,14 @@ from brownout.subject.caller import Caller
 
 #: The time-out of a request in seconds, longer than every bound that a scenario may promise.
 TIMEOUT = 15.0
-BODY = 1_000  # an event keeps so many characters of an answer
+BODY = 1_000  # an event contains at most this many characters of an answer
 #: HTTP statuses of an API that may answer a later request: too many requests, bad gateway, unavailable, time-out.
 UNAVAILABLE = (429, 502, 503, 504)
 KEY_HEADER = "Idempotency-Key"
 
 
 def filled(value: Any, key: str, n: int) -> Any:
-    """The value with "{key}" and "{n}" replaced in all of its texts."""
+    """Return the value with "{key}" and "{n}" replaced in every text inside it."""
     if isinstance(value, str):
         return value.replace("{key}", key).replace("{n}", str(n))
     if isinstance(value, dict):
@@ -33,7 +33,7 @@ def filled(value: Any, key: str, n: int) -> Any:
 
 
 class HttpClient:
-    """Sends requests to the API over the edge client->api."""
+    """Sends requests to the API, over the network edge client->api."""
 
     def __init__(self, application: Application, address: str, recorder: Recorder) -> None:
         self._application, self._recorder = application, recorder
@@ -44,10 +44,11 @@ class HttpClient:
     def call(self, operation: Http, key: str, n: int, intended: int) -> None:
         """Make one request and record its `invoke` and its outcome.
 
-        A status up to 399 is `ok`. A 4xx and a refused connection are a definite `fail`. After a 5xx, a time-out
-        or a broken connection nobody knows whether the request took effect: `info`.
+        An HTTP status up to 399 gives the outcome `ok`. An HTTP status of 4xx, or a refused connection, certainly means
+        that nothing was done (`fail`). After a 5xx, a time-out or a broken connection nobody knows whether the request
+        took effect: the outcome is `info`.
         """
-        # The events have the path with "{key}" in it, as the route has it, so that promises can name the path.
+        # Events contain the path with "{key}" instead of the key, so that promises can name the path.
         details: dict[str, Any] = {"op": "http", "method": operation.method, "path": operation.path}
         self._recorder.record("invoke", key=key, **details, intended=intended)
         path = filled(operation.path, key, n)
@@ -69,9 +70,10 @@ class HttpClient:
             self._recorder.record(kind, key=key, task=task, **details, intended=intended, status=status, body=text)
 
     def read(self, key: str, task: str) -> bool:
-        """Read and record a task's status, if the application has statuses. Returns whether the API has answered.
+        """Read and record a task's status, if the application has statuses. Returns True when the API has answered.
 
-        A status in UNAVAILABLE does not count as an answer. Any other HTTP error is an answer that tells no status.
+        An HTTP status in UNAVAILABLE does not count as an answer. Any other HTTP error is an answer that tells no
+        status.
         """
         if self._application.status is None:
             return True
@@ -114,16 +116,17 @@ class CeleryClient:
 
 
 class CallingClient:
-    """Calls tasks over the edges client->broker and client->backend and waits for their results."""
+    """Calls tasks over the network edges client->broker and client->backend and waits for their results."""
 
     def __init__(self, caller: Caller, recorder: Recorder, within: float) -> None:
         self._recorder, self._caller, self._within = recorder, caller, within
 
     def call(self, operation: Call, key: str, n: int, intended: int) -> None:
-        """Call a task; record the `invoke`, the outcome (`ok`, `fail`) and the end of the wait (`read`, `unread`).
+        """Call a task. Record the events `invoke`, `ok` or `fail`, and, at the end of the wait for the result, `read`
+        or `unread`.
 
         When the calling process ends before the outcome, nobody knows whether the task was sent (`info`). When the
-        process ends after the outcome, nobody will read the result (`left`).
+        process ends after the outcome, nobody will read the result, and an event `left` is recorded.
         """
         effects = [key] if operation.effects == 1 else [f"{key}.{number + 1}" for number in range(operation.effects)]
         details: dict[str, Any] = {"op": "call", "name": operation.task, "effects": effects, "intended": intended}

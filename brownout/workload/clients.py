@@ -1,4 +1,4 @@
-"""The clients that a plan's operations need, behind one interface."""
+"""All clients that the operations of a plan need, with one common interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from brownout.probes.recorder import Recorder
 from brownout.subject.subject import Calls, Subject
 from brownout.workload.client import CallingClient, CeleryClient, HttpClient
 
-RESULT_WITHIN = 90.0  # s; a caller waits at most this time for the result of a task
+RESULT_WITHIN = 90.0  # seconds; a caller waits at most this time for the result of a task
 
 
 def calls_of(plan: Plan) -> Calls:
@@ -33,7 +33,7 @@ class Clients:
         self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
 
     def call(self, operation: Operation, key: str, n: int, intended: int) -> None:
-        """Carry out one operation of a load. Several threads may call this at once."""
+        """Carry out one operation of a load. Several threads may call this method at the same time."""
         if isinstance(operation, Http):
             assert self._http
             self._http.call(operation, key, n, intended)
@@ -48,11 +48,11 @@ class Clients:
                 CeleryClient(self._subject.caller, self._recorder).call(operation, key, n, intended)
 
     def read(self, key: str, task: str) -> bool:
-        """Read a task's status, if there is an API. Returns False when the API did not answer."""
+        """Read a task's status, if there is an API. Returns False if there was no answer from the API."""
         return self._http is None or self._http.read(key, task)
 
     def probe(self, plan: Plan) -> None:
-        """Carry out one more operation after all faults have healed; it shows whether the workers consume."""
+        """Carry out one more operation after all faults have healed; it shows whether the workers take tasks."""
         for load in plan.load:
             operation = load.operation
             if isinstance(operation, Submit | Call) or (isinstance(operation, Http) and operation.method not in SAFE):
@@ -60,12 +60,12 @@ class Clients:
         return None
 
     def tick(self, key: str) -> None:
-        """Record that beat has sent, or tried to send, its schedule: the tick of beat counts as an accepted
+        """Record that beat has sent, or tried to send, the task of its schedule; this counts as an accepted
         operation."""
         self._recorder.record("ok", key=key, at=now())
 
     def give_up(self, key: str, why: str) -> None:
-        """Record that a caller has waited for its result as long as it may."""
+        """Record that a caller has waited for its result for the longest allowed time, and now gives up."""
         self._recorder.record("unread", key=key, error=why)
 
     def close(self) -> None:

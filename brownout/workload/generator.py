@@ -14,7 +14,7 @@ from brownout.plan.trigger import Count
 from brownout.probes.line import now
 
 THREADS = 64
-TICK = 0.02  # s between two checks of a load that waits for its event
+TICK = 0.02  # seconds between two checks whether the event of a load has come
 NS = 1_000_000_000
 Call = Callable[[Operation, str, int, int], None]  # the operation, its key, its number, and its intended start time
 Job = tuple[Operation, str, int, int]
@@ -22,13 +22,13 @@ Job = tuple[Operation, str, int, int]
 
 @dataclass
 class _Clock:
-    """The state of one load. A thread with this state starts the load's operations, if the load waits for an event,
-    after that event."""
+    """The state of one load. A thread with this state starts the operations of the load; if the load waits for an
+    event, the thread starts them after that event."""
 
     number: int
     load: Load
     thread: threading.Thread = field(init=False)
-    begin: int = 0  # ns; the start of the load, or 0 before the load's event has come
+    begin: int = 0  # nanoseconds; the start of the load, or 0 before the load's event has come
     begun: threading.Event = field(default_factory=threading.Event)
     count: Count | None = None
 
@@ -55,7 +55,8 @@ class Generator:
             clock.thread = threading.Thread(target=self._run, args=(clock,), name="generator", daemon=True)
 
     def start(self) -> None:
-        """Start the threads of all loads. The time of a load without an event counts from now."""
+        """Start the threads of all loads. For a load that does not wait for an event, the time counts from this
+        call."""
         begin = now()
         for clock in self._clocks:
             if clock.count is None:
@@ -74,7 +75,7 @@ class Generator:
 
     @property
     def sent(self) -> bool:
-        """Whether every operation was started, except those of loads whose event has not come."""
+        """Whether all operations were started, except those of loads whose event has not come."""
         return not any(clock.thread.is_alive() for clock in self._clocks if clock.begun.is_set())
 
     @property
@@ -84,7 +85,7 @@ class Generator:
 
     @property
     def missed(self) -> list[str]:
-        """One sentence for each load that never began."""
+        """Return one sentence for each load that never began."""
         return [f"{clock.load.operation} never began: {clock.count}" for clock in self._clocks
                 if not clock.begun.is_set()]  # fmt: skip
 
@@ -114,7 +115,8 @@ class Generator:
                 clock.thread.join()
         with self._change:
             for _ in range(self._threads):
-                self._jobs.put(None)  # None in the queue ends a thread after the jobs before it
+                # the value None in the queue ends a thread; the jobs before it are still carried out
+                self._jobs.put(None)
             self._threads = 0
 
     def _run(self, clock: _Clock) -> None:
@@ -141,8 +143,8 @@ class Generator:
             if self._threads < min(self._open, THREADS):
                 try:
                     threading.Thread(target=self._work, name=f"client-{self._threads + 1}", daemon=True).start()
-                except RuntimeError:  # the machine allows no more threads
-                    self._open -= not self._threads  # without any thread this job is never carried out
+                except RuntimeError:  # this error means that the machine allows no more threads
+                    self._open -= not self._threads  # if there is no thread at all, this job is never carried out
                     raise
                 self._threads += 1
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-FIRST = 0.25  # s between the first two reads of a job's status
+FIRST = 0.25  # seconds between the first two reads of a job's status
 GROWTH = 0.1  # share of the time since the job's first read: a job that takes 10 s is read once a second
-AT_MOST = 20  # reads in one round
+AT_MOST = 20  # the largest number of reads in one call of `round`
 
 
 class StatusReader:
-    """Reads the status of every open job when the job's next read is due. The caller calls `round()` again and again.
+    """Reads the status of every unfinished job at the job's next planned time. The method `round()` must be called
+    again and again.
 
-    `jobs` returns the open jobs, task -> key. `first` is the time (s) between the first two reads of a job's
-    status.
+    The function `jobs` returns the unfinished jobs, as a mapping from task to key. `first` is the time (s) between the
+    first two reads of a job's status.
     """
 
     def __init__(
@@ -30,7 +31,8 @@ class StatusReader:
         self._next: dict[str, float] = {}
 
     def round(self) -> None:
-        """Read the statuses that are due, at most AT_MOST. The statuses that are overdue longest are read first."""
+        """Read the statuses whose planned time has come, at most AT_MOST of them. The statuses whose planned time is
+        longest ago are read first."""
         at = self._clock()
         due = [(self._next.get(task, 0.0), task, key) for task, key in self._jobs().items()]
         for when, task, key in sorted(due)[:AT_MOST]:

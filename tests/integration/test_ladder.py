@@ -215,7 +215,7 @@ def test_the_fixtures_and_the_header(local: ladder.Rung, tmp_path: Path) -> None
 def test_breaking_the_shared_server_is_an_error_and_no_trap_for_the_next(local: ladder.Rung, tmp_path: Path) -> None:
     ran = pytest_in(tmp_path, BREAKING, f"--chaos-provider={local.name}")
     assert "2 passed, 1 error" in ran.stdout
-    assert "let it take own_redis" in ran.stdout
+    assert "use the fixture own_redis" in ran.stdout
 
 
 def test_a_rung_that_failed_after_the_header_is_told_at_the_end(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from brownout import (
     stop,
     submit,
 )
+from brownout.faults.table import example
 from brownout.plan.fault import FAULTS
 from brownout.plan.operation import Call, Http, Load, Submit
 from brownout.plan.plan import Injection, Plan
@@ -120,8 +121,7 @@ def test_a_small_plan_is_a_test_of_about_ten_lines(lab: Lab) -> None:
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_every_fault_is_written_as_its_author_would(name: str) -> None:
     kind = FAULTS[name]
-    given = {"delay": 1.0, "rate": 8, "size": 8, "bytes": 8, "times": 2, "state": "oom"}
-    fault = kind.make(**{key: value for key, value in given.items() if key in kind.make.__annotations__})
+    fault = example(kind)
     for variant in (fault, *kind.weaker(fault)):
         assert eval(str(variant), vars(brownout.faults)) == variant
 

@@ -1,5 +1,5 @@
-"""The promises that a scenario can make. Each function returns a Promise; the registry has the checker that judges
-it."""
+"""The promises that a scenario can make. Each function returns a Promise; the registry of checkers has the function
+that judges the promise."""
 
 from brownout.check.promises.acted import faults_acted
 from brownout.check.promises.answers import answers
@@ -16,8 +16,8 @@ from brownout.check.promises.show import must_show
 from brownout.check.promises.stall import loop_never_stalls, nothing_raised
 from brownout.check.promises.status import status_monotone, status_truthful
 
-# The promises of `life` judge one operation only. They come last, because `registry.finder_of` takes the first promise
-# that finds an anomaly.
+# The promises of the module `life` judge one operation only. They are imported last, because `registry.finder_of`
+# takes the first promise that finds an anomaly.
 # isort: split
 from brownout.check.promises.life import told_truly, took_effect_once, workers_consume, workers_survive
 

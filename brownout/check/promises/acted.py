@@ -1,4 +1,4 @@
-"""A fault that met no operation proves nothing."""
+"""A fault proves nothing when no operation was in flight during the fault."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from brownout.plan.plan import told_apart
 
 @checker()
 def faults_acted(history: History) -> Ruling:
-    """Every fault acted while an operation was in flight, and healed.
+    """Every fault had an effect while an operation was in flight, and healed.
 
-    When a fault did not act or heal, the verdict is unknown, never invalid. An operation is in flight from its invoke
-    to its effect, or to its answer when it has no effect. A fault without a `fault-stop` is a mistake of the harness,
-    and so is a toxic that outlives every fault during which it was added.
+    When a fault did not act or heal, the verdict is unknown, never invalid. An operation is in flight from the moment
+    at which its client sends it to its effect, or to its answer when it has no effect. A fault without a `fault-stop`
+    is a mistake of brownout. So is a network fault that still acts on a connection after every fault that may have
+    added it has healed.
     """
     windows, spans = history.faults, _spans(history)
     doubts = [] if windows else ["no fault was injected"]
@@ -33,8 +34,8 @@ def faults_acted(history: History) -> Ruling:
 
 
 def _unhealed(history: History) -> list[str]:
-    """Return a sentence for each toxic that was still on its edge, or acted on the edge, after the toxic's fault had
-    healed."""
+    """Return a sentence for each network fault that was still in force, or still acted, on a network edge after the
+    fault had healed."""
     sentences, armed = dict[tuple[str, str], str](), dict[tuple[str, str], Event]()
     struck = set[tuple[str, str]]()
     for event in history.kind("toxic-added", "toxic-removed", "toxic-acted"):
@@ -64,8 +65,8 @@ def _during(history: History, event: Event) -> list[Window]:
 
 
 def _outlived(history: History, added: Event, until: int) -> int:
-    """Return the time (ns) at which all faults that may have added a toxic had healed; 0 unless the toxic was armed
-    after that time."""
+    """Return the time (ns) at which the last of the faults that may have added this toxic (a network fault) had healed.
+    Return 0 unless the network fault was still in force after that time."""
     stops = [window.stop.at if window.stop else until for window in _during(history, added)]
     return max(stops) if stops and max(stops) < until else 0
 
@@ -76,7 +77,7 @@ def _spans(history: History) -> list[tuple[int, int]]:
         if op.invoke:
             done = finished(op) if op.works else None
             ends = [event.at for event in (done, *op.outcomes) if event]
-            # An acknowledged operation without an effect is in flight to the end of the history.
+            # An operation that was acknowledged and had no effect counts as in flight until the end of the history.
             unfinished = not ends or (op.accepted is not None and done is None and not any(map(is_over, op.events)))
             spans.append((op.invoke.at, history.end if unfinished else max(ends)))
     return spans

@@ -10,7 +10,7 @@ from brownout.check.verdict import NS, Anomaly, Ruling, witness
 from brownout.history.view import History
 from brownout.plan.duration import Duration, seconds
 
-#: The limit in seconds for a request that its client gave up, when the promise sets no `within`.
+#: When the promise sets no limit `within`, a request that its client gave up may have taken at most this many seconds.
 GIVEN_UP_WITHIN = 10.0
 _TIMEOUTS = ("ReadTimeout", "ConnectTimeout", "WriteTimeout", "PoolTimeout")
 
@@ -21,9 +21,9 @@ def answers(
 ) -> Ruling:
     """Every request for work, or every request to `path`, is answered in time with one of `statuses`.
 
-    Time counts from the moment at which the request was really sent. The client's own time-out must be longer than
-    `within`, because the client stops measuring at its time-out. Without `within`, a request that its client gave
-    up is late when it took more than GIVEN_UP_WITHIN seconds.
+    The time of a request counts from the moment at which the request was really sent. The client's own time-out must be
+    longer than `within`, because the client stops measuring at its time-out. Without the limit `within`, a request that
+    its client gave up is late when it took more than GIVEN_UP_WITHIN seconds.
     """
     limit, findings, requests = None if within is None else seconds(within), Findings(), 0
     for op in history.ops.values():

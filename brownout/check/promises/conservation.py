@@ -14,10 +14,11 @@ from brownout.history.view import History
 def conservation(history: History, *, besides: Iterable[str] = ()) -> Ruling:
     """Every event belongs to an operation. `besides` names effects that no client asked for.
 
-    The number of invokes is that of ok, fail and info together. Every outcome has an invoke, and every effect has an
-    operation that may have caused the effect. An effect of an operation that was definitely refused is a "phantom". An
-    effect that belongs to no operation is a "phantom", too, unless it may belong to an `info` operation whose task id
-    nobody learnt. List the effects of beat's tasks in `besides`.
+    The number of `invoke` events is the number of `ok`, `fail` and `info` events together. Every outcome belongs to an
+    operation that a client sent, and every effect has an operation that may have caused the effect. An effect of an
+    operation that was definitely refused is a "phantom". An effect that belongs to no operation is a "phantom", too,
+    unless it may belong to an operation whose outcome is unknown (`info`) and whose client did not learn the task's id.
+    List in `besides` the effects of tasks that Celery's beat sends.
     """
     unasked, ops, anomalies = set(besides), history.ops, []
     outcomes = Counter(event.kind for event in history.kind("ok", "fail", "info"))
@@ -48,7 +49,8 @@ def conservation(history: History, *, besides: Iterable[str] = ()) -> Ruling:
         for event in history.kind("effect")
         if (event.key or history.key_of.get(event.task or "")) not in ops and event.data.get("name") not in unasked
     ]
-    # A stray effect without a key may belong to an `info` operation whose client never learnt the task's id.
+    # An effect without a key may belong to an operation whose outcome is unknown (`info`) and whose client never learnt
+    # the task's id.
     unknown = sum(1 for op in ops.values() if op.works and not op.tasks and not op.refused)
     keyed = [event for event in strays if event.key]
     keyless = list({event.task or id(event): event for event in strays if not event.key}.values())

@@ -11,7 +11,8 @@ from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
 
-#: Finds an operation's key inside a text. Shorter words do not count, because a payload may contain one by chance.
+#: This pattern finds the key of an operation inside a text. Shorter words do not count as keys, because a payload may
+#: contain a short word by chance.
 _WORD = re.compile(r"[\w:.-]{6,}")
 _CARRIERS = ("body", "result", "value")
 
@@ -31,8 +32,8 @@ def _texts(value: Any) -> Iterator[str]:
 def no_cross_talk(history: History) -> Ruling:
     """No operation gets the answer or the result of another operation.
 
-    No answer, status or result of an operation carries the key of another, and no two operations share a task. The
-    checker sees only answers that repeat a key, so payloads should contain "{key}". The usual cause is a
+    No answer, status or result of an operation contains the key of another operation, and no two operations share a
+    task. The checker sees only answers that repeat a key, so payloads should contain "{key}". The usual cause is a
     connection that was cut in the middle of a reply and then used again.
     """
     ops, owner = history.ops, dict[str, Event]()

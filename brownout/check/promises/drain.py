@@ -18,7 +18,8 @@ def _left(sample: Event) -> dict[str, int]:
 
 
 def cut_short(history: History) -> int:
-    """The time (ns) that a drain still had when it gave up; 0 when it finished or used its whole limit.
+    """The time (ns) that was left of a drain's limit when the drain gave up; 0 when the drain finished or used its
+    whole limit.
 
     Time in which the processes waited for a CPU does not count towards the limit, but no drain goes on for ever.
     """
@@ -56,11 +57,12 @@ def drained(history: History) -> Ruling:
 def nothing_stuck(history: History, *, expires: Duration | None = None) -> Ruling:
     """After the drain no operation hangs, and every status is final.
 
-    An operation hangs in a queue, in `unacked`, on a worker, or in a status that never becomes final. The promise
-    judges the status that is read after the drain. A result may be forgotten `expires` seconds after the work was done
-    (`result_expires`), or at once when `expires` is 0; after that the status PENDING is accepted, too. The verdict is
-    unknown when the API did not tell the last status of finished work. Work that is nowhere is lost, which
-    `at_least_once` judges. Work that was started without an acknowledgement and left half done is "abandoned".
+    An operation hangs when its message stays in a queue or in `unacked`, when a worker never finishes it, or when its
+    status never becomes final. The promise judges the status that is read after the drain. A result may be forgotten
+    `expires` seconds after the work was done (`result_expires`), or immediately when `expires` is 0; a forgotten result
+    may have the status PENDING. The verdict is unknown when the API did not tell the last status of finished work. Work
+    that is in no queue and on no worker is lost, which the promise `at_least_once` judges. Work is "abandoned" when a
+    worker started it and did not finish it, and its message was never acknowledged.
     """
     end, sample = history.drained, history.sample
     if end is None:
@@ -119,8 +121,8 @@ def _hangs(
 def backlog_within(history: History, most: int) -> Ruling:
     """At most `most` messages wait in the queues at any time.
 
-    No sample of the broker shows more messages in the queues. The verdict is in doubt when the processes waited
-    for a CPU while the queues grew, for at least as long as the queues then stayed over `most`.
+    No sample of the broker may show more than this number of messages in the queues. The verdict is in doubt when the
+    processes waited for a CPU while the queues grew, for at least as long as the queues were longer than `most`.
     """
     samples = history.kind("sample")
     lengths = [sum(sample.data.get("queues", {}).values()) for sample in samples]

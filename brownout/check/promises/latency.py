@@ -13,12 +13,13 @@ from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.duration import Duration, seconds
 
-_ENOUGH = 20  # requests before the faults, and as many during the faults
+_ENOUGH = 20  # the smallest number of requests before the faults, and of requests during the faults
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: its latency as an interval in nanoseconds, and the two events that measure the latency."""
+    """One request: its latency as an interval in nanoseconds, and the two events between which the latency was
+    measured."""
 
     most: int
     least: int
@@ -27,7 +28,7 @@ class Sample:
 
 
 def _quantile(samples: Sequence[Sample], q: float, by: Callable[[Sample], int]) -> Sample:
-    """The nearest-rank quantile, which is one of the samples."""
+    """Return the quantile by the nearest-rank method, so the result is one of the samples."""
     return sorted(samples, key=by)[math.ceil(q * len(samples)) - 1]
 
 
@@ -44,11 +45,11 @@ def _samples(history: History, path: str) -> Iterator[Sample]:
 def p99(history: History, path: str, *, times: float = 3, floor: Duration = "50ms") -> Ruling:
     """During the faults the 99th percentile of `path` is at most `times` its value before them, or `floor`.
 
-    "Before" is the time until the first fault. Both percentiles are intervals: their lower ends leave out the time
-    in which the client, the API and the broker may have waited for a CPU. The verdict is valid when both the wall
-    times and the lower ends are within their limits, each limit from the values before the faults. The verdict is
-    invalid when even the lower end is over the limit of the wall times. With fewer than 20 requests before or
-    during the faults the verdict is never valid.
+    "Before the faults" is the time until the first fault. Both percentiles are measured as intervals: the lower ends
+    leave out the time in which the client, the API and the broker may have waited for a CPU. The verdict is valid when
+    the wall times are within the limit that follows from wall times, and the lower ends are within the limit that
+    follows from lower ends. The verdict is invalid when even the lower end of the interval is over the limit that
+    follows from wall times. With fewer than 20 requests before or during the faults the verdict is never valid.
     """
     if not history.faults:
         return Ruling(doubt="no fault was injected, so there is nothing to compare")

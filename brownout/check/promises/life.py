@@ -1,4 +1,5 @@
-"""A map's promises about one operation: it takes effect once, its caller learns the truth, and workers go on."""
+"""A map's promises about one operation: it takes effect once, its caller learns the truth, and the workers go on
+working."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ def _doubt(life: Life) -> str:
 
 
 def _answered(life: Life) -> str:
-    """Return how the operation was answered, as words after "was". After an HTTP 5xx or a broken connection nobody
-    knows whether the operation was done."""
+    """Return how the operation was answered, as words that can follow "was" in a sentence. After an HTTP 5xx or a
+    broken connection nobody knows whether the operation was done."""
     if life.answered == "waiting":
         return "never answered"
     if life.answered != "unknown":
@@ -49,7 +50,7 @@ def took_effect_once(history: History, *, proof: Proof = "effect") -> Ruling:
 
     An operation without an answer need not take effect, unless the application's own store has its job. An
     operation without an answer must not take effect twice, and it must not leave a message that lets it take
-    effect again. `proof` "ended" is for tasks that record no effect.
+    effect again. Set `proof` to "ended" for tasks that record no effect.
     """
     life = _life(history, proof)
     if life.invoke is None:
@@ -77,7 +78,7 @@ def took_effect_once(history: History, *, proof: Proof = "effect") -> Ruling:
 
 @checker(anomalies=("hangs", "misreported", "unread"))
 def told_truly(history: History, *, proof: Proof = "effect") -> Ruling:
-    """The caller gets an answer and the result, and both are true.
+    """The caller gets an answer and the result, and both say what really happened.
 
     A refusal must mean that nothing was done. A stored result must say what was done. The application's own store
     must have a row for a job that is queued or done, even when the caller got no answer.
@@ -125,7 +126,7 @@ def workers_survive(history: History) -> Ruling:
 
 @checker(anomalies=("silent",))
 def workers_consume(history: History) -> Ruling:
-    """After everything has settled, a new task is done, and each of several workers asks for messages."""
+    """At the end of the trial a new task is done, and each of several workers asks for messages."""
     life = Life.of(history)
     if life.consumes is None:
         return Ruling(doubt="the trial did not check whether a worker consumes")

@@ -20,10 +20,11 @@ GIVE_THE_KEY = 'give the task the key of the operation ("{key}" in its arguments
 
 
 def finished(op: Operation, proof: str = "effect", or_failure: bool = True) -> Event | None:
-    """The event that settles an operation: its effect or, with `proof` "ended", the successful end of its body.
+    """The event by which an operation is finished: its effect or, when `proof` is "ended", the successful end of its
+    task.
 
-    With `or_failure`, a FAILURE or REVOKED that a client read settles the operation, too. A failure that nobody
-    read settles nothing.
+    If `or_failure` is true, an operation is also finished when a client has read its status FAILURE or REVOKED. A
+    failure that no client has read does not count as the end of the operation.
     """
     for event in op.events:
         if event.kind == "read" and state_of(event) in FAILURE:
@@ -40,7 +41,7 @@ def is_failure(event: Event) -> bool:
 
 
 def _failure(op: Operation) -> Event | None:
-    """The last event in which a worker says that the task failed; preferably an event with the exception."""
+    """Return the last event in which a worker says that the task failed; an event with the exception is preferred."""
     failures = [event for event in op.events if is_failure(event)]
     return next((event for event in reversed(failures) if event.kind != "ended"), failures[-1] if failures else None)
 
@@ -55,21 +56,21 @@ def at_least_once(
     accounting: bool = False,
     during: bool = False,
 ) -> Ruling:
-    """No acknowledged operation is lost. `proof` "ended" is for tasks that record no effect.
+    """No acknowledged operation is lost. Set `proof` to "ended" for tasks that record no effect.
 
-    Each acknowledged operation has an effect or, with `or_failure`, a FAILURE that its client can read. `within`
-    counts from the acknowledgement or from the end of the last fault, whichever is later. With `during`, `within`
-    counts from the acknowledgement alone, for faults that must not delay any work. With `accounting`, a task that
-    is in no queue, not in `unacked` and on no worker is lost at once, without a drain; use `accounting` only where
-    no relay publishes tasks again.
+    Each acknowledged operation takes effect or, with `or_failure`, ends in a FAILURE that its client can read. The
+    limit `within` counts from the acknowledgement or from the end of the last fault, whichever is later. If `during` is
+    true, the limit `within` always counts from the acknowledgement: use it for faults that must not delay any work. If
+    `accounting` is true, a task counts as lost as soon as it is in no queue, not in `unacked` and on no worker, without
+    waiting for the end of the trial; use `accounting` only where no relay publishes tasks again.
 
     An operation that the application's own store accepted counts as acknowledged, whether or not its client got an
-    answer, unless its record is gone from the store at the end. An `info` operation that the store does not have
-    need not be done.
+    answer, unless its record is gone from the store at the end. An operation whose outcome its client does not know
+    (`info`) need not be done when the application's store does not have it.
 
-    A task that failed, was revoked or had expired is an anomaly of its own when no client has read that state. A
-    message in a queue that no worker reads is "misrouted", not lost. The verdict is unknown when nothing at all took
-    effect, and when an operation is not done and no drain has ended.
+    When a task failed, was revoked or had expired, and no client has read that state, this is an anomaly of a separate
+    kind. A message in a queue that no worker reads is "misrouted", not lost. The verdict is unknown when nothing at all
+    took effect, and when an operation is not done and no drain has ended.
     """
     limit = None if within is None else seconds(within)
     accepted = [op for op in history.ops.values() if op.accepted]
@@ -129,7 +130,8 @@ def at_least_once(
 
 
 def _unsure(history: History, op: Operation, ok: Event, end: Event) -> str:
-    """The reason why nobody knows whether an unfinished operation is lost; empty when the drain shows it."""
+    """Return the reason why nobody can know whether an unfinished operation is lost; empty when the end of the trial
+    shows whether it is lost."""
     if ok.at > end.at:
         return "the operation was accepted after the drain"
     if ok.kind == "accepted" and history.kind("unreadable"):

@@ -29,7 +29,7 @@ def _duplicates(history: History, by: str, of: str) -> list[Anomaly]:
     groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in history.kind(of):
         subject = _identity(history, event, by)
-        # Starts with different retry counts are different attempts, not repetitions.
+        # Two starts of a task with different retry counts are different attempts, not repetitions.
         variant = event.data.get("name") if of == "effect" else event.data.get("retries", 0)
         if subject is not None:
             groups[subject, str(variant)].append(event)
@@ -51,9 +51,10 @@ def _duplicates(history: History, by: str, of: str) -> list[Anomaly]:
 def at_most_once(history: History, *, by: str = "key", of: Literal["effect", "started"] = "effect") -> Ruling:
     """No operation takes effect twice or, with `of` "started", is started twice.
 
-    No operation has two effects of the same name, no matter who did them and how often the message was delivered.
-    `by` is "key", "task", or a field of the effect's data. `of` "started" counts starts of the task's body
-    instead; this is stricter, because at-least-once delivery allows several starts.
+    No operation has two effects of the same name, whichever process caused them and however often the message was
+    delivered. `by` says by what two effects are compared: "key", "task", or a field of the effect's data. When `of` is
+    "started", starts of the task's body are counted, not effects; this is stricter, because at-least-once delivery
+    allows several starts.
     """
     doubt = "" if history.by_kind.get(of) else f"no {of} event was recorded"
     return Ruling(_duplicates(history, by, of), doubt)
@@ -61,9 +62,10 @@ def at_most_once(history: History, *, by: str = "key", of: Literal["effect", "st
 
 @checker(anomalies=("duplicate", *UNDONE), timed=("late",))
 def effectively_once(history: History, *, by: str = "key", within: Duration | None = None) -> Ruling:
-    """Each acknowledged operation takes effect exactly once. `by` is "key", "task", or a field of the effect's data.
+    """Each acknowledged operation takes effect exactly once.
 
-    Several starts and deliveries are allowed. `within` counts from the same moment as in `at_least_once`.
+    Two effects are compared by `by`: "key", "task", or a field of the effect's data. Several starts and deliveries are
+    allowed. The limit `within` counts from the acknowledgement or from the end of the last fault, whichever is later.
     """
     losses = rule(history, at_least_once(within=within))
     return replace(losses, anomalies=[*_duplicates(history, by, "effect"), *losses.anomalies])

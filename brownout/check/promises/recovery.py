@@ -20,9 +20,9 @@ def recovery_bound(
 ) -> float:
     """Seconds after which stock Celery on Redis has redelivered the messages that a dead worker held.
 
-    The bound is `visibility_timeout` and one sweep (kombu's unacked_restore_interval times
-    unacked_restore_throttle). `mutex` adds 300 s for a worker that died while it held `unacked_mutex`. `slack` (s)
-    is for the queue and the work.
+    The result is `visibility_timeout` plus the time until kombu looks for overdue messages (unacked_restore_interval
+    times unacked_restore_throttle). `mutex` adds 300 s for a worker that died while it held `unacked_mutex`. `slack`
+    (seconds) is added for the time in the queue and the work itself.
     """
     return visibility_timeout + interval * throttle + 300 * mutex + slack
 
@@ -37,11 +37,12 @@ def recovers(
 ) -> Ruling:
     """Every operation that is invoked after the last fault has healed is done in time.
 
-    The time `within` counts from the operation's invoke. `at_least_once` judges the operations that were accepted
-    before or during a fault. An operation that was definitely refused is not judged. An operation without a good answer
-    is excused when it was invoked less than `within` after the healing. An accepted operation that is not done when a
-    drain has finished is never done, however long `within` is. When a drain ends with work left, the drain's own time
-    shows whether `within` is over. A failure that a client read counts as an answer, but not as a recovery.
+    The limit `within` counts from the moment at which the client sends the operation. `at_least_once` judges the
+    operations that were accepted before or during a fault. The promise does not judge an operation that was definitely
+    refused. An operation without a good answer breaks no promise when its client sent it less than `within` seconds
+    after the faults had healed. An accepted operation that is not done when a drain has finished is never done, however
+    long `within` is. When the wait at the end of the trial (the drain) ends with work left, the length of the drain
+    shows whether the limit `within` is over. A failure that a client read counts as an answer, but not as a recovery.
     """
     limit, healed = seconds(within), history.healed_at
     if healed is None:
@@ -71,7 +72,7 @@ def recovers(
             proved = witness(invoke, done or history.events[-1], stop, about=op)
             kind, sentence = "late-recovery" if done else "unrecovered", f"{sentence} {how}"
             findings.add(Anomaly(kind, f"{sentence}; the limit is {readable(limit)}.", op.key, witness=proved), busy)
-    # An operation that is not done yet and still has time is no anomaly.
+    # An operation that is not done yet, and whose time limit is not over, is no anomaly.
     doubt = "" if first else "nothing was done after the last fault had healed"
     doubt = doubt if later else "no operation was invoked after the last fault had healed"
     if findings.sure and proof == "effect" and (reason := effects_unknown(history, later)):
@@ -81,7 +82,7 @@ def recovers(
 
 
 def _never(history: History, op: Operation, end: Event, within: float) -> str:
-    """The reason why an accepted operation is surely not done in time; empty when that is not sure."""
+    """Return the reason why an accepted operation is certainly not done in time; empty when that is not certain."""
     if not op.accepted or op.accepted.at > end.at:
         return ""
     if end.data.get("ok"):

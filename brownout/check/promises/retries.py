@@ -9,7 +9,7 @@ from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
 
-_ENOUGH = 200  # the chi-square test needs so many countdowns with the same bound
+_ENOUGH = 200  # the chi-square test needs at least this many countdowns with the same upper bound
 _CELLS = 10  # number of classes of the chi-square test
 
 
@@ -28,8 +28,8 @@ def attempts_within(
     """A task has at most `max_retries` retries, as Celery counts them, and at most `starts` starts.
 
     The retry count in the message tells attempts apart. The number of starts alone proves nothing, because a crash
-    between a retry's publish and the ack leaves two messages. `starts` is for a task that kills its pool process:
-    Celery redelivers such a task for ever with retry count 0.
+    between a retry's publish and the ack leaves two messages. Set `starts` for a task that kills its pool process:
+    Celery delivers such a task again and again with retry count 0.
     """
     by_task, anomalies = _by_task(history, "started", task), []
     for id, started in by_task.items():
@@ -53,11 +53,11 @@ def backoff_within(
 ) -> Ruling:
     """A task waits before a retry as its retry_backoff, retry_backoff_max and retry_jitter say.
 
-    Each countdown is min(maximum, factor * 2^retries) seconds, or with `jitter` a whole number from 0 up to that
-    bound. `factor` counts as int(max(1, factor)), as in celery.utils.time.get_exponential_backoff_interval. The
-    countdown comes from the retry event, not from gaps between starts, which include time in queues and polls.
-    From 200 countdowns with the same bound on, a chi-square test at p = 1e-4 judges whether the jitter spreads
-    them.
+    Each countdown is min(maximum, factor * 2^retries) seconds, or with `jitter` a whole number from 0 up to that bound.
+    `factor` counts as int(max(1, factor)), as in celery.utils.time.get_exponential_backoff_interval. The countdown
+    comes from the retry event, not from gaps between starts, which include the time in queues and until the worker's
+    next poll. If there are at least 200 countdowns with the same bound, a chi-square test at p = 1e-4 judges whether
+    the jitter spreads them evenly.
     """
     base, anomalies, by_bound, countdowns = int(max(1, factor)), [], defaultdict(list), 0
     for id, retries in _by_task(history, "retry", task).items():

@@ -1,4 +1,4 @@
-"""The promise that a known anomaly appears."""
+"""Makes promises which say that a known anomaly must appear."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from brownout.plan.promise import Promise
 
 
 def _findable(kind: str, under: Promise | None = None) -> None:
-    """Raise UnknownName, with near matches, when the promise cannot find this kind of anomaly."""
+    """Raise UnknownName, with similar names, when the checker of the promise cannot find this kind of anomaly."""
     if under is None:
         finder_of(kind)
     else:
@@ -23,8 +23,8 @@ def must_show(history: History, kind: str, *, under: Promise | None = None) -> R
     """The known anomaly `kind` appears. `under` is the promise that the anomaly breaks.
 
     The verdict is valid only when the promise `under` shows the anomaly `kind`, and invalid when it shows another
-    anomaly. The report shows the expected anomalies. When the promise `under` is in doubt and no anomaly appears, the
-    verdict is unknown.
+    anomaly. The report shows the expected anomalies. When the verdict on the promise `under` is unknown and no anomaly
+    appears, this verdict is unknown, too.
     """
     inner = rule(history, under or Promise(finder_of(kind)))
     shown = [anomaly for anomaly in inner.anomalies if anomaly.kind == kind]

@@ -11,12 +11,12 @@ from brownout.plan.duration import Duration, seconds
 
 
 def distinct_stalls(history: History) -> list[Event]:
-    """The last event of every stall of the API's loop.
+    """Return the last event of every stall, which is a time in which the API's event loop was blocked.
 
-    A long stall is recorded after 1, 2, 4, ... seconds and at its end. An event that lies within the span of a
-    later event of the same process belongs to the same stall.
+    A long stall is recorded after 1, 2, 4, ... seconds and at its end. When the time span of an event lies within the
+    span of a later event of the same process, both events belong to the same stall.
     """
-    last: dict[int, int] = {}  # from a process's pid to the begin (ns) of the last stall that was seen
+    last: dict[int, int] = {}  # maps the pid of a process to the time (ns) at which its last known stall began
     stalls: list[Event] = []
     for event in reversed(history.kind("stall", "starved")):
         begin = int(event.at - event.data["ms"] * 1e6)
@@ -35,7 +35,7 @@ def loop_never_stalls(history: History, limit: Duration = "100ms") -> Ruling:
     thread, or a thread that the loop may have waited for. Stalls before the process is ready do not count, because
     a process that is not ready serves no requests.
     """
-    most = round(seconds(limit) * 1000, 3)  # ms, the unit of a stall event's data
+    most = round(seconds(limit) * 1000, 3)  # in milliseconds, the unit in the data of a stall event
     watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
     ready = {event.pid: event.at for event in reversed(watched)}
     findings, longest = Findings(), 0.0

@@ -26,8 +26,9 @@ def status_monotone(history: History, *, expires: Duration | None = None, failur
     """A status never goes back.
 
     After SUCCESS every read says SUCCESS, and a task that has run does not go back to a waiting state. The statuses
-    RETRY and STARTED may alternate. Unless `failure_final`, a redelivered task may leave FAILURE. A result may be
-    forgotten `expires` seconds after it was read. Reads that overlap in time are not compared.
+    RETRY and STARTED may alternate. Unless `failure_final` is true, the status of a redelivered task may change from
+    FAILURE to another status. A result may be forgotten `expires` seconds after it was read. Reads that overlap in time
+    are not compared.
     """
     kept = None if expires is None else seconds(expires)
     anomalies, reads = [], _reads(history)
@@ -47,11 +48,11 @@ def status_monotone(history: History, *, expires: Duration | None = None, failur
 
 @checker(anomalies=("misreported",))
 def status_truthful(history: History, *, grace: Duration = "100ms") -> Ruling:
-    """A status says what really happened. `grace` allows for an effect that is recorded just after it was done.
+    """A status says what really happened. An effect may be recorded up to `grace` seconds after it was done.
 
-    SUCCESS is read only after the operation took effect. FAILURE at the end means that the operation took no
-    effect. Only the last read, after the drain, is judged for FAILURE, because a redelivered task may fail and
-    then succeed.
+    SUCCESS is read only after the operation took effect. When the last status is FAILURE, the operation must have had
+    no effect. Only the last read, after the drain, is judged for FAILURE, because a redelivered task may fail and then
+    succeed.
     """
     end, reads = history.drained, _reads(history)
     if not reads or not history.by_kind.get("effect"):
@@ -68,7 +69,8 @@ def status_truthful(history: History, *, grace: Duration = "100ms") -> Ruling:
         elif done and end and last.at >= end.at and state_of(last) in FAILURE:
             how, core = "the operation took effect", last
         if how and core:
-            # The proof of a missing effect: another effect was recorded, and the history goes on after the read.
+            # An effect counts as missing only if effects are recorded at all, and the history goes on after the read of
+            # the status.
             absent = () if done else (history.by_kind["effect"][0], history.events[-1])
             proved = witness(core, done, *absent, end if core is last else None, about=op, history=history)
             sentence = f"The status of {subject} says {state_of(core)}, but {how}."

@@ -1,5 +1,5 @@
-"""The actions of a fault map, which are the faults at a point of the wire, and the points where each action makes
-sense."""
+"""The actions of a fault map: the faults that may strike a Redis request or its reply, and the fault points at which
+each action makes sense."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ Commands = Sequence[tuple[bytes, ...]]
 
 @dataclass(frozen=True)
 class Action:
-    """A kind of failure at a point. `summary` is its line in reports. Actions with `everything` run only with
-    `--actions all`."""
+    """A kind of failure that may strike at a point (a Redis request or its reply). `summary` is the line about the
+    action in reports. Actions whose field `everything` is true are tried only with `--actions all`."""
 
     name: str
     moments: tuple[Moment, ...]
     summary: str
     everything: bool = False
     on: Callable[[Point], bool] = lambda _: True
-    state: str | None = None  # the server's state whose error reply is injected, such as "oom"
+    state: str | None = None  # the fault sends the error reply of a server in this state, such as "oom" (out of memory)
 
 
 def worker(point: Point) -> bool:
-    """Whether the point is on an edge of a worker."""
+    """Whether a worker sends the request of the fault point."""
     return point.edge.startswith("worker")
 
 
 def killable(point: Point) -> bool:
-    """Whether killing the process at this point tells something: a worker, or a process that publishes a message."""
+    """Whether it is useful to kill the process that sends the request at this fault point: true for workers, and for
+    processes that publish a message."""
     return worker(point) or (point.edge.endswith("->broker") and not point.edge.startswith("beat"))
 
 
 def server(point: Point) -> bool:
-    """Whether the point is on an edge of the API."""
+    """Whether the API process sends the request of the fault point."""
     return point.edge.startswith("api")
 
 
@@ -66,8 +67,8 @@ STANDARD = tuple(action.name for action in _ALL if not action.everything)
 
 
 def chosen(names: Iterable[str]) -> tuple[Action, ...]:
-    """Return the actions with these names; "standard" and "all" name several actions. Raises UnknownName with near
-    matches."""
+    """Return the actions with these names; "standard" and "all" name several actions. Raises UnknownName with similar
+    names."""
     wanted: set[str] = set()
     for name in names:
         if name == "all":
@@ -80,9 +81,10 @@ def chosen(names: Iterable[str]) -> tuple[Action, ...]:
 
 
 def cells(points: Iterable[Point], samples: Mapping[Point, Commands], actions: Iterable[Action]) -> tuple[Cell, ...]:
-    """Return every cell that makes sense, in the order of the points, then of the actions.
+    """Return every cell that makes sense, in the order of the fault points, then of the actions.
 
-    `samples` are the commands that were seen at a point: an error reply belongs only where a server would give it.
+    `samples` are the commands that were seen at a fault point: an error reply makes sense only for commands that a
+    server may refuse with this error.
     """
     actions = tuple(actions)
     return tuple(
@@ -98,7 +100,8 @@ def cells(points: Iterable[Point], samples: Mapping[Point, Commands], actions: I
 def _moments(point: Point) -> tuple[Moment, ...]:
     if point.label.endswith(IDLE):
         return ("before",)
-    # A pushed message answers no request, and a BRPOP was sent long before its reply: neither has a moment "before".
+    # A message that Redis pushes answers no request, and a BRPOP was sent long before its reply: for neither a fault
+    # can strike "before".
     pushed = point.command in ("PUSH", "BRPOP", "BLPOP")
     return ("after",) if pushed else ("before", "after")
 

@@ -1,5 +1,5 @@
-"""A baseline: the cells of fault maps whose bad outcome is accepted, each with a reason, a link and a day of expiry. Of
-this module only `load` does I/O, because it reads a file."""
+"""A baseline: the cells of fault maps whose bad outcome is accepted, each with a reason, a link and a day of expiry.
+Only the function `load` of this module does I/O: it reads a file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ _RED = ("new", "changed", "expired", "stray")
 
 @dataclass(frozen=True)
 class Accepted:
-    """One entry of a baseline. `cell` is a cell's short or full name, `map` is "configuration/workload", `outcome` has
-    the accepted outcomes.
+    """One entry of a baseline. In an entry, `cell` is the short or full name of a cell, `map` is
+    "configuration/workload", and `outcome` has the accepted outcomes.
 
-    At least one accepted outcome is bad; further outcomes, which may be good, are those of a race. The entry is in
-    force up to and on the day `expires`. `where` is the file with the line or the number of the entry.
+    At least one accepted outcome is bad. Further accepted outcomes, which may be good, are for a cell whose outcome
+    depends on chance. The entry is in force until the end of the day `expires`. `where` tells where the entry stands:
+    the file, with the line or the number of the entry.
     """
 
     cell: str
@@ -55,14 +56,14 @@ class Ruling:
 
     @property
     def validity(self) -> Validity:
-        """The verdict on the cell after the baseline."""
+        """The verdict on the cell after the baseline's accepted outcomes are taken into account."""
         return "invalid" if self.kind in _RED else "unknown" if self.kind == "unknown" else "valid"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The rulings of a baseline on a whole map. `void` says why the map proves nothing, `doubts` why the map cannot be
-    valid."""
+    """The rulings of a baseline on a whole map. `void` has the reasons why the map proves nothing, `doubts` has the
+    reasons why the map cannot be valid."""
 
     rulings: tuple[Ruling, ...]
     void: tuple[str, ...] = ()
@@ -70,14 +71,14 @@ class Judgement:
 
     @property
     def validity(self) -> Validity:
-        """The verdict after the baseline: "unknown" when the map is void; else "invalid" when any ruling is; else
-        "unknown" when there is any doubt."""
+        """The verdict on the map after the baseline's accepted outcomes are taken into account: "unknown" when the map
+        is void; else "invalid" when any ruling is invalid; else "unknown" when there is any doubt."""
         if self.void:
             return "unknown"
         return merge((*(ruling.validity for ruling in self.rulings), "unknown" if self.doubts else "valid"))
 
     def of(self, *kinds: Kind) -> tuple[Ruling, ...]:
-        """Return the rulings of these kinds, in the order of the map."""
+        """Return the rulings whose kind is one of these, in the order of the map."""
         return tuple(ruling for ruling in self.rulings if ruling.kind in kinds)
 
 
@@ -147,10 +148,11 @@ def _known(outcome: object) -> str:
 
 
 def judge(map_: FaultMap, baseline: Sequence[Accepted], today: date, cells: Collection[str] | None = None) -> Judgement:
-    """Return a ruling for each cell of the map, and for each entry that names the map but none of its cells.
+    """Return a ruling for each cell of the map, and for each entry of the baseline that names the map but none of its
+    cells.
 
-    When only some cells were run, `cells` has the names of all cells that the map could have. Without `cells`, an
-    interrupted map gives no ruling on entries whose cell is missing.
+    When only some cells were run, `cells` has the names of all cells that the map could have. If `cells` is not given,
+    an interrupted map gives no ruling on entries whose cell is missing.
     """
     called = map_.names
     by_name = {name: cell for cell, short in called.items() for name in (cell.full, short)}

@@ -1,4 +1,4 @@
-"""One cell of a fault map: a point on the wire, a moment, and a failure at that point."""
+"""One cell of a fault map: a point (a Redis request or its reply), a moment, and a failure at that point."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from brownout.plan.point import MOMENTS, Moment, Point
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """A point, a moment and an action. `name` may be the same for two cells of a map; `full` is unique."""
+    """A point (a Redis request or its reply), a moment (before or after the server executes the request), and an
+    action. Two cells of a map may have the same short name (`name`); the full name (`full`) is unique."""
 
     point: Point
     moment: Moment
@@ -18,7 +19,7 @@ class Cell:
 
     @property
     def full(self) -> str:
-        """The cell's name with the whole label of the point, as a map stores the name."""
+        """The cell's name with the whole label of the fault point, as a map stores the name."""
         return f"{self.point.full}/{self.moment}-{self.action}"
 
     def __str__(self) -> str:
@@ -26,7 +27,7 @@ class Cell:
 
     @classmethod
     def parse(cls, text: str) -> Cell:
-        """Read a cell from its full name. Raises ValueError for a text that is no full name."""
+        """Read a cell from its full name. Raises ValueError for a text that is no full name of a cell."""
         point, _, rest = text.rpartition("/")
         moment, _, action = rest.partition("-")
         if moment not in MOMENTS or not action:
@@ -35,7 +36,7 @@ class Cell:
 
 
 def names(points: Iterable[Point]) -> dict[Point, str]:
-    """Return a name for each point: the short name, or the full name when two points share the short name."""
+    """Return a name for each fault point: the short name, or the full name when two points share the short name."""
     points = tuple(dict.fromkeys(points))
     shorts = [point.short for point in points]
     return {point: point.short if shorts.count(point.short) == 1 else point.full for point in points}

@@ -16,14 +16,16 @@ from brownout.explore.maps.cell import Cell
 
 @dataclass(frozen=True)
 class CellResult:
-    """The outcomes of one cell. `seen` says how often each outcome ("lost+silent", "unknown: why") was seen.
+    """The outcomes of one cell. `seen` maps each outcome ("lost+silent", "unknown: why") to the number of trials that
+    had the outcome.
 
     `seconds` is the time from the submission to the last effect or answer, in the slowest trial. `witness` has the
-    lines that prove the worst outcome. `note` is the reason of an unknown outcome. A cell with several outcomes, each
-    with a verdict, is a race. Raises ValueError for an unknown outcome and for a count below 1.
+    lines of text that prove the worst outcome. `note` is the reason of an unknown outcome. A cell is called a race when
+    its trials had several outcomes, each of them with a verdict. Raises ValueError for an unknown outcome and for a
+    count below 1.
 
-    `repeats` counts the trials that were run again because the machine was busy. For a trial that failed itself,
-    `trouble` is the traceback and `logs` has the ends of the logs.
+    `repeats` counts the trials that were run again because the machine was busy. For a trial that itself failed with an
+    error, `trouble` is the traceback and `logs` has the ends of the logs.
     """
 
     cell: Cell
@@ -37,7 +39,7 @@ class CellResult:
 
     @classmethod
     def of(cls, cell: Cell, found: Finding) -> CellResult:
-        """Return the result of one trial with the finding `found`."""
+        """Make the result of a cell from the result of a single trial (`found`)."""
         shown = found.logs if found.why else {}
         return cls(
             cell,
@@ -57,7 +59,7 @@ class CellResult:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The outcomes, the most frequent first; of two outcomes with one count, the worse first."""
+        """The outcomes, the most frequent first; of two outcomes that are equally frequent, the worse comes first."""
         return tuple(sorted(self.seen, key=lambda word: (-self.seen[word], [-n for n in severity(word)], word)))
 
     @property
@@ -77,25 +79,26 @@ class CellResult:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags of the outcomes, such as "silent", that name what the fault did to processes in any trial."""
+        """The flags of the outcomes, such as "silent", which tell what the fault did to processes; a flag of any trial
+        counts."""
         found = {part for word in self.seen for part in parts(word)}
         return tuple(flag for flag in FLAGS if flag in found)
 
     @property
     def verdict(self) -> Validity:
         """The verdict on the cell: "invalid" when any outcome is bad; else "unknown" when any outcome is unknown or
-        there is none; else "valid"."""
+        when there is no outcome; else "valid"."""
         return merge(validity_of(word) for word in self.seen)
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """Lines about a trial that failed itself: how often the trial was run again, its traceback, and the ends of its
-        logs."""
+        """Lines about a trial that itself failed with an error: how often the trial was run again, its traceback, and
+        the ends of its logs."""
         again = [f"run again {self.repeats} times, because the machine was busy"] if self.repeats else []
         return (*again, *self.trouble.splitlines(), *ends(self.logs))
 
     def merged(self, other: CellResult) -> CellResult:
-        """Return one result with the outcomes of both; the witness is that of the worse result."""
+        """Return one result that has the outcomes of both results; the witness comes from the worse result."""
         worse = max(self, other, key=lambda result: severity(result.worst))
         seen = Counter(self.seen) + Counter(other.seen)
         return replace(
@@ -110,8 +113,8 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Controls:
-    """The control trials, which run without a fault between the others: `ran` counts them, `bad` has the reasons of
-    those that failed."""
+    """The control trials, which run without a fault among the other trials: `ran` counts them, `bad` has the reasons
+    why some failed."""
 
     ran: int = 0
     bad: tuple[str, ...] = ()
@@ -119,7 +122,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcomes of one cell with forked workers and with workers started cold."""
+    """The outcomes of one cell with forked workers, and with workers started by their command line (cold)."""
 
     cell: str
     forked: tuple[str, ...]
@@ -127,13 +130,14 @@ class Comparison:
 
     @property
     def proves(self) -> bool:
-        """Whether the forked and the cold workers both have an outcome with a verdict."""
+        """Whether trials with forked workers and trials with newly started (cold) workers both had an outcome with a
+        verdict."""
         return all(any(validity_of(word) != "unknown" for word in words) for words in (self.forked, self.cold))
 
     @property
     def differs(self) -> bool:
-        """Whether the forked and the cold workers have no outcome in common. The outcomes of a race overlap, so a race
-        does not differ."""
+        """Whether trials with forked workers and trials with newly started (cold) workers had no outcome in common. The
+        outcomes of a cell whose outcome depends on chance overlap, so such a cell does not count as different."""
         return self.proves and not set(self.forked) & set(self.cold)
 
 

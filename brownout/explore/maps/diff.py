@@ -33,12 +33,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Diff:
-    """The differences from map `a` to map `b`, which are named by their titles. How often an outcome was seen makes no
-    difference.
+    """The differences from map `a` to map `b`; reports name the two maps by their titles. Only the outcomes are
+    compared, not how often each was seen.
 
     Cells in `worse` went from good to bad, in `better` from bad to good, in `changed` from one bad outcome to another,
-    in `shifted` from one good outcome to another. Cells in `unknown` have no verdict in one of the maps. `warnings` say
-    why a map cannot be trusted.
+    in `shifted` from one good outcome to another. Cells in `unknown` have no verdict in at least one of the two maps.
+    `warnings` say why a map cannot be trusted.
     """
 
     a: str
@@ -55,7 +55,7 @@ class Diff:
 
     @property
     def empty(self) -> bool:
-        """Whether both maps have the same cells with the same outcomes."""
+        """Whether the two maps have the same cells, and each cell has the same outcomes in both maps."""
         return not any((*(getattr(self, kind) for kind in _MEANING), self.only_a, self.only_b))
 
     def to_json(self) -> str:
@@ -111,14 +111,16 @@ def _severest(change: Change) -> tuple[int, ...]:
 
 
 def _called(first: FaultMap, second: FaultMap) -> str:
-    """Return the title of the first map; if both maps have one title, with the versions in which the maps differ."""
+    """Return the title of the first map. If both maps have the same title, the text also has the versions in which the
+    first map differs from the second."""
     versions = [f"{name} {first.versions.get(name, 'none')}" for name in sorted({*first.versions, *second.versions})
                 if first.versions.get(name) != second.versions.get(name)]  # fmt: skip
     return f"{first.title} ({', '.join(versions)})" if first.title == second.title and versions else first.title
 
 
 def text(difference: Diff) -> str:
-    """Return the differences as text for a person: the kind "worse" first, and in each kind the worst cells first."""
+    """Return the differences as text that a person can read. The cells that got worse come first, and in each group the
+    worst cells."""
     return "\n".join(_text(difference))
 
 
@@ -152,13 +154,13 @@ def _by_point(results: Sequence[CellResult], called: dict[Point, str]) -> Iterat
     yield from (f"  {point}: {', '.join(columns)}" for point, columns in rows.items())
 
 
-REPRODUCED = 0.9  # a bad cell counts as reproduced when it is bad in this share of its trials
+REPRODUCED = 0.9  # a bad cell counts as reproduced when at least this share of its trials is bad
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well several runs of one map agree. Of `cells` cells, `agreeing` agree; `differing` names the others;
-    `declared` names the cells that are declared as races."""
+    """How well several runs of one map agree. `cells` counts all cells, `agreeing` counts those that agree, `differing`
+    names the others; `declared` names the cells whose outcome is declared to depend on chance."""
 
     cells: int
     agreeing: int
@@ -172,11 +174,11 @@ class Agreement:
 
 
 def agreement(maps: Sequence[FaultMap], declaring: FaultMap | None = None) -> Agreement:
-    """Return how many cells have a verdict in every run, and always the same outcome or only the outcomes of a declared
-    race.
+    """Return how many cells have a verdict in every run, and have either always the same outcome or only the outcomes
+    that are declared for the cell.
 
-    The map `declaring` declares its races and their outcomes. Raises ValueError when there are fewer than two maps, or
-    when they are not runs of one map.
+    The map `declaring` tells which cells have an outcome that depends on chance, and which outcomes these cells may
+    have. Raises ValueError when there are fewer than two maps, or when the maps are not runs of the same experiment.
     """
     if len(maps) < 2:
         raise ValueError("only two runs or more can agree")
@@ -201,10 +203,9 @@ def agreement(maps: Sequence[FaultMap], declaring: FaultMap | None = None) -> Ag
 
 
 def reproduced(stored: FaultMap, again: FaultMap) -> list[str]:
-    """Return lines that say which bad cells of a stored map are bad in the map `again`, too. A cell is reproduced when
-    nine of ten trials have its bad outcomes. A race is reproduced when it was bad at least once and showed only its
-    stored outcomes.
-    """
+    """Return lines of text that say which bad cells of a stored map are also bad in the map `again`. A cell counts as
+    reproduced when at least nine of ten trials have a bad outcome that is stored for the cell. A cell whose outcome
+    depends on chance counts as reproduced when it was bad at least once and had only stored outcomes."""
     tried = {result.cell: result for result in again.cells}
     bad = [result for result in stored.cells if result.verdict == "invalid" and result.cell in tried]
     called, odd, trials = stored.names, [], 0

@@ -22,7 +22,8 @@ EXIT: Final[Mapping[Validity, int]] = {"valid": 0, "invalid": 1, "unknown": 2}
 
 
 def column(cell: Cell) -> tuple[int, int, str]:
-    """Return the sort key of a cell's column: "before" comes first, then "after", each in the order of ACTIONS."""
+    """Return the sort key of a cell's column: columns for the moment "before" come first, then those for "after", and
+    within each moment the order of ACTIONS."""
     actions = tuple(ACTIONS)
     rank = actions.index(cell.action) if cell.action in ACTIONS else len(actions)
     return MOMENTS.index(cell.moment), rank, cell.action
@@ -30,13 +31,14 @@ def column(cell: Cell) -> tuple[int, int, str]:
 
 @dataclass(frozen=True)
 class FaultMap(Kept):
-    """The results of every fault at every point of a workload, under the configuration `name`.
+    """The results of every fault at every fault point of a workload, under the configuration `name`.
 
-    `options` are the options of `brownout map` except those that choose cells. `trace` has the points in the order of a
-    fault-free trial. `bounds` and `seconds` (the time for the whole map) are in seconds. `versions` maps Python
-    distributions to versions. `repeats` counts all trials that were run again because the machine was busy. With
-    `complete` nothing interrupted the map. With `part` the command did not ask for all standard cells. Cells are in the
-    order of the trace, then of the columns. Raises ValueError when a map has a cell twice.
+    `options` are the options of `brownout map` except those that choose cells. `trace` has the fault points in the
+    order in which a trial without a fault meets them. `bounds` and `seconds` (the time for the whole map) are in
+    seconds. `versions` maps Python distributions to versions. `repeats` counts how many trials were run again because
+    the machine was busy. `complete` is true when nothing interrupted the making of the map. `part` is true when the
+    command did not ask for all standard cells. Cells are sorted by the order of the fault points in a trial, then by
+    the order of the map's columns. Raises ValueError when a map has a cell twice.
     """
 
     KIND: ClassVar = "fault map"
@@ -73,19 +75,20 @@ class FaultMap(Kept):
 
     @property
     def names(self) -> dict[Cell, str]:
-        """The name of each cell: `worker->broker/ZADD#1/before-cut`, or the full name when two points would share the
-        short one."""
+        """The name of each cell: `worker->broker/ZADD#1/before-cut`, or the full name when two fault points would share
+        the short one."""
         points = names((*self.trace, *(result.cell.point for result in self.cells)))
         return {c: f"{points[c.point]}/{c.moment}-{c.action}" for c in (result.cell for result in self.cells)}
 
     def result(self, name: str) -> CellResult:
-        """Return the result of the cell with this short or full name. Raises UnknownName, with near matches."""
+        """Return the result of the cell that has this short or full name. Raises UnknownName, with similar names."""
         called = self.names
         by_name = {name: result for result in self.cells for name in (result.cell.full, called[result.cell])}
         return by_name[name] if name in by_name else by_name[known("cell", name, called.values())]
 
     def filtered(self, points: Collection[str] = (), actions: Collection[str] = (), only_bad: bool = False) -> FaultMap:
-        """Return the map with the cells that `select` chooses; with `only_bad`, without valid cells.
+        """Return a map that has only the cells that `select` chooses; with `only_bad`, cells whose verdict is valid are
+        left out, too.
 
         The validity of a filtered map tells nothing, because cells are missing.
         """
@@ -133,8 +136,8 @@ class FaultMap(Kept):
         return {validity: verdicts[validity] for validity in EXIT}
 
     def counts(self) -> dict[str, int]:
-        """Return in how many cells each outcome and each flag was seen, the worst last. A race counts for each of its
-        outcomes."""
+        """Return in how many cells each outcome and each flag was seen, the worst last. A cell with several outcomes is
+        counted once for each outcome."""
         found = Counter(
             part for result in self.cells for part in {part for word in result.seen for part in parts(word)}
         )
@@ -142,7 +145,7 @@ class FaultMap(Kept):
 
     @property
     def trials(self) -> int:
-        """The number of trials for cells, controls and comparisons with cold workers."""
+        """The number of trials for cells, for controls, and for comparisons with workers that are not forked."""
         cells = sum(n for result in self.cells for n in result.seen.values())
         return cells + self.controls.ran + sum(len(comparison.cold) for comparison in self.cold)
 
@@ -152,7 +155,8 @@ class FaultMap(Kept):
         return self.trials * 60 / self.seconds if self.seconds > 0 else 0.0
 
     def merged(self, *others: FaultMap) -> FaultMap:
-        """Return one map of several runs. Raises ValueError when the runs are not of one map."""
+        """Return one map that has the outcomes of several runs. Raises ValueError when the runs are not runs of the
+        same map."""
         whole = self
         for other in others:
             for what in ("title", "settings", "versions"):

@@ -11,20 +11,22 @@ from typing import Any, ClassVar, Self
 
 
 class Kept:
-    """A dataclass that is stored as a JSON file. `_record` and `_made` convert the fields whose types JSON lacks.
+    """A result that is a dataclass and is stored as a JSON file. The methods `_record` and `_made` convert the fields
+    that have types which JSON does not have.
 
-    With `complete` nothing interrupted the command. With `part` the command was asked for a part of the results only.
+    `complete` is true when nothing interrupted the command. `part` is true when the user asked for only a part of the
+    results.
     """
 
     KIND: ClassVar[str]  # the value of the field "kind" in the JSON file
     SCHEMA: ClassVar[int] = 1
-    _LAST: ClassVar[str]  # the name of the longest field, which comes last in the file
+    _LAST: ClassVar[str]  # the name of the field with the longest value; it comes last in the file
     complete: bool
     part: bool
 
     @property
     def whole(self) -> bool:
-        """Whether the command was asked for all results and nothing interrupted it."""
+        """Whether the user asked for all results and nothing interrupted the command."""
         return self.complete and not self.part
 
     def to_json(self) -> str:
@@ -35,8 +37,8 @@ class Kept:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read a result that `to_json` wrote. Raises ValueError for any other text, and for the schema of a newer
-        brownout."""
+        """Read a result that `to_json` wrote. Raises ValueError for a text that `to_json` did not write, and for a text
+        that a newer version of brownout wrote."""
         try:
             record = json.loads(text)
             if record.pop("kind") != cls.KIND:
@@ -49,8 +51,8 @@ class Kept:
             raise ValueError(f"not a {cls.KIND}: {missing}{error}") from error
 
     def save(self, path: Path) -> None:
-        """Write the file, the whole file or nothing. A pipe or a device at `path` is written to, and a symbolic link is
-        followed.
+        """Write the result to the file; after an error the old file is unchanged. If `path` is a pipe or a device, the
+        text is written to it; if `path` is a symbolic link, the link's target is written.
 
         Raises OSError when the file cannot be written.
         """
@@ -88,7 +90,7 @@ def _dump(value: Any) -> str:
 
 
 def _lines(value: Any) -> str:
-    """Return JSON with one line for each item of a list or an object."""
+    """Return JSON text that has one line for each item of a list or an object."""
     if isinstance(value, list | tuple) and value:
         return "[\n" + ",\n".join(f"  {_dump(item)}" for item in value) + "\n ]"
     if isinstance(value, Mapping) and value:

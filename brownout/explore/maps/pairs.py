@@ -1,7 +1,8 @@
 """Plans pairs of faults: which second faults to try after which first faults, from the traces of trials with one fault.
 
-A second fault strikes only at points that the recovery from the first fault meets. First faults with the same outcome
-whose recoveries meet the same points are a class; one fault of a class is tried for all of them.
+A second fault is tried only at points (Redis requests and replies) that the recovery from the first fault meets. First
+faults are in one class when they have the same outcome and their recoveries meet the same fault points. Pairs are tried
+with only one first fault of a class.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.faultmap import column
 from brownout.plan.point import Point, Step
 
-#: The second faults, named as the columns of a fault map.
+#: The names of the second faults, written like the columns of a fault map.
 SECONDS = ("before-cut", "after-cut", "after-never", "before-loading", "after-restart-broker",
            "before-kill", "after-kill")  # fmt: skip
 # the largest number of pairs of another fault of a class that check whether the faults of the class are alike
@@ -33,24 +34,25 @@ class First:
     samples: Mapping[Point, Commands] = field(default_factory=dict, hash=False, compare=False)
 
     def only(self, ordinary: Collection[str]) -> First:
-        """Return the result without the steps that fault-free trials have too."""
+        """Return the result without the steps that trials without a fault also have."""
         steps = tuple(step for step in self.steps if step.spot not in ordinary)
         return First(self.cell, self.word, steps, self.samples)
 
     @property
     def spots(self) -> frozenset[str]:
-        """The spots that the trial met."""
+        """The commands (or purposes of handshakes) that the trial met."""
         return frozenset(step.spot for step in self.steps)
 
     def seconds(self) -> tuple[Cell, ...]:
-        """Return all second faults that make sense at the points of the steps."""
+        """Return all second faults that make sense at the fault points that these steps of a trial met."""
         points = dict.fromkeys(step.point for step in self.steps)
         made = cells(points, self.samples, chosen({name.partition("-")[2] for name in SECONDS}))
         return tuple(cell for cell in made if f"{cell.moment}-{cell.action}" in SECONDS)
 
     def pairs(self) -> tuple[Pair, ...]:
-        """Return pairs with each kind of second fault at each spot. In a handshake the second fault strikes at the
-        command that shows the handshake's purpose, or else at the first command."""
+        """Return pairs with each kind of second fault, for each command that the recovery sends. In the handshake of a
+        connection the second fault strikes at the command that shows what the connection is for, or else at the first
+        command."""
         spots = {step.point: step.spot for step in self.steps}
         telling = {step.point for step in self.steps if step.purpose and step.purpose in step.point.label}
         found: dict[tuple[str, str, str], Pair] = {}
@@ -63,7 +65,7 @@ class First:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two faults, one after the other. `alone` is the outcome of the first fault without the second."""
+    """Two faults, one after the other. `alone` is the outcome of a trial that had only the first fault."""
 
     first: Cell
     second: Cell
@@ -72,8 +74,8 @@ class Pair:
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """The spot, moment and action of the second fault, which are equal for all faults of a class; the ordinals of a
-        handshake may differ."""
+        """Where and when the second fault strikes, and how: this is the same for all faults of a class, although the
+        ordinals of a handshake's commands may differ."""
         return self.spot, self.second.moment, self.second.action
 
     def __str__(self) -> str:
@@ -82,26 +84,26 @@ class Pair:
 
 @dataclass(frozen=True)
 class Plan:
-    """The pairs to try. `counts` has the number of pairs after each step of the pruning. `classes` has the first faults
-    by class."""
+    """The pairs to try. `counts` has the number of pairs after each step that reduces the number of pairs. `classes`
+    maps each class to its first faults."""
 
     counts: Mapping[str, int]
     classes: tuple[tuple[First, ...], ...]
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """All pairs of one first fault of each class."""
+        """All pairs to try. From each class of first faults that behave alike, one fault is tried."""
         return tuple(pair for members in self.classes for pair in members[0].pairs())
 
     def sample(self, count: int, seed: int = 0) -> tuple[Pair, ...]:
-        """Return `count` pairs, evenly from all classes; all pairs when `count` is 0."""
+        """Return `count` pairs, about equally many from each class; if `count` is 0, all pairs."""
         return _drawn([members[0].pairs() for members in self.classes], count, seed) if count else self.pairs
 
     def checks(
         self, tried: Collection[Pair], seed: int = 0, per_class: int = CHECKS, most: int = 0
     ) -> dict[Pair, Pair]:
-        """Return pairs of one other first fault of each class, each with the tried pair that it is compared with. There
-        are at most `most` pairs in all, unless `most` is 0."""
+        """Return pairs in which the first fault is another fault of the same class, each with the planned pair that it
+        is compared with. The result has at most `most` pairs; if `most` is 0, there is no limit."""
         dice = random.Random(seed)
         found: dict[Pair, Pair] = {}
         for members in self.classes:
@@ -120,8 +122,8 @@ class Plan:
 
 
 def plan(firsts: Iterable[First], ordinary: Collection[str]) -> Plan:
-    """Return the plan for these first faults. `ordinary` has the spots of fault-free trials, with the handshakes of
-    timers."""
+    """Return the plan for these first faults. `ordinary` has the commands that trials without a fault send, and the
+    handshakes that timers cause."""
     firsts = tuple(firsts)
     recoveries = [first.only(ordinary) for first in firsts]
     classes: dict[tuple[frozenset[str], str], list[First]] = {}
@@ -139,13 +141,14 @@ def plan(firsts: Iterable[First], ordinary: Collection[str]) -> Plan:
 
 
 def later(cell: Cell, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the steps after the point of the cell; all steps when the trace does not have the point."""
+    """Return the steps after the fault point of the cell; all steps when the trace does not have the point."""
     points = [step.point for step in steps]
     return tuple(steps[points.index(cell.point) + 1 :] if cell.point in points else steps)
 
 
 def _drawn(groups: Sequence[Sequence[Pair]], count: int, seed: int) -> tuple[Pair, ...]:
-    """Draw at most `count` pairs, one from each group in turn, and return them in the order of the groups."""
+    """Choose at most `count` pairs at random, one from each group in turn, and return the pairs in the order of the
+    groups."""
     dice = random.Random(seed)
     shuffled = [dice.sample(group, len(group)) for group in groups]
     turns = dice.sample(shuffled, len(shuffled))

@@ -21,9 +21,9 @@ class PairResult:
     """The outcomes of one pair of faults. `seen` counts the outcomes of trials in which both faults struck, `unreached`
     those of trials in which the second fault did not strike.
 
-    In the result of a check, `instead` is the first fault with which the plan tried the pairs of the whole class.
-    `seconds` is the time from the submission to the last effect or answer. `witness` has the lines that prove an
-    outcome that is not good.
+    In the result of a check, `instead` is the first fault that stands for the class: with this fault the plan tried the
+    pairs of the whole class. `seconds` is the time from the submission to the last effect or answer. `witness` has the
+    lines that prove an outcome that is not good.
     """
 
     pair: Pair
@@ -51,12 +51,13 @@ class PairResult:
 
     @property
     def said(self) -> frozenset[str]:
-        """The outcomes to compare with another first fault of the class; trials without a verdict have none."""
+        """The outcomes that are compared with those of another first fault, which should behave alike; trials without a
+        verdict are left out."""
         known = frozenset(word for word in self.seen if validity_of(word) != "unknown")
         return known | {f"{UNREACHED}, {word}" for word in self.unreached}
 
     def merged(self, other: PairResult) -> PairResult:
-        """Return one result with the outcomes of both; the witness is that of the worse result."""
+        """Return one result that has the outcomes of both results; the witness comes from the worse result."""
         worse = max(self, other, key=lambda result: severity(result.worst) if result.worst else ())
         return replace(
             worse,
@@ -68,16 +69,16 @@ class PairResult:
 
 @dataclass(frozen=True)
 class Check:
-    """Compares a pair of another first fault of a class (`member`) with the pair that was tried for the class
-    (`stands`)."""
+    """Compares two pairs whose first faults are of the same class: `stands` was tried for the whole class, `member` has
+    another first fault."""
 
     member: PairResult
     stands: PairResult
 
     @property
     def word(self) -> str:
-        """Whether the two pairs agree. Pairs that disagree were tried twice; when their outcomes then overlap, the
-        outcome differs from run to run and does not depend on the first fault."""
+        """Whether the two compared pairs have an outcome in common. Two pairs that disagreed were tried twice. If their
+        outcomes then overlap, the outcome depends on chance, not on the first fault."""
         ours, theirs = self.member.said, self.stands.said
         if not ours or not theirs:
             return "no verdict"
@@ -91,12 +92,13 @@ class Check:
 
 @dataclass(frozen=True)
 class PairMap(Kept):
-    """The results of many pairs of faults. `counts` has the number of pairs after each step of the pruning; `firsts`
-    and `classes` count the first faults and their classes.
+    """The results of many pairs of faults. `counts` has the number of pairs after each step that reduces this number;
+    `firsts` and `classes` count the first faults and their classes.
 
-    `planned` is the number of pairs to try; with a sample it is smaller than the last of `counts`. `void` says why the
-    map proves nothing. `unknown` counts first faults without a verdict. Times are in seconds. With `complete` nothing
-    interrupted the campaign. With `part` the command asked for some first faults or pairs only.
+    `planned` is the number of pairs to try; it is smaller than the last number in `counts` when only a sample of the
+    pairs is tried. `void` has the reason why the map proves nothing. `unknown` counts the first faults whose trial gave
+    no verdict. All times of a pair map are in seconds. `complete` is true when nothing interrupted the campaign. `part`
+    is true when the user asked for only some first faults or pairs.
     """
 
     KIND: ClassVar = "pair map"
@@ -128,14 +130,15 @@ class PairMap(Kept):
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """The checks: each result of another first fault, with the result that was tried for its class."""
+        """First faults of one class should behave alike. Return the checks of that: the result of one more first fault
+        of a class, with the result of the fault that was tried for the whole class."""
         plan = {(result.pair.first, result.pair.kind): result for result in self.tried}
         members = ((result, plan.get((result.instead, result.pair.kind))) for result in self.rows if result.instead)
         return tuple(Check(result, stands) for result, stands in members if stands)
 
     @property
     def bad(self) -> tuple[PairResult, ...]:
-        """The bad results, also those of checks, the worst first."""
+        """The results that are bad, including those of checks; the worst come first."""
         found = (result for result in self.rows if result.verdict == "invalid")
         return tuple(sorted(found, key=lambda result: severity(result.worst), reverse=True))
 

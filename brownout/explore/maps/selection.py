@@ -12,9 +12,9 @@ from brownout.plan.near import known
 def select(cells: Collection[Cell], points: Collection[str] = (), actions: Collection[str] = ()) -> tuple[Cell, ...]:
     """Return the cells that match one of `points` and one of `actions`; an empty collection matches every cell.
 
-    A pattern for points is the name of a point or cell, an edge, a command or a label; else a glob (* and ?) or a part
-    of one of these. A pattern for actions is an action's name, also with its moment: "before-cut". Raises UnknownName,
-    with near matches, for a pattern that matches no cell.
+    A pattern for fault points is the name of a point or cell, an edge, a command or a label; if it is none of these, it
+    may be a glob pattern (* and ?) or a part of such a name. A pattern for actions is the name of an action ("cut"), or
+    a moment and the name ("before-cut"). Raises UnknownName, with similar names, for a pattern that matches no cell.
     """
     short = names(cell.point for cell in cells)
     places = {c: (short[c.point], c.point.full, c.point.edge, c.point.command, c.point.label) for c in cells}

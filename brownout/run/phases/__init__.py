@@ -1,1 +1,2 @@
-"""The phases of a trial before the load and after it: steady state, settling or drain, and reading the final state."""
+"""The phases of a trial before and after the load: bring the system to rest; then wait until its work is finished; then
+read the final state."""

@@ -12,15 +12,17 @@ from brownout.workload.clients import Clients
 
 SAMPLE = 0.2  # seconds between two samples of the broker
 ASK_WITHIN = 10.0  # the seconds within which an API must answer with the final statuses
-#: A function that waits until a condition is true, at most so many seconds, and returns whether it became true.
+#: A function that waits until a condition is true, at most for a number of seconds, and returns whether the condition
+#: became true.
 Pump = Callable[[Callable[[], bool], float | None], bool]
 
 
 def drain(observer: Observer, clients: Clients, busy: BusyWatch, pump: Pump, *, within: float, recovery: float) -> None:
-    """Wait until no message is queued or unacked, no task runs, and every accepted operation is settled.
+    """Wait until no message is queued or unacked, no task runs, and every accepted operation is finished.
 
-    An operation that is not settled, and has neither message nor running task, gets `recovery` more seconds, in which
-    the application may publish the message again. After `within` seconds the drain gives up.
+    If an operation is not finished, but has neither a message nor a running task, the wait lasts `recovery` seconds
+    longer, because the application may publish the message again. After `within` seconds the wait ends even if work is
+    left.
     """
     quiet_since: float | None = None
     worked: float | None = None
@@ -32,7 +34,7 @@ def drain(observer: Observer, clients: Clients, busy: BusyWatch, pump: Pump, *, 
             quiet_since = None
             return False
         # `recovery` is counted in wall time, because it consists of time-outs. The short work after the time-outs is
-        # counted on the busy watch's clock, because a busy machine makes this work slower.
+        # measured by a clock that leaves out waits for a CPU, because a busy machine makes this work slower.
         if quiet_since is None:
             quiet_since, worked = time.monotonic(), None
         if time.monotonic() - quiet_since <= (recovery if settled.waiting else 0.0):
@@ -40,7 +42,7 @@ def drain(observer: Observer, clients: Clients, busy: BusyWatch, pump: Pump, *, 
         worked = worked or busy.clock()
         if busy.clock() - worked <= (5 if settled.waiting else 2) * SAMPLE:
             return False
-        observer.sample()  # beat may have sent a message since the last sample
+        observer.sample()  # the wait goes on, because beat may have sent a message since the last sample
         quiet_since = None
         return observer.quiet
 
@@ -57,7 +59,8 @@ def drain(observer: Observer, clients: Clients, busy: BusyWatch, pump: Pump, *, 
 
 
 def _read_all(observer: Observer, clients: Clients, pump: Pump) -> None:
-    """Read the final status of each accepted task. A task whose status the API did not tell is recorded as `unread`.
+    """Read the final status of each accepted task. When the API does not tell the status of a task, an event `unread`
+    is recorded.
 
     An API that does not answer is asked again, at most for ASK_WITHIN seconds.
     """
@@ -67,7 +70,8 @@ def _read_all(observer: Observer, clients: Clients, pump: Pump) -> None:
         for task, key in list(unread.items()):
             del unread[task]
             if not clients.read(key, task):
-                # a task without an answer moves to the end, because the API may answer for all other tasks
+                # a task for which the API gave no answer moves to the end of the queue, because the API may answer for
+                # the other tasks
                 unread[task] = key
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Tracks which accepted operations are settled, from the events of a growing history."""
+"""Finds out, from the events of a growing history, which accepted operations are finished (settled)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ FINAL = 2
 
 
 class Settled:
-    """The operations that were accepted, and those that are settled. With `by_effect` only an effect or a final failure
-    settles an operation."""
+    """Keeps track of the operations that were accepted, and of those that are finished. If `by_effect` is true, an
+    operation counts as finished only after an effect or a final failure."""
 
     def __init__(self, *, by_effect: bool) -> None:
         self._by_effect = by_effect
         self._accepted: dict[str, str] = {}  # task -> key
         self._nameless: dict[str, None] = {}  # keys of operations that were accepted without a task id
-        self._done: set[str] = set()  # the tasks and keys of settled operations
-        self._running: dict[str, str] = {}  # from each running task to its process
+        self._done: set[str] = set()  # the tasks and keys of operations that are finished
+        self._running: dict[str, str] = {}  # maps each running task to the process that runs it
 
     def see(self, events: Iterable[Event]) -> None:
-        """Take new events of the history."""
+        """Take new events of the history into account."""
         for event in events:
             if event.kind in ("ok", "accepted") and event.task and event.key:
                 self._accepted[event.task] = event.key
@@ -51,17 +51,17 @@ class Settled:
 
     @property
     def open(self) -> dict[str, str]:
-        """The operations that were accepted with a task id and are not settled: task -> key."""
+        """The operations that were accepted with a task id and are not finished: a mapping from task to key."""
         return {t: k for t, k in list(self._accepted.items()) if t not in self._done and k not in self._done}
 
     @property
     def waiting(self) -> set[str]:
-        """The keys of all operations that were accepted and are not settled, with or without a task id."""
+        """The keys of all operations that were accepted and are not finished, with or without a task id."""
         return {*self.open.values(), *(key for key in self._nameless if key not in self._done)}
 
     @property
     def accepted(self) -> dict[str, str]:
-        """All operations that were accepted with a task id: task -> key."""
+        """All operations that were accepted with a task id: a mapping from task to key."""
         return dict(self._accepted)
 
     @property

@@ -1,4 +1,5 @@
-"""Watches one operation until its outcome cannot change any more: by evidence, else by deadlines."""
+"""Watches one operation until its outcome cannot change any more. Recorded events show that; if they do not, deadlines
+end the wait."""
 
 from __future__ import annotations
 
@@ -21,28 +22,31 @@ from brownout.plan.settle import Settle
 from brownout.subject.fair import FairTime
 from brownout.workload.clients import Clients
 
-SURE = 0.08  # seconds; a good state must last so long, because a message on its way is in no queue for a moment
-QUIET = 0.25  # seconds without any change after which the operation is settled, or a probe is sent
+# seconds; a state in which all work is done must last this long, because a message that moves is in no queue for a
+# moment
+SURE = 0.08
+QUIET = 0.25  # after so many seconds without any change the operation counts as finished, or a probe is sent
 LOOK = 0.02  # seconds between two looks at the state
-State = tuple[Any, ...]  # everything that can change during settling, for a comparison with the next look
+State = tuple[Any, ...]  # everything that can still change; it is compared with what the next look finds
 
 
 @dataclass(frozen=True)
 class OnWire:
-    """The state of the wire at one moment."""
+    """The state of the Redis traffic at one moment."""
 
     holds: bool  # whether a message is only in a worker's memory: delivered and not yet registered as unacked
-    polled: dict[str, float]  # from an edge to the time (s, monotonic) of its newest BRPOP
-    ticked: bool  # whether beat has sent a request
-    struck: int  # the number of points at which a fault has struck
+    polled: dict[str, float]  # maps a network edge to the time (s, monotonic) of its newest BRPOP
+    ticked: bool  # whether Celery's beat has sent a request to Redis
+    struck: int  # the number of faults that have struck so far
 
 
 class Settling:
-    """Decides when a trial is over; call `over()` again and again.
+    """Decides when a trial is over: the caller calls `over()` again and again until it returns True.
 
-    The function `look` samples the broker. `born` and `killed` give the time (seconds, monotonic) at which a worker was
-    started and killed by a fault. `probing(True)` is called before a probe is sent. `probing(False)` is called when a
-    fault strikes after that: the fault may have hit the probe, so the probe proves nothing.
+    The function `look` takes a sample of the broker. The functions `born` and `killed` return the time (seconds,
+    monotonic) at which a worker was started, and at which a fault killed it. `probing(True)` is called before a probe
+    (a test task) is sent. `probing(False)` is called when a fault begins after a probe was sent: the fault may have
+    struck the probe, so the probe proves nothing.
     """
 
     def __init__(
@@ -68,20 +72,21 @@ class Settling:
         self._wire, self._active, self._sample, self._push = wire, active, look, push
         self._probing, self._born, self._killed = probing, born, killed
         self._state: State = ()
-        self._since = self.fair.look()  # the time (s of fair time) at which the state last changed
+        self._since = self.fair.look()  # the time (s, without waits for a CPU) at which the state last changed
         self._give_up = self._since + settle.limit
-        self._accepted = 0.0  # the time (s of fair time) at which the operation was accepted, or 0
+        self._accepted = 0.0  # the time (s, without waits for a CPU) at which the operation was accepted, or 0
         self._next = 0.0
         self._probes = 0
         self._probe = ""  # task id or key of the newest probe; empty while no probe is valid
-        self._probed_since = 0.0  # the time (s of fair time) from which on a worker could have taken the probe
+        # the time (s, without waits for a CPU) from which on a worker could have taken the probe
+        self._probed_since = 0.0
         self._probed_at = 0.0  # the time (s, monotonic) at which the probe was sent
-        self._struck = 0  # the number of points at which faults had struck when the probe was sent
+        self._struck = 0  # the number of faults that had struck when the probe was sent
         self.on_wire = wire()
 
     def over(self) -> bool:
-        """Look at the state, at most every LOOK seconds. Returns True when the outcome cannot change any more, or the
-        limit is reached."""
+        """Look at the state of the system, at most once in LOOK seconds. Returns True when the outcome cannot change
+        any more, or when the time limit of the trial is reached."""
         at = time.monotonic()
         if at < self._next:
             return False
@@ -114,8 +119,8 @@ class Settling:
         return self._probed(now) and (good or (settled and self._over(still)))
 
     def _newest(self) -> State:
-        """Return the present state. When the broker could not be sampled, the state has one element that always
-        differs, so that the trial does not settle."""
+        """Return the present state of the system. When no sample of the broker could be taken, the state gets an
+        element that is always different, so that the trial does not end yet."""
         life = self.life
         if self.on_wire.ticked and life.answered == "waiting" and isinstance(self._operation, Tick):
             self._clients.tick(OPERATION)
@@ -132,26 +137,28 @@ class Settling:
         return len(self._state) > 1 and not life.left and not life.missing and ended
 
     def _settled(self, still: float) -> bool:
-        """Whether the state has not changed for long enough. A running task body may show no event for `held` seconds
-        more."""
+        """Whether the state of the system has been the same for long enough. While a task runs, there may be no event
+        for another `held` seconds."""
         runs = any(_lives(event.pid) for event in self.life.running.values())
         return still > (self._settle.held + QUIET if runs else QUIET)
 
     def _over(self, still: float) -> bool:
-        """Whether further waiting cannot change the outcome."""
+        """Whether it is certain that more waiting cannot change the outcome."""
         life, settle = self.life, self._settle
         left = bool(life.left) or len(self._state) < 2
         if (left and settle.recover) or (life.missing and settle.republished):
-            return still > settle.still  # the broker may redeliver the message, or the application publish it again
+            # wait, because the broker may deliver the message again, or the application may publish it again
+            return still > settle.still
         if life.missing and (left or life.answered != "waiting"):
             return True  # the operation is lost or stuck, and no answer to the caller can change that
-        # A caller whose request was refused asks for no result.
+        # There is nothing to wait for: a caller whose request was refused asks for no result.
         return life.answered == "refused" or (life.answered != "waiting" and life.told != "waiting")
 
     def _lose_patience(self, now: float) -> None:
-        """End the caller's wait for its result after `settle.result` seconds of fair time.
+        """End the caller's wait for its result after `settle.result` seconds; time in which processes waited for a CPU
+        does not count.
 
-        An HTTP client asks for the status until the trial ends, without this limit.
+        For an HTTP client this limit does not apply: it asks for the status until the trial ends.
         """
         life = self.life
         if isinstance(self._operation, Http) or life.answered != "accepted" or life.told != "waiting":
@@ -164,7 +171,7 @@ class Settling:
 
     def _send_probe(self, now: float) -> None:
         if any(self._killed(worker) > self._born(worker) for worker in self._workers):
-            return  # a killed worker's BRPOP may still wait at the server, and would take the probe
+            return  # a BRPOP of a killed worker may still wait at the server; it would take the probe
         self._probes += 1
         self._struck = self.on_wire.struck
         self._probing(True)
@@ -181,16 +188,17 @@ class Settling:
         self._probed_since, self._probed_at = now, time.monotonic()
 
     def _ask(self, operation: Http, key: str) -> None:
-        with suppress(RuntimeError):  # the probe's client is closed, because the trial is over
+        with suppress(RuntimeError):  # this error is expected: the probe's client is closed, because the trial is over
             self._clients.call(operation, key, 0, time.monotonic_ns())
 
     def _probed(self, now: float) -> bool:
-        """Whether the probe is done, or `settle.probe` seconds have passed in which every worker could have taken it.
+        """Whether the probe (a test task) is done, or `settle.probe` seconds have passed in which every worker could
+        have taken the probe.
 
-        The time of `settle.probe` starts when every worker has asked for messages, because a restarted worker must come
-        up first.
+        The time limit `settle.probe` starts when every worker has asked for messages, because a worker that was
+        restarted needs some time.
         """
-        if self.life.failed(self._probe):  # the API did not accept the probe
+        if self.life.failed(self._probe):  # the API did not accept the probe (a test task)
             self._send_probe(now)
         if any(self.on_wire.polled.get(f"{worker}->broker", 0.0) < self._born(worker) for worker in self._workers):
             self._probed_since = now
@@ -198,9 +206,10 @@ class Settling:
 
     @property
     def consuming(self) -> bool:
-        """Whether a worker ran the probe and, if there are several workers, all workers asked for messages since then.
+        """Whether a worker ran the probe (a test task) and, if there are several workers, every worker asked for
+        messages since then.
 
-        When the time limit ended the trial, the workers do not count as consuming.
+        When the trial ended at its time limit, it does not count as proven that the workers take tasks.
         """
         if not self._faulted:
             return True
@@ -217,7 +226,7 @@ class Settling:
 
     @property
     def silence(self) -> str:
-        """The sentence that says why the workers do not count as consuming."""
+        """A sentence that says why it counts as proven that the workers take no tasks."""
         if not self._probe:
             return "no probe could be sent"
         if not self.life.done(self._probe):
@@ -233,7 +242,8 @@ def _lives(pid: int) -> bool:
 
 
 def push_copy(client: Any, raw: dict[str, Any], old: str, new: str, queue: str) -> bool:
-    """Push a copy of a task's message into Redis directly, with id `new` for `old`; False when Redis refuses."""
+    """Put a copy of a task's message into Redis on a direct connection; the copy has the task id `new` instead of
+    `old`. Return False when Redis refuses the command."""
     copy = json.loads(json.dumps(raw).replace(old, new))
     copy["properties"]["delivery_tag"] = f"probe-{new}"
     try:

@@ -1,5 +1,4 @@
-"""The steady state before the load of a trial that settles by evidence: a warm-up operation is done, and the subject is
-idle."""
+"""The steady state before the load of a trial: a warm-up operation is done, and the subject is idle."""
 
 from __future__ import annotations
 
@@ -20,7 +19,8 @@ from brownout.workload.clients import Clients
 
 READY = 20.0  # the seconds that each step to the steady state may take
 IDLE_FOR = 0.02  # seconds without a request after which the subject is idle
-STARVED = 0.2  # seconds without a CPU after which a failed warm-up proves nothing about the application
+# if processes waited for a CPU for this many seconds, a failed warm-up proves nothing about the application
+STARVED = 0.2
 NAP = 0.004  # seconds between two looks at the subject
 
 
@@ -38,7 +38,8 @@ class Steady:
     queue: str
 
     def reach(self, warm: Operation, *, fresh: bool) -> None:
-        """Run the operation `warm`, wait until the subject is idle, and with `fresh` start a new client process."""
+        """Run the operation `warm` and wait until the subject is idle; if `fresh` is true, also start a new client
+        process."""
         self._until(lambda: self.conductor_calls.consume(self.workers, self.queue), "the workers consume")
         self._warm(warm)
         self._until(self._drained, "the message of the warm-up is acknowledged")
@@ -64,7 +65,7 @@ class Steady:
         assert event
         if event.kind != "read" or state_of(event) not in SUCCESS:
             how = f"the warm-up failed: {event.kind} {dict(event.data)}"
-            if self.fair.starved > STARVED:  # a busy machine makes the application's own time limits expire
+            if self.fair.starved > STARVED:  # on a busy machine the application's own time limits may expire
                 raise NeverHappened(f"{how}; the subject's processes waited {self.fair.starved:.2f} s for a CPU")
             raise RuntimeError(how)
 
@@ -73,7 +74,7 @@ class Steady:
         return sample.kind == "sample" and not any((*sample.data["queues"].values(), sample.data["unacked"]))
 
     def _until_idle(self) -> None:
-        """Wait until no request has come for IDLE_FOR seconds."""
+        """Wait until the subject has sent no request to Redis for IDLE_FOR seconds."""
         latest, since = -1, self.fair.look()
 
         def idle() -> bool:

@@ -1,4 +1,4 @@
-"""Reads the stored final state of an operation, past the faulted network."""
+"""Reads the stored final state of an operation, on a direct connection that no fault disturbs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ NOTHING = "nothing"
 
 
 def states(operation: Operation, life: Life, subject: Subject, clients: Clients, observer: Observer) -> list[str]:
-    """The final states of the operation's tasks without repetitions, from the API for an HTTP operation.
+    """Return the different final states of the operation's tasks; for an HTTP operation they come from the API.
 
-    For all other operations the result backend tells the states. Raises NeverHappened when API or backend do not
-    answer.
+    For operations that are not HTTP requests, the states come from the result backend. Raises NeverHappened when the
+    API or the result backend does not answer.
     """
     if not isinstance(operation, Http):
         return sorted(set(_in_backend(life, subject)))
     if not life.tasks or subject.application.status is None:
-        return ["SUCCESS"]  # the application has no route that tells a status
+        return ["SUCCESS"]  # nothing can be read, because the application has no route that tells a status
     deadline = time.monotonic() + TELLS_WITHIN
     while not clients.read(OPERATION, life.tasks[0]):
         if time.monotonic() > deadline:

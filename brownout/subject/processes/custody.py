@@ -1,4 +1,5 @@
-"""Registers processes, containers and directories at the reaper (see reaper.py), which removes them after the run."""
+"""Registers processes, containers and directories at the reaper, a process that removes them after the run (see
+reaper.py)."""
 
 import atexit
 import json
@@ -22,27 +23,28 @@ _reaper: subprocess.Popen[bytes] | None = None
 
 
 def hold_process(pid: int, started: str) -> None:
-    """Have the process group of leader `pid` killed at the end of this run; `started` is the token of table.Entry."""
+    """Tell the reaper to kill the process group of the leader `pid` at the end of this run; `started` is the token of
+    table.Entry."""
     _hold(f"process {pid}", {"pid": pid, "started": started})
 
 
 def release_process(pid: int) -> None:
-    """Release the process group of leader `pid`, because it is empty."""
+    """Tell the reaper that the process group of the leader `pid` has no members any more."""
     _release(f"process {pid}")
 
 
 def hold_containers() -> None:
-    """Have all containers with the label `LABEL=RUN` removed at the end of this run."""
+    """Tell the reaper to remove all containers with the label `LABEL=RUN` at the end of this run."""
     _hold("containers", {"label": f"{LABEL}={RUN}"})
 
 
 def hold_directory(path: Path) -> None:
-    """Have the directory removed at the end of this run."""
+    """Tell the reaper to remove the directory at the end of this run."""
     _hold(f"directory {path}", {"directory": str(path)})
 
 
 def release_directory(path: Path) -> None:
-    """Release the directory, because it has been removed."""
+    """Tell the reaper that the directory has been removed already."""
     _release(f"directory {path}")
 
 
@@ -74,13 +76,14 @@ def _start() -> None:
     if _reaper is not None:
         _close()
     package_parent = str(Path(__file__).parents[3])
-    # The child inherits the blocked signals, so that no signal ends the reaper while it still imports.
+    # The signals are blocked here because the child inherits this, so that no signal ends the reaper while it still
+    # imports.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
     try:
         _reaper = subprocess.Popen(
             # -S: no site-packages and no .pth files; the reaper needs only the standard library and this package
             [sys.executable, "-S", "-m", "brownout.subject.processes.reaper", RUN],
-            stdin=subprocess.PIPE,  # close-on-exec in this process, so that no child keeps it open
+            stdin=subprocess.PIPE,  # close-on-exec is set in this process, so that no child keeps the pipe open
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
@@ -107,7 +110,7 @@ def _close() -> None:
 
 @atexit.register
 def _leave() -> None:
-    """At an orderly end wait for the reaper, so that nothing is left when the run has exited."""
+    """When this process ends normally, wait until the reaper has cleaned up, so that nothing is left after the end."""
     if _reaper and _reaper.stdin and _reaper.poll() is None:
         with _lock, suppress(BrokenPipeError):
             _write({"bye": 1})
@@ -115,11 +118,11 @@ def _leave() -> None:
 
 
 def _forget_in_fork() -> None:
-    # A forked child must not keep the pipe to the reaper open, and must not write to it.
+    # After a fork the child must not keep the pipe to the reaper open, and must not write to it.
     global _reaper
     if _reaper and _reaper.stdin:
         os.close(_reaper.stdin.fileno())
-        # the reaper is not a child of this process; this assignment avoids a warning of Popen.__del__
+        # this assignment prevents a warning of Popen.__del__ about a process that still runs
         _reaper.returncode = 0
         _reaper.stdin = None
     _reaper = None

@@ -1,4 +1,5 @@
-"""Starts the subject's Python processes as forks of the forker, a process that has imported their libraries (Linux)."""
+"""Starts the subject's Python processes by forking a process (the forker) that has already imported their libraries
+(Linux)."""
 
 from __future__ import annotations
 
@@ -35,27 +36,31 @@ LIBRARIES = (
     *("uvicorn.protocols.http.auto", "uvicorn.protocols.http.h11_impl", "uvicorn.protocols.http.httptools_impl"),
     *("uvicorn.protocols.websockets.auto", "redis.asyncio"),
 )
-#: Prefixes of variables that the interpreter reads only when it starts, so a fork cannot have other values for them.
+#: Prefixes of variables that the interpreter reads only when it starts, so a forked process cannot have other values
+#: for them.
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
-IMPORT_WITHIN = 60.0  # seconds in which the forker must have imported the libraries
-FORK_WITHIN = 30.0  # seconds in which a fork must have started; usually a fork takes milliseconds
-GRACE = 0.5  # seconds for the forker to end by itself before it is killed
+IMPORT_WITHIN = 60.0  # seconds in which the forking process must have imported the libraries
+FORK_WITHIN = 30.0  # seconds in which a forked process must have started; usually this takes milliseconds
+GRACE = 0.5  # seconds for the forking process to end by itself before it is killed
 
 
 class ForkerEnded(RuntimeError):
-    """The forker has ended, so nothing can be forked any more; its forks are killed."""
+    """The forker (the process that forks) has ended, so nothing can be forked any more; its forked processes are
+    killed."""
 
 
 class NotForkable(ValueError):
-    """The application cannot be started by forks: its import fails, or a fork may differ from a cold start."""
+    """The application's processes cannot be forked: its import fails, or a forked process may differ from a process
+    started by its command line."""
 
 
 class Forked:
-    """Starts parts of an application as forks. Several threads may use the same object.
+    """Starts parts of an application as forked processes. Several threads may use the same object of this class.
 
-    `remarks` are reasons why a forked process may differ from a process that is started cold. A part is started cold
-    when it uses another Python, or when a variable that the forker has already read has another value for the part;
-    `cold_because` names these variables.
+    `remarks` has the reasons why a forked process may differ from a process that is started by its command line. A part
+    of the application is not forked but started by its command line when it uses another Python, or when an environment
+    variable that the forking process has already read has another value for the part; `cold_because` names these
+    variables.
     """
 
     kind = "forked"
@@ -70,11 +75,12 @@ class Forked:
         log: Path = Path(os.devnull),
         within: float = IMPORT_WITHIN,
     ) -> None:
-        """Start the forker, and return when it has imported those modules of `preload` that are installed.
+        """Start the forking process, and return when it has imported those modules of `preload` that are installed.
 
-        A child of the forker imports the application's `modules` with environment `env` in `folder`. The forker then
-        imports the libraries that these modules import. Raises NotForkable when the import fails, NeverHappened after
-        `within` seconds, ForkerEnded when the forker ends.
+        To find the libraries, a child of the forking process imports the application's `modules` with the environment
+        `env` in the folder `folder`. The forking process then imports the libraries that these modules import. Raises
+        NotForkable when the import fails, NeverHappened after `within` seconds, ForkerEnded when the forking process
+        ends.
         """
         self._modules = modules
         self.remarks: tuple[str, ...] = ()
@@ -84,7 +90,7 @@ class Forked:
         self._pending: dict[int, Future[Fork]] = {}
         self._running: dict[int, Fork] = {}
         self._ready: Future[dict[str, Any]] = Future()
-        self._over = ""  # the reason why the forker can fork no more; "" while it can fork
+        self._over = ""  # the reason why the forking process cannot fork any more; "" while it can fork
         ours, theirs = socket.socketpair()
         self._control = ours
         with theirs:
@@ -99,7 +105,7 @@ class Forked:
             self._tell(preload=[*preload], scout=[*modules], cwd=where)
             report = self._ready.result(within)
         except BaseException as error:
-            self.process.signal(signal.SIGKILL)  # the forker does not notice a closed socket while it imports
+            self.process.signal(signal.SIGKILL)  # the forking process does not notice a closed socket while it imports
             self.close()
             if isinstance(error, TimeoutError):
                 text = f"still not true after {within:g} s: libraries are imported\n{self.process.tail()}"
@@ -108,15 +114,15 @@ class Forked:
         self._read, self.remarks = set(report["read"]), tuple(report["remarks"])
 
     def launch(self, part: Part, log: Path) -> Process:
-        """Start a part as a fork, as `Launcher.launch` says. Also raises ForkerEnded, and NeverHappened after
-        FORK_WITHIN seconds."""
+        """Start a part of the application by a fork, with the behaviour that `Launcher.launch` describes. Also raises
+        ForkerEnded, and NeverHappened when the fork takes more than FORK_WITHIN seconds."""
         env = _complete(part.env)
         read = self._read.union(name for name in (*env, *self._base) if name.startswith(AT_START))
         differing = {name for name in read if env.get(name) != self._base.get(name)}
         if differing or part.python != sys.executable:
             self.cold_because |= differing
             return self._cold.launch(part, log)
-        next(part.folder.iterdir(), None)  # raises the OSError that a cold start would raise
+        next(part.folder.iterdir(), None)  # this call raises the OSError that a start by the command line would raise
         log.parent.mkdir(parents=True, exist_ok=True)
         log.open("ab").close()
         answer: Future[Fork] = Future()
@@ -139,7 +145,7 @@ class Forked:
         return Process(part.name, fork, log)
 
     def close(self) -> None:
-        """End the forker, which kills its running forks."""
+        """End the forker (the process that forks); it then kills the processes that it has forked."""
         with self._lock:
             self._over = self._over or "the launcher is closed"
         with suppress(OSError):
@@ -154,7 +160,7 @@ class Forked:
         try:
             with self._lock:
                 self._control.sendall(line)
-        except OSError:  # the listening thread notices the end of the forker and reports the reason
+        except OSError:  # the listening thread notices the end of the forking process and reports the reason
             pass
 
     def _listen(self) -> None:
@@ -162,7 +168,7 @@ class Forked:
         try:
             with self._control.makefile("rb") as lines:
                 for line in lines:
-                    # a line without a newline means that the forker died while it wrote the line
+                    # a line without a newline means that the forking process died while it wrote the line
                     if line.endswith(b"\n"):
                         self._handle(json.loads(line))
         except ConnectionError:
@@ -179,7 +185,8 @@ class Forked:
                 future.set_exception(ForkerEnded(self._over))
         for fork in running:
             fork.signal(signal.SIGKILL)
-            # This exit code is assumed, because without the forker nobody can read the fork's exit code
+            # this exit code is assumed, because only the forking process could read the real exit code of the forked
+            # process
             fork.end(-signal.SIGKILL)
         self._control.close()
 
@@ -215,6 +222,6 @@ def _complete(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _undo(answer: Future[Fork]) -> None:
-    """Kill a fork whose launch was given up."""
+    """Kill a forked process when nobody waits for its start any more."""
     if not answer.exception():
         answer.result().signal(signal.SIGKILL)

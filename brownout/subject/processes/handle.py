@@ -17,11 +17,12 @@ POLL = 0.02  # seconds between two checks of a process where the system has no p
 
 
 class Handle(Protocol):
-    """A process that was started."""
+    """A handle of a process that was started."""
 
     @property
     def pid(self) -> int:
-        """The pid of the process. The kernel gives this pid to no other process before this process was reaped."""
+        """The pid of the process. The kernel does not give this pid to another process before the ended process was
+        reaped (waitpid)."""
 
     @property
     def started(self) -> str:
@@ -31,7 +32,7 @@ class Handle(Protocol):
         """The exit code, negative for a signal; None while the process lives."""
 
     def ended(self, within: float) -> bool:
-        """Wait at most `within` seconds for the process to end; returns whether it has ended. Waiting takes no CPU
+        """Wait at most `within` seconds for the process to end; returns whether it has ended. The wait takes no CPU
         time."""
 
     def signal(self, number: int) -> None:
@@ -43,7 +44,8 @@ class Child:
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self.popen, self.pid = popen, popen.pid
-        entry = table.entry(popen.pid)  # the process is not reaped yet, so it is in the table, even as a zombie
+        # the process is not reaped yet, so the process table still has it, perhaps as a zombie
+        entry = table.entry(popen.pid)
         assert entry is not None
         self.started = entry.started
 
@@ -52,11 +54,13 @@ class Child:
         return self.popen.poll()
 
     def ended(self, within: float) -> bool:
-        """Wait for the process to end, without Popen's lock, because `poll` in another thread needs this lock."""
+        """Wait for the process to end. This wait does not take the lock of Popen, because `poll` in another thread
+        needs the lock."""
         deadline = time.monotonic() + within
         pidfd = None
         if hasattr(os, "pidfd_open"):
-            with suppress(OSError):  # the process has been reaped, or no file descriptor is free
+            # this error means that the process has been reaped, or that no file descriptor is free
+            with suppress(OSError):
                 pidfd = os.pidfd_open(self.pid)
         try:
             while self.popen.poll() is None and (rest := deadline - time.monotonic()) > 0:
@@ -77,7 +81,7 @@ class Child:
 
 
 class Fork:
-    """A child of the forker (see forks.py), which reports the exit code."""
+    """A child of the forking process (see forks.py), which reports the exit code."""
 
     def __init__(self, pid: int, started: str) -> None:
         self.pid, self.started = pid, started
@@ -85,7 +89,8 @@ class Fork:
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._pidfd: int | None = None
-        with suppress(ProcessLookupError):  # the fork has already ended; the forker's message follows
+        # this error means that the forked process has already ended; the forking process will report its exit code
+        with suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
@@ -103,7 +108,7 @@ class Fork:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def end(self, code: int) -> None:
-        """Store the exit code that the forker reported."""
+        """Store the exit code that the forking process reported."""
         with self._lock:
             if self._pidfd is not None:
                 os.close(self._pidfd)

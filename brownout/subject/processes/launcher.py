@@ -1,4 +1,5 @@
-"""Launchers start the parts of an application: by the command line (here), or by a fork (see forks.py)."""
+"""Launchers start the parts of an application (its processes): by a command line (here), or by a fork (see
+forks.py)."""
 
 from __future__ import annotations
 
@@ -10,17 +11,18 @@ from brownout.subject.processes.process import Process
 
 
 class Launcher(Protocol):
-    """Starts parts of one application as processes. Several threads may use the same launcher."""
+    """Starts parts of one application as processes. Several threads may use the same launcher (the object that starts
+    processes)."""
 
     @property
     def kind(self) -> str:
-        """How the launcher starts processes: "cold" or "forked"."""
+        """How the launcher starts processes: "cold" means by a command line, "forked" means by a fork."""
 
     def launch(self, part: Part, log: Path) -> Process:
         """Start a part; the part's output is appended to `log`. Raises OSError when the start fails."""
 
     def close(self) -> None:
-        """End the launcher's own processes. The caller of `launch` ends the parts."""
+        """End the launcher's own processes. The caller of the method `launch` must end the processes that it starts."""
 
 
 class Cold:
@@ -33,4 +35,4 @@ class Cold:
         return Process.launch(part.name, part.argv, log=log, env=part.env, cwd=part.folder)
 
     def close(self) -> None:
-        """Do nothing, because a cold launcher has no process of its own."""
+        """Do nothing, because this launcher has no process of its own to end."""

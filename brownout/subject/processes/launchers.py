@@ -16,17 +16,19 @@ from brownout.subject.waiting import NeverHappened
 
 Launch = Literal["auto", "forked", "cold"]
 LAUNCHES: tuple[Launch, ...] = ("auto", "forked", "cold")
-#: An application gets a forker of its own at its start with this number.
+#: When an application is started this many times, it gets its own forker, which is a process that forks.
 OWN_FROM = 2
-#: Modules that the shared forker imports. A fork imports the other modules of its application itself.
+#: The forking process that all applications share imports these modules. Each forked process imports the other modules
+#: of its application itself.
 COMMON = (*LIBRARIES, "fastapi", "httpx")
 
 
 class Launchers:
-    """Chooses and keeps the launchers of one process of brownout.
+    """Chooses how the processes of an application are started, and keeps the objects that start them.
 
-    The import of an application's libraries takes about as long as one cold start. Therefore the first start of an
-    application uses a shared forker, and the second start gives the application a forker of its own.
+    The import of an application's libraries takes about as long as one start by the command line. Because that import
+    takes time, the first start of an application uses a forking process that all applications share; at the second
+    start the application gets its own forking process.
     """
 
     def __init__(self) -> None:
@@ -36,8 +38,8 @@ class Launchers:
         self._starts: Counter[Application] = Counter()
 
     def of(self, application: Application, root: Path, launch: Launch) -> Launcher:
-        """Return the launcher for an application. "auto" forks processes, unless a forked process may differ from a
-        process started by the command line.
+        """Return the launcher (the object that starts processes) for an application. "auto" forks processes, unless a
+        forked process may differ from a process started by the command line.
 
         With "forked", raises NotForkable when a forked process may differ from a process started by the command line.
         """
@@ -57,7 +59,7 @@ class Launchers:
         kept = self._forked.get(application)
         if kept is None and application not in self._forked:
             kept = self._forked[application] = self._started(application, start)
-        if kept is not None and not kept.process.alive:  # the old forker was killed
+        if kept is not None and not kept.process.alive:  # the old process for this application was killed
             kept = self._forked[application] = self._started(application, start)
         return kept
 
@@ -77,7 +79,7 @@ class Launchers:
         return forked
 
     def close(self) -> None:
-        """End all forkers, which are the processes that fork."""
+        """End all forking processes."""
         for forked in self._forked.values():
             if forked is not None:
                 forked.close()
@@ -85,7 +87,8 @@ class Launchers:
 
 
 def forks_of(application: Application, root: Path) -> Forked:
-    """Start a forker for the parts of an application. Raises the exceptions of the class Forked."""
+    """Start a forking process for the parts of an application. Raises the exceptions that the class Forked raises when
+    it is created."""
     nowhere = "127.0.0.1:1"
     places = {"broker": f"redis://{nowhere}/0", "backend": f"redis://{nowhere}/1", "files": os.devnull}
     modules = [name.partition(":")[0] for name in (application.celery, application.api) if name]

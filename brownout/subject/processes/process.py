@@ -1,4 +1,5 @@
-"""A process of the subject, in its own process group and with a log; the reaper knows it until it has ended."""
+"""A process of the subject, in its own process group and with a log. Until the process has ended, the reaper (which
+cleans up) knows it."""
 
 import os
 import re
@@ -21,7 +22,8 @@ _ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^\w[\w.]*(Error|Exception)\b|^E
 
 
 class Process:
-    """A running command and everything that the command started. Its group is killed at the latest by the reaper."""
+    """A running command, and all processes that the command has started. If nobody kills its process group before, the
+    reaper does."""
 
     def __init__(self, name: str, handle: Handle, log: Path) -> None:
         self.name = name
@@ -89,8 +91,8 @@ class Process:
         """All descendants of the main process. psutil checks that a descendant's pid was not reused before it sends a
         signal.
 
-        A fault calls this while a task is running, and a scan of all processes may take longer than the task. This
-        property therefore reads the kernel's list of a process's children, if the kernel has one.
+        A fault uses this property while a task is running, and a scan of all processes may take longer than the task.
+        This property therefore reads the kernel's list of a process's children, if the kernel has one.
         """
         descendants = []
         with suppress(psutil.NoSuchProcess):
@@ -113,8 +115,9 @@ class Process:
         """Signal the main process to end, and return its exit code (see `returncode`).
 
         SIGCONT follows the signal, as with systemd, because a stopped process handles no other signal. The whole
-        process group is killed after `within` seconds, and when members of the group outlive the main process. The kill
-        of a process group is recorded in `escalation` and at the end of the log.
+        process group is killed if the main process has not ended after `within` seconds, or if other members of the
+        group outlive it. If a process group had to be killed, a sentence in `escalation` and at the end of the log says
+        so.
         """
         if self.alive:
             self.signal(sig)
@@ -129,8 +132,8 @@ class Process:
     def kill(self) -> int:
         """Kill the whole group, wait until the group is empty, and return the main process's exit code."""
         if self.alive:
-            # The process is killed by its pid first, because a fork that has just started may not lead its own group
-            # yet.
+            # The process is first killed by its pid, because a process that was just forked may not lead its own
+            # process group yet.
             self.handle.signal(SIGKILL)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, SIGKILL)
@@ -140,12 +143,13 @@ class Process:
         return code
 
     def tail(self, lines: int = 20) -> str:
-        """The path of the log and the log's last lines, for error messages."""
+        """Return the path of the log and its last lines, for error messages."""
         text = self.log.read_bytes()[-16_384:].decode(errors="replace") if self.log.exists() else ""
         return "\n".join([f"--- {self.log}", *text.splitlines()[-lines:]])
 
     def last_line(self) -> str:
-        """The last error line near the end of the log, else the last line that is not empty."""
+        """Return the last line near the end of the log that shows an error; if there is none, the last line that is not
+        empty."""
         lines = [line.strip() for line in reversed(self.tail().splitlines()[1:]) if line.strip()]
         return next(filter(_ERROR.search, lines), lines[0] if lines else "the log of the process is empty")
 

@@ -1,9 +1,9 @@
 """The reaper outlives a run and removes what the run left behind: `python -m brownout.subject.processes.reaper RUN`.
 
 The reaper reads lines of JSON from its standard input, by which custody.py registers processes, containers and
-directories. The pipe closes when the run's process ends for any reason, SIGKILL included. When the pipe has closed, the
-reaper removes everything that was not released. The reaper needs only the standard library, and blocks the signals that
-end a terminal session.
+directories. The pipe is closed when the process of the run ends, for whatever reason, also by SIGKILL. When the pipe is
+closed, the reaper removes everything that was registered and not released. The reaper needs only the standard library,
+and blocks the signals that end a terminal session.
 """
 
 import contextlib
@@ -20,7 +20,8 @@ from brownout.subject.processes import table
 
 
 def listen(lines: Any) -> tuple[dict[str, dict[str, Any]], bool]:
-    """Read until the pipe closes; returns the entries that were not released, and whether the run ended in order."""
+    """Read from the pipe until it is closed. Return the registered entries that were not released again, and whether
+    the run ended normally."""
     held: dict[str, dict[str, Any]] = {}
     orderly = False
     for line in lines:
@@ -36,9 +37,9 @@ def listen(lines: Any) -> tuple[dict[str, dict[str, Any]], bool]:
 
 
 def end_marked(run: str) -> None:
-    """Kill every process that has the run's variable in its environment, whatever its session.
+    """Kill every process that has the variable of the run in its environment, even in another session.
 
-    The environment also shows a process that the run launched and could not register before the run died. Reading the
+    The environment also shows processes that the run had started but not yet registered when it died. Reading the
     environment of a process works on Linux only. A program that changes its title, as Redis does, may have overwritten
     its environment.
     """
@@ -50,7 +51,8 @@ def end_marked(run: str) -> None:
 
 
 def end_inside(directories: list[str]) -> None:
-    """Kill every process whose working directory is one of `directories`; finds Redis, which `end_marked` cannot."""
+    """Kill every process whose working directory is one of `directories`. In this way Redis servers are found, which
+    the function `end_marked` does not find."""
     for path in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
             if str(path.readlink()) in directories:
@@ -58,7 +60,8 @@ def end_inside(directories: list[str]) -> None:
 
 
 def remove_containers(label: str, sweeps: int) -> None:
-    """Remove the run's containers `sweeps` times, 0.5 s apart: Docker may still be creating one for a killed run."""
+    """Remove the containers of the run, `sweeps` times and 0.5 s apart, because Docker may still be creating a
+    container for a run that was killed."""
     from brownout.subject.servers import docker_api
 
     for sweep in range(sweeps):
@@ -84,7 +87,7 @@ def clean(run: str, held: dict[str, dict[str, Any]], orderly: bool) -> None:
 
 
 def main() -> None:
-    """Wait for the end of the run, then clean up."""
+    """Wait until the run has ended, then remove what it left behind."""
     clean(sys.argv[1], *listen(sys.stdin.buffer))
 
 

@@ -13,8 +13,9 @@ from brownout.subject.processes import custody
 def scratch() -> Iterator[Path]:
     """A new folder for TMPDIR, removed at the end of the block, or by the reaper when this process is killed.
 
-    billiard and multiprocessing make a folder `pymp-*` in TMPDIR, which stays when their process is killed. TMPDIR is
-    not in the trial's folder, because the path of a Unix socket may have 107 bytes at most (unix(7)).
+    The packages billiard and multiprocessing make a folder `pymp-*` in TMPDIR; the folder is left behind when their
+    process is killed. TMPDIR is not inside the trial's folder, because the path of a Unix socket may have at most 107
+    bytes (unix(7)).
     """
     folder = Path(tempfile.mkdtemp(prefix="brownout-"))
     custody.hold_directory(folder)

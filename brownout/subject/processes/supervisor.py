@@ -25,17 +25,17 @@ class Exit:
 
 
 class Supervisor:
-    """Keeps one process of the subject running. `current` is the latest process; `exits` are the exits that `stop` did
-    not cause.
+    """Keeps one process of the subject running. `current` is the process that was started last; `exits` has the exits
+    that `stop` did not cause.
 
-    A process is restarted `delay` seconds after its end, at most `budget` times.
+    A process is restarted `delay` seconds after it has ended, at most `budget` times.
     """
 
     def __init__(self, name: str, launch: Callable[[], Process], *, budget: int, delay: float) -> None:
         self.name = name
         self.exits: list[Exit] = []
         self.restarts = 0
-        self.gave_up = ""  # the reason why the supervisor restarts the process no more; "" while it restarts it
+        self.gave_up = ""  # the reason why the supervisor does not restart the process any more; "" while it still does
         self._launch, self._budget, self._delay = launch, budget, delay
         self._stopping = threading.Event()
         # The lock is held while a process is started, so that stop() stops the new process
@@ -59,7 +59,7 @@ class Supervisor:
                 continue
             if self._stopping.is_set():
                 return
-            code = self.current.kill()  # kill the rest of the old process group before the restart
+            code = self.current.kill()  # kill the remaining members of the old process group before the restart
             self.exits.append(Exit(time.monotonic_ns(), self.current.pid, code))
             if len(self.exits) > self._budget:
                 self.gave_up = f"{self.name} ended {len(self.exits)} times; the restart limit is {self._budget}"
@@ -98,7 +98,7 @@ def supervise(
     """Launch a process (see Process.launch) and restart the process whenever it ends by itself.
 
     There are at most `budget` restarts, each `delay` seconds after the end (systemd's default RestartSec is 100 ms).
-    The rest of the old process group is killed before a restart, as with systemd's default KillMode.
+    Before a restart the remaining members of the old process group are killed, as systemd does by default (KillMode).
     """
     launch = partial(Process.launch, name, argv, log=log, env=env, cwd=cwd)
     return Supervisor(name, launch, budget=budget, delay=delay)

@@ -17,8 +17,8 @@ LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the process table. `started` is an opaque token: a process with the same pid and another token is a
-    different one."""
+    """A process of this machine: one entry of the process table. `started` is an opaque token: two processes with the
+    same pid have different tokens."""
 
     pid: int
     parent: int
@@ -67,14 +67,14 @@ def entries() -> list[Entry]:
 def living_group(group: int, started: str) -> list[Entry]:
     """The living members of the process group whose leader had the token `started`, also when the leader is dead.
 
-    The kernel gives no new process a pid that is still the id of a group. A leader with another token therefore proves
-    that the old group is empty, and that the members of the group now belong to somebody else.
+    The kernel gives no new process a pid that is still the id of a group. When the leader of a group has another token
+    than before, the old group is therefore empty, and the present members belong to another program.
     """
     leader = entry(group)
     if leader and leader.started != started:
         return []
     try:
-        os.killpg(group, 0)  # avoids the scan below, which takes milliseconds, when the group is empty
+        os.killpg(group, 0)  # when the group is empty, this check avoids the scan below, which takes milliseconds
     except ProcessLookupError:
         return []
     except PermissionError:
@@ -112,8 +112,8 @@ def family(pid: int) -> list[int]:
 
 
 def forked_by(pid: int) -> list[int]:
-    """The pids that the process's main thread has forked. Children of the process's other threads are not read, to be
-    fast."""
+    """The pids that the process's main thread has forked. To be fast, this function does not read the children of the
+    process's other threads."""
     with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:  # noqa: PTH123
         return [int(child) for child in file.read().split()]
     return []

@@ -51,9 +51,11 @@ class _Connection(http.client.HTTPConnection):
 
 
 def call(method: str, path: str, *, within: float = ANSWER_WITHIN, **query: str) -> Any:
-    """Call the daemon; returns the decoded JSON answer, or a list when the answer has several lines of JSON.
+    """Send a request to the Docker daemon; return the decoded JSON answer, or a list when the answer has several lines
+    of JSON.
 
-    `path` has no API version, so the daemon uses its newest. Raises DockerError, also after `within` seconds.
+    `path` has no API version, so the daemon uses its newest. Raises DockerError, also when there is no answer after
+    `within` seconds.
     """
     deadline, body = time.monotonic() + within, b""
     connection = _Connection(endpoint(), within)

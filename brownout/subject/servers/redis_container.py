@@ -12,7 +12,7 @@ _INSIDE = "6379/tcp"
 
 
 class ContainerCarrier:
-    """Runs an image that has `redis-server` on PATH. The published port changes with every start."""
+    """Runs a container from an image that has `redis-server` on PATH. The published port changes with every start."""
 
     def __init__(self, image: str, *, persistence: bool, options: Mapping[str, str] | None = None) -> None:
         self.port = 0
@@ -28,7 +28,7 @@ class ContainerCarrier:
 
     @property
     def pid(self) -> None:
-        """None, because the server's pid belongs to another namespace."""
+        """The result is None, because the server's pid belongs to another namespace."""
 
     def once(self, options: Mapping[str, str]) -> None:
         """Raise OSError, because a container cannot start with other settings."""
@@ -62,7 +62,7 @@ class ContainerCarrier:
         self._container = new.get_wrapped_container()
 
     def state(self) -> State:
-        """The state of the container now."""
+        """The present state of the container."""
         if self._container is None:
             return "ended"
         self._container.reload()

@@ -13,7 +13,7 @@ from brownout.subject.servers.redis_server import PortTaken, State, server_optio
 
 
 class LocalCarrier:
-    """Runs the program redis-server or valkey-server. The port stays the same over restarts."""
+    """Runs the program redis-server or valkey-server. The port is the same after a restart."""
 
     def __init__(
         self, program: str, *, persistence: bool, options: Mapping[str, str] | None = None, log: Path | None = None
@@ -48,7 +48,7 @@ class LocalCarrier:
         self._once = {}
 
     def state(self) -> State:
-        """The state of the Redis process now."""
+        """The present state of the Redis process."""
         if self._process is None or not self._process.alive:
             return "ended"
         entry = table.entry(self._process.pid)
@@ -93,5 +93,5 @@ class LocalCarrier:
         self.port, self._folder, self._process, self._served = 0, None, None, False
 
     def evidence(self) -> str:
-        """The end of the log of Redis."""
+        """The last lines of the log of Redis."""
         return self._process.tail() if self._process else ""

@@ -1,4 +1,4 @@
-"""A Redis server for one trial, run by a carrier: a local process or a container."""
+"""A Redis server for one trial; it runs as a local process or in a container (its carrier)."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -14,19 +14,20 @@ from brownout.subject.waiting import eventually
 
 RungName = Literal["container", "local", "embedded"]
 State = Literal["running", "paused", "ended"]
-CLIENT_NAME = "brownout"  # in CLIENT LIST, the name of the harness's own connections, which bypass the wire
+# the name that brownout's own connections, which do not pass through the network proxy, have in CLIENT LIST
+CLIENT_NAME = "brownout"
 
 
 class PortTaken(OSError):
-    """Another process took the port between its choice and the start of the server."""
+    """After a free port was chosen, another process took it before the server was started."""
 
 
 class Carrier(Protocol):
-    """Runs a server, in a process or a container."""
+    """The interface of the carriers: objects that run a server in a process or a container."""
 
     @property
     def port(self) -> int:
-        """The server's port on 127.0.0.1; 0 before the first start."""
+        """The port of the server on 127.0.0.1; 0 before the first start."""
 
     @property
     def pid(self) -> int | None:
@@ -36,13 +37,14 @@ class Carrier(Protocol):
         """Start the server with its kept data, and return before it is ready. Raises OSError when the start fails."""
 
     def once(self, options: Mapping[str, str]) -> None:
-        """Add Redis settings for the next start only. Raises OSError when the carrier cannot do that."""
+        """Add Redis settings for the next start only. Raises OSError when this is not possible in the server's process
+        or container."""
 
     def state(self) -> State:
-        """The state of the server's process or container now."""
+        """The present state of the server's process or container."""
 
     def check(self) -> None:
-        """Raise OSError with the end of the log when the server has ended; PortTaken when its port was in use."""
+        """Raise OSError with the end of the log when the server has ended, and PortTaken when its port was in use."""
 
     def halt(self, *, graceful: bool) -> None:
         """End the server and keep its data."""
@@ -73,8 +75,8 @@ class RedisServer:
 
     @property
     def port(self) -> int:
-        """The port at which clients reach the server. Do not store the port, because the port of a container changes
-        with every restart."""
+        """The port at which clients reach the server. Callers must not store the port, because the port of a container
+        changes with every restart."""
         return self._carrier.port
 
     @property
@@ -147,12 +149,12 @@ class RedisServer:
         return self._carrier.state()
 
     def kill(self) -> None:
-        """Kill the server by SIGKILL. Persistent data are kept for `restart()`, and the clients' connections are
-        reset."""
+        """Kill the server by SIGKILL. If the server is persistent, its data are kept for `restart()`. The clients'
+        connections are reset."""
         self.end(graceful=False)
 
     def end(self, *, graceful: bool) -> None:
-        """End the server by SIGKILL, or SIGTERM when `graceful`. Persistent data stay on the disk."""
+        """End the server by SIGKILL, or SIGTERM when `graceful`. The data of a persistent server stay on the disk."""
         self._carrier.halt(graceful=graceful)
 
     def relaunch(self, options: Mapping[str, str]) -> None:
@@ -193,7 +195,7 @@ class RedisServer:
 
 
 def server_options(*, persistence: bool) -> dict[str, str]:
-    """The Redis settings of every provider."""
+    """These settings of Redis are used by every server, in a process or a container."""
     return {
         "save": "",  # Redis takes no snapshots, because the fork for a snapshot delays answers
         "appendonly": "yes" if persistence else "no",

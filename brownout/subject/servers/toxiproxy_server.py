@@ -1,4 +1,4 @@
-"""Starts a Toxiproxy server, and makes the wire that controls it."""
+"""Starts a Toxiproxy server, and makes the object (a wire) that controls it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ START_WITHIN = 5.0  # the seconds within which the server must answer
 
 
 def started(log: Path, *, seed: int = 0, on_event: OnEvent | None = None) -> ToxiproxyWire:
-    """Launch `toxiproxy-server` from PATH. Raises Unreachable when the program is missing or does not answer.
+    """Start the program `toxiproxy-server`, which must be on PATH. Raises Unreachable when the program is missing or
+    does not answer.
 
     The server takes a seed, but its random numbers do not repeat, because its goroutines draw them in no fixed order.
     """

@@ -1,1 +1,2 @@
-"""Redis on the wire: the protocol (RESP), requests and answers of connections, and their conductor."""
+"""The Redis traffic that passes through the network proxy: the protocol (RESP), requests and answers, and the object
+that orders and counts them (the conductor)."""

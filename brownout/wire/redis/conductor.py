@@ -1,4 +1,4 @@
-"""The conductor names and orders all requests of a subject, and tells watches when their points are reached."""
+"""Names and orders all Redis requests of a subject, and tells watches when their points are reached."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ REGISTER = "ZADD unacked_index"  # a worker sends this command for each message 
 
 @dataclass
 class Conductor(Record):
-    """A `Director` for all edges of one subject. Use the conductor only on the wire's loop.
+    """A `Director` for all edges of one subject. Use the conductor only on the proxy's event loop.
 
-    Until `arm`, all requests pass and are not counted. A watch waits for a point. Requests of a probe are not
-    counted, and no watch sees them.
+    Until `arm` is called, all requests pass and are not counted. A `Watch` waits for a point (a request or its reply).
+    Requests of a probe (a test task) are not counted, and no watch gets them.
     """
 
     handshakes: bool = False  # whether the handshakes of connections are counted also before the first fault strikes
     order: Sequence[Point] = ()
     overdue: float = OVERDUE
-    clock: Callable[[], float] = time.monotonic  # the clock (s) that measures how long points and messages wait
+    clock: Callable[[], float] = time.monotonic  # a clock in seconds: how long requests and messages wait
     hits: list[Hit] = field(default_factory=list)  # the points at which faults struck
     naming: Naming = field(default_factory=Naming)
     watches: list[Watch] = field(default_factory=list)
     reached: Counter[Reached] = field(default_factory=Counter)  # the points that requests passed while a watch waited
     counting: bool = False
-    noting: bool = True  # whether requests are recorded for witnesses; not while a probe is running
+    noting: bool = True  # whether requests are recorded for reports; false while a probe is running
     probes: ProbeTrail = field(default_factory=ProbeTrail)
     polling: dict[Request, Passage] = field(default_factory=dict)  # the BRPOP requests that wait at the Redis server
-    polled: dict[str, float] = field(default_factory=dict)  # from an edge to the time (s) of its newest BRPOP
+    polled: dict[str, float] = field(default_factory=dict)  # maps an edge to the time (s) of its newest BRPOP
     passages: set[Passage] = field(default_factory=set)
-    # From an edge to the message that its worker has not registered yet, and the time (s) of its arrival
+    # Maps an edge to the message that its worker has not registered yet, and the time (s) at which the message came
     in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)
-    aside: frozenset[str] = frozenset()  # edges whose BRPOPs wait until another edge got the first message
+    aside: frozenset[str] = frozenset()  # BRPOPs on these edges wait until another edge has got the first message
     _aside: list[Passage] = field(default_factory=list)  # the connections whose BRPOP `aside` delays
-    published: Message | None = None  # the last message that a client queued before `arm`
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # edge and label -> points since `arm`
-    _last: int = 0  # the time (ns) of the last request that no clock caused
+    published: Message | None = None  # the last message that a client put into a queue before `arm` was called
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # maps an edge and a label to a count
+    _last: int = 0  # the time (ns) of the last request that a process did not send periodically
     _frozen: bool = False
-    _fast: bool = False  # whether requests that no watch waits for take the fast path
-    _points: dict[Request, Point] = field(default_factory=dict)  # the points of requests that have no answer yet
-    _held: list[Callable[[], None]] = field(default_factory=list)  # the functions with which `thaw` lets requests pass
+    _fast: bool = False  # whether a request for which no watch waits takes the fast path
+    _points: dict[Request, Point] = field(default_factory=dict)  # for requests without an answer
+    _held: list[Callable[[], None]] = field(default_factory=list)  # `thaw` calls these to let kept requests pass
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class Conductor(Record):
         self._choose_path()
 
     def arm(self) -> None:
-        """Begin to count points on the wire."""
+        """Begin to count points (Redis requests and replies)."""
         self.counting = True
         self._choose_path()
 
     def watch(self, *watches: Watch) -> None:
-        """Add watches, whose points are counted from this call on, but not before `arm`."""
+        """Add watches; their points count from this call on, but not before `arm`."""
         self.watches += watches
         self._choose_path()
 
@@ -79,27 +79,27 @@ class Conductor(Record):
         self._choose_path()
 
     def probe(self) -> None:
-        """Note that a probe is about to be sent: its requests are neither counted nor recorded for witnesses."""
+        """Note that a test task will be sent: its requests are neither counted nor recorded for reports."""
         self.probes.begin(argv for sample in self.samples.values() for argv in sample)
         self.noting = False
         self._choose_path()
 
     def unprobe(self) -> None:
-        """Note that the running probe proves nothing any more; requests are recorded for witnesses again."""
+        """Note that the running test task proves nothing any more; requests are recorded for reports again."""
         self.probes.void()
         self.noting = True
 
     def steps(self) -> Iterator[Step]:
-        """Yield the points that passed, but not handshakes of connections that only a clock or a probe caused."""
+        """Yield the points that passed, without handshakes of connections only for periodic requests or a probe."""
         return self.connections.steps(dict.fromkeys(self.trace))
 
     def freeze(self) -> None:
-        """Keep every new request until `thaw`; answers still pass."""
+        """Keep back every new request until `thaw` is called; answers still pass."""
         self._frozen = True
         self._choose_path()
 
     def thaw(self) -> None:
-        """Let the requests pass that were kept since `freeze`."""
+        """Let those requests pass that were kept back since `freeze` was called."""
         self._frozen = False
         self._choose_path()
         held, self._held = self._held, []
@@ -107,8 +107,8 @@ class Conductor(Record):
             resume()
 
     def consumes(self, edge: str, queue: str) -> bool:
-        """Whether a BRPOP of this edge waits for this queue now. BRPOPs of Celery's remote control use other queues and
-        do not count."""
+        """Whether a BRPOP on this edge now waits for a message of this queue. BRPOPs of Celery's remote control
+        use other queues and do not count."""
         return any(
             passage.edge == edge and queue in request.label.partition(" ")[2].split(",")
             for request, passage in self.polling.items()
@@ -123,11 +123,11 @@ class Conductor(Record):
 
     @property
     def latest(self) -> int:
-        """The time (ns) of the last request that no clock caused."""
+        """The time (ns) of the last request that a process did not send periodically."""
         return self._last
 
     def step_in(self) -> None:
-        """Let the BRPOPs that `aside` has delayed pass now."""
+        """Let those BRPOP requests pass now that the method `aside` has delayed."""
         waiting, self._aside, self.aside = self._aside, [], frozenset()
         for passage in waiting:
             if not passage.link.over:
@@ -148,7 +148,7 @@ class Conductor(Record):
         if self.in_hand and label.startswith(REGISTER):
             self.in_hand.pop(passage.edge, None)
         if self._fast and self.naming.kind(label) == "plain":
-            place = passage.edge, label  # nothing can keep this request, so it is only counted and recorded
+            place = passage.edge, label  # nothing can hold this request back, so it is only counted and recorded
             self.counts[place] = request.ordinal = ordinal = self.counts.get(place, 0) + 1
             self._last = now = time.monotonic_ns()
             if passage not in self.connections.classified:
@@ -202,7 +202,7 @@ class Conductor(Record):
     # --- what happens between a request's arrival and its passing
 
     def _choose_path(self) -> None:
-        """Take the fast path while no watch, freeze, order or probe can matter to a request."""
+        """Requests take a fast path while nothing can keep them back: no watch, no freeze, no fixed order, no probe."""
         ordered = self.order and not self.hits
         self._fast = self.counting and not (self.watches or self._frozen or ordered or self.probes.sent)
 
@@ -211,7 +211,7 @@ class Conductor(Record):
         self.connections.add(passage, label, probing=probing, counted=counted, by_probe=by_probe)
 
     def _resume(self, passage: Passage, request: Request) -> None:
-        """Handle a request that was frozen."""
+        """Handle a request that `freeze` has kept back."""
         if not passage.link.over and self.request(passage, request):
             passage.let("upstream")
 
@@ -245,7 +245,7 @@ class Conductor(Record):
         return point
 
     def _in_order(self, point: Point, passage: Passage, stream: str, go: Callable[[], bool]) -> bool:
-        """Call `go` now, or after the answers of the points that come before `point` on other edges."""
+        """Call the function `go` now, or when earlier points on other edges have been answered."""
         if not self.turns.early(point):
             return go()
 
@@ -291,7 +291,7 @@ class Conductor(Record):
     def _hit(self, hit: Hit) -> None:
         self.hits.append(hit)
         if not self.noting:
-            self.unprobe()  # the fault may have struck a request of the probe
+            self.unprobe()  # the fault may have struck a request of the test task
         asyncio.get_running_loop().call_soon(self.step_in)
         self.turns.end()
 

@@ -1,4 +1,5 @@
-"""Finds the purpose of each connection of a subject from its requests, and the connections that only a probe needed."""
+"""Finds out what each connection of a subject is for, from its requests, and which connections were opened only for a
+probe (a test task)."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ from brownout.wire.redis.passage import Passage
 GREETING = re.compile(r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD")
 PIDBOX = "celery.pidbox"  # the purpose of a connection for remote control
 BINDINGS = "_kombu.binding"  # the purpose of a connection on which kombu declares queues
-OF_ANY_WORKER = re.compile("worker.*->broker")  # a worker opens connections to the broker even without a message
+OF_ANY_WORKER = re.compile("worker.*->broker")  # a worker opens connections to the broker even when there is no message
 
 
 @dataclass
 class Connection:
-    """One connection of the subject to Redis. `labels` are the different labels of its requests, in order.
+    """One connection of the subject to Redis. `labels` has the different labels of the connection's requests, in order.
 
-    After the first request that neither a clock nor a handshake caused, some labels may be missing.
+    After the first request that is neither periodic nor part of a handshake, some labels may be missing.
     """
 
     edge: str
@@ -33,7 +34,8 @@ class Connection:
 
     @property
     def purpose(self) -> str:
-        """The purpose of the connection, as part of one of its labels; "" when only a clock caused the connection.
+        """The purpose of the connection, as a part of one of its labels; "" when the connection had only periodic
+        requests.
 
         Monitors and watchdogs connect to get the length of a queue, and the monitor of an API connects for a PING.
         kombu also begins some connections with a PING.
@@ -60,7 +62,7 @@ class Connections:
         self._handshakes: dict[Point, Connection] = {}  # the connection of each point that is part of a handshake
 
     def add(self, passage: Passage, label: str, *, probing: bool, counted: bool, by_probe: bool) -> None:
-        """Add a request of a connection; `by_probe` says that a probe caused the request."""
+        """Add a request of a connection; `by_probe` says whether a probe (a test task) caused the request."""
         if (connection := self._all.get(passage)) is None:
             connection = self._all[passage] = Connection(passage.edge, probing, counted, self._naming)
         connection.labels[label] = None
@@ -74,7 +76,8 @@ class Connections:
             self._handshakes.setdefault(point, connection)
 
     def steps(self, points: Iterable[Point]) -> Iterator[Step]:
-        """Yield the points, but not handshakes of connections that only a clock or a probe caused."""
+        """Yield the points, without the handshakes of connections that were opened only for periodic requests or a
+        probe."""
         sole = self._sole()
         for point in points:
             if not HANDSHAKE.fullmatch(point.label):
@@ -89,8 +92,8 @@ class Connections:
                 yield Step(Point(connection.edge, next(iter(connection.labels))), purpose)
 
     def _sole(self) -> set[int]:
-        """Return the ids of connections that only a probe needed. The connection on which kombu sends a PING before it
-        opens a probe's connection counts, too."""
+        """Return the ids of connections that were opened only for a probe (a test task). The result includes the
+        connection on which kombu sends a PING before it opens a connection for the probe."""
         next_on_edge: dict[str, Connection] = {}
         sole: set[int] = set()
         for connection in reversed(self._all.values()):

@@ -1,8 +1,7 @@
 """The conversation of one connection to Redis, as requests with their replies. The module parses bytes and sends none.
 
 A request is one command, or a whole transaction (MULTI … EXEC, an atom), because redis-py sends a transaction in
-one piece. RESP3 pushes are out of band and answer no request; but confirmations of SUBSCRIBE, which are pushes
-too, do.
+one piece. In RESP3 a push answers no request, except for the confirmations of SUBSCRIBE, which are also pushes.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from brownout.wire.redis.resp import Command, Replies, Reply, Requests
 from brownout.wire.redis.resp_value import Value
 
 IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-RESULT = re.compile(r"(?<=^celery-task-meta-).+")  # a client may choose any text as a task's id
-# the end of a key with a priority: kombu's separator (Channel.sep) and the priority step
+# this length is a limit, because a client may choose any text as a task's id
+RESULT = re.compile(r"(?<=^celery-task-meta-).+")
+# the end of the key of a queue with a priority: kombu's separator (Channel.sep) and the priority step
 PRIORITY = re.compile(r"\x06\x16\d")
 CONFIRMED = {b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE"}
 MESSAGES = {b"MESSAGE", b"PMESSAGE", b"SMESSAGE"}
@@ -28,7 +28,7 @@ KEYLESS = {"MULTI", "EXEC", "DISCARD", "PING", "AUTH", "SELECT", "ECHO", "QUIT",
 BLOCKING = {"BRPOP", "BLPOP"}
 SHORT = 256  # bytes; longer arguments, such as scripts, are not cached, because they would fill the memory
 _MULTIPLE = {b"MULTI"} | CONFIRMED  # commands that do not have exactly one reply
-_new = tuple.__new__  # `tuple.__new__` is faster than a call of the NamedTuple's class
+_new = tuple.__new__  # `tuple.__new__` is called because it is faster than a call of the NamedTuple's class
 
 
 def pattern(key: bytes) -> str:
@@ -39,7 +39,8 @@ def pattern(key: bytes) -> str:
 
 
 def name(argv: tuple[bytes, ...]) -> str:
-    """Return a command and the pattern of its key. A BRPOP's queues are sorted, each once: kombu rotates them."""
+    """Return a text with the command's name and the pattern of its key. For BRPOP the pattern has every queue once, in
+    sorted order, because kombu changes the order of the queues."""
     if len(argv) == 1:
         return argv[0].decode("latin-1").upper()
     short = len(argv[1]) < SHORT
@@ -48,7 +49,7 @@ def name(argv: tuple[bytes, ...]) -> str:
     return f"{argv[0].decode('latin-1').upper()} {','.join(sorted({pattern(key) for key in argv[1:-1]}))}"
 
 
-@lru_cache(maxsize=4096)  # a system sends the same few commands all the time
+@lru_cache(maxsize=4096)  # results are cached, because a system sends the same few commands all the time
 def _name(verb: bytes, first: bytes) -> str:
     """Return the name of a command from its first argument; "" for a command that needs more arguments."""
     command = verb.decode("latin-1").upper()
@@ -61,21 +62,22 @@ def _name(verb: bytes, first: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _plain(verb: bytes, first: bytes) -> str:
-    """Return `_name`, but "" for commands that do not have exactly one reply."""
+    """Return the result of `_name`, but "" for commands that do not have exactly one reply."""
     return "" if verb.upper() in _MULTIPLE else _name(verb, first)
 
 
 class Request:
-    """A request: one command, or a whole transaction (atom). `raw` are its bytes; `answer` has the bytes of all its
-    replies so far.
+    """A request: one command, or a whole transaction (atom). `raw` has the bytes of the request; `answer` has the bytes
+    of all replies to it that have come so far.
 
-    A plain class, because creating a dataclass takes twice as long, and every command on the wire creates a
-    request.
+    This is not a dataclass, because creating one takes twice as long, and a request is created for every Redis command.
     """
 
-    several: bool = False  # whether the next reply may not be the answer, as after MULTI or SUBSCRIBE
-    ordinal: int = 0  # the ordinal of the request's point, if the conductor has counted the request on its fast path
-    canned: bytes | None = None  # the answer of a request that the wire answers itself and never sends
+    # whether the next reply may not be the answer to the oldest request, as after MULTI or SUBSCRIBE
+    several: bool = False
+    ordinal: int = 0  # the number that the conductor has given to the request, if the request took the fast path
+    # the answer to a request that the network proxy itself answers and does not send to Redis
+    canned: bytes | None = None
     replies: tuple[Reply, ...] = ()
 
     def __init__(self, commands: list[Command], label: str, expected: int, raw: bytes) -> None:
@@ -84,7 +86,7 @@ class Request:
 
     @property
     def answer(self) -> bytes:
-        """The bytes of all replies so far."""
+        """The bytes of all replies that have come so far."""
         return b"".join(reply.raw for reply in self.replies)
 
     @property
@@ -99,7 +101,7 @@ class Request:
 
     @property
     def delivered(self) -> bool:
-        """Whether this is a blocking request that returned a message."""
+        """Whether this is a request that waited for a message and has returned one."""
         return self.blocking and bool(self.replies) and not self.replies[-1].nil and self.replies[-1].error is None
 
     @property
@@ -120,9 +122,10 @@ class Answer(NamedTuple):
 
 
 class Conversation:
-    """Splits both streams of a connection into requests and replies, and matches replies to requests, in order.
+    """Splits the bytes in both directions of a connection into requests and replies, and finds the request to which
+    each reply belongs.
 
-    `plain` turns a key into the key for a request's label, for instance without the application's prefix.
+    `plain` converts a key to the key that a request's label shows, for instance without the application's prefix.
     """
 
     def __init__(self, plain: Callable[[bytes], bytes] | None = None) -> None:
@@ -141,7 +144,7 @@ class Conversation:
             argv, raw = command
             words = self._labelled(argv) if self._key else argv
             if self._atom is None and len(words) > 1 and len(words[1]) < SHORT and (label := _plain(*words[:2])):
-                done.append(Request([command], label, 1, raw))  # the most frequent case
+                done.append(Request([command], label, 1, raw))  # this is the most frequent request
             elif self._atom is None and (verb := argv[0].upper()) not in _MULTIPLE:
                 done.append(Request([command], name(words), 1, raw))
             elif self._atom is not None:
@@ -158,7 +161,7 @@ class Conversation:
         return done
 
     def _labelled(self, argv: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Return the command with its keys converted by `plain`, as its label shows them."""
+        """Return the command with its keys converted by the function `plain`, as labels show them."""
         if self._key is None or len(argv) < 2:
             return argv
         verb = argv[0].decode("latin-1").upper()
@@ -168,7 +171,8 @@ class Conversation:
         return (argv[0], *map(self._key, argv[1:last]), *argv[last:])
 
     def sent(self, request: Request) -> None:
-        """Note that `request` goes to the server, or that its `canned` answer follows the answers before it."""
+        """Note that `request` is sent to the server, or, if it has an answer made by brownout (`canned`), that this
+        answer follows after the earlier answers."""
         self.pending.append(request)
 
     def answers(self, data: bytes) -> list[Answer]:
@@ -178,7 +182,8 @@ class Conversation:
         for reply in self._down.feed(data):
             raw = reply.raw
             if self.pending and not (self._subscribed or raw[0] in b">|" or self.pending[0].several):
-                request = self.pending.popleft()  # in the most frequent case the reply answers the oldest request
+                # in the most frequent case the reply answers the oldest request
+                request = self.pending.popleft()
                 request.replies = (reply,)
                 done.append(_new(Answer, (raw, request, request.label)))
                 if self.pending and self.pending[0].canned is not None:
@@ -204,7 +209,8 @@ class Conversation:
         return done
 
     def canned_answers(self) -> list[Answer]:
-        """Return the `canned` answers that are due now: no request before them waits for the server."""
+        """Return the answers made by brownout (`canned`) that can be sent now, because no earlier request still waits
+        for the server."""
         done = []
         while self.pending and (canned := self.pending[0].canned) is not None:
             request = self.pending.popleft()

@@ -1,4 +1,4 @@
-"""What causes a request: a task, a clock, a new connection, or a wait for messages."""
+"""What causes a request: a task, a timer, a new connection, or a wait for messages."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ HANDSHAKE = re.compile(
 
 
 class Naming:
-    """Classifies requests by their labels.
+    """Classifies Redis requests by their labels, which are the command and the pattern of its key.
 
-    `polls` are patterns for labels of requests that the application sends at intervals. `monitors` are processes
-    that connect at intervals. With `timed=False` no request is classified as "timer".
+    `polls` has patterns for the labels of requests that the application sends periodically. `monitors` has the names of
+    processes that connect to Redis periodically. If `timed` is False, no request is classified as "timer".
     """
 
     def __init__(self, polls: Iterable[str] = (), monitors: Iterable[str] = (), *, timed: bool = True) -> None:
@@ -46,5 +46,5 @@ class Naming:
         return "idle" if label.partition(" ")[0] in BLOCKING else "plain"
 
     def monitored(self, edge: str) -> bool:
-        """Whether a process that connects at intervals is at the start of this edge."""
+        """Whether this network edge begins at a process that connects periodically."""
         return edge.startswith(self.monitors)

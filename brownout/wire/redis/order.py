@@ -7,24 +7,26 @@ from collections.abc import Callable, Sequence
 
 from brownout.plan.point import Point
 
-OVERDUE = 1.0  # s; a point that has waited this long for an earlier point passes out of order
+OVERDUE = 1.0  # seconds; a point that has waited this long for an earlier point passes before it
 
 
 class Order:
-    """Keeps requests in the order of `points`. Use an Order only on the thread of the wire's event loop. `clock` (s)
-    measures how long a point waits."""
+    """Makes requests pass in the order of `points`. Use an Order only on the thread of the network proxy's event loop.
+    The function `clock` (in seconds) measures how long a point waits."""
 
     def __init__(self, points: Sequence[Point], overdue: float, clock: Callable[[], float]) -> None:
-        self.over = False  # whether a fault has struck; after that no point waits
-        self.disorder: list[Point] = []  # points that passed out of order, after `overdue` seconds
+        self.over = False  # whether a fault has struck; after that no request waits for another request
+        # points that have passed before an earlier point, after a wait of `overdue` seconds
+        self.disorder: list[Point] = []
         self.points, self._overdue, self._clock = points, overdue, clock
         self._answered: set[Point] = set()
         self._waiting: dict[Point, Callable[[], None]] = {}
 
     def early(self, point: Point) -> bool:
-        """Whether `point` must wait for earlier points on other edges.
+        """Whether the request of `point` must wait for earlier requests on other network edges.
 
-        An edge with a point in `disorder` keeps no order any more, because its process polls.
+        Points on an edge that has a point in `disorder` are not ordered any more, because the process of that edge
+        polls.
         """
         if self.over or point not in self.points or any(late.edge == point.edge for late in self.disorder):
             return False
@@ -32,24 +34,24 @@ class Order:
         return any(earlier.edge != point.edge and earlier not in self._answered for earlier in before)
 
     def wait(self, point: Point, go: Callable[[], None]) -> None:
-        """Call `go` when the points before `point` are answered, or after `overdue` seconds."""
+        """Call the function `go` when the points before `point` have been answered, or after `overdue` seconds."""
         self._waiting[point] = go
         asyncio.get_running_loop().call_later(self._overdue, self._give_up, point, self._clock())
 
     def answered(self, point: Point) -> None:
-        """Note that the answer of `point` is about to pass; the points that waited for this answer are released
-        afterwards."""
+        """Note that the answer to the request of `point` is about to pass; requests that waited for this answer may
+        pass afterwards."""
         self._answered.add(point)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._release)
 
     def end(self) -> None:
-        """Release all points, because a fault strikes; the order does not matter any more."""
+        """Let all points pass that wait, because a fault begins and the order does not matter any more."""
         self.over = True
         asyncio.get_running_loop().call_soon(self._release)
 
     def forget(self) -> None:
-        """Drop all points that wait, because the trial is over."""
+        """Forget all points that wait, because the trial is over."""
         self._waiting.clear()
 
     def _give_up(self, point: Point, since: float) -> None:

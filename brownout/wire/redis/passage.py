@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Director(Protocol):
-    """Decides which requests and answers pass; its methods are called on the thread of the wire's event loop.
+    """An object that decides which requests and answers pass; its methods are called on the thread of the network
+    proxy's event loop.
 
     When the director returns False, the passage keeps the request or answer, and everything that follows on the same
     stream.
@@ -26,34 +27,37 @@ class Director(Protocol):
         """Return whether this answer of the server may go to the client now."""
 
     def ended(self, passage: Passage) -> None:
-        """Take note that the connection is closed."""
+        """Note that the connection is closed."""
 
 
 class Passage:
-    """A connection whose edge has a director; `Link` creates it.
+    """A connection on a network edge with a director, which decides which requests pass; `Link` creates it.
 
-    A request or answer that the director keeps passes with `let`, and a kept request is answered with `refuse`.
-    Kept requests and answers are dropped when the connection closes.
+    When the director has kept back a request or an answer, `let` makes it pass; `refuse` answers a request that was
+    kept back. Kept requests and answers are dropped when the connection closes.
     """
 
     def __init__(self, link: Link, director: Director) -> None:
         self.link, self.director = link, director
-        self.edge = link.edge.name.rpartition(".")[2]  # Redis keys without a prefix that ends with a dot
-        self.asleep = False  # when the client leaves, the connection to the server stays open for the kept request
+        # converts a Redis key to the key without a prefix that ends with a dot
+        self.edge = link.edge.name.rpartition(".")[2]
+        # when the client leaves, the connection to the server stays open, because a request of the client is still kept
+        # back
+        self.asleep = False
         self.left = False  # whether the client has left while a request is kept, so that the server does not know yet
         self._conversation = Conversation(link.edge.plain)
         self._pending = self._conversation.pending
         self._requests: deque[Request] = deque()
         self._answers: deque[Answer] = deque()
-        # whether the director keeps the first request or answer of the deque
+        # whether the director keeps back the first request or answer of the deque
         self._keeps_request = self._keeps_answer = False
         self._in_requests = self._in_answers = False  # whether the method `from_client` or `from_server` is running
 
     def from_client(self, data: bytes = b"") -> None:
-        """Take a chunk from the client. Bytes that are not RESP close the connection.
+        """Handle a chunk of bytes from the client. Bytes that are not RESP close the connection.
 
         The director decides about each request in order, until it keeps a request. While the director decides, the
-        request counts as kept, so the director may call `let` or `refuse` at once.
+        request counts as kept back, so the director may call `let` or `refuse` before it returns.
         """
         try:
             self._requests += self._conversation.requests(data) if data else ()
@@ -75,8 +79,8 @@ class Passage:
             self._in_requests = False
 
     def from_server(self, data: bytes = b"") -> None:
-        """Take a chunk from the server. The code repeats the loop of `from_client`, because a shared function would be
-        slower for every chunk."""
+        """Handle a chunk of bytes from the server. The code repeats the loop of `from_client`, because a shared
+        function would be slower for every chunk."""
         try:
             self._answers += self._conversation.answers(data) if data else ()
         except ProtocolError as wrong:
@@ -109,7 +113,7 @@ class Passage:
             self.from_server()
 
     def again(self, stream: str) -> None:
-        """Let the director decide about the kept request or answer once more."""
+        """Let the director decide once more about the request or answer that was kept back."""
         if stream == "upstream":
             self._keeps_request = False
             self.from_client()
@@ -118,8 +122,8 @@ class Passage:
             self.from_server()
 
     def refuse(self, reply: bytes) -> None:
-        """Answer the kept request with `reply`, after the answers to earlier requests. The server never sees the kept
-        request."""
+        """Answer the request that was kept back with `reply`, after the answers to earlier requests. The server never
+        gets this request."""
         self._keeps_request = False
         request = self._requests.popleft()
         request.canned = reply
@@ -145,7 +149,7 @@ class Passage:
         self.link.reset("director")
 
     def keeps_open(self, stream: str) -> bool:
-        """Return whether this stream stays open although its sender has closed the connection."""
+        """Return whether this direction of the connection stays open although the sender has closed the connection."""
         keeps = self.asleep and stream == "upstream"
         self.left |= keeps
         return keeps

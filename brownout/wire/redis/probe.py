@@ -1,4 +1,5 @@
-"""Finds the requests and messages on the wire that a probe causes, because they do not belong to the operation."""
+"""Finds the Redis requests and messages that a probe (a test task) causes, because they do not belong to the
+operation."""
 
 from __future__ import annotations
 
@@ -8,14 +9,16 @@ from collections.abc import Callable, Iterable
 
 from brownout.wire.redis.conversation import IDS, Request
 
-PUSHED = re.compile(f"probe-({IDS.pattern})")  # the delivery tag of a message that is queued past the network
+# the delivery tag of a message that the trial puts into a queue on a direct connection
+PUSHED = re.compile(f"probe-({IDS.pattern})")
 
 
 class ProbeTrail:
-    """Tells requests of a probe from requests of the operation, by the ids in them.
+    """Distinguishes requests of a probe (a test task) from requests of the operation, by the ids that they contain.
 
-    A probe that the trial puts into the queue directly has a special delivery tag. With `through_api` the probe is
-    a request to the API: its task is not one of the operation's `own` tasks, and is first published after `begin`.
+    The message of a probe (a test task) that the trial itself puts into the queue has a special delivery tag. If
+    `through_api` is true, the probe is a request to the API. Its task is not in `own`, the tasks of the operation, and
+    is first published after the time `begin`.
     """
 
     def __init__(self, own: Callable[[], Iterable[str]] = tuple, *, through_api: bool = False) -> None:
@@ -37,7 +40,7 @@ class ProbeTrail:
         self._under_way = False
 
     def causes(self, request: Request) -> bool:
-        """Whether a probe causes this request."""
+        """Whether this request belongs to a probe (a test task)."""
         if self.through_api and (message := published(request.commands[0].argv)):
             task, tag = message
             if self._under_way and task not in self._known and task not in self._own():
@@ -46,9 +49,9 @@ class ProbeTrail:
         return self.made(request.raw)
 
     def made(self, raw: bytes) -> bool:
-        """Whether a probe causes the request or message with these bytes."""
+        """Whether the request or message with these bytes belongs to a probe (a test task)."""
         text = raw.decode("latin-1")
-        # Only the ids of tasks count, because a message also contains the id of its sender
+        # only task ids are compared, because a message also contains the id of its sender
         self._ids |= set(PUSHED.findall(text))
         return not self._ids.isdisjoint(IDS.findall(text))
 

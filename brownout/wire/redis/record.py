@@ -1,4 +1,4 @@
-"""The record of a conductor: requests and answers, stored as plain values and converted to points on demand."""
+"""The record of all requests and answers; they are stored as plain values, and converted to points only on demand."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from brownout.plan.point import Point
 from brownout.wire.redis.resp import Requests
 
 Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # the commands of one request, each with its arguments
-#: Time (ns), edge, label, ordinal, whether to tell witnesses, the bytes of a request, the error of an answer.
+#: One request or answer: time (ns), edge, label, ordinal, whether reports may show it, the bytes of a request, the
+#: error of an answer.
 Line: TypeAlias = "tuple[int, str, str, int, bool, bytes | None, str | None]"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A request or answer on the wire, as witnesses in a report show it."""
+    """A Redis request or answer, as a report shows it among the lines that prove an outcome."""
 
     at: int  # the time of the request or answer in ns
     edge: str
     what: str
-    telling: bool = False  # worth showing first: a fault, an error, or a request that was sent again
+    telling: bool = False  # whether a report shows this first: a fault, an error, or a request that was sent again
 
 
 class Record:
-    """All requests and answers that a conductor has seen, in the order in which they came."""
+    """All Redis requests and answers of a trial, in the order in which they came."""
 
-    order: Sequence[Point] = ()  # the points that an operation without a fault meets
+    order: Sequence[Point] = ()  # the points that an operation meets in a trial without a fault
 
     def __init__(self) -> None:
         #: The fields of all lines that were not read yet are in one flat list: with an object for each line, garbage
@@ -40,22 +41,22 @@ class Record:
 
     @property
     def trace(self) -> list[Point]:
-        """The points of all requests and messages that count, in order."""
+        """The points of all counted requests and messages, in order."""
         return self._read()._trace
 
     @property
     def seen(self) -> list[Seen]:
-        """The requests, messages and answers that witnesses show, in order."""
+        """The requests, messages and answers that a report may show, in order."""
         return self._read()._seen
 
     @property
     def times(self) -> dict[Point, float]:
-        """The time (s, monotonic clock) at which each point came."""
+        """The time (s, monotonic clock) at which the request of each point came."""
         return self._read()._times
 
     @property
     def samples(self) -> dict[Point, Sample]:
-        """The commands of each point that is a request."""
+        """For each point that is a request: the commands that were recorded there."""
         return self._read()._samples
 
     def _read(self) -> Record:
@@ -78,11 +79,12 @@ class Record:
 
 
 def request_seen(at: int, point: Point, usual: Collection[Point] = ()) -> Seen:
-    """Return the record of a request; `telling` for a repeated request that is not among the `usual` points."""
+    """Return the record of a request. Its field `telling` is true for a repeated request whose point is not in
+    `usual`."""
     again = point.ordinal > 1 and point not in usual
     return Seen(at, point.edge, point.label + (" again" if again else ""), again)
 
 
 def answer_seen(at: int, point: Point, error: str | None) -> Seen:
-    """Return the record of an answer or a message; `telling` for an error."""
+    """Return the record of an answer or a message. Its field `telling` is true for an error."""
     return Seen(at, point.edge, f"{point.label} answered{f': {error}' if error else ''}", bool(error))

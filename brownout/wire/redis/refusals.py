@@ -2,7 +2,8 @@
 
 The error replies are those of redis-server 7.0 (`processCommand` in server.c). tests/kit/test_refusals.py brings a real
 server into each state and compares the replies byte by byte. Later servers word a few replies differently (Valkey with
-its own name; HELLO <proto> AUTH), and the test allows these differences. Errors are the same in RESP2 and RESP3.
+its own name; HELLO <proto> AUTH), and the test allows these differences. The error replies are the same in the
+protocols RESP2 and RESP3.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _BY_FLAGS: Mapping[str, str] = {
     "loading allow_busy": "DISCARD MULTI UNWATCH WATCH",
     "loading allow_busy no_auth": "AUTH HELLO QUIT RESET",
 }
-#: The flags of each command. The name of a command of two words is written "SCRIPT|LOAD".
+#: Maps each command to its flags. The name of a command of two words is written "SCRIPT|LOAD".
 COMMANDS: Mapping[str, Flags] = {
     name: frozenset(flags.split()) for flags, names in _BY_FLAGS.items() for name in names.split()
 }
@@ -40,11 +41,11 @@ OK, QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
 
 @dataclass(frozen=True)
 class State:
-    """A bad state of a server, and its error reply.
+    """A state in which a Redis server refuses commands, and the error with which it replies.
 
-    `refuses(name, flags, in_transaction)` returns whether the server refuses a command. With `newcomers` the
-    server refuses only connections that were opened in this state. With `closes` the server sends `error` right
-    after the connection is opened, without a request, and closes the connection.
+    The function `refuses(name, flags, in_transaction)` returns whether the server refuses a command. If `newcomers` is
+    true, the server refuses only connections that were opened while it was in this state. If `closes` is true, the
+    server sends `error` as soon as the connection is opened, without a request, and closes the connection.
     """
 
     name: str
@@ -82,15 +83,15 @@ def _without_memory(_name: str, flags: Flags, queued: bool) -> bool:
 
 
 def _after_a_failed_save(name: str, flags: Flags, _queued: bool) -> bool:
-    """Refuse writes and PING (stop-writes-on-bgsave-error). After a failed write of the append-only file Redis sends
-    another text, which this state does not use."""
+    """Refuse writes and PING (stop-writes-on-bgsave-error). After a failed write of the append-only file Redis replies
+    with another text; this state does not model that."""
     return "write" in flags or name == "PING"
 
 
 def _without_a_password(name: str, flags: Flags, _queued: bool) -> bool:
     """Refuse commands without CMD_NO_AUTH, and HELLO and AUTH without the right password.
 
-    Connections that were opened before the password was set stay authenticated.
+    Connections that were opened before the server got a password stay authenticated.
     """
     return "no_auth" not in flags or name in ("HELLO", "AUTH")
 
@@ -133,10 +134,10 @@ WRONG_PASSWORD = b"-WRONGPASS invalid username-password pair or user is disabled
 def refusal(state: str, commands: Sequence[Command]) -> bytes | None:
     """Return the bytes of the replies with which a server in this state refuses a request.
 
-    A request is one command, or MULTI, commands and EXEC. Returns None if the server executes the request. A
-    script (EVAL, EVALSHA) counts as executed when the server starts the script, although a write in the script can
-    fail with an error that names a line. Returns None also for commands that are not in `COMMANDS`, because their
-    replies were not tested. (CLIENT SETINFO is unknown to 7.0; from 7.2 on the reply is -BUSY; redis-py ignores
+    A request is one command, or a transaction: MULTI, commands and EXEC. Returns None if the server executes the
+    request. A script (EVAL, EVALSHA) counts as executed when the server starts the script, although a write in the
+    script can fail with an error that names a line. Returns None also for commands that are not in `COMMANDS`, because
+    their replies were not tested. (CLIENT SETINFO is unknown to 7.0; from 7.2 on the reply is -BUSY; redis-py ignores
     both errors.) Raises KeyError for an unknown state, and ValueError if `commands` are not a request.
     """
     here = STATES[state]

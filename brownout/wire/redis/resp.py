@@ -32,7 +32,7 @@ _new = tuple.__new__  # `tuple.__new__` is faster than a call of the NamedTuple'
 
 
 class _Heads(dict[int, bytes]):
-    """Maps the size of a string to the line that stands before the string."""
+    """Maps the size of a string to the header line that comes before the string."""
 
     def __missing__(self, size: int) -> bytes:
         return b"$%d" % size
@@ -45,7 +45,7 @@ class ProtocolError(ValueError):
     """The bytes are not RESP, or exceed a limit.
 
     No byte is lost by the error: `complete` has the frames before the error from the same call of `feed`, `rest` the
-    bytes after these frames. The first wrong byte is in `rest` at `offset`.
+    bytes after these frames. The first wrong byte is at the position `offset` of `rest`.
     """
 
     def __init__(self, why: str, offset: int, rest: bytes = b"", complete: Sequence[object] = ()) -> None:
@@ -73,7 +73,7 @@ class Reply(NamedTuple):
 
     @property
     def push(self) -> bool:
-        """Whether this is a push, out of band. A push is a reply only for SUBSCRIBE and similar commands."""
+        """Whether this is a push, which answers no request except SUBSCRIBE and similar commands."""
         return self._head(1) == b">"
 
     @property
@@ -103,14 +103,14 @@ def encode(*argv: bytes | str | int) -> bytes:
 
 
 def error(text: str) -> bytes:
-    """Return an error reply. `text` begins with a code, `LOADING …`. Raises ValueError for more than one line."""
+    """Return an error reply. `text` begins with a code, such as `LOADING`. Raises ValueError for more than one line."""
     if "\r" in text or "\n" in text:
         raise ValueError(f"the text of an error reply must be one line, not {text!r}")
     return b"-%b\r\n" % text.encode()
 
 
 class _Stream(Generic[T]):
-    """Keeps an incomplete frame and the position reached in it, so that no byte is parsed twice."""
+    """Remembers an incomplete frame and how far it was parsed."""
 
     __slots__ = ("_at", "_need", "_open", "_rest", "_seen", "_wrong")
     _line = _LINE  # the types whose frames end with their first line
@@ -120,7 +120,7 @@ class _Stream(Generic[T]):
         self._rest = bytearray()  # all bytes from the beginning of the incomplete frame
         self._at = 0  # offset of the next token in the bytes
         self._seen = 0  # the line of the next token does not end before this offset
-        self._need = 0  # parsing goes on only when `_rest` has this many bytes
+        self._need = 0  # parsing goes on only when this many bytes have come
         self._open: list[int] = []  # the number of missing items of each array or map that is incomplete
         self._wrong: ProtocolError | None = None  # the error after which nothing more is parsed
 
@@ -160,7 +160,7 @@ class _Stream(Generic[T]):
         raise NotImplementedError
 
     def _frame(self, data: Bytes) -> bool:
-        """Parse on to the end of a frame; return False if the frame is incomplete."""
+        """Go on parsing to the end of a frame; return False if the frame is incomplete."""
         at, seen, need, size, todo = self._at, self._seen, 0, len(data), self._open
         while at < size:
             kind = data[at]
@@ -227,7 +227,7 @@ class Requests(_Stream[Command]):
         """Take bytes; return the commands that are complete now. Raises ProtocolError for bytes that are not RESP."""
         if self._rest or not (count := _COUNTS.get(data[:4])):
             return self._read(data, 0, [])
-        # Mostly the bytes are one complete command, whose last argument need not be searched
+        # mostly the bytes are one complete command, so its last argument need not be searched for its end
         parts = data.split(b"\r\n", 2 * count)
         last = parts[-1]
         if last[-2:] == b"\r\n":

@@ -1,4 +1,5 @@
-"""A watch waits for a point on the wire; a hit tells its owner that the point was reached."""
+"""A watch waits for a point (a Redis request or its reply); a hit tells the owner of the watch that the point was
+reached."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Hit:
-    """A hit: a request has reached the point of a watch, and the wire keeps the request or its answer at the point.
+    """A hit: a request has reached the point for which a watch waits, and the network proxy keeps the request or its
+    answer back.
 
     `request` is the request, also at the moment "after"; None for a message that answers no request.
     """
@@ -34,11 +36,11 @@ class Hit:
 
     @property
     def stream(self) -> str:
-        """The stream on which the request or answer is kept."""
+        """The direction of the connection on which the request or answer is kept back."""
         return "upstream" if self.moment == "before" else "downstream"
 
     def let(self) -> None:
-        """Let the request or answer pass, if its connection is still open."""
+        """Let the request or answer that was kept back pass, if its connection is still open."""
         if not self.passage.link.over:
             self.passage.let(self.stream)
 
@@ -49,11 +51,12 @@ class Hit:
 
 @dataclass(eq=False)
 class Watch:
-    """Waits for a place on the wire. Use a Watch only on the thread of the wire's event loop.
+    """Waits until a Redis request, or its reply, reaches a place that a plan names. Use a Watch only on the thread of
+    the network proxy's event loop.
 
-    `reached` is called once, with the hit; it returns whether the wire goes on keeping the request or answer. A watch
-    counts matching points at any time, but its place is reached only while `ready()` is true. With `strikes` a fault
-    strikes at the place; other watches do not change what the conductor does.
+    The function `reached` is called once, with the hit; it returns whether the request or answer is still kept back. A
+    watch counts matching points at any time, but its place counts as reached only while `ready()` is true. If `strikes`
+    is true, a fault strikes at the place; other watches do not change which requests pass.
     """
 
     place: Place
@@ -64,9 +67,9 @@ class Watch:
     _reply_to: Request | None = None
 
     def met(self, point: Point, moment: Moment, request: Request | None) -> bool:
-        """Count a matching point; return whether the place is reached.
+        """Count a point that matches; return whether the awaited place is reached.
 
-        The nth reply is the reply to the nth request. A message that answers no request is counted when it
+        The nth reply means the reply to the nth request. A message that answers no request is counted when it
         arrives.
         """
         if not self.place.matches(point.edge, point.label):

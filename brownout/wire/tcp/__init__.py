@@ -1,1 +1,2 @@
-"""TCP: edges, the connections through edges (links), and the toxics that act on the bytes of links."""
+"""TCP: network edges, the connections through them (links), and the toxics (network faults) that act on the bytes of
+the links."""

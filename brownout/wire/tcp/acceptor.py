@@ -1,4 +1,4 @@
-"""Accepts the clients of an edge, and connects each client to the edge's upstream."""
+"""Accepts the clients of a network edge, and connects each client to the edge's upstream."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from brownout.wire.tcp.port import listening, where
 if TYPE_CHECKING:
     from brownout.wire.tcp.edge import Edge
 
-WATCH_AFTER = 0.02  # s; the edge gives up connecting to the upstream after this time
+WATCH_AFTER = 0.02  # seconds; the network edge gives up connecting to the upstream after this time
 
 
 class Acceptor:
-    """Listens at the port of an edge. Every method must be called on the thread of the wire's event loop."""
+    """Listens at the port of a network edge. Every method must be called on the thread of the network proxy's event
+    loop."""
 
     def __init__(self, edge: Edge, *, resets_refused: bool) -> None:
         self._edge, self._loop, self._resets_refused = edge, edge.loop, resets_refused
         self._listener: socket.socket | None = None
-        # A dial opens a connection to the upstream; the value is the dial's start time (s, the loop's clock).
+        # Tasks that open a connection to the upstream server (dials), each with its start time (s, by the event loop's
+        # clock).
         self.dials: dict[asyncio.Task[None], float] = {}
         self._number = 0
 
@@ -46,24 +48,25 @@ class Acceptor:
         self._listener = None
 
     def cancel(self) -> None:
-        """Cancel every dial, which is a connection to the upstream that is being opened."""
+        """Cancel every connection to the upstream server that is still being opened."""
         for dial in self.dials:
             dial.cancel()
 
     def opening(self) -> list[asyncio.Task[None]]:
-        """Return recent dials: client and upstream may see a connection as open before the event loop has handled
-        it."""
+        """Return the connections to the upstream server whose opening began recently: client and server may regard them
+        as open before the event loop does."""
         return [dial for dial, start in self.dials.items() if self._loop.time() - start < WATCH_AFTER]
 
     def accept(self) -> None:
-        """Accept the clients that wait, and start a dial for each."""
+        """Accept the clients that wait, and begin to open a connection to the upstream server for each client."""
         assert self._listener
         for _ in range(1024):
             try:
                 client, _peer = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):  # no client is waiting, or the client has left
+            # this error means that no client is waiting, or that the client has left
+            except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as wrong:  # no file descriptors are left: accept again after a pause
+            except OSError as wrong:  # there are no free file descriptors: accept clients again after a pause
                 self._edge.note("refused", error=str(wrong))
                 self._loop.remove_reader(self._listener)
                 self._loop.call_later(0.1, self._listen_again, self._listener)
@@ -76,7 +79,8 @@ class Acceptor:
 
     def _dialled(self, client: socket.socket, dial: asyncio.Task[None]) -> None:
         del self.dials[dial]
-        if dial.cancelled():  # a task that is cancelled before its start never runs its own clean-up
+        # this is needed because a task that is cancelled before its start never runs its own clean-up
+        if dial.cancelled():
             client.close()
 
     def _listen_again(self, listener: socket.socket) -> None:
@@ -91,7 +95,8 @@ class Acceptor:
             dial = self._loop.create_task(self._loop.create_connection(lambda: link.server, host or "127.0.0.1", port))
             await self._loop.connect_accepted_socket(lambda: link.client, client)
             await asyncio.wait({dial}, timeout=WATCH_AFTER)
-            if not dial.done():  # connecting takes long: cancel the dial when the client leaves
+            # when the connection to the upstream takes long, it is given up as soon as the client leaves
+            if not dial.done():
                 link.client.leaving = dial.cancel
                 if link.client.ended or link.client.gone:
                     dial.cancel()
@@ -102,7 +107,7 @@ class Acceptor:
             if client.fileno() >= 0 and self._resets_refused:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self._edge.note("refused", connection=number, error=str(wrong))
-        except asyncio.CancelledError:  # the client has left, or the edge was taken down
+        except asyncio.CancelledError:  # this happens when the client has left, or when the network edge was closed
             self._edge.note("abandoned", connection=number)
         finally:
             if not link.opened:

@@ -1,4 +1,4 @@
-"""Parse and check addresses as Toxiproxy does."""
+"""Parses and checks addresses as Toxiproxy does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def joined(host: str, port: int) -> str:
 
 
 def resolved(listen: str) -> tuple[str, int]:
-    """Return host and port to listen at, as Go resolves them (net.ResolveTCPAddr). "" means every address.
+    """Return host and port to listen at, as Go resolves them (net.ResolveTCPAddr). An empty host means every address of
+    this machine.
 
     The only host name that is resolved is `localhost`. Raises WireError with the error texts of Go's net package.
     """

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from brownout.wire.tcp.wire import Wire
 
 T = TypeVar("T")
-Observer = Callable[[int, str, bytes], None]  # a function of the connection's number, the stream and the chunk
+Observer = Callable[[int, str, bytes], None]  # a function that gets the connection's number, the stream and the chunk
 
 
 class Edge:
-    """An edge of the built-in wire; `Wire.edge` creates it. Every method may be called from any thread, also from the
-    wire's thread.
+    """A network edge of the built-in network proxy; `Wire.edge` creates it. Every method may be called from any thread,
+    also from the network proxy's thread.
 
-    While the upstream refuses connections, the edge accepts a client and resets it (RST). With
-    `resets_refused=False` the client sees the end of the stream (FIN) instead, as with Toxiproxy. To refuse
-    clients at once, use `down`. When a client ends its stream while the edge still connects to the upstream (a
-    dial), the dial is cancelled, so that the upstream never sees a client that has left. With `keeps_port=False`
-    the edge binds its port only while it listens, as Toxiproxy does; until then, `address` is `listen`.
+    While the upstream refuses connections, the network edge accepts a client and resets it (RST). If `resets_refused`
+    is False, the connection of the client is closed (FIN) and not reset, as with Toxiproxy. To refuse clients
+    immediately, use `down`. When a client ends its stream while the edge still connects to the upstream server, this
+    connecting is cancelled, so that the server never sees a client that has left. If `keeps_port` is False, the edge
+    binds its port only while it listens, as Toxiproxy does; until then, `address` is the text `listen`.
     """
 
     def __init__(
@@ -47,31 +47,34 @@ class Edge:
         self._acted: dict[str, Armed] = {}
         self._acceptor = Acceptor(self, resets_refused=resets_refused)
         self._keeper = bound(listen) if keeps_port else None
-        self.address = where(self._keeper) if self._keeper else listen  # the subject connects to this `host:port`
+        # the subject connects to this address, `host:port`
+        self.address = where(self._keeper) if self._keeper else listen
 
     @property
     def enabled(self) -> bool:
-        """Whether the edge listens for clients."""
+        """Whether the network edge listens for clients."""
         return self._acceptor.listens
 
     @property
     def port(self) -> int:
         """The port to which the subject connects.
 
-        While the edge is down, another program can bind this port only by its number and with SO_REUSEADDR. `up` fails
-        only if that program also listens. With `keeps_port=False` any program may take the port while the edge is down.
+        While the edge is down, another program can bind this port only by its number and with SO_REUSEADDR. The method
+        `up` fails only if another program listens on the port. If `keeps_port` is False, any program may take the port
+        while the network edge is down.
         """
         return address(self.address)[1]
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
-        """The armed toxics without `down`: upstream first, then in the order in which they were added."""
+        """The toxics that are in force, without `down`: those on the upstream direction first, then in the order in
+        which they were added."""
         toxics = (armed.toxic for armed in self.armed.values())
         return tuple(sorted(toxics, key=lambda toxic: str(toxic.stream), reverse=True))
 
     @property
     def counters(self) -> Counters:
-        """The current counts of connections and of what the toxics did."""
+        """The current counts of connections and of what the network faults did."""
 
         def snapshot() -> Counters:
             toxics = tuple((name, armed.acted) for name, armed in self._acted.items())
@@ -80,21 +83,22 @@ class Edge:
         return self._wire.run(snapshot) if self._wire.running else snapshot()
 
     def add(self, toxic: Toxic) -> Toxic:
-        """Arm a toxic on live and new connections, from the next byte on.
+        """Add a toxic (a network fault) to the edge: it acts on live and new connections, from the next byte on.
 
-        If a toxic of the same name is armed, an equal toxic changes nothing, and a toxic with another toxicity or
-        other attributes replaces it. Raises AlreadyExists when type or stream differ.
+        If a toxic with this name is already in force, an equal toxic changes nothing; a toxic with another toxicity or
+        other attributes replaces it. Raises AlreadyExists when a network fault with this name has another type or
+        stream.
         """
         self._wire.run(lambda: self._add(toxic))
         return toxic
 
     def remove(self, name: str) -> bool:
-        """Remove the toxic `name`; return False if no such toxic is armed."""
+        """Remove the network fault with this name; return False if there is no such fault."""
         return self._wire.run(lambda: self._remove(name))
 
     def heal(self) -> None:
-        """Remove all toxics from the edge, and listen. Raises the errors of `up`; the toxics are removed even when `up`
-        fails."""
+        """Remove all network faults from the network edge, and listen. Raises the errors of `up`; the network faults
+        are removed even when `up` fails."""
         self._wire.run(lambda: [self._remove(name) for name in (*self.armed, "down")])
 
     def down(self) -> None:
@@ -102,7 +106,8 @@ class Edge:
         self.add(down())
 
     def up(self) -> None:
-        """Listen again on the same port. Raises WireError when another program has it; may be called again."""
+        """Listen again on the same port. Raises WireError when another program uses the port; the method may then be
+        called again."""
         self._wire.run(self._up)
 
     def reset(self) -> int:
@@ -117,7 +122,8 @@ class Edge:
         return self._wire.run(reset_links)
 
     def cut(self) -> None:
-        """Close every live connection now, and go on accepting new ones. The counters name this toxic "cut"."""
+        """Close every live connection now, and go on accepting new ones. The counters of network faults also count
+        this, under the name "cut"."""
         self._wire.run(lambda: self._ended(Toxic("down", name="cut"), self._end_all()))
 
     def redirect(self, upstream: str) -> None:
@@ -126,7 +132,8 @@ class Edge:
         self.upstream = upstream
 
     def tap(self, observer: Observer | None) -> None:
-        """Call `observer` on the loop's thread with every chunk, before any toxic acts; None removes it."""
+        """Call the function `observer` with every chunk of bytes, before any toxic acts, on the thread of the event
+        loop; None removes the observer."""
 
         def change() -> None:
             self.observer = observer
@@ -138,22 +145,22 @@ class Edge:
     def direct(self, director: Director | None, plain: Callable[[bytes], bytes] | None = None) -> None:
         """Let `director` decide which requests and answers pass on new connections, which must speak RESP.
 
-        `plain` turns a Redis key into the key that is used in names of requests, see Conversation.
+        The function `plain` converts a Redis key to the key that names of requests contain, see Conversation.
         """
         self.director, self.plain = director, plain
 
     def run(self, call: Callable[[], T]) -> T:
-        """Run `call` on the wire's loop and wait for its result, see `Wire.run`."""
+        """Run `call` on the network proxy's event loop and wait for its result, see `Wire.run`."""
         return self._wire.run(call)
 
     def close(self) -> None:
-        """Close the edge for good: free the port, and close live connections."""
+        """Close the network edge for good: free the port, and close live connections."""
         self._wire.run(self.dispose)
 
     # --- methods that only the thread of the event loop may call
 
     def move(self, listen: str) -> None:
-        """Stop listening and free the port. The edge will bind `listen` when it listens again."""
+        """Stop listening and free the port. When the network edge listens again, it will bind the address `listen`."""
         self.listen(False)
         if self._keeper:
             self._keeper.close()
@@ -161,15 +168,16 @@ class Edge:
         self.address = listen
 
     def dispose(self) -> None:
-        """Close the edge for good, on the loop's thread."""
+        """Close the network edge for good, on the loop's thread."""
         self.move(self.address)
         self._wire.forget(self)
 
     def listen(self, on: bool) -> int:
-        """Start or stop listening at the edge's port. Stopping closes the live connections. Returns how many
-        connections were closed.
+        """Begin or stop to listen at the network edge's port. When the network edge stops, its live connections are
+        closed. Returns how many connections were closed.
 
-        Raises WireError when another program has the port: the edge stays down, and `listen` may be called again.
+        Raises WireError when another program uses the port. The network edge then does not listen, and `listen` may be
+        called again.
         """
         if on is self.enabled:
             return 0
@@ -180,7 +188,7 @@ class Edge:
         return self._end_all()
 
     def _end_all(self) -> int:
-        """Close every live connection with FIN, and cancel every dial; return how many connections were closed."""
+        """Close every live connection with FIN, and cancel those that are being opened; return how many were closed."""
         self._acceptor.cancel()
         live = list(self._links)
         for link in live:
@@ -188,22 +196,22 @@ class Edge:
         return len(live)
 
     def opening(self) -> list[asyncio.Task[None]]:
-        """Return recent dials, which are connections that are being opened to the upstream."""
+        """Return the connections to the upstream server whose opening began recently."""
         return self._acceptor.opening()
 
     def note(self, kind: str, **data: Any) -> None:
-        """Count an event of the kind `kind`, and send the event to `on_event` of the wire."""
+        """Count an event of this kind, and pass it to the network proxy's function `on_event`."""
         if kind in self._counts:
             self._counts[kind] += 1
         self._wire.tell(kind, {"edge": self.name, **data})
 
     def opened(self, link: Link) -> None:
-        """Add a link whose two ends are connected."""
+        """Add a link (a connection through the network edge) whose two ends are connected."""
         self._links.add(link)
         self.note("connected", connection=link.number)
 
     def gone(self, link: Link) -> None:
-        """Remove a link whose two ends are closed."""
+        """Remove a link (a connection through the network edge) whose two ends are closed."""
         if link in self._links:
             self._links.discard(link)
             self.note("closed", connection=link.number)

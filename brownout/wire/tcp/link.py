@@ -20,9 +20,9 @@ from brownout.wire.tcp.toxics import Toxic
 if TYPE_CHECKING:
     from brownout.wire.tcp.edge import Edge
 
-#: Bytes read at once. The default of asyncio (asyncio.selector_events._SelectorSocketTransport.max_size) is 256
-#: KiB: glibc may map and unmap a buffer of this size for every chunk, with two page faults (M_MMAP_THRESHOLD in
-#: mallopt(3)).
+#: The largest number of bytes that are read in one call. The default of asyncio
+#: (asyncio.selector_events._SelectorSocketTransport.max_size) is 256 KiB: glibc may map and unmap a buffer of this size
+#: for every chunk, with two page faults (M_MMAP_THRESHOLD in mallopt(3)).
 CHUNK = 64 << 10
 EARLY = 1 << 20  # bytes that are kept from one side before the other side is connected
 NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER)
@@ -59,7 +59,7 @@ class Side(asyncio.Protocol):
             self.reads.finish("eof")
         elif self.leaving:
             self.leaving()
-        return True  # True keeps the transport open, because the other stream goes on
+        return True  # the result True keeps the transport open, because the other direction goes on
 
     def pause_writing(self) -> None:
         self.writes.full = True
@@ -77,8 +77,8 @@ class Side(asyncio.Protocol):
 
 
 class Link:
-    """A connection through an edge. A link is created when the edge accepts a client, `opened` when both sides are
-    connected, and `over` when no byte may pass."""
+    """A connection through a network edge. A link is created when the edge accepts a client; it is `opened` when both
+    sides are connected, and `over` when no more bytes may pass."""
 
     def __init__(self, edge: Edge, number: int) -> None:
         self.edge, self.number = edge, number
@@ -93,10 +93,11 @@ class Link:
         self.rngs: dict[str, Random] = {}
 
     def open(self) -> None:
-        """Let bytes pass; the bytes that came before both sides were connected pass first."""
+        """Begin to pass bytes on; the bytes that came before both sides were connected pass first."""
         self.opened = True
         for armed in list(self.edge.armed.values()):
-            if armed.toxic.type == "reset_peer":  # Toxiproxy's link.go, too, sets SO_LINGER on both ends only now
+            # SO_LINGER is set on both ends as late as here, because Toxiproxy's link.go does so
+            if armed.toxic.type == "reset_peer":
                 self.linger()
             if not SHAPES[armed.toxic.type].old_only:
                 self.arm(armed)
@@ -117,7 +118,7 @@ class Link:
             self.lost(side)
 
     def arm(self, armed: Armed) -> None:
-        """Append a toxic to the stages of its stream."""
+        """Append a network fault as the last stage through which the bytes of its direction pass."""
         for pipe in (self.up, self.down):
             if armed.toxic.stream in (pipe.stream, "both") and not self.over and not pipe.finished:
                 stage = Stage(pipe, armed)
@@ -126,7 +127,7 @@ class Link:
                 pipe.route()
 
     def rearm(self, armed: Armed) -> None:
-        """Give other attributes to a toxic that is armed; whether the toxic acts on this link is drawn again."""
+        """Change the attributes of a toxic that is in force; a new random draw decides whether it acts on this link."""
         self.hits.pop(armed.toxic.name, None)
         for pipe in (self.up, self.down):
             for stage in [s for s in pipe.stages if s.armed.toxic.name == armed.toxic.name]:
@@ -134,7 +135,7 @@ class Link:
             pipe.flow()
 
     def disarm(self, name: str) -> None:
-        """Remove the toxic `name`; bytes that it held are passed on at once."""
+        """Remove the network fault with this name; the bytes that it held back are passed on immediately."""
         self.hits.pop(name, None)
         for pipe in (self.up, self.down):
             for stage in [s for s in pipe.stages if s.armed.toxic.name == name]:
@@ -144,15 +145,15 @@ class Link:
             pipe.flow()
 
     def draw(self, armed: Armed) -> bool:
-        """Return whether the toxic acts on this connection: one random draw for both streams."""
+        """Return whether the network fault acts on this connection; one random draw decides for both directions."""
         toxic = armed.toxic
         if toxic.name not in self.hits:
             self.hits[toxic.name] = self.rng(toxic).random() < toxic.toxicity
         return self.hits[toxic.name]
 
     def rng(self, toxic: Toxic) -> Random:
-        """Return the random stream of a toxic on this connection. The random draws of one toxic do not change the draws
-        of another toxic."""
+        """Return the source of random numbers for a network fault on this connection. Random numbers for one network
+        fault do not change the random numbers for another one."""
         if toxic.name not in self.rngs:
             self.rngs[toxic.name] = Random(f"{self.edge.seed}/{self.edge.name}/{self.number}/{toxic.name}")
         return self.rngs[toxic.name]
@@ -179,7 +180,7 @@ class Link:
                 side.transport.abort()
 
     def finish(self) -> None:
-        """Let no byte pass any more; bytes that the stages hold are dropped."""
+        """Pass no more bytes on; bytes that network faults hold back are dropped."""
         self.over, was_over = True, self.over
         if self.passage and not was_over:
             self.passage.director.ended(self.passage)
@@ -197,7 +198,7 @@ class Link:
             side.writes.route()
             if not side.reads.finished:
                 side.reads.finish("reset" if side.failed else "close")
-            elif side.failed:  # the error came after the end of this side's stream, which was passed on already
+            elif side.failed:  # the error came after this side had ended its stream, and this end was already passed on
                 self.reset(side.name)
             else:
                 (self.server if side is self.client else self.client).transport.close()

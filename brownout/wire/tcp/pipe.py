@@ -1,7 +1,7 @@
-"""A pipe is one stream of a link: bytes from one side pass the stages of the toxics and go to the other side.
+"""A pipe is one direction of a connection: the bytes of one side pass through the toxics and go to the other side.
 
 Without toxics and observer, the reading transport calls the other transport's `write` directly, without any code of the
-wire. All methods run on the wire's loop thread, so arming a toxic is atomic.
+network proxy. All methods run on the network proxy's event loop, so no byte can pass while a toxic is being added.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ End = Literal["eof", "close", "reset"]
 
 
 class Stage:
-    """A toxic that acts in a pipe: keeps chunks in order, waits until they are due, and counts them."""
+    """A network fault that acts in a pipe: keeps chunks in order, waits until they are due, and counts them."""
 
     def __init__(self, pipe: Pipe, armed: Armed) -> None:
         self.pipe, self.loop = pipe, pipe.link.edge.loop
-        # Entries of the queue: due time (s), chunk or end of the stream, number of bytes
+        # Entries of the queue: the time (s) at which to pass it on, the chunk or the end of the stream, the number of
+        # bytes
         self.queue: deque[tuple[float, bytes | End, int]] = deque()
         self.held = 0  # the number of bytes in the queue
-        self.last = 0.0  # due time (s) of the last chunk or end
-        self.over = False  # whether the toxic of this stage has ended the stream
+        self.last = 0.0  # the time (s) at which the last chunk or end is passed on
+        self.over = False  # whether the network fault of this stage has ended the stream
         self.timer: asyncio.TimerHandle | None = None
         self.armed = armed
 
     def adopt(self, armed: Armed) -> None:
-        """Act as the toxic `armed` says from now on, if a random draw decides that the toxic acts on this link."""
+        """From now on act as the toxic `armed` says, if a random draw decides that the toxic acts on this
+        connection."""
         self.armed = armed
         act = SHAPES[armed.toxic.type] if self.pipe.link.draw(armed) else Shape
         rng = self.pipe.link.rng(armed.toxic)
@@ -47,8 +49,8 @@ class Stage:
         self.sleep()
 
     def update(self, armed: Armed) -> None:
-        """Change the attributes of the toxic. Held bytes pass at once, as in Toxiproxy; a held end gets a new due
-        time."""
+        """Change the attributes of the network fault. Bytes that are held back pass immediately, as in Toxiproxy; an
+        end that is held back gets a new time at which it passes."""
         ends = [data for _, data, _ in self.queue if isinstance(data, str)]
         old, self.last = self.shape, 0.0
         self.flush(ends=False)
@@ -66,20 +68,21 @@ class Stage:
             return
         if kind.leaving == "reset" and isinstance(self.shape, kind):
             self.pipe.link.reset("wire")
-        elif kind.leaving == "close":  # even if the toxicity spared this link, as in ToxicLink.RemoveToxic
+        # this happens even if the toxic did not act on this connection, as in Toxiproxy's ToxicLink.RemoveToxic
+        elif kind.leaving == "close":
             self.pipe.passed(self, "close")
         else:
             self.flush()
 
     def flush(self, *, ends: bool = True) -> None:
-        """Pass on all held chunks and ends at once; with `ends=False`, only chunks."""
+        """Pass on immediately all chunks and ends that are held back; if `ends` is False, only the chunks."""
         queue, self.queue, self.held = self.queue, deque(), 0
         for _, data, _ in queue:
             if ends or not isinstance(data, str):
                 self.pipe.passed(self, data)
 
     def feed(self, data: bytes, at: float) -> None:
-        """Take a chunk that reached this stage at the time `at` (s, monotonic)."""
+        """Handle a chunk that reached this network fault at the time `at` (s, monotonic)."""
         if self.over:
             return
         now = monotonic()
@@ -93,7 +96,7 @@ class Stage:
         self.sleep()
 
     def end(self, how: End) -> None:
-        """Take the end of the stream, which comes from the source or from the previous stage."""
+        """Handle the end of the stream, which comes from the sending side or from the previous toxic."""
         if self.over:
             return
         now = monotonic()
@@ -104,7 +107,7 @@ class Stage:
         self.sleep()
 
     def push(self, due: float, data: bytes | End, now: float) -> None:
-        """Pass on a chunk or end if it is due and the queue is empty; else append it to the queue."""
+        """Pass a chunk or end on if its time has come and the queue is empty; else append it to the queue."""
         self.last = due
         if due <= now and not self.queue:
             self.pipe.passed(self, data)
@@ -114,7 +117,7 @@ class Stage:
         self.held += size
 
     def sleep(self) -> None:
-        """Set the timer for the next due time; if the deadline of the toxic has passed, act on it now."""
+        """Set the timer for the next chunk; if the network fault's deadline has passed, end the connection now."""
         if self.timer:
             self.timer.cancel()
             self.timer = None
@@ -124,7 +127,8 @@ class Stage:
         if self.shape.deadline <= monotonic():
             self.expire()
         elif due < inf:
-            # Rounded up to whole milliseconds: uvloop's clock has no finer unit and would round to the nearest.
+            # The delay is rounded up to whole milliseconds, because uvloop's clock has no finer unit and would round to
+            # the nearest.
             self.timer = self.loop.call_later(max(0, ceil((due - monotonic()) * 1000)) / 1000, self.wake)
 
     def wake(self) -> None:
@@ -140,7 +144,7 @@ class Stage:
         self.pipe.flow()
 
     def expire(self) -> None:
-        """End the connection, because the toxic's deadline has passed."""
+        """End the connection, because the network fault's deadline has passed."""
         self.armed.count(self.pipe.link.number, closed=1)
         if self.shape.hard:
             self.over = True
@@ -150,22 +154,23 @@ class Stage:
 
 
 def _dropped(_data: bytes) -> None:
-    """Drop the bytes, because the sink of the pipe is closed."""
+    """Drop the bytes, because the receiving side of the pipe is closed."""
 
 
 class Pipe:
-    """Passes bytes from `source` to `sink`, through the stages in the order in which their toxics were added."""
+    """Passes bytes from `source` to `sink`, through the toxics in the order in which they were added."""
 
     def __init__(self, link: Link, stream: str, source: Side, sink: Side) -> None:
         self.link, self.stream, self.source, self.sink = link, stream, source, sink
         self.stages: list[Stage] = []
-        self.full = False  # the buffer of the sink is full
-        self.ended = False  # the source sends no more bytes
-        self.finished = False  # no more bytes go to the sink
-        self.send: Callable[[bytes], object] = _dropped  # a passage calls this with bytes that may pass
+        self.full = False  # the buffer of the receiving side is full
+        self.ended = False  # the sending side sends no more bytes
+        self.finished = False  # no more bytes go to the receiving side
+        self.send: Callable[[bytes], object] = _dropped  # a passage calls this function with bytes that may pass
 
     def route(self) -> None:
-        """Choose where chunks of the source go: to the sink directly, to a passage, or to the first stage."""
+        """Choose where the sender's chunks go: directly to the receiver, to the code that parses Redis requests (a
+        passage), or to the first toxic."""
         link = self.link
         out = self._staged if self.stages else self.sink.transport.write
         self.send = _dropped if self.finished or link.over or self.sink.gone else out
@@ -176,16 +181,18 @@ class Pipe:
             elif not self.stages:
                 take = self.sink.transport.write
         self.source.data_received = take  # type: ignore[assignment, method-assign]  # on the instance: a call less for each chunk
-        self.source.transport.set_protocol(self.source)  # the transport looks up `data_received` only in `set_protocol`
+        # `set_protocol` is called again because only there the transport looks up `data_received`
+        self.source.transport.set_protocol(self.source)
 
     def _staged(self, data: bytes) -> None:
-        """Send bytes that a passage lets pass through the stages."""
+        """Send bytes that a passage (the code that parses Redis requests) lets pass through the toxics."""
         if not self.ended:
             self.stages[0].feed(data, monotonic())
             self.flow()
 
     def receive(self, data: bytes) -> None:
-        """Show a chunk of the source to the observer, and pass the chunk to the passage, a stage or the sink."""
+        """Show a chunk of the sending side to the observer, and pass the chunk to a passage, a toxic or the receiving
+        side."""
         if self.ended or self.finished or self.link.over:
             return
         if observer := self.link.edge.observer:
@@ -199,7 +206,7 @@ class Pipe:
             self.sink.transport.write(data)
 
     def finish(self, how: End) -> None:
-        """Take the end of the source's stream."""
+        """Handle the end of the stream from the sending side."""
         if self.link.passage and self.link.passage.keeps_open(self.stream):
             return
         if not self.ended:
@@ -210,7 +217,8 @@ class Pipe:
                 self.close(how)
 
     def passed(self, stage: Stage, data: bytes | End) -> None:
-        """Send a chunk or end that `stage` lets pass to the next stage, or to the sink after the last stage."""
+        """Send a chunk or end that one toxic (`stage`) lets pass to the next toxic, or after the last toxic to the
+        receiving side."""
         here = self.stages.index(stage) + 1
         after = self.stages[here] if here < len(self.stages) else None
         if isinstance(data, str):
@@ -222,10 +230,11 @@ class Pipe:
             self.sink.transport.write(data)
 
     def close(self, how: End) -> None:
-        """Pass the end of the stream on to the sink, after all bytes.
+        """Pass the end of the stream on to the receiving side, after all bytes.
 
-        A half-close (`eof`) closes only this stream. An end that a toxic has made closes both streams of the sink,
-        as in Toxiproxy; the other stream then ends through its own toxics.
+        A half-close (`eof`) closes only this direction of the connection. When a toxic ends the stream, both directions
+        of the receiver's connection are closed, as in Toxiproxy; the end of the other direction then passes through its
+        own toxics.
         """
         if self.finished:
             return
@@ -236,12 +245,14 @@ class Pipe:
         elif how == "close" or self.source.gone or self.source.transport.is_closing():
             self.sink.transport.close()
         else:
-            with suppress(OSError):  # ENOTCONN: the sink was reset, and connection_lost will be called soon
+            # ENOTCONN means that the receiving side was reset; connection_lost will be called soon
+            with suppress(OSError):
                 self.sink.transport.write_eof()
             self.link.settle()
 
     def flow(self) -> None:
-        """Pause reading from the source while the sink or a stage is full; resume reading after that."""
+        """Pause reading from the sending side while the receiving side or a toxic has no room; resume reading after
+        that."""
         if self.ended or self.link.over:
             return
         if self.full or any(stage.held >= stage.shape.limit for stage in self.stages):

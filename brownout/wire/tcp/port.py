@@ -1,4 +1,4 @@
-"""The two sockets of an edge: the first keeps the port bound, the second listens on the port."""
+"""The two sockets of a network edge: the first keeps the port bound, the second listens on the port."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def listening(listen: str) -> socket.socket:
     sock = bound(listen)
     try:
         sock.setblocking(False)
-        # If another program has the port, bind() succeeds all the same beside the edge's own socket; listen() fails.
+        # If another program uses the port, bind() still succeeds, because of the edge's own socket; only listen()
+        # fails.
         sock.listen(BACKLOG)
     except OSError as wrong:
         sock.close()

@@ -1,9 +1,10 @@
-"""How each toxic acts on the bytes of one stream of one connection. The module has no clock and no random numbers: the
-caller passes times and random draws.
+"""How each network fault acts on the bytes of one stream of one connection. The module has no clock and no random
+numbers: the caller passes times and random draws.
 
-For each chunk a shape returns the pieces to pass on, with the time at which each piece is due. The module `pipe` keeps
-the pieces in order, waits and counts. Toxics that Toxiproxy has act as in its v2.12 source, file by file, with all
-quirks: `timeout` counts from the last byte; `limit_data` keeps its count when the toxic is updated.
+For each chunk of bytes a shape returns the pieces to pass on, and the time at which each piece must be passed on. The
+module `pipe` keeps the pieces in order, waits until they are due, and counts them. Toxics that Toxiproxy has act as in
+its v2.12 source, file by file, with all peculiarities: the toxic `timeout` counts from the last byte; `limit_data`
+keeps its count when its attributes are changed.
 """
 
 # ruff: noqa: D102, ARG002 - `Shape` documents the methods that the subclasses override
@@ -15,30 +16,34 @@ from math import inf
 from random import Random
 from typing import ClassVar, Literal
 
-FINEST = 1000  # µs; timers have no finer resolution
+FINEST = 1000  # microseconds; timers have no finer resolution than this
 Pieces = list[tuple[float, bytes]]
 Leaving = Literal["flush", "close", "reset"]
 
 
 class Shape:
-    """Lets everything pass at once: for `noop`, and for other toxics on connections that their toxicity spares."""
+    """Lets everything pass immediately: for the toxic `noop`, and for other toxics on connections on which, by chance,
+    they do not act."""
 
-    limit: ClassVar[int] = 1  # bytes that the toxic may hold before the sender has to wait
-    leaving: ClassVar[Leaving] = "flush"  # what happens to held bytes, or to the connection, when the toxic is removed
-    old_only: ClassVar[bool] = False  # whether the toxic acts only on connections that exist when it is added
+    limit: ClassVar[int] = 1  # bytes that the network fault may hold before the sender has to wait
+    # what happens to held bytes, or to the connection, when the network fault is removed
+    leaving: ClassVar[Leaving] = "flush"
+    # whether the network fault acts only on connections that already exist when it is added
+    old_only: ClassVar[bool] = False
     apart: ClassVar[bool] = False  # whether pieces that are due at different times must not be sent as one TCP segment
     hard: ClassVar[bool] = False  # whether the connection is reset (RST) at the deadline, not closed
 
     def __init__(self, values: Mapping[str, int], rng: Random, now: float, shared: MutableMapping[str, int]) -> None:
         self.values, self.rng, self.shared = values, rng, shared
-        self.deadline = inf  # the time (s) at which the toxic ends the connection and drops held bytes
+        self.deadline = inf  # the time (s) at which the network fault ends the connection and drops held bytes
         self.start(now)
 
     def start(self, now: float) -> None:
-        """Begin to act on this connection at the time `now` (s)."""
+        """Begin to act on a connection at the time `now` (s)."""
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
-        """Return the pieces to pass on, with due times (s). The chunk reached the toxic at the time `at`."""
+        """Return the pieces to pass on, with the time (s) for each piece. The chunk reached the network fault at the
+        time `at`."""
         return [(now, data)]
 
     def end(self, now: float) -> float:
@@ -46,7 +51,7 @@ class Shape:
         return now
 
     def inherit(self, old: Shape) -> None:
-        """Take over the state that an updated toxic keeps from its old shape."""
+        """Copy the state that a network fault keeps when its attributes are changed."""
 
 
 class Latency(Shape):
@@ -129,7 +134,8 @@ class Slicer(Shape):
         return pieces
 
     def cuts(self, start: int, end: int) -> list[int]:
-        """Return the offsets between slices. Size 0, or a variation above the size, crashes Toxiproxy itself."""
+        """Return the offsets at which a chunk of bytes is cut into slices. Size 0, or a variation above the size,
+        crashes Toxiproxy itself."""
         vary, size = self.values["size_variation"], max(1, self.values["average_size"])
         if end - start - size <= vary:
             return []
@@ -181,7 +187,7 @@ class Blackhole(Shape):
 
 class Swallow(Shape):
     """Acts as no toxic of Toxiproxy: bytes and ends of streams are dropped. Unlike removing `timeout`, removing this
-    toxic closes no connection."""
+    network fault closes no connection."""
 
     def feed(self, data: bytes, now: float, at: float) -> Pieces:
         return []

@@ -1,7 +1,8 @@
-"""Toxics, which are the disturbances of an edge, as data without I/O; `shapes` says how each toxic acts.
+"""Toxics (Toxiproxy's word for network faults), as data without I/O; the module `shapes` says how each toxic acts.
 
-Toxics that both wires have use Toxiproxy's names, attributes, units and defaults (v2.12, `toxics/*.go`). The attributes
-of toxics are whole numbers. Times are in ms (the delay of a slicer: µs), rates in KB/s, sizes in bytes.
+Toxics that both network proxies have use Toxiproxy's names, attributes, units and defaults (v2.12, `toxics/*.go`). The
+attributes of network faults are whole numbers. Times are in ms (the delay of a slicer: µs), rates in KB/s, sizes in
+bytes.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ BUILTIN = frozenset({"builtin"})
 
 @dataclass(frozen=True, slots=True)
 class Toxic:
-    """A toxic on one stream of an edge. Functions of this module make toxics; `from_json` reads the JSON that `to_json`
-    returns.
+    """A toxic (a network fault) on one direction of a network edge. Functions of this module make network faults;
+    `from_json` reads the JSON that `to_json` returns.
 
     The toxic acts on a share of connections, its `toxicity` (0..1); a random draw decides for each connection.
-    `name` is unique on an edge; the default is Toxiproxy's `<type>_<stream>`. Raises BadRequest for an unknown
+    `name` is unique on a network edge; the default is Toxiproxy's `<type>_<stream>`. Raises BadRequest for an unknown
     type, stream or attribute.
     """
 
@@ -58,7 +59,7 @@ class Toxic:
 
     @property
     def wires(self) -> frozenset[str]:
-        """The wires that have this type of toxic: "builtin", "toxiproxy"."""
+        """The network proxies that have this type of toxic: "builtin", "toxiproxy"."""
         return KINDS[self.type].wires
 
     def to_json(self) -> dict[str, Any]:
@@ -89,13 +90,14 @@ class Toxic:
 class AnyToxic(Toxic):
     """A toxic with values that Toxiproxy's API accepts: any toxicity, negative attributes, stream in capitals.
 
-    A toxicity below 0 acts on no connection, and a toxicity above 1 on all. A negative attribute acts as 0 does.
+    A toxicity below 0 acts on no connection, and a toxicity above 1 on all. A negative attribute has the same effect as
+    0.
     """
 
     written: str = ""
 
     def _check(self, kind: Kind) -> None:
-        """Accept every value, as Toxiproxy does."""
+        """Accept every value of an attribute, as Toxiproxy does."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the toxic as Toxiproxy's JSON, with the stream as it was written."""
@@ -112,7 +114,7 @@ class Where(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The properties of a type of toxic; `shapes` says how the type acts on bytes."""
+    """The properties of a type of network fault; the module `shapes` says how the type acts on bytes."""
 
     make: Callable[..., Toxic]
     attributes: Mapping[str, int]
@@ -121,7 +123,7 @@ class Kind:
 
     @property
     def summary(self) -> str:
-        """One line about the type, for a report's row and the docs."""
+        """A line about the type of network fault, for reports and the docs."""
         return (self.make.__doc__ or "").partition("\n")[0]
 
 
@@ -167,7 +169,7 @@ def limit_data(bytes: int, **where: Unpack[Where]) -> Toxic:
 
 
 def down() -> Toxic:
-    """The edge does not listen: new connections are refused, and live connections are closed."""
+    """The network edge does not listen: new connections are refused, and live connections are closed."""
     return Toxic("down", name="down")
 
 

@@ -1,1 +1,2 @@
-"""Toxiproxy: its HTTP API for the built-in wire, and an adapter that uses a Toxiproxy server as a wire."""
+"""Toxiproxy: its HTTP API for the built-in network proxy, and an adapter that uses a Toxiproxy server as a network
+proxy."""

@@ -1,8 +1,9 @@
-"""Toxiproxy as a wire: `toxiproxy-python` drives a `toxiproxy-server`, or the HTTP API of the built-in wire.
+"""Uses Toxiproxy as the network proxy: the package `toxiproxy-python` controls a `toxiproxy-server`, or the HTTP API of
+the built-in network proxy.
 
 Of `toxiproxy-python` (0.1.1) only `get`, `post` and `delete` of `APIConsumer` are used, because only these methods pass
 a deadline on to `requests`. `APIConsumer` keeps host and port as class attributes, so each server gets a subclass.
-Calls of this wire block, so a coroutine must make them in a thread.
+The methods of this class block, so a coroutine must call them in another thread.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from brownout.wire.tcp.address import address, edge_name
 from brownout.wire.tcp.toxics import Toxic, down, timeout
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-DIRECT = {"http": None, "https": None}  # ignore proxies of the environment, because the server is local
+# ignore HTTP proxies that environment variables name, because the server is local
+DIRECT = {"http": None, "https": None}
 
 
 class Server(Protocol):
@@ -27,14 +29,15 @@ class Server(Protocol):
 
     @property
     def pid(self) -> int:
-        """The pid of the server."""
+        """The pid of the Toxiproxy server."""
 
     def stop(self) -> int:
         """End the Toxiproxy server."""
 
 
 class Client:
-    """The API of one server, one call at a time. Raises WireError, never errors of `requests`."""
+    """The HTTP API of one Toxiproxy server; calls are made one after the other. Raises WireError, never errors of
+    `requests`."""
 
     def __init__(self, host: str, port: int, deadline: float) -> None:
         from toxiproxy.api import APIConsumer  # toxiproxy-python is an optional extra, imported only when it is used
@@ -78,7 +81,7 @@ def reason(content: bytes) -> str:
 
 
 class ToxiproxyEdge:
-    """A proxy on the server, with the interface of the built-in wire's `Edge`."""
+    """A proxy on the server, with the interface of the built-in network proxy's `Edge`."""
 
     def __init__(self, wire: ToxiproxyWire, name: str, shown: Mapping[str, Any]) -> None:
         self.name, self._wire = name, wire
@@ -88,7 +91,7 @@ class ToxiproxyEdge:
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
-        """The toxics that are armed now, requested from the server."""
+        """The network faults that are in force now, requested from the server."""
         return tuple(Toxic.from_json(data) for data in self._call("get", "toxics"))
 
     @property
@@ -102,9 +105,10 @@ class ToxiproxyEdge:
         return str(self._call("get")["upstream"])
 
     def add(self, toxic: Toxic) -> Toxic:
-        """Arm a toxic, or update the toxic of the same name. Raises BadRequest for a type that Toxiproxy lacks.
+        """Add a toxic (a network fault) to the proxy, or change the toxic with the same name. Raises BadRequest for a
+        type that Toxiproxy lacks.
 
-        Raises AlreadyExists when a toxic of the same name has another type or stream.
+        Raises AlreadyExists when a network fault of the same name has another type or stream.
         """
         if "toxiproxy" not in toxic.wires:
             wires = " or ".join(sorted(toxic.wires))
@@ -128,7 +132,7 @@ class ToxiproxyEdge:
         return toxic
 
     def remove(self, name: str) -> bool:
-        """Remove the toxic `name`; return False if no such toxic is armed."""
+        """Remove the network fault with this name; return False if there is no such fault."""
         try:
             if name == "down":
                 if self.enabled:
@@ -142,7 +146,7 @@ class ToxiproxyEdge:
         return True
 
     def heal(self) -> None:
-        """Remove all toxics from the proxy, and listen."""
+        """Remove all network faults from the proxy, and listen."""
         for name in ("down", *(toxic.name for toxic in self.toxics)):
             self.remove(name)
 
@@ -164,7 +168,7 @@ class ToxiproxyEdge:
         self._call("delete", "toxics", toxic.name)
 
     def redirect(self, upstream: str) -> None:
-        """Send new connections to another `host:port`. Unlike the built-in wire, Toxiproxy closes the live
+        """Send new connections to another `host:port`. Unlike the built-in network proxy, Toxiproxy closes the live
         connections."""
         address(upstream)
         self._call("post", body={"upstream": upstream})
@@ -180,12 +184,13 @@ class ToxiproxyEdge:
 
 
 class ToxiproxyWire:
-    """A wire on a Toxiproxy server at `host:port`; `subject.toxiproxy_server.started` starts a server.
+    """A network proxy (a wire) that is a Toxiproxy server at `host:port`; `subject.toxiproxy_server.started` starts
+    such a server.
 
-    `deadline` (s) is for every call. For a server in a container, `published` maps ports of the container to ports
-    of `host`; each edge uses one of these ports. Toxiproxy does not report when a toxic acts: `on_event` gets only
-    toxic-added and toxic-removed, so the evidence that a fault acted must come from other witnesses. `close` ends
-    the process `server`.
+    `deadline` is the longest time in seconds for every call. For a server in a container, `published` maps ports of the
+    container to ports of `host`; each edge uses one of these ports. Toxiproxy does not report when a toxic acts:
+    `on_event` gets only toxic-added and toxic-removed, so it must be found out in another way that a fault had an
+    effect. The method `close` ends the process `server`.
     """
 
     kind = "toxiproxy"
@@ -209,7 +214,7 @@ class ToxiproxyWire:
 
     @property
     def pid(self) -> int | None:
-        """The pid of `server`; None without a `server`."""
+        """The pid of the process `server`; None if there is no such process."""
         return self._server.pid if self._server else None
 
     def version(self) -> str:
@@ -227,11 +232,11 @@ class ToxiproxyWire:
         return {proxy["name"]: self._made(proxy) for proxy in proxies}
 
     def reset(self) -> None:
-        """Remove all toxics from all proxies of the server, and let every proxy listen."""
+        """Remove all network faults from all proxies of the server, and let every proxy listen."""
         self.client.call("post", "reset")
 
     def close(self) -> None:
-        """Delete the edges of this wire, and end `server`; idempotent."""
+        """Delete the network edges of this network proxy, and end `server`; idempotent."""
         server, self._server = self._server, None
         if server:
             self.edges.clear()

@@ -1,4 +1,5 @@
-"""Toxiproxy's HTTP API (v2.12, `api.go`) for the built-in wire: the same routes, statuses, defaults and errors.
+"""Toxiproxy's HTTP API (v2.12, `api.go`) for the built-in network proxy: the same routes, statuses, defaults and
+errors.
 
 `docs/toxiproxy.md` lists the differences from the Toxiproxy server, with reasons.
 """
@@ -38,7 +39,7 @@ async def serve(wire: Wire, port: int) -> asyncio.Server:
 
 
 def answer(wire: Wire, request: Request) -> Response:
-    """Return the answer to a request, also after an error. Runs on the wire's loop thread."""
+    """Return the answer to a request, also after an error. The function runs on the proxy's event loop."""
     if host_of(request.headers.get("host", "")) not in LOCAL:
         return text(403, "Host not allowed\n")
     if (request.method, request.path) == ("OPTIONS", "*"):
@@ -127,7 +128,7 @@ def error(message: str, status: int) -> Response:
 
 
 def gone(act: Callable[[], object]) -> Response:
-    """Call `act`, and return an answer without a body."""
+    """Call the function `act`, and return an HTTP answer without a body."""
     act()
     return Response(204)
 
@@ -149,14 +150,14 @@ def shown(edge: Edge) -> dict[str, Any]:
 
 
 def find(wire: Wire, name: str) -> Edge:
-    """Return the edge `name`. Raises NotFound if there is none."""
+    """Return the network edge with this name. Raises NotFound if there is none."""
     if name not in wire.edges:
         raise NotFound("proxy not found")
     return wire.edges[name]
 
 
 def toxic_of(edge: Edge, name: str) -> Toxic:
-    """Return the toxic `name` of an edge. Raises NotFound if there is none."""
+    """Return the toxic with this name of a network edge. Raises NotFound if there is none."""
     for toxic in edge.toxics:
         if toxic.name == name:
             return toxic
@@ -176,7 +177,7 @@ def required(want: Mapping[str, Any], place: str = "") -> None:
 
 
 def edge_of(wire: Wire, want: Mapping[str, Any]) -> Edge:
-    """Return a new edge for a proxy's fields, listening if it is enabled. The caller adds the edge to the wire.
+    """Return a new edge for a proxy's fields, listening if it is enabled. The caller must add the edge to the proxy.
 
     Raises WireError when the edge cannot listen.
     """
@@ -214,7 +215,8 @@ def update(edge: Edge, body: bytes) -> Response:
 
 
 def differs(edge: Edge, listen: str, upstream: str) -> bool:
-    """Return whether addresses differ from the edge's (proxy.go, Differs). Raises WireError for a bad `listen`."""
+    """Return whether addresses differ from the edge's (Differs in proxy.go). Raises WireError for a bad
+    `listen`."""
     return (joined(*resolved(listen)), upstream) != (edge.address, edge.upstream)
 
 
@@ -242,7 +244,7 @@ def entries(body: bytes) -> list[dict[str, Any]]:
 
 
 def populated(wire: Wire, want: Mapping[str, Any]) -> Edge:
-    """Return the edge for a proxy of /populate. If it cannot listen, the old edge stays but does not listen."""
+    """Return the edge for a proxy of /populate. If the new edge cannot listen, the old edge stays closed."""
     old = wire.edges.get(want["name"])
     if old:
         if not differs(old, want.get("listen", ""), want["upstream"]):
@@ -294,5 +296,5 @@ def change(edge: Edge, name: str, body: bytes) -> Response:
 
 
 def remove(edge: Edge, name: str) -> None:
-    """Answer DELETE …/toxics/{toxic}: remove a toxic. Raises NotFound if there is none."""
+    """Answer DELETE …/toxics/{toxic}: remove a toxic. Raises NotFound if there is no such edge or toxic."""
     edge.remove(toxic_of(edge, name).name)

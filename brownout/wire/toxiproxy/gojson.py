@@ -18,8 +18,9 @@ from brownout.wire.errors import BadRequest
 
 GO_NAMES = {list: "array", str: "string", bool: "bool"}
 SPACE = " \t\r\n"
-MAX_DEPTH = 500  # levels of arrays and objects; CPython's decoder can handle this at usual recursion limits
-# Matches strings, too, because brackets inside a string do not count as levels
+# the limit for nested arrays and objects; CPython's decoder can handle it with the usual recursion limit
+MAX_DEPTH = 500
+# This pattern also matches whole strings, because brackets inside a string do not count as levels
 BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
 WHOLE = re.compile("-?[0-9]+")
 INT64 = range(-(1 << 63), 1 << 63)
@@ -48,7 +49,7 @@ Fields = Mapping[str, type]
 
 
 def parsed(body: bytes) -> Any:
-    """Return the first JSON value of a request's body. Raises BadRequest if there is none."""
+    """Return the first JSON value of a request's body. Raises BadRequest if the body contains no JSON value."""
     text = body.decode("utf-8", "surrogateescape").lstrip(SPACE)
     if not text:
         raise BadRequest("bad request body: EOF")

@@ -16,10 +16,12 @@ import h11
 
 MAX_HEAD = 1 << 20  # the limit for the bytes of request line and headers, as in Go's net/http
 MAX_BODY = 1 << 20  # the limit for the bytes of a request's body
-READ_WITHIN = 15.0  # s; the time for a complete request from its first byte on, as ReadTimeout in api.go
-SEND_WITHIN = 30.0  # s; the time for a client to read an answer, as WriteTimeout in api.go
-IDLE = 60.0  # s; the longest time between two requests of a connection
-LINGER = 0.5  # s; a refused client is closed so late because closing with unread bytes would send RST (as net/http)
+READ_WITHIN = 15.0  # seconds; the time for a complete request from its first byte on, as ReadTimeout in api.go
+SEND_WITHIN = 30.0  # seconds; the time for a client to read an answer, as WriteTimeout in api.go
+IDLE = 60.0  # seconds; the longest time between two requests of a connection
+# seconds; the connection of a refused client is closed this late, because a close with unread bytes would send RST (as
+# in Go's net/http)
+LINGER = 0.5
 ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 TEXT = "text/plain; charset=utf-8"
@@ -47,8 +49,8 @@ class Response:
 
 
 class Refused(Exception):
-    """A request that the server answers without the handler, and then closes. The arguments of the exception are the
-    HTTP status and the text."""
+    """A request that the server answers without the handler; it then closes the connection. The arguments of this
+    exception are the HTTP status and the text of the answer."""
 
 
 def request_of(event: h11.Request) -> Request:
@@ -89,7 +91,8 @@ class Connection:
         self._method = ""  # the current request
 
     async def serve(self, handler: Callable[[Request], Response], before: Callable[[], Awaitable[None]]) -> None:
-        """Answer requests until client or server closes. Raises OSError or TimeoutError if the client has left."""
+        """Answer requests until the client or the server closes the connection. Raises OSError or TimeoutError if the
+        client has left."""
         while True:
             try:
                 request = await self._request()
@@ -104,7 +107,7 @@ class Connection:
             except Refused as wrong:
                 await self._refuse(*wrong.args)
                 return
-            await asyncio.sleep(0)  # close the connections that the handler aborted before the answer is sent
+            await asyncio.sleep(0)  # close the connections that the handler has aborted, before the answer is sent
             await self._answer(answer)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
@@ -177,7 +180,7 @@ class Connection:
 async def listen(
     handler: Callable[[Request], Response], port: int, before: Callable[[], Awaitable[None]]
 ) -> asyncio.Server:
-    """Serve on 127.0.0.1, and await `before` before each request is handled."""
+    """Listen on 127.0.0.1 and answer requests; await `before` before each request is handled."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
