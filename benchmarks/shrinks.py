@@ -1,4 +1,4 @@
-"""Whether `brownout shrink FILE` brings a failure with six faults, of which one matters, down to that one fault.
+"""Whether `brownout shrink FOLDER` brings a failure with six faults, of which one matters, down to that one fault.
 
     python -m benchmarks.shrinks [--runs 10]
 

@@ -27,6 +27,7 @@ from brownout.pytest_options import chosen as option
 from brownout.pytest_options import provider
 from brownout.report.clean import clean
 from brownout.report.grid import detail, plain
+from brownout.report.progress import of_pytest
 from brownout.run.turns import Turns
 from brownout.subject.application import Application
 from brownout.subject.servers import ladder
@@ -75,7 +76,7 @@ def fault_map(
             return
         try:
             runner = session.runner(experiment(metafunc.config.rootpath, **arguments))
-            runner.look()
+            runner.look(of_pytest(metafunc.config))
             asked = {action.name for action in chosen(actions)}
             wanted = set(select([cell for cell in runner.cells.values() if cell.action in asked], points))
             accepted = _accepted(metafunc.config.rootpath / baseline, runner) if baseline else None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from brownout.plan.shard import Shard
 
 PROVIDERS = ("auto", "container", "local", "embedded")
 WIRES = ("builtin", "toxiproxy")
 LAUNCHES = ("auto", "forked", "cold")
-OPTIONS = ("provider", "wire", "launch", "seed", "store", "keep")
+OPTIONS = ("provider", "wire", "launch", "seed", "store", "shard", "keep")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,7 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("chaos-launch", "how processes of the subject are started", "auto", choices=LAUNCHES)
     option("chaos-seed", "seed of all random choices in a trial (default: a new seed for each trial)", metavar="N")
     option("chaos-store", "where trials leave their traces, from the root directory", "store", metavar="DIR")
-    option("chaos-keep", "the store keeps the trials of so many of the newest runs", "20", metavar="N")
+    option("chaos-shard", "only the N-th of M equal parts of the tests, such as 2/4", metavar="N/M")
+    option("chaos-keep", "of how many runs the store keeps the traces", "20", metavar="N")
 
 
 def chosen(config: pytest.Config, name: str) -> str:
@@ -54,3 +58,17 @@ def number(config: pytest.Config, name: str, least: int, below: int = sys.maxsiz
 def seed(config: pytest.Config) -> int | None:
     """Return the seed that the user asked for, or None when each trial has a new seed."""
     return number(config, "chaos_seed", 0, 1 << 64) if chosen(config, "chaos_seed") else None
+
+
+def shard(config: pytest.Config) -> Shard | None:
+    """The shard asked for, or None when all tests are to run. Raises pytest.UsageError."""
+    if not (text := chosen(config, "chaos_shard")):
+        return None
+    from brownout.plan.shard import Shard
+
+    if config.getoption("lf", False):  # then only a part is collected, another one on each machine
+        raise pytest.UsageError("--lf runs what failed on this machine: leave the shard out")
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"chaos_shard: {error}") from error

@@ -14,6 +14,7 @@ import pytest
 
 from brownout.pytest_options import LAUNCHES, OPTIONS, PROVIDERS, WIRES, chosen, number, provider, pytest_addoption
 from brownout.pytest_options import seed as seed_of
+from brownout.pytest_options import shard as shard_of
 from brownout.pytest_redis import RUNGS, SERVERS, own_redis, redis_server, rung_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if chosen(config, name) not in values:
             raise pytest.UsageError(f"{name} is one of {', '.join(values)}, not {chosen(config, name)!r}")
     seed_of(config)
+    shard_of(config)
     if config.getoption("chaos_wire") == "toxiproxy" and (why := _no_toxiproxy()):
         raise pytest.UsageError(f"--chaos-wire=toxiproxy: {why}")
     # if BROWNOUT_REQUIRE is not set, nothing is required, so the module that looks for it is not imported
@@ -77,8 +79,13 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError("\n".join(missing))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move tests whose trials must run alone to the end, because all other tests wait while such a test runs."""
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of the shard, those whose trials run alone last: otherwise all others wait for each of them."""
+    if shard := shard_of(config):
+        own = set(shard.share(items, lambda item: item.nodeid))
+        config.hook.pytest_deselected(items=[item for item in items if item not in own])
+        items[:] = [item for item in items if item in own]
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
@@ -170,12 +177,16 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     from brownout.run.setting import Setting
 
     config, node = request.config, request.node
-    seed, rung, marker = seed_of(config), rung_of(request), node.get_closest_marker("wire")
+    store, seed, marker = config.stash[_store], seed_of(config), node.get_closest_marker("wire")
+    progress = of_pytest(config, store.seconds(node.nodeid))
+    with progress.during("looking for a Redis"):
+        rung = rung_of(request)
     wire = str(marker.args[0]) if marker else chosen(config, "chaos_wire")
     if wire == "toxiproxy" and (why := _no_toxiproxy()):
         pytest.skip(f"the wire is to be toxiproxy: {why}")
     launch = node.get_closest_marker("launch")
-    launcher = _launcher(config, application, str(launch.args[0]) if launch else chosen(config, "chaos_launch"))
+    with progress.during("starting the process that others are forked from"):
+        launcher = _launcher(config, application, str(launch.args[0]) if launch else chosen(config, "chaos_launch"))
     file, line, _ = node.location
     rows = Rows(node.user_properties, config.rootpath, file, (line or 0) + 1)
     node.stash[_rows] = rows.kept
@@ -183,11 +194,11 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
         scenario=node.nodeid,
         application=application,
         root=config.rootpath,
-        store=config.stash[_store],
+        store=store,
         rung=rung,
         make_wire=_wire_maker(wire),
         launcher=launcher,
-        emit=Stream(of_pytest(config), results, rows),
+        emit=Stream(progress, results, rows),
         alone=node.get_closest_marker("alone") is not None,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -41,11 +42,13 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     A test that pauses, kills or restarts its server must use the fixture `own_redis`. If a test breaks the shared
     server, the fixture raises an error, and the next test gets a new server.
     """
+    from brownout.report.progress import of_pytest
     from brownout.subject.servers.ladder import server
 
     rung, shared = rung_of(request), request.config.stash[SERVERS]
     if rung.name not in shared:
-        new = server(rung).start()
+        with of_pytest(request.config).during("starting a Redis"):
+            new = server(rung).start()
         shared[rung.name] = (new, new.run_id)
     running, run_id = shared[rung.name]
     _flush(running, run_id)
@@ -70,9 +73,11 @@ def _flush(server: RedisServer, run_id: str) -> None:
 
 @pytest.fixture
 def own_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """A Redis server that no other test uses and that keeps its data over a restart: the test may kill, pause and
-    restart it."""
+    """A Redis of the test's own that keeps its data over a restart: kill, pause and restart it at will."""
+    from brownout.report.progress import of_pytest
     from brownout.subject.servers.ladder import server
 
-    with server(rung_of(request), persistence=True) as own:
+    with ExitStack() as stack:
+        with of_pytest(request.config).during("starting a Redis"):
+            own = stack.enter_context(server(rung_of(request), persistence=True))
         yield own

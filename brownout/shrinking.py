@@ -11,14 +11,17 @@ from typing import Final
 
 from brownout.capsules import NotAlone, within
 from brownout.explore.shrink import Came, Step, confirmed, shrink
+from brownout.explore.signals import Terminated, heeding
 from brownout.explore.trials import Scratch
 from brownout.lab import Lab
 from brownout.plan.near import known
 from brownout.plan.plan import Plan
 from brownout.report.clean import clean
+from brownout.report.progress import Progress, to_stream
 from brownout.report.results import results
 from brownout.report.scenario import scenario
 from brownout.run.capsule import Answer, Broken, Capsule, answer, differences
+from brownout.run.events import Remark, Stream
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trial import run
@@ -31,17 +34,18 @@ TEST = "test_shrunk.py"
 SHOWN = 160  # of the reason why a trial is unknown, at most this many characters are shown
 
 
-def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str) -> int:
-    """Make the plan of a capsule (a stored trial) smaller, store and print the result, and return the exit code.
+def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str, *, quiet: bool = False) -> int:
+    """Shrink a capsule, store and print the result, and return the exit code.
 
-    If `confirm` is (N, M), a smaller plan is accepted when the anomaly appears in N of at most M trials. Raises
-    UnknownName for an anomaly that the stored trial did not find.
+    With `confirm` (N, M) a step is accepted when the anomaly appears in N of at most M trials. With `quiet` no step is
+    shown. Raises UnknownName for an anomaly that the stored trial did not find.
     """
     kinds = [broken.kind for broken in capsule.broken]
     kind = known("anomaly of this trial", anomaly or kinds[0], kinds)
     wanted = next(broken for broken in capsule.broken if broken.kind == kind)
     try:
-        code, text = within(capsule, lambda setting: Shrinking(capsule, wanted, confirm, setting).run())
+        progress = to_stream(sys.stderr, quiet=quiet, phases=False, expected=capsule.seconds)
+        code, text = within(capsule, lambda setting: Shrinking(capsule, wanted, confirm, setting, progress).run())
     except NotAlone as error:
         code, text = 2, f"unknown: {clean(str(error), 2_000)}\n"
     sys.stdout.write(text)
@@ -52,20 +56,23 @@ class Shrinking:
     """Shrinks one capsule. `smallest` is the result of the trial with the smallest plan that still showed the wanted
     anomaly."""
 
-    def __init__(self, capsule: Capsule, wanted: Broken, confirm: tuple[int, int], setting: Setting) -> None:
+    def __init__(
+        self, capsule: Capsule, wanted: Broken, confirm: tuple[int, int], setting: Setting, progress: Progress
+    ) -> None:
         self._capsule, self._wanted, self._confirm = capsule, wanted, confirm
         self._tries = capsule.folder / "tries"
-        self._setting = replace(setting, store=Scratch(self._tries, setting.store.root), emit=results)
+        self._emit = Stream(progress, results)
+        self._setting = replace(setting, store=Scratch(self._tries, setting.store.root), emit=self._emit)
         self._usual = Lab(setting, 0, lambda _: "").plan.topology
         self._begin, self._trials = time.monotonic(), 0
         self._seen: Result | None = None  # the result of the newest trial that showed the anomaly
         self.smallest: Result | None = None
 
     def run(self) -> tuple[int, str]:
-        """Shrink until the plan cannot be made smaller, or until Ctrl-C, and store the smallest plan. Return the exit
-        code of the command and the text that it prints."""
+        """Shrink until the plan cannot be made smaller, or a signal comes, and store the smallest plan. Return the
+        exit code and the text to print."""
         shutil.rmtree(self._tries, ignore_errors=True)
-        _say(f"looking for {self._wanted}")
+        self._say(f"looking for {self._wanted}")
         try:
             return self._run()
         finally:
@@ -78,15 +85,19 @@ class Shrinking:
                 return 2, f"unknown: {self._wanted} did not appear again in {self._trials} trials\n"
             assert self.smallest
             for line in differences(self._capsule.folder, self.smallest.folder):
-                _say(f"  differs  {line}")
+                self._say(f"  differs  {line}")
             for _ in shrink(stored, self._keeps):
-                pass  # the result of this step was already stored by the method `_keeps`
-        except KeyboardInterrupt:
+                pass  # `_keeps` has stored the result of the step
+        except (KeyboardInterrupt, Terminated) as stopped:
             if self.smallest is None:
                 raise
-            _say("stopped; the smallest plan so far follows")
-            code = 128 + signal.SIGINT
-        return code, self._stored(self.smallest)
+            self._say("stopped; the smallest plan so far follows")
+            code = 128 + (signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM)
+        with heeding(lambda _: None):  # a second signal must not end the copying
+            return code, self._stored(self.smallest)
+
+    def _say(self, line: str) -> None:
+        self._emit(Remark(line))
 
     def _keeps(self, step: Step) -> bool:
         """Return whether the anomaly appears with the smaller plan in as many trials as `confirm` asks for."""
@@ -95,7 +106,7 @@ class Shrinking:
         if keeps:
             self.smallest = self._seen
         trials, seconds = self._trials - before, time.monotonic() - begin
-        _say(f"{'keeps it' if keeps else 'loses it'}  {step.what}  ({trials} trials, {seconds:.1f} s)")
+        self._say(f"{'keeps it' if keeps else 'loses it'}  {step.what}  ({trials} trials, {seconds:.1f} s)")
         return keeps
 
     def _tried(self, plan: Plan) -> Came:
@@ -103,14 +114,14 @@ class Shrinking:
         try:
             result = run(plan.validated(), self._setting)
         except (NotLaunched, NeverHappened, ValueError) as error:
-            _say(f"  unknown: {clean(str(error), SHOWN)}")
+            self._say(f"  unknown: {clean(str(error), SHOWN)}")
             return "unknown"
         word, why = answer(result, [self._wanted], [self._wanted])
         if word == "reproduced":
             self._seen = result
         elif word == "unknown":
-            _say(f"  unknown: {clean(why, SHOWN)}")
-        # When a trial shows only another anomaly, the wanted anomaly was not reproduced.
+            self._say(f"  unknown: {clean(why, SHOWN)}")
+        # A trial with another anomaly does not reproduce the wanted anomaly.
         return "other" if result.validity == "invalid" and word != "reproduced" else CAME[word]
 
     def _stored(self, smallest: Result) -> str:
@@ -124,16 +135,11 @@ class Shrinking:
         if test:
             (place / TEST).write_text(test)
         before, seconds = self._capsule.plan, time.monotonic() - self._begin
-        _say(f"{_size(before)} became {_size(plan)} in {self._trials} trials and {seconds:.0f} s")
-        _say(f"stored in {place}: brownout replay {place}")
+        self._say(f"{_size(before)} became {_size(plan)} in {self._trials} trials and {seconds:.0f} s")
+        self._say(f"stored in {place}: brownout replay {place}")
         return test or f"{plan.to_json()}\n"
 
 
 def _size(plan: Plan) -> str:
     loads = " and ".join(f"{load.count or f'{load.lasting:g} s'} × {load.operation}" for load in plan.load)
     return f"[{', '.join(map(str, plan.injections)) or 'no fault'}; {loads}]"
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

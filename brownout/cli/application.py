@@ -1,4 +1,4 @@
-"""The options for application, workload and Celery settings, and the Experiment that follows from them."""
+"""The options of a campaign: what is broken (application, workload, settings), which cells, and how it is run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,28 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from brownout.cli.parser import MANY, Usage, json_of, option
+from brownout.cli.output import SaveOptions
+from brownout.cli.parser import MANY, QUIET, Usage, json_of, option, positive, shard
 from brownout.plan.near import known
+from brownout.plan.shard import Shard
 from brownout.probes.configuration import hidden
+from brownout.report.stored import Stored
+from brownout.run.events import Stream
 
 if TYPE_CHECKING:
     from brownout.explore.experiment import Experiment
+    from brownout.explore.options import Options
     from brownout.subject.application import Application
     from brownout.subject.servers.redis_server import RungName
 
-#: Celery looks at these names before its own settings (celery.app.utils.Settings).
+CELLS: Any = option("CELL", "only 'worker->broker/ZADD#1/before-cut', for example (default: the whole map)", nargs="*")
+_POINT = "points of this name, edge or command, or a part of it (default: all)"
+_ACTIONS = "standard, all, or names of `brownout list actions` (default: standard; all of a stored map's)"
+
+_JOBS = "trials at once (default: 8 for each core, fewer on a busy machine)"
+_SHARD = "the N-th of M equal parts, which `brownout merge` joins (default: all)"
+
+#: What Celery asks before its own settings (celery.app.utils.Settings).
 CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
 FILL_IN: Final = "…"  # this text stands for a value of --env that is not stored
 _ENV = f"""environment of --app, {{files}} is a directory of the trial
@@ -116,6 +128,54 @@ class ApplicationOptions:
         if missing := [name for name, value in env.items() if value == FILL_IN]:
             raise Usage(f"--env {missing[0]}={FILL_IN} needs its value: values that look like secrets are not stored")
         return Application(celery=celery, env=CELERY_ENV | env, queues=self.queue)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Filters. A word of `actions` may have several names, with commas."""
+
+    points: tuple[str, ...] = option("--point GLOB", _POINT, **MANY)
+    actions: tuple[str, ...] = option("--actions NAME,…", _ACTIONS, **MANY)
+
+    @property
+    def action_names(self) -> list[str]:
+        """The names of the actions. Raises UnknownName with the near match."""
+        from brownout.explore.maps.action import chosen
+
+        names = [name for word in self.actions for name in word.split(",")]
+        chosen(names)
+        return names
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignOptions(ApplicationOptions, Filters, SaveOptions):
+    """The campaign."""
+
+    jobs: int = option("--jobs N", _JOBS, type=positive, default=0)
+    shard: Shard | None = option("--shard N/M", _SHARD, type=shard)
+    quiet: bool = option("-q", QUIET, action="store_true")
+
+    def place(self, asked: Experiment, prefix: str = "") -> Path:
+        """Where the result is stored: as --save says, or in the store by its name and its shard."""
+        one = f".{self.shard}".replace("/", "-of-") if self.shard else ""
+        return self.saved(f"{prefix}{asked.configuration.name}-{asked.workload.name}", one)
+
+    def options(self, asked: Experiment, place: Path | None, **more: Any) -> Options:
+        """How the campaign is made. It is stored in `place`; what is neither whole nor a shard only with --save."""
+        from brownout.explore.options import Options
+        from brownout.report.progress import to_stream
+
+        stored = [Stored(place, parts=bool(self.save or self.shard))] if place else []
+        given: dict[str, Any] = {
+            "actions": self.action_names or ["standard"],
+            "points": self.points,
+            "jobs": self.jobs,
+            "provider": self.rung,
+            "words": self.words(asked),
+            "shard": self.shard,
+            "emit": Stream(to_stream(sys.stderr, quiet=self.quiet), *stored),
+        }
+        return Options(**given | more)
 
 
 def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:

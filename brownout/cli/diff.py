@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from brownout.cli.cells import Filters
+from brownout.cli.application import Filters
 from brownout.cli.output import JsonOption, load
 from brownout.cli.parser import Commands, command, option
 

@@ -6,22 +6,17 @@ import argparse
 import os
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final, NoReturn
+from collections.abc import Sequence
+from typing import Final
 
-from brownout.cli import diff, list, map, pairs, replay, show, shrink
+from brownout.cli import diff, list, map, merge, pairs, pin, replay, show, shrink
 from brownout.cli.parser import EXIT_CODES, SIGNAL, USAGE, Parser, Usage
+from brownout.explore.signals import Terminated, terminable
 from brownout.plan.near import UnknownName
 
-COMMANDS: Final = (map, pairs, replay, shrink, show, diff, list)
+COMMANDS: Final = (map, pairs, merge, replay, shrink, pin, show, diff, list)
 UNKNOWN: Final = 2
-
-
-class Terminated(BaseException):
-    """The process has received SIGTERM."""
 
 
 class _Version(argparse.Action):
@@ -53,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     command = f"brownout {arguments.command}"
     try:
-        with _terminable():
+        with terminable():
             code: int = arguments.run(arguments)
             sys.stdout.flush()
         return code
@@ -96,22 +91,3 @@ def _failed(command: str, error: Exception) -> int:
 def _said(message: str, code: int) -> int:
     sys.stderr.write(f"{message}\n")
     return code
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Within the block SIGTERM raises Terminated, so that everything is cleaned up; an ignored SIGTERM stays
-    ignored."""
-    before = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
-        yield
-        return
-
-    def terminate(*_: object) -> NoReturn:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from brownout.cli.application import ApplicationOptions
-from brownout.cli.cells import CELLS, Filters
-from brownout.cli.output import OutputOptions, SaveOptions, judged, load
+from brownout.cli.application import CELLS, CampaignOptions
+from brownout.cli.output import OutputOptions, again, judged, load
 from brownout.cli.parser import SIGNAL, Commands, Usage, command, option, positive
 from brownout.plan.near import known
 
@@ -26,7 +25,7 @@ the command would store (default: no)"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapOptions(ApplicationOptions, Filters, SaveOptions, OutputOptions):
+class MapOptions(CampaignOptions, OutputOptions):
     """What is tried."""
 
     cells: tuple[str, ...] = CELLS
@@ -46,23 +45,26 @@ def run(options: MapOptions) -> int:
     from brownout.explore.maps.diff import reproduced
     from brownout.explore.maps.faultmap import EXIT, FaultMap
     from brownout.explore.maps.selection import select
-    from brownout.explore.options import COLD, Options
+    from brownout.explore.options import COLD
     from brownout.explore.session import called, explore
+    from brownout.report.github import append_map
     from brownout.report.stored import TRACES
     from brownout.run.store import Store, new_run
 
     actions = options.action_names
-    again = options.again is not None
-    if options.cells and (options.points or actions or again):
+    anew = options.again is not None
+    if options.cells and (options.points or actions or anew):
         raise Usage("a CELL goes without --point, --actions and --again")
-    if again and (options.points or actions):
+    if anew and (options.points or actions):
         raise Usage("--again takes its cells from the stored map: no --point, no --actions")
+    if options.shard and (options.cells or anew):
+        raise Usage("--shard divides a map: no CELL, no --again")
     asked = options.experiment_of()
     place = options.place(asked)
     accepted = options.accepted(asked.title)
     wanted = tuple(dict.fromkeys(options.cells))
     stored: FaultMap | None = None
-    if again:
+    if anew:
         stored = load(options.again or place)
         wanted = tuple(result.cell.full for result in stored.cells if result.verdict != "valid")
         if not wanted:
@@ -76,15 +78,12 @@ def run(options: MapOptions) -> int:
         return tuple(_cell(name, called(campaign.discovery.points, campaign.possible())) for name in wanted)
 
     traces = Store(TRACES, new_run())
-    campaign = Options(
-        jobs=options.jobs,
+    campaign = options.options(
+        asked,
+        options.save if anew else place,
         most=max(DISCOVERIES, len(wanted) * options.repeat + 1) if wanted else 0,
         repeat=options.repeat,
-        # only some cells are tried, so forked processes need not be compared with newly started processes
-        cold=0 if wanted else COLD,
-        provider=options.rung,
-        emit=options.handler(options.save if again else place),
-        words=options.words(asked),
+        cold=0 if wanted else COLD,  # some cells are no map, and need no comparison with cold processes
         store=traces,
     )
     found = explore(asked, campaign, plan)
@@ -95,7 +94,8 @@ def run(options: MapOptions) -> int:
     if stored:
         remarks += reproduced(stored, found.map)
     code, word = (SIGNAL + found.stopped, "interrupted") if found.stopped else (EXIT[validity], validity)
-    return options.present(found.map, code, word, remarks, full=again)
+    append_map(found.map, word, remarks, again)
+    return options.present(found.map, code, word, remarks, cells=bool(options.cells), full=anew)
 
 
 def _cell(name: str, there: Mapping[str, Cell]) -> Cell:

@@ -1,8 +1,8 @@
-"""The output of `brownout map` and `brownout show`: a grid, single cells, JSON or a Markdown page, judged by a
-baseline."""
+"""What comes out of `map`, `pairs`, `show` and `merge`: text, JSON, a page, GitHub's summary, judged by a baseline."""
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Collection, Iterable
@@ -11,20 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brownout.cli.parser import Usage, option, positive
+from brownout.cli.parser import Usage, option
 from brownout.explore.maps.kept import Kept
-from brownout.report.stored import STORE, Stored, write
-from brownout.run.events import Stream
+from brownout.report.stored import STORE, write
 
 if TYPE_CHECKING:
     from brownout.check.verdict import Validity
-    from brownout.explore.experiment import Experiment
     from brownout.explore.maps.baseline import Accepted
     from brownout.explore.maps.diff import Diff
     from brownout.explore.maps.faultmap import FaultMap
-    from brownout.run.events import Handler
+    from brownout.explore.maps.pairs_map import PairMap
 
-_JOBS = "trials at once (default: 8 for each core, fewer on a busy machine)"
 _SAVE = f"store the result there (default: in {STORE}, when it is whole)"
 _ONLY_BAD = "only what is not good, with its proof (default: all cells, a grid)"
 
@@ -49,32 +46,21 @@ class JsonOption:
 
 @dataclass(frozen=True, kw_only=True)
 class SaveOptions(JsonOption):
-    """The run."""
+    """The store."""
 
-    jobs: int = option("--jobs N", _JOBS, type=positive, default=0)
     save: Path | None = option("--save FILE", _SAVE, type=Path)
 
-    def place(self, asked: Experiment, prefix: str = "") -> Path:
-        """Return the path of the stored result: the value of --save, or a path with the names of configuration and
-        workload."""
+    def saved(self, name: str, suffix: str = "") -> Path:
+        """Where the result is stored: as --save says, or in the store by its name."""
         from brownout.run.store import folder_of
 
-        return self.save or STORE / f"{folder_of(f'{prefix}{asked.configuration.name}-{asked.workload.name}')}.json"
-
-    def handler(self, place: Path | None) -> Handler:
-        """Return the handlers that show the progress and store the result in `place`. A result that is only a part of a
-        map is stored only if the user gives --save."""
-        from brownout.report.progress import to_stream
-
-        stored = [Stored(place, parts=self.save is not None)] if place else []
-        return Stream(to_stream(sys.stderr), *stored)
+        return self.save or STORE / f"{folder_of(name)}{suffix}.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(JsonOption):
     """The options that choose what is shown."""
 
-    cells: tuple[str, ...]
     only_bad: bool = option("--only-bad", _ONLY_BAD, action="store_true")
     markdown: Path | None = option("--markdown FILE", "write it as a table for a page (default: no)", type=Path)
     baseline: str | None = option("--baseline FILE", "a file of accepted outcomes (default: none)")
@@ -96,9 +82,13 @@ class OutputOptions(JsonOption):
         except (OSError, ValueError) as error:
             raise Usage(error) from error
 
-    def present(self, map_: FaultMap, code: int, word: str, remarks: Iterable[str], *, full: bool = False) -> int:
-        """Print a map and the verdict `word`; if `full` is true, or with --only-bad or CELL, print cells in full.
-        Returns `code`."""
+    def present(
+        self, map_: FaultMap, code: int, word: str, remarks: Iterable[str], *, cells: bool = False, full: bool = False
+    ) -> int:
+        """Print a map and the verdict `word`. Returns `code`.
+
+        --only-bad and `full` show cells in full above the grid, `cells` in its place.
+        """
         from brownout.report import grid
         from brownout.report.clean import clean
         from brownout.report.grid import Line, Span, detail
@@ -110,10 +100,10 @@ class OutputOptions(JsonOption):
         if self.as_json(shown):
             return code
         lines: list[Line] = []
-        if self.cells or self.only_bad or full:
+        if cells or full or self.only_bad:
             for result in shown.cells:
                 name = map_.names[result.cell]
-                lines += [*detail(result, name, _again(map_, name)), ()]
+                lines += [*detail(result, name, again(map_, name)), ()]
                 lines += [(Span(f"      {clean(line)}"),) for line in result.evidence]
                 lines += [()] if result.evidence else []
         else:
@@ -122,11 +112,11 @@ class OutputOptions(JsonOption):
             }
             room = max(map(len, words.values()), default=0)
             for cell, outcome in words.items():
-                lines.append((Span(f"  {outcome:<{room}}  ", "bold"), Span(_again(map_, map_.names[cell]))))
+                lines.append((Span(f"  {outcome:<{room}}  ", "bold"), Span(again(map_, map_.names[cell]))))
             lines.append(())
         if map_.repeats:
             lines.append((Span(f"{map_.repeats} trials were run again because the machine was busy"),))
-        if self.cells:
+        if cells:
             lines += [(Span(why),) for why in (*map_.void, *map_.doubts)]
         elif shown.cells:
             lines += grid.grid(shown, grid.columns())[:-1]
@@ -135,6 +125,15 @@ class OutputOptions(JsonOption):
         lines.append((Span(f"{SIGNS.get(word, SIGNS['unknown'])} {word}: exit code {code}", "bold"),))
         grid.write(lines)
         return code
+
+
+def present_pairs(options: JsonOption, pair_map: PairMap, code: int, word: str, remarks: Iterable[str] = ()) -> int:
+    """Print a map of pairs and the verdict `word`. Returns `code`."""
+    from brownout.report.pairs import report
+
+    if not options.as_json(pair_map):
+        sys.stdout.write(report(pair_map, code, word, remarks))
+    return code
 
 
 def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str] | None) -> tuple[Validity, list[str]]:
@@ -152,23 +151,44 @@ def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str
 
 
 def load(name: str | Path) -> FaultMap:
-    """Return a stored map by its file or by its name in the store. Raises Usage when no such map is stored."""
+    """A stored fault map by its file, or by its name in the store. Raises Usage where there is none."""
     from brownout.explore.maps.faultmap import FaultMap
 
-    path = Path(name)
-    if not path.exists() and len(path.parts) == 1:
-        path = STORE / f"{path.name.removesuffix('.json')}.json"
-    if not path.exists():
-        there = ", ".join(sorted(file.stem for file in STORE.glob("*.json"))) or "none"
-        raise Usage(f"no map is stored at {name}; in {STORE}: {there}")
+    path = _found(name)
     try:
         return FaultMap.load(path)
     except (OSError, ValueError) as error:
         raise Usage(error) from error
 
 
-def _again(map_: FaultMap, cell: str) -> str:
-    """Return the command that tries the cell again."""
+def load_any(name: str | Path) -> FaultMap | PairMap:
+    """A stored map of either kind, by its file or by its name in the store. Raises Usage where there is none."""
+    from brownout.explore.maps.pairs_map import PairMap
+
+    path = _found(name)
+    try:
+        text = path.read_bytes()
+        kind = json.loads(text)["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return load(path)
+    try:
+        return PairMap.from_json(text) if kind == PairMap.KIND else load(path)
+    except ValueError as error:
+        raise Usage(f"{path}: {error}") from error
+
+
+def _found(name: str | Path) -> Path:
+    path = Path(name)
+    if not path.exists() and len(path.parts) == 1:
+        path = STORE / f"{path.name.removesuffix('.json')}.json"
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in STORE.glob("*.json"))) or "none"
+        raise Usage(f"no map is stored at {name}; in {STORE}: {there}")
+    return path
+
+
+def again(map_: FaultMap, cell: str) -> str:
+    """The command that tries the cell again."""
     options = {
         "--config": map_.name if map_.name != "defaults" else "",
         "--workload": map_.workload if map_.workload != "task" else "",

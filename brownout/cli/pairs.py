@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
-from brownout.cli.application import ApplicationOptions
-from brownout.cli.cells import Filters
-from brownout.cli.output import SaveOptions
+from brownout.cli.application import CampaignOptions
+from brownout.cli.output import present_pairs
 from brownout.cli.parser import SIGNAL, Commands, command, option, positive
 
 EXAMPLES = """\
@@ -16,7 +14,7 @@ brownout pairs --experiment tests.chaos.experiments:http --sample 90 --seed 1"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairsOptions(ApplicationOptions, Filters, SaveOptions):
+class PairsOptions(CampaignOptions):
     """What is tried."""
 
     sample: int = option("--sample N", "so many of the pairs (default: all)", type=positive, default=0)
@@ -32,21 +30,12 @@ def add(commands: Commands) -> None:
 def run(options: PairsOptions) -> int:
     """Try the pairs, store the pair map and print it. Returns the exit code."""
     from brownout.explore.maps.faultmap import EXIT
-    from brownout.explore.options import Options
     from brownout.explore.pairs_campaign import run_pairs
-    from brownout.report.pairs import report
+    from brownout.report.github import append_pairs
 
-    actions = options.action_names
     asked = options.experiment_of()
-    campaign = Options(
-        actions=actions or ["standard"],
-        points=options.points,
-        jobs=options.jobs,
-        provider=options.rung,
-        emit=options.handler(options.place(asked, "pairs-")),
-    )
+    campaign = options.options(asked, options.place(asked, "pairs-"))
     found, stopped = run_pairs(asked, campaign, sample=options.sample, seed=options.seed)
-    interrupted = SIGNAL + stopped if stopped else 0
-    if not options.as_json(found):
-        sys.stdout.write(report(found, interrupted))
-    return interrupted or EXIT[found.validity]
+    append_pairs(found)
+    code, word = (SIGNAL + stopped, "interrupted") if stopped else (EXIT[found.validity], found.validity)
+    return present_pairs(options, found, code, word)

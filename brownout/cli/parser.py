@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 from brownout.plan.near import UnknownName, known
+from brownout.plan.shard import Shard
 
 USAGE: Final = 64  # sysexits.h: EX_USAGE; argparse's own 2 would be taken for "unknown"
 SIGNAL: Final = 128  # the exit code after a signal is this number plus the number of the signal
@@ -21,6 +22,7 @@ EXIT_CODES: Final = """exit codes:
 #: Options that `brownout map` once had, and the commands that have replaced them.
 MOVED: Final = {"--pairs": "pairs", "--show": "show FILE", "--diff": "diff A B", "--list": "list WHAT"}
 MANY: Final[dict[str, Any]] = {"nargs": "+", "action": "extend", "default": []}
+QUIET: Final = "show no progress (default: show it on standard error)"
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 Options = TypeVar("Options")
 
@@ -133,3 +135,14 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
     return int(text)
+
+
+def shard(text: str) -> Shard:
+    """An argparse type: one of several shards, such as 2/4."""
+    try:
+        found = Shard.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if len(found.numbers) > 1:
+        raise argparse.ArgumentTypeError(f"one shard is wanted, such as 2/4, not {text!r}")
+    return found

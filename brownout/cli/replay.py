@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from brownout.cli.parser import Commands, Usage, command, option, positive
+from brownout.cli.parser import QUIET, Commands, Usage, command, option, positive
 
 if TYPE_CHECKING:
     from brownout.run.capsule import Answer, Capsule
@@ -32,6 +32,7 @@ class ReplayOptions:
 
     file: str = option("FILE", "a trial's plan.json in the store, or its folder")
     tries: int = option("--tries N", _TRIES, type=positive, default=3)
+    quiet: bool = option("-q", QUIET, action="store_true")
 
 
 def add(commands: Commands) -> None:
@@ -48,7 +49,7 @@ def run(options: ReplayOptions) -> int:
     from brownout.report.results import results
     from brownout.run import trial
     from brownout.run.capsule import answer, differences
-    from brownout.run.events import Stream
+    from brownout.run.events import Remark, Stream
     from brownout.subject.subject import NotLaunched
     from brownout.subject.waiting import NeverHappened
 
@@ -56,9 +57,10 @@ def run(options: ReplayOptions) -> int:
     tried: list[Result] = []
 
     def job(setting: Setting) -> tuple[Answer, str]:
-        setting = replace(setting, emit=Stream(to_stream(sys.stderr), results))
-        doubt = ""
-        for _ in range(options.tries):
+        progress = to_stream(sys.stderr, quiet=options.quiet, expected=capsule.seconds)
+        setting, doubt = replace(setting, emit=Stream(progress, results)), ""
+        for n in range(options.tries):
+            progress(Remark(f"trial {n + 1} of at most {options.tries}; the stored trial took {capsule.seconds:.3g} s"))
             try:
                 tried.append(trial.run(capsule.plan.validated(), setting))
             except (NotLaunched, NeverHappened, ValueError) as error:

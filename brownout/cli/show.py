@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from brownout.cli.cells import CELLS, Filters
-from brownout.cli.output import OutputOptions, judged, load
+from brownout.cli.application import CELLS, Filters
+from brownout.cli.output import OutputOptions, judged, load_any, present_pairs
 from brownout.cli.parser import Commands, Usage, command, option
+
+if TYPE_CHECKING:
+    from brownout.explore.maps.pairs_map import PairMap
 
 EXAMPLES = """\
 brownout show defaults-task --only-bad
-brownout show docs/maps/late-task.json 'worker->broker/ZADD#1/before-cut'"""
+brownout show docs/maps/late-task.json 'worker->broker/ZADD#1/before-cut'
+brownout show docs/evidence/pairs-late-task.json --point ZADD"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +34,14 @@ def add(commands: Commands) -> None:
 def run(options: ShowOptions) -> int:
     """Print the map, and return the exit code of its verdict."""
     from brownout.explore.maps.action import chosen
-    from brownout.explore.maps.faultmap import EXIT
+    from brownout.explore.maps.faultmap import EXIT, FaultMap
 
     actions = options.action_names
     if options.cells and (options.points or actions):
         raise Usage("a CELL goes without --point and --actions")
-    stored = load(options.file)
+    stored = load_any(options.file)
+    if not isinstance(stored, FaultMap):
+        return _pairs(options, stored)
     accepted = options.accepted(stored.title)
     wanted = {action.name for action in chosen(actions)} & {result.cell.action for result in stored.cells}
     part = stored.filtered(options.points, wanted)
@@ -42,4 +49,17 @@ def run(options: ShowOptions) -> int:
         part = replace(part, cells=tuple(part.result(name) for name in dict.fromkeys(options.cells)), part=True)
     names = [name for cell, short in stored.names.items() for name in (short, cell.full)]
     validity, remarks = judged(part, accepted, names)
-    return options.present(part, EXIT[validity], validity, remarks)
+    return options.present(part, EXIT[validity], validity, remarks, cells=bool(options.cells))
+
+
+def _pairs(options: ShowOptions, stored: PairMap) -> int:
+    """Print a map of pairs. A CELL, --point and --actions choose first faults."""
+    from brownout.explore.maps.faultmap import EXIT
+    from brownout.report.pairs import markdown
+
+    if options.baseline:
+        raise Usage(f"a baseline accepts cells of a fault map; {options.file} is a map of pairs")
+    part = stored.filtered(options.points, options.action_names, options.cells, only_bad=options.only_bad)
+    if options.markdown:
+        options.markdown.write_text(markdown(part))
+    return present_pairs(options, part, EXIT[part.validity], part.validity)

@@ -6,15 +6,15 @@ import argparse
 import re
 from dataclasses import dataclass
 
-from brownout.cli.parser import Commands, command, option
+from brownout.cli.parser import QUIET, Commands, command, option
 from brownout.cli.replay import load
 
 EXAMPLES = """\
 brownout shrink store/defaults-task-worker--broker-ZADD-unacked_index-1-before-cut/latest
 brownout shrink store/tests-chaos-test_points.py-test_x/latest --confirm 3/4 --anomaly lost"""
 EXIT_CODES = """exit codes:
-  0 shrunk, 2 the anomaly does not come again, 64 wrong command, 130 after Ctrl-C (SIGINT; the smallest
-  so far is kept), 143 after SIGTERM"""
+  0 shrunk, 2 the anomaly does not come again, 64 wrong command, 130 after Ctrl-C (SIGINT), 143 after SIGTERM;
+  after a signal the smallest so far is printed and kept"""
 
 
 def _confirm(text: str) -> tuple[int, int]:
@@ -35,6 +35,7 @@ class ShrinkOptions:
     file: str = option("FILE", "a trial's plan.json in the store, or its folder")
     confirm: tuple[int, int] = option("--confirm N/M", _CONFIRM, type=_confirm, default=(2, 2))
     anomaly: str = option("--anomaly KIND", _ANOMALY, default="")
+    quiet: bool = option("-q", QUIET, action="store_true")
 
 
 def add(commands: Commands) -> None:
@@ -48,4 +49,4 @@ def run(options: ShrinkOptions) -> int:
     capsule, or whose trial did not find the anomaly."""
     from brownout.shrinking import shrink_capsule
 
-    return shrink_capsule(load(options.file), options.confirm, options.anomaly)
+    return shrink_capsule(load(options.file), options.confirm, options.anomaly, quiet=options.quiet)

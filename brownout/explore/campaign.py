@@ -19,11 +19,11 @@ from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.cell_result import CellResult, Comparison, Controls
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.selection import select
-from brownout.explore.options import NoMap, Options, jobs_for
+from brownout.explore.options import NoMap, Options, jobs_for, spread
 from brownout.explore.plans import plan_of, topology_of
 from brownout.explore.trials import Trials
 from brownout.history.layout import Layout, Unreadable
-from brownout.run.events import Phase, Purpose, Remark, TrialEnded, trying
+from brownout.run.events import Phase, Planned, Purpose, Remark, TrialEnded, trying
 from brownout.run.store import versions
 from brownout.subject.application import surface
 from brownout.subject.load import Load, load
@@ -134,6 +134,7 @@ class Campaign:
 
     def _discover(self) -> Discovery:
         first: list[Finding] = []
+        self.options.emit(Planned(DISCOVERIES + 1, Purpose.DISCOVERY))
         self.trials.together([lambda: first.append(self.lasting()) for _ in range(DISCOVERIES)])
         for finding in first:
             if finding.word not in WHOLE:
@@ -163,11 +164,17 @@ class Campaign:
         assert self.discovery
         return cells(self.discovery.points, self.discovery.samples, chosen(actions))
 
+    @property
+    def own(self) -> tuple[Cell, ...]:
+        """The planned cells that this shard tries. Each shard gets about as many long trials as the others."""
+        shard = self.options.shard
+        return shard.share(self.planned, lambda cell: f"{cell.action} {cell.full}") if shard else self.planned
+
     def attempt(self) -> None:
-        """Run the trials of all planned cells, the control trials without a fault, and the trials whose processes are
+        """Run the trials of the shard's cells, the control trials without a fault, and the trials whose processes are
         not forked but started by their command lines."""
-        todo = sorted(self.planned * self.options.repeat, key=self._place)
-        sample = set(_spread(self.planned, self.options.cold))
+        todo = sorted(self.own * self.options.repeat, key=self._place)
+        sample = set(spread(self.own, self.options.cold))
         tries = self.controlled([partial(self._cell, cell) for cell in todo])
         tries[1:1] = [partial(self._cold, cell) for cell in sample]
         self.trials.together(tries)
@@ -284,14 +291,10 @@ class Campaign:
             seconds=time.monotonic() - self._began,
             complete=complete,
             part=known is None or not set(self.possible(["standard"])) <= set(self.planned),
+            shard=str(self.options.shard or ""),
         )
 
 
 def trial_name(*schedule: Cell) -> str:
     """Return the name of a trial: the names of its cells, or "without a fault"."""
     return " and ".join(cell.full for cell in schedule) or "without a fault"
-
-
-def _spread(planned: Sequence[Cell], count: int) -> Sequence[Cell]:
-    """Return at most `count` of the planned cells, at equal distances in their order."""
-    return planned[:: max(1, len(planned) // count)][:count] if count else ()

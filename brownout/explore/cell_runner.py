@@ -23,6 +23,7 @@ from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.options import Options
 from brownout.explore.session import called, explore
 from brownout.plan.point import Point
+from brownout.run.events import Handler, nobody
 from brownout.run.store import environment, versions
 from brownout.run.turns import Turns
 from brownout.subject.servers import ladder
@@ -54,9 +55,9 @@ class CellRunner:
         """Return whether the baseline (the file of accepted outcomes) accepts the outcome of one cell."""
         return baseline.judge(self.map(result), accepted, datetime.now(UTC).date()).rulings[0]
 
-    def look(self) -> None:
-        """Find the fault points: read them from the cache, or run trials without a fault. Only one pytest process runs
-        the fault-free trials; the other pytest processes wait for its result.
+    def look(self, emit: Handler = nobody) -> None:
+        """Find the points, in the cache or with fault-free trials. Only one pytest process runs the fault-free trials;
+        the other pytest processes wait for its result.
 
         Raises NoMap when the fault-free trials find no fault points. Raises KeyboardInterrupt after a signal, when all
         trials have ended.
@@ -69,7 +70,7 @@ class CellRunner:
             if self._know(place):
                 return
             with self._runners.turns.taken():
-                found = explore(self._experiment, self._options(DISCOVERIES), lambda _: ())
+                found = explore(self._experiment, replace(self._options(DISCOVERIES), emit=emit), lambda _: ())
             if found.stopped:
                 raise KeyboardInterrupt
             points, cells = ([point.full for point in found.map.trace], [cell.full for cell in found.possible.values()])

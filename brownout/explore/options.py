@@ -4,9 +4,11 @@ machine."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from brownout.explore.maps.cell import Cell
+from brownout.plan.shard import Shard
 from brownout.run.events import Handler, nobody
 from brownout.run.store import Store
 from brownout.subject.load import Load
@@ -28,7 +30,7 @@ class Options:
     """The options that say how a fault map is made. `emit` gets the events of the campaign, from the threads of the
     trials; `words` are the options of the command line, which the map stores as `options`.
 
-    `store` keeps the capsule of each trial that broke a promise.
+    `store` keeps the capsule of each trial that broke a promise. Of the planned cells only those of `shard` are tried.
     """
 
     actions: Collection[str] = ("standard",)
@@ -41,9 +43,15 @@ class Options:
     emit: Handler = nobody
     words: tuple[str, ...] = ()
     store: Store | None = None
+    shard: Shard | None = None
 
 
 def jobs_for(found: Load, *, api: bool = False) -> int:
     """Return how many trials should run at the same time under the machine's load; there are several trials per core
     because a trial mostly waits."""
     return max(2, math.ceil(AT_ONCE / (2 if api else 1) * found.share))
+
+
+def spread(planned: Sequence[Cell], count: int) -> Sequence[Cell]:
+    """Return at most `count` of the planned cells, at equal distances in their order."""
+    return planned[:: max(1, len(planned) // count)][:count] if count else ()

@@ -17,7 +17,7 @@ from brownout.explore.maps.pairs import CHECKS, First, Pair, Plan, later, plan
 from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.explore.maps.selection import select
 from brownout.explore.options import Options
-from brownout.explore.session import heeding
+from brownout.explore.signals import heeding
 from brownout.run.events import CampaignEnded, Planned, TrialEnded, campaigning
 from brownout.run.trial import Stopped
 
@@ -30,22 +30,22 @@ class PairCampaign:
     """Runs the trials of one pair map; `run` is called once. After `stop` was called, `pairs(complete=False)` returns
     the pairs that were finished.
 
-    The `options` decide which first faults are tried. `sample` is the number of pairs to try, about equally many from
-    each class; 0 means all pairs of the plan. `seed` decides which pairs are drawn, and which other first fault of each
-    class is checked, with at most `check` pairs. Instead of calling `run`, a caller may take the steps of `run` one by
-    one: `with campaign.singles`, then call `explore_singles`, `choose` and `explore_pairs`.
+    `options` choose the first faults, all of which every shard tries, and the shard of the pairs. `sample` is the
+    number of pairs to try, evenly from all classes; 0 means all pairs of the plan. `seed` decides which pairs are
+    drawn, and which other first fault of each class is checked, with at most `check` pairs. Instead of `run`, a caller
+    may take its steps alone: `with campaign.singles`, then call `explore_singles`, `choose` and `explore_pairs`.
     """
 
     def __init__(
         self, experiment: Experiment, options: Options, *, sample: int = 0, seed: int = 0, check: int = CHECKS
     ) -> None:
-        self.singles = Campaign(experiment, options, self._learn)
+        self.singles = Campaign(experiment, replace(options, shard=None), self._learn)
         self.options, self.sample, self.seed, self.check = options, sample, seed, check
         self.firsts: dict[Cell, First] = {}
         self.ordinary: set[str] = set()  # the commands that are sent in trials without a fault
         self.plan = Plan({}, ())
-        # the key is a pair that is tried as a check, the value is the pair that it is compared with
-        self.chosen: Mapping[Pair, Pair | None] = {}
+        self.chosen: Mapping[Pair, Pair | None] = {}  # a check's value is the pair to compare it with
+        self.drawn = 0  # pairs to try in all shards, without the checks
         self.rows: dict[Key, PairResult] = {}
         self._lock = threading.Lock()
 
@@ -75,7 +75,10 @@ class PairCampaign:
         pairs = self.plan.sample(self.sample, self.seed)
         most = max(1, self.sample // CHECKED) if self.sample else 0
         checks = self.plan.checks(set(pairs), self.seed, self.check, most) if self.check else {}
-        self.chosen = dict.fromkeys(pairs) | checks
+        self.drawn, shard = len(pairs), self.options.shard
+        # By the kind alone: machines may choose other members of a class, and each kind must be in one shard of all.
+        chosen = (dict.fromkeys(pairs) | checks).items()
+        self.chosen = {pair: stands for pair, stands in chosen if not shard or shard.has(" ".join(pair.kind))}
 
     def explore_pairs(self) -> None:
         """Try the chosen pairs; when two pairs of a check disagree, try both pairs again."""
@@ -129,7 +132,7 @@ class PairCampaign:
     def pairs(self, *, complete: bool) -> PairMap:
         """Return the pair map of the pairs that were tried so far."""
         singles = self.singles.map(complete=complete)
-        planned, left = sum(stands is None for stands in self.chosen.values()), [0, *self.plan.counts.values()][-1]
+        left = [0, *self.plan.counts.values()][-1]
         rows = [self.rows[key] for pair in self.chosen if (key := (pair.first, pair.second)) in self.rows]
         return PairMap(
             name=singles.name,
@@ -141,14 +144,15 @@ class PairCampaign:
             firsts=len(self.firsts),
             unknown=sum(first.word == UNKNOWN for first in self.firsts.values()),
             classes=len(self.plan.classes),
-            planned=planned,
+            planned=sum(stands is None for stands in self.chosen.values()),
             seed=self.seed,
             controls=singles.controls.ran,
             void=singles.void,
             trials=singles.trials + sum(sum([*result.seen.values(), *result.unreached.values()]) for result in rows),
             seconds=round(singles.seconds, 1),
             complete=complete,
-            part=singles.part or planned < left,
+            part=singles.part or self.drawn < left,
+            shard=str(self.options.shard or ""),
             rows=tuple(rows),
         )
 

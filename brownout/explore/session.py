@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from brownout.explore.experiment import CONFIGURATIONS, STOCK, WORKLOADS, Config
 from brownout.explore.maps.cell import Cell, names
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.options import Options
+from brownout.explore.signals import heeding
 from brownout.plan.near import known
 from brownout.plan.point import Point
 from brownout.run.events import CampaignEnded, Planned, campaigning
@@ -145,7 +143,7 @@ def explore(experiment: Experiment, options: Options, plan: Plan) -> Explored:
             with campaign:
                 campaign.discover()
                 campaign.planned = tuple(plan(campaign))
-                options.emit(Planned(len(campaign.planned) * options.repeat))
+                options.emit(Planned(len(campaign.own) * options.repeat))
                 campaign.attempt()
             stopped = 0  # a signal after the last trial changes nothing
         except Stopped:
@@ -154,20 +152,3 @@ def explore(experiment: Experiment, options: Options, plan: Plan) -> Explored:
         map_ = campaign.map(complete=not stopped)
     options.emit(CampaignEnded(experiment.title, map_))
     return Explored(map_, possible, stopped)
-
-
-@contextmanager
-def heeding(stop: Callable[[int], None]) -> Iterator[None]:
-    """Within the block SIGINT and SIGTERM call `stop(number)`. Signals that were ignored before stay ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, lambda caught, _: stop(caught))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

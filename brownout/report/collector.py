@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from brownout.report.progress import Write
     from brownout.report.row import Row
     from brownout.run.events import Event, Stream
     from brownout.run.store import Store
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 #: `FAILED`: the index of the trial whose report is the text of the test's failure.
 TRIALS, FAILED = "brownout_trials", "brownout_failed"
 CAMPAIGN = "pytest"
+PATIENCE = 2.0  # seconds of a run after which the controller of xdist shows how far it is
 _ANNOTATOR = "pytest_github_actions_annotate_failures"  # this pytest plugin annotates each failed test itself
 
 
@@ -32,12 +36,15 @@ class Collector:
         self._stream: Stream | None = None  # the handler that gets the events of all trials; None until the first trial
         self._shown: set[str] = set()  # ids of the tests whose failure is on the terminal
         # The terminal under a descriptor of its own: pytest redirects descriptor 1 to a file while a test runs.
-        self.tty = os.dup(sys.stdout.fileno()) if sys.stdout.isatty() else None
+        self._tty = os.dup(sys.stdout.fileno()) if sys.stdout.isatty() else None
+        self._total, self._ended, self._begin = 0, 0, 0.0  # tests, and when (s) the first of them could begin
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
         """Keep the trials of a test, and show the test's failure after pytest has written the test's letter."""
+        self._show("")
         yield
+        self._ended += report.when == "teardown"
         if rows := getattr(report, TRIALS, None):
             from brownout.run.events import TrialEnded
 
@@ -50,6 +57,37 @@ class Collector:
             from brownout.report import live
 
             live.teardown(self._terminal, report)
+        if self._stream and time.monotonic() - self._begin > PATIENCE:
+            self._show(self.left())
+
+    @property
+    def transient(self) -> Write | None:
+        """Shows a text behind pytest's cursor, see `progress.behind_cursor`; None without a terminal."""
+        from brownout.report.progress import behind_cursor
+
+        return behind_cursor(self._tty, self._terminal._tw) if self._tty is not None and self._terminal else None
+
+    def left(self) -> str:
+        """How many tests have ended, and about how long the others take."""
+        from brownout.report.tally import left
+
+        rest = left(self._ended, self._total, time.monotonic() - self._begin)
+        return f"{self._ended} of {self._total} tests · {rest}" if rest else ""
+
+    def _show(self, text: str) -> None:
+        """With xdist, whose workers show nothing, show the text; else a trial shows its own."""
+        terminal, spread = self._terminal, self._config.pluginmanager.has_plugin("dsession")
+        if self._stream and spread and terminal and terminal.verbosity == 0 and (show := self.transient):
+            show(text)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """The tests begin."""
+        self._total, self._begin = len(session.items), time.monotonic()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """The tests begin in a worker of xdist; each worker has collected all of them."""
+        self._total, self._begin = len(ids), self._begin or time.monotonic()
 
     def _handle(self, event: Event) -> None:
         if self._stream is None:
@@ -88,6 +126,7 @@ class Collector:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Sort pytest's short summary: invalid trials first, trials that were not judged last."""
+        self._show("")
         if self._stream and (terminal := self._terminal):
             terminal.stats.get("failed", []).sort(key=_rank)
 
@@ -111,7 +150,8 @@ def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequenc
 
     When a test fails with the report of a trial as its text, pytest's short summary shows a sentence about that trial.
     """
-    setattr(report, TRIALS, [row.to_json() for row in rows])
+    seen = [replace(row, expected=report.passed and row.validity != "valid") for row in rows]
+    setattr(report, TRIALS, [row.to_json() for row in seen])
     for n, (row, text) in enumerate(zip(rows, texts, strict=False)):
         if call.excinfo and str(call.excinfo.value) == text:
             # The report of a failed call always has a `reprcrash`.

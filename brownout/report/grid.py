@@ -97,9 +97,10 @@ def grid(map_: FaultMap, width: int = 80) -> list[Line]:
 def facts(map_: FaultMap) -> Iterator[str]:
     """Counts of cells, trials and controls, then the reasons why the map is void or in doubt."""
     tally, races = map_.tally, sum(result.race for result in map_.cells)
-    cells = f"{len(map_.cells)} cell{'' if len(map_.cells) == 1 else 's'}"
+    shown = f"{len(map_.cells)} cell{'' if len(map_.cells) == 1 else 's'}"
+    shown += f" of shard {map_.shard}" if map_.shard else ""
     declared = f"; {races} with a declared set" if races else ""
-    yield f"{cells}: {tally['valid']} good, {tally['invalid']} bad, {tally['unknown']} unknown{declared}"
+    yield f"{shown}: {tally['valid']} good, {tally['invalid']} bad, {tally['unknown']} unknown{declared}"
     controls = f"{map_.controls.ran} without a fault, {len(map_.controls.bad)} of them bad"
     cold = sum(len(comparison.cold) for comparison in map_.cold)
     yield f"{map_.trials} trials: {controls}; {cold} from cold processes"
@@ -116,7 +117,7 @@ def detail(result: CellResult, name: str = "", again: str = "") -> list[Line]:
                                _STYLES[result.verdict]),)]  # fmt: skip
     trials = sum(result.seen.values())
     often = {word: f"{n} of {trials} times: " for word, n in result.seen.items() if n < trials}
-    lines += [(Span(f"  {often.get(word, '')}{_sentence(word)}", _STRONG),) for word in result.words or (UNKNOWN,)]
+    lines += [(Span(f"  {often.get(word, '')}{sentence(word)}", _STRONG),) for word in result.words or (UNKNOWN,)]
     lines += [(), *((Span(f"      {clean(line)}"),) for line in result.witness), *([()] if result.witness else ())]
     point, action = result.cell.point, ACTIONS.get(result.cell.action)
     labelled = {
@@ -164,20 +165,21 @@ def markdown(map_: FaultMap) -> str:
     rows, name_of = _rows(map_), names((*map_.trace, *(result.cell.point for result in map_.cells)))
     widths = _widths(rows)
     heads = [f"{MOMENTS[moment]}<br>{action}" for moment, _, action in widths]
-    lines = [_cells("point", "command", *heads), "|---" * (2 + len(heads)) + "|"]
+    lines = [table_row("point", "command", *heads), "|---" * (2 + len(heads)) + "|"]
     for point, results in rows:
         signs = [sign(results[key]) if key in results else "" for key in widths]
         bold = [key in results and results[key].verdict != "valid" for key in widths]
         marked = [f"**{_escaped(text)}**" if strong else text for text, strong in zip(signs, bold, strict=True)]
-        lines.append(_cells(f"`{clean(name_of[point])}`", f"`{clean(point.label)}`", *marked))
-    lines += ["", _cells("sign", "cells", "what became of the task"), "|---|---:|---|"]
+        lines.append(table_row(f"`{clean(name_of[point])}`", f"`{clean(point.label)}`", *marked))
+    lines += ["", table_row("sign", "cells", "what became of the task"), "|---|---:|---|"]
     lines += [
-        _cells(_escaped(mark), str(count or ""), meaning) for mark, count, meaning in _legend(map_) if mark != ABSENT
+        table_row(_escaped(mark), str(count or ""), meaning) for mark, count, meaning in _legend(map_) if mark != ABSENT
     ]
     return "\n".join([*lines, "", *(f"- {text}" for text in facts(map_)), f"- {map_.validity}", ""])
 
 
-def _cells(*texts: str) -> str:
+def table_row(*texts: str) -> str:
+    """A row of a Markdown table."""
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
@@ -274,7 +276,8 @@ def _legend(map_: FaultMap) -> Iterator[tuple[str, int, str]]:
         yield ABSENT, 0, "not in this map"
 
 
-def _sentence(word: str) -> str:
+def sentence(word: str) -> str:
+    """A verdict word as a sentence about the task."""
     outcome, *flags = parts(word)
     if outcome == UNKNOWN:
         return f"Unknown: {clean(word.partition(': ')[2]) or 'nothing is proved'}."

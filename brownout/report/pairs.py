@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from brownout.check.words import UNKNOWN
-from brownout.explore.maps.faultmap import EXIT
 from brownout.explore.maps.pairs_map import PairMap, PairResult
+from brownout.report.clean import clean
+from brownout.report.grid import table_row
 from brownout.report.terminal import SIGNS
 
 
-def report(pair_map: PairMap, interrupted: int = 0) -> str:
+def report(pair_map: PairMap, code: int, word: str, remarks: Iterable[str] = ()) -> str:
     """Return a pair map as plain text; pairs that are worse than the first fault alone have their witnesses.
 
-    `interrupted` is the exit code after a signal that ended the campaign, or 0.
+    `word` is the verdict or "interrupted", `code` the exit code.
     """
-    word, code = ("interrupted", interrupted) if interrupted else (pair_map.validity, EXIT[pair_map.validity])
-    return "\n".join((*_lines(pair_map), f"{SIGNS.get(word, SIGNS['unknown'])} {word}: exit code {code}")) + "\n"
+    last = f"{SIGNS.get(word, SIGNS['unknown'])} {word}: exit code {code}"
+    return "\n".join((*_lines(pair_map), *remarks, last)) + "\n"
+
+
+def markdown(map_: PairMap) -> str:
+    """What is bad or unknown, as a Markdown table: the worst first."""
+    unknown = [row for row in map_.rows if row.verdict == "unknown"]
+    lines = [table_row("first fault", "second fault", "outcome", "the first fault alone"), "|---" * 4 + "|"]
+    for row in (*sorted(map_.bad, key=lambda row: not row.worse), *unknown):
+        words = clean(" or ".join(row.seen))
+        shown = f"**{words}**" if row.worse else words
+        lines.append(table_row(f"`{clean(row.pair.first)}`", f"`{clean(row.pair.second)}`", shown, row.pair.alone))
+    return "\n".join([*lines, ""])
 
 
 def _lines(map_: PairMap) -> Iterator[str]:
@@ -26,8 +38,8 @@ def _lines(map_: PairMap) -> Iterator[str]:
     yield ""
     yield f"{map_.firsts} first faults, {map_.unknown} of them left out without a verdict; pairs after each step:"
     yield from (f"{n:>8}  {what}" for what, n in map_.counts.items())
-    candidates = next(reversed([*map_.counts.values()]), 0)
-    sampled = f", a sample of {candidates} (seed {map_.seed})" if map_.planned < candidates else ""
+    sampled = f", a sample of {map_.candidates} (seed {map_.seed})" if map_.planned < map_.candidates else ""
+    sampled = f", shard {map_.shard}" if map_.shard else sampled
     yield ""
     yield f"{len(map_.tried)} of {map_.planned} pairs tried{sampled}; {map_.classes} classes of first faults"
     yield from (f"{n:>8}  {what}" for what, n in map_.outcomes().items())

@@ -1,14 +1,15 @@
-"""Shows the progress of a run: the phase of a trial, or how many trials of a campaign have ended."""
+"""Shows the progress of a run: the phase of a trial, or how many trials of a campaign have ended, and what is left."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from brownout.report.tally import Tally
+from brownout.report.tally import Tally, left
 from brownout.run.events import CampaignEnded, CampaignStarted, Event, Phase, Remark, TrialEnded, TrialStarted
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ Write = Callable[[str], None]
 
 
 class Progress:
-    """Shows the phase of a trial, or how many trials of a campaign have ended.
+    """Shows the phase of a trial, or how many trials of a campaign have ended, and about how long the rest takes.
 
     `transient` shows a text in place of the text before; an empty text removes it. The first text comes after
     `patience` seconds, a new text every `every` seconds, and the end of the run removes the text. `line` shows a line
     that stays on the screen: a remark, the phase of a trial or, without `transient`, a campaign's progress.
+    Without `phases` the phases of a trial are no lines. `expected` is how long (s) a trial probably takes; each later
+    trial is taken to be as long as the trial before. `more` is a text that stands behind the phase.
     """
 
     def __init__(
@@ -37,9 +40,12 @@ class Progress:
         every: float = TICK,
         patience: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        phases: bool = True,
+        expected: float = 0.0,
+        more: Callable[[], str] = str,
     ) -> None:
         self._line, self._transient, self._every, self._patience = line, transient, every, patience
-        self._clock = clock
+        self._clock, self._phases, self._expected, self._more = clock, phases, expected, more
         self._tally: Tally | None = None  # counts a campaign's trials; None outside of a campaign
         self._phase, self._since = "", 0.0
         self._begin: float | None = None
@@ -54,18 +60,31 @@ class Progress:
         if isinstance(event, CampaignEnded) or (isinstance(event, TrialEnded) and not (self._tally or event.again)):
             self._end()
 
+    @contextmanager
+    def during(self, what: str) -> Iterator[None]:
+        """Within the block, show that this is going on. No line is written."""
+        line, self._line = self._line, None
+        self(TrialStarted(what))
+        self(Phase(what, what))
+        try:
+            yield
+        finally:
+            self._begin = None  # says nothing about how long a trial takes
+            self._end()
+            self._line = line
+
     def _see(self, event: Event) -> None:
         if self._tally:
             self._tally(event)
         match event:
             case CampaignStarted():
-                self._tally = Tally()
+                self._tally = Tally(self._clock)
                 self._start(ticking=bool(self._transient or self._line))
             case TrialStarted() if not self._tally:
                 self._start(ticking=bool(self._transient))
             case Phase(name, trial) if bool(trial) != bool(self._tally):  # a campaign shows its own phases
                 self._phase, self._since = name, self._clock()
-                if self._line and trial:
+                if self._line and trial and self._phases:
                     self._line(f"  {self._since - (self._begin or self._since):5.1f} s  {name}")
             case Remark(sentence) if self._line:
                 self._line(sentence)
@@ -83,8 +102,15 @@ class Progress:
         """The transient text: a campaign's counts, or the phase and its seconds; empty before the first phase."""
         if self._tally and self._tally.total:
             return self._tally.text
-        seconds = f"{self._clock() - self._since:.0f} s"
-        return (" · " if self._tally else " ").join((self._phase, seconds)) if self._phase else ""
+        now = self._clock()
+        if not self._phase:
+            return ""
+        if self._tally:
+            return " · ".join(filter(None, (self._phase, f"{now - self._since:.0f} s", self._tally.text)))
+        ran = 0.0 if self._begin is None else now - self._begin
+        return " · ".join(
+            filter(None, (f"{self._phase} {now - self._since:.0f} s", left(ran, self._expected, ran), self._more()))
+        )
 
     def _tick(self, begin: float) -> None:
         show, shown = self._transient or self._line, False
@@ -103,28 +129,44 @@ class Progress:
             self._stop.set()
             self._ticker.join()
             self._stop.clear()
+        if self._begin is not None:
+            self._expected = self._clock() - self._begin
         self._ticker, self._tally, self._phase, self._begin = None, None, "", None
 
 
-def to_stream(stream: TextIO) -> Progress:
-    """Progress on a stream: on a terminal one line that is redrawn, elsewhere a line every five seconds."""
+def to_stream(stream: TextIO, *, quiet: bool = False, phases: bool = True, expected: float = 0.0) -> Progress:
+    """Progress on a stream: on a terminal one line that is redrawn, elsewhere a line every five seconds.
+
+    With `quiet` nothing is shown. `phases` and `expected` are those of Progress.
+    """
 
     def write(text: str) -> None:
         stream.write(text)
         stream.flush()
 
-    if not stream.isatty():
-        return Progress(line=lambda text: write(f"{text}\n"), every=LINE_EVERY)
-    from brownout.report.grid import columns
-
+    if quiet:
+        return Progress()
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":  # a dumb terminal cannot go back to redraw a line
+        return Progress(line=lambda text: write(f"{text}\n"), every=LINE_EVERY, phases=phases)
     return Progress(
         line=lambda text: write(f"\r\x1b[K{text}\n"),
-        transient=lambda text: write(f"\r{text[: columns() - 1]}\x1b[K"),
+        transient=lambda text: write(f"\r{text[: max(0, width(stream) - 1)]}\x1b[K"),
         every=DRAW_EVERY,
+        phases=phases,
+        expected=expected,
     )
 
 
-def of_pytest(config: pytest.Config) -> Progress:
+def width(terminal: TextIO | int) -> int:
+    """The width of a stream or descriptor in characters: the variable COLUMNS if set, else what the terminal says."""
+    try:
+        fd = terminal if isinstance(terminal, int) else terminal.fileno()
+        return int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(fd).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def of_pytest(config: pytest.Config, expected: float = 0.0) -> Progress:
     """Progress under pytest: with -v a line for each phase, else on a terminal a transient text.
 
     With -q, without a terminal and in an xdist worker nothing is shown.
@@ -134,8 +176,8 @@ def of_pytest(config: pytest.Config) -> Progress:
     if collector is None or terminal is None or terminal.verbosity < 0:
         return Progress()
     if terminal.verbosity == 0:
-        transient = _behind_cursor(collector.tty, terminal._tw) if collector.tty is not None else None
-        return Progress(transient=transient, every=TICK, patience=PATIENCE)
+        transient = collector.transient
+        return Progress(transient=transient, every=TICK, patience=PATIENCE, expected=expected, more=collector.left)
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
 
     def line(text: str) -> None:
@@ -145,14 +187,15 @@ def of_pytest(config: pytest.Config) -> Progress:
     return Progress(line=line)
 
 
-def _behind_cursor(tty: int, line: Any) -> Write:
+def behind_cursor(tty: int, line: Any) -> Write:
     """A function that writes a text and moves the cursor back, so that pytest's next output overwrites the text.
 
     `tty` is the terminal's file descriptor, `line` is pytest's terminal writer.
     """
 
     def transient(text: str) -> None:
-        text = f" {text}"[: max(0, line.fullwidth - line.width_of_current_line - 1)] if text else ""
+        # Not the writer's own width, which is 80 for a terminal of less than 40 characters.
+        text = f" {text}"[: max(0, width(tty) - line.width_of_current_line - 1)] if text else ""
         os.write(tty, f"{text}\x1b[K{chr(8) * len(text)}".encode())
 
     return transient

@@ -35,7 +35,7 @@ class Row:
     function `recovery` explains the field `recovery_ms`. `faults` has the faults that had a visible effect. `attempts`
     also counts the attempts that could not be judged because the machine was busy. `busy_ms` is empty unless no attempt
     could be judged; then it has, for each attempt, the longest time in milliseconds in which threads may have waited
-    for a CPU.
+    for a CPU. `expected`: the test passed although the trial is not valid, as the test looks for an anomaly.
     """
 
     scenario: str
@@ -50,6 +50,7 @@ class Row:
     busy_ms: tuple[float, ...] = ()
     file: str = ""
     line: int = 0
+    expected: bool = False
 
     @property
     def name(self) -> str:

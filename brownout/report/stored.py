@@ -53,5 +53,9 @@ def _whole(path: Path) -> bool:
         if not path.is_file():
             return False  # nothing is read, because a read from a pipe would wait for ever
         record = json.loads(path.read_bytes())
-        return isinstance(record, dict) and record.get("complete") is True and not record.get("part")
+        return (
+            isinstance(record, dict)
+            and record.get("complete") is True
+            and not (record.get("part") or record.get("shard"))
+        )
     return False

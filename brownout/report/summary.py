@@ -37,7 +37,7 @@ class Summary:
         if terminal.verbosity < 0:
             terminal.write_line(title(rows))
         else:
-            bad = any(row.validity != "valid" for row in rows)
+            bad = any(row.validity != "valid" and not row.expected for row in rows)
             terminal.write_sep("=", title(rows), **{"red" if bad else "green": True})
         if terminal.verbosity > 0:
             for line in slowest(rows):
@@ -48,6 +48,8 @@ def counted(rows: Sequence[Row]) -> str:
     """Counts as text: "24 trials, 1 invalid, 0 unknown", and the trials repeated because the machine was busy."""
     trials = f"{len(rows)} trial{'' if len(rows) == 1 else 's'}"
     parts = [trials, *(f"{sum(row.validity == validity for row in rows)} {validity}" for validity in WORST[:2])]
+    if expected := sum(row.expected for row in rows):
+        parts.append(f"{expected} expected by their tests")
     if again := sum(row.attempts - 1 for row in rows):
         parts.append(f"{again} repeated because the machine was busy")
     return ", ".join(parts)

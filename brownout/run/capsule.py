@@ -31,9 +31,9 @@ class Broken(NamedTuple):
 class Capsule:
     """The contents of a stored trial's folder.
 
-    `scenario` is the id of the test that ran the trial, or the name of the trial of a fault map. `application` is
-    "module:attribute" or the application's fields as JSON; it is "" when the application comes from a test. `broken`
-    has the anomalies that were found: first those that break a promise, then those that a promise `must_show` expected.
+    `scenario` is the id of the test that ran it, or the name of a map's trial. `application` is "module:attribute" or
+    the application's fields as JSON; it is "" when the test gives the application. `broken` are the anomalies that were
+    found: those of broken promises first, then those that a `must_show` expected. `seconds` is the trial's duration.
     """
 
     folder: Path
@@ -41,6 +41,7 @@ class Capsule:
     scenario: str
     application: str | Mapping[str, Any]
     broken: tuple[Broken, ...]
+    seconds: float = 0.0
 
     @classmethod
     def load(cls, path: Path) -> Capsule:
@@ -53,7 +54,8 @@ class Capsule:
             about = json.loads(text).get("capsule", {})
             plan = Plan.from_json(text)
             broken = tuple(_broken(results["verdicts"], plan))
-            return cls(folder, plan, results["scenario"], about.get("application", ""), broken)
+            seconds = float(results["seconds"])
+            return cls(folder, plan, results["scenario"], about.get("application", ""), broken, seconds)
         except FileNotFoundError as error:
             raise ValueError(f"{path} is no stored trial that has ended: there is no {error.filename}") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

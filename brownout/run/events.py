@@ -32,9 +32,10 @@ class CampaignStarted:
 
 @dataclass(frozen=True)
 class Planned:
-    """The campaign has planned `trials` more trials with Purpose.PLANNED."""
+    """The campaign has planned `trials` more trials."""
 
     trials: int
+    purpose: Purpose = Purpose.PLANNED
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,14 @@ class Store:
                 _lead(own.parent / "latest", own.name)
                 return own
 
+    def seconds(self, scenario: str) -> float:
+        """How long the newest stored trial of the scenario took; 0 when nobody knows."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return float(
+                json.loads((self.root / folder_of(scenario) / "latest" / "results.json").read_text())["seconds"]
+            )
+        return 0.0
+
     def trials(self) -> list[Path]:
         """Return the folders of the trials of this run, the oldest first."""
         try:

@@ -132,6 +132,24 @@ def test_a_part_of_a_map_does_not_replace_a_whole_one(brownout: Command, folder:
     assert not (folder / "store" / "maps").exists()
 
 
+def test_two_machines_make_one_map(brownout: Command, folder: Path) -> None:
+    chosen = ("--point", "worker->broker/ZADD", "--actions", "cut", "--jobs", "4")
+    for n in (1, 2):
+        part = brownout("map", *chosen, "--shard", f"{n}/2")
+        assert part.returncode in (0, 1), part.stderr
+        assert f"stored in store/maps/defaults-task.{n}-of-2.json\n" in part.stderr
+        assert f"1 cell of shard {n}/2: " in part.stdout
+    parts = [f"store/maps/defaults-task.{n}-of-2.json" for n in (1, 2)]
+    merged = brownout("merge", *parts, "--json", "-", GITHUB_STEP_SUMMARY=str(folder / "summary.md"))
+    assert merged.returncode == 1, merged.stderr
+    whole = FaultMap.from_json(merged.stdout)
+    assert [result.cell.moment for result in whole.cells] == ["before", "after"]
+    assert (whole.shard, whole.part, whole.complete, whole.doubts, whole.void) == ("", True, True, (), ())
+    assert "brownout map 'worker->broker/ZADD#1/before-cut'" in (folder / "summary.md").read_text()
+    alone = brownout("merge", parts[0])
+    assert (alone.returncode, "doubt: shards that are missing: 2\n" in alone.stdout) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [

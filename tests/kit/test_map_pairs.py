@@ -16,7 +16,7 @@ from brownout.explore.options import Options
 from brownout.explore.pairs_campaign import PairCampaign, run_pairs
 from brownout.plan.point import Point
 from brownout.report.pairs import report
-from brownout.run.events import Event, Planned
+from brownout.run.events import Event, Planned, Purpose
 from brownout.subject.servers import ladder
 from brownout.subject.waiting import eventually
 from tests.kit import leftovers
@@ -139,7 +139,7 @@ def test_another_member_of_the_class_agrees(found: PairMap) -> None:
     (check,) = found.checks
     assert (check.member.pair.first, check.stands.pair.first) == (ALIKE, FIRST)
     assert (check.word, check.member.seen) == ("agrees", {"misreported": 1})
-    assert "merging: 1 of 1 compared pairs (100%) agree" in report(found)
+    assert "merging: 1 of 1 compared pairs (100%) agree" in report(found, 1, "invalid")
 
 
 def test_the_whole_is_invalid_and_vouched_for(found: PairMap) -> None:
@@ -155,7 +155,7 @@ def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str, number: in
     planned: list[Planned] = []
 
     def interrupt(event: Event) -> None:
-        if isinstance(event, Planned):
+        if isinstance(event, Planned) and event.purpose is Purpose.PLANNED:
             planned.append(event)
             if len(planned) == (2 if when == "pairs" else 1):
                 os.kill(os.getpid(), number)
@@ -170,7 +170,7 @@ def test_a_signal_ends_it_with_what_there_is(folder: Path, when: str, number: in
     assert (found.complete, found.tried, found.validity) == (False, (), "unknown")
     assert found.firsts == (1 if when == "pairs" else 0)
     assert found.planned == (2 if when == "pairs" else 0)
-    assert "the map was interrupted" in report(found)
+    assert "the map was interrupted" in report(found, 128 + stopped, "interrupted")
     assert found.part, "one command, one action, two pairs"
     assert signal.getsignal(number) is before
 

@@ -148,8 +148,8 @@ def test_a_run_without_trials_says_nothing_of_them(project: pytest.Pytester) -> 
 
 
 @pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_junit_has_the_facts(project: pytest.Pytester, how: tuple[str, ...]) -> None:
-    run(project, "--junitxml=junit.xml", "--chaos-seed=7", *how)
+def test_junit_has_the_facts_and_the_text_of_the_terminal(project: pytest.Pytester, how: tuple[str, ...]) -> None:
+    shown = run(project, "--junitxml=junit.xml", "--chaos-seed=7", *how).stdout.str()
     cases = {case.get("name"): case for case in ET.parse(project.path / "junit.xml").getroot().iter("testcase")}
     facts = {element.get("name"): element.get("value") for element in cases["test_bad"].iter("property")}
 
@@ -159,7 +159,8 @@ def test_junit_has_the_facts(project: pytest.Pytester, how: tuple[str, ...]) -> 
     }  # fmt: skip
     (failure,) = cases["test_bad"].iter("failure")
     assert failure.get("message") == "Operation op-1 took effect twice. (and 1 more)"
-    assert "✗ test_bad" in (failure.text or "")
+    assert (failure.text or "").startswith("✗ test_bad")
+    assert str(failure.text) in shown
     assert "\x1b" not in (failure.text or "")
 
 
@@ -174,11 +175,36 @@ def test_github_is_told(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatc
     line = (project.path / "test_small.py").read_text().splitlines().index("def test_bad(bench):") + 1
     place = f"::error file={project.path.name}/test_small.py,line="
     found = [line for line in result.stdout.lines if line.startswith("::error")]
-    assert len(found) == 3
+    assert len(found) == 2, "one for each cause"
     assert found[0].startswith(place)
     assert abs(int(re.findall(r"line=(\d+)", found[0])[0]) - line) <= 1  # of the function or its decorator
-    assert found[0].endswith("title=chaos%3A duplicate in test_bad::Operation op-1 took effect twice.")
-    assert summary.read_text().startswith("### chaos: 3 trials, 1 invalid, 1 unknown\n\n- ✗ **test\\_bad** invalid")
+    assert found[0].endswith("title=chaos%3A duplicate in test_bad::Operation op-1 took effect twice. (and 1 more)")
+    told = summary.read_text()
+    assert told.startswith(
+        "### ✗ chaos: 3 trials, 1 invalid, 1 unknown\n\n#### ✗ test\\_bad: Operation op-1 took effect"
+    )
+    assert re.findall("^#### (.) ", told, re.MULTILINE) == ["✗", "?"]
+    assert re.search(r"^brownout replay store/test_small.py-test_bad/2\w+$", told, re.MULTILINE)
+    assert "promise_" not in told
+
+
+def test_an_anomaly_that_a_test_expects_is_no_failure_on_github(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project.path, BENCH + """
+@pytest.mark.outcome("invalid")
+def test_hole(bench):
+    assert bench.run().result.validity == "invalid"
+""", forged=True)  # fmt: skip
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "summary.md"))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = run(project)
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("::*")
+    result.stdout.fnmatch_lines(["=* chaos: 1 trial, 1 invalid, 0 unknown, 1 expected by their tests; *"])
+    assert (project.path / "summary.md").read_text() == (
+        "### ✓ chaos: 1 trial, 1 invalid, 0 unknown, 1 expected by their tests\n\n"
+    )
 
 
 def test_xdist_counts_every_trial_and_keeps_one_run(project: pytest.Pytester) -> None:
@@ -230,6 +256,8 @@ def test_a_scenario_may_expect_what_is_not_valid(project: pytest.Pytester) -> No
     [
         (("--chaos-seed=-1",), "*chaos_seed is a whole number from 0 to 18446744073709551615, not '-1'*"),
         (("--chaos-seed=18446744073709551616",), "*chaos_seed is a whole number*"),
+        (("--chaos-shard=0/3",), "*chaos_shard: a shard is N/M with N from 1 to M, such as 2/4, not '0/3'*"),
+        (("-o", "chaos_shard=four"), "*chaos_shard: a shard is N/M*"),
         (("--chaos-keep=0",), "*chaos_keep is a whole number from 1*"),
         (("--chaos-wire=toxicproxy",), "*invalid choice: 'toxicproxy'*builtin*"),
         (("-o", "chaos_wire=toxicproxy"), "*chaos_wire is one of builtin, toxiproxy, not 'toxicproxy'*"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -27,7 +28,8 @@ from brownout.explore.maps.pairs import Pair
 from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.explore.options import NoMap, Options
 from brownout.explore.session import Explored, Plan, called
-from brownout.run.events import CampaignEnded
+from brownout.plan.shard import Shard
+from brownout.run.events import CampaignEnded, Remark
 from brownout.subject.application import NotImportable, Surface
 from brownout.subject.processes.forks import NotForkable
 from brownout.subject.servers.ladder import NoRedis
@@ -45,7 +47,7 @@ def seen(cell: str, *words: str) -> CellResult:
 def stored(path: Path, *cells: CellResult, **more: Any) -> FaultMap:
     trace = tuple(dict.fromkeys(cell.cell.point for cell in cells))
     given: dict[str, Any] = {"name": "defaults", "workload": "task", "controls": Controls(2), "complete": True}
-    map_ = FaultMap(trace=trace, cells=cells, seconds=30.0, **given | more)
+    map_ = FaultMap(cells=cells, seconds=30.0, **given | {"trace": trace} | more)
     path.parent.mkdir(parents=True, exist_ok=True)
     map_.save(path)
     return map_
@@ -55,6 +57,7 @@ def stored(path: Path, *cells: CellResult, **more: Any) -> FaultMap:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory; what is stored there is `defaults-task`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     stored(tmp_path / "store" / "maps" / "defaults-task.json", seen(LOST, "lost"), seen(STUCK, "stuck"),
            seen(GOOD, "once"), seen(REPEATED, "duplicate"))  # fmt: skip
     return tmp_path
@@ -95,6 +98,13 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         (["list", "points", "--cofnig", "late"], "brownout list points: error: no option is called '--cofnig'"),
         (["pairs", "--baseline", "b.toml"], "brownout pairs: error: no option is called '--baseline'"),
         (["list", "actions", "--config", "late"], "brownout list actions: error: no option is called '--config'"),
+        (["map", "--shard", "5/4"], "argument --shard: a shard is N/M with N from 1 to M, such as 2/4, not '5/4'"),
+        (["pairs", "--shard", "1,2/4"], "argument --shard: one shard is wanted, such as 2/4, not '1,2/4'"),
+        (["map", "--again", "--shard", "1/2"], "--shard divides a map: no CELL, no --again"),
+        (["map", GOOD, "--shard", "1/2"], "--shard divides a map: no CELL, no --again"),
+        (["merge", "defaults-task"], "a whole map is among the parts; a part is made with --shard"),
+        (["merge", "late-task"], "no map is stored at late-task; in store/maps: defaults-task"),
+        (["merge"], "brownout merge: error: the following arguments are required: PART"),
         (["diff", "a", "b", "c"], "brownout diff: error: too many arguments: c"),
         (["pairs", LOST], "brownout pairs: error: too many arguments: worker->broker/ZADD"),
         (["map", "--pairs", "--sample", "4"], "brownout map: error: --pairs is a command now: brownout pairs"),
@@ -326,7 +336,7 @@ class Forged:
         results = tuple(CellResult(cell, {word: 1}) for cell, word in zip(planned, self.words, strict=False))
         found = FaultMap(experiment.configuration.name, experiment.workload.name, trace=points, cells=results,
                          controls=Controls(1), complete=not self.stopped, options=options.words,
-                         part=not set(cells[:3]) <= set(planned))  # fmt: skip
+                         part=not set(cells[:3]) <= set(planned), shard=str(options.shard or ""))  # fmt: skip
         options.emit(CampaignEnded(experiment.title, found))
         return Explored(found, called(points, cells), self.stopped)
 
@@ -590,6 +600,176 @@ def test_pairs_are_written_as_json_instead_of_the_text(run: Run, monkeypatch: py
     forged = ForgedPairs(monkeypatch, "lost", part=True)
     code, out, _ = run("pairs", "--json", "-")
     assert (code, PairMap.from_json(out)) == (1, forged.found)
+
+
+# --- shards, and what joins them
+
+
+def test_a_shard_is_stored_beside_the_whole_map(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (place / "store" / "maps" / "defaults-task.json").read_text()
+    forged = Forged(monkeypatch, "once", "lost", "once")
+    code, out, err = run("map", "--shard", "1/2")
+    assert (code, err) == (1, "stored in store/maps/defaults-task.1-of-2.json\n")
+    assert forged.options.shard == Shard.parse("1/2")
+    assert "3 cells of shard 1/2: " in out
+    assert (place / "store" / "maps" / "defaults-task.json").read_text() == before
+    saved = run("map", "--shard", "1/2", "--save", "store/maps/defaults-task.json")[2]
+    assert saved == "stored in store/maps/defaults-task.part.json\n"
+
+    pairs = ForgedPairs(monkeypatch, shard="2/2")
+    assert run("pairs", "--shard", "2/2")[2] == "stored in store/maps/pairs-defaults-task.2-of-2.json\n"
+    assert pairs.options.shard == Shard.parse("2/2")
+
+
+def parts(place: Path, **more: Any) -> tuple[FaultMap, FaultMap]:
+    return (stored(place / "a.json", seen(LOST, "lost"), trace=TRACE, shard="1/2"),
+            stored(place / "b.json", seen(GOOD, "once"), trace=TRACE, shard="2/2", **more))  # fmt: skip
+
+
+TRACE = (Cell.parse(GOOD).point, Cell.parse(LOST).point)
+
+
+def test_shards_are_merged_stored_and_judged_as_a_whole_map(run: Run, place: Path) -> None:
+    parts(place)
+    whole = stored(place / "whole.json", seen(LOST, "lost"), seen(GOOD, "once"), trace=TRACE)
+    (place / "baseline.toml").write_text(ENTRY.format(cell=LOST, outcome="lost", expires="2999-01-01"))
+    for more in ([], ["--baseline", "baseline.toml"], ["--only-bad"]):
+        code, out, err = run("merge", "b.json", "a.json", "--save", "new/late.json", *more)
+        shown = run("show", "whole.json", *more)
+        assert (code, out.splitlines()[-1], err) == (shown[0], shown[1].splitlines()[-1], "stored in new/late.json\n")
+        assert (code, "LOST" in out) == (0 if "--baseline" in more else 1, True)
+    merged = FaultMap.load(place / "new" / "late.json")
+    assert (merged.cells, merged.whole, merged.trace) == (whole.cells, True, whole.trace)
+    assert run("merge", "b.json", "a.json", "--json", "-", "--markdown", "page.md")[2] == (
+        "stored in store/maps/defaults-task.json\n"
+    )
+    assert "LOST" in (place / "page.md").read_text()
+
+
+def test_a_merge_without_all_shards_proves_nothing_and_replaces_nothing(run: Run, place: Path) -> None:
+    before = (place / "store" / "maps" / "defaults-task.json").read_text()
+    stored(place / "a.json", seen(GOOD, "once"), shard="2/3")
+    stored(place / "b.json", seen(STUCK, "once"), trace=(Cell.parse(GOOD).point,), shard="1/3")
+    code, out, err = run("merge", "a.json", "b.json")
+    assert (code, err) == (2, "")
+    assert "doubt: shards that are missing: 3\n" in out
+    assert out.endswith("? unknown: exit code 2\n")
+    assert (place / "store" / "maps" / "defaults-task.json").read_text() == before
+    (place / "baseline.toml").write_text(ENTRY.format(cell=LOST, outcome="lost", expires="2999-01-01"))
+    code, out, err = run("merge", "a.json", "--save", "store/maps/defaults-task.json", "--baseline", "baseline.toml")
+    assert (code, err) == (2, "stored in store/maps/defaults-task.part.json\n")
+    assert "stray" not in out, "the cell may be in a shard that is missing"
+
+
+def test_parts_of_different_maps_are_one_line(run: Run, place: Path) -> None:
+    parts(place, versions={"celery": "5.6"})
+    code, out, err = run("merge", "a.json", "b.json")
+    assert (code, out) == (64, "")
+    assert err == "brownout merge: error: not parts of one map: versions {} and {'celery': '5.6'}\n"
+    PairMap("late", "task", shard="1/2").save(place / "pairs.json")
+    assert "fault map and pair map" in run("merge", "a.json", "pairs.json")[2]
+
+
+def test_maps_of_pairs_are_merged(run: Run, place: Path) -> None:
+    first, second = (Pair(Cell.parse(GOOD), Cell.parse(each), "spot", "once") for each in (LOST, STUCK))
+    counts: dict[str, Any] = {"counts": {"left": 2}, "planned": 1, "controls": 1, "complete": True}
+    for name, pair, word in (("1-of-2", first, "once"), ("2-of-2", second, "lost")):
+        shard = name.replace("-of-", "/")
+        PairMap("late", "task", rows=(PairResult(pair, {word: 1}),), shard=shard, **counts).save(place / f"{name}.json")
+    code, out, err = run("merge", "1-of-2.json", "2-of-2.json")
+    assert (code, err) == (1, "stored in store/maps/pairs-late-task.json\n")
+    assert "2 of 2 pairs tried; " in out
+    assert len(PairMap.load(place / "store" / "maps" / "pairs-late-task.json").rows) == 2
+    code, out, _ = run("merge", "1-of-2.json")
+    assert (code, "doubt: shards that are missing: 2" in out) == (2, True)
+    for option in (["--baseline", "b.toml"], ["--only-bad"], ["--markdown", "page.md"]):
+        assert "are for a fault map; these are parts of a map of pairs" in run("merge", "1-of-2.json", *option)[2]
+
+
+# --- a stored map of pairs
+
+
+@pytest.fixture
+def pairs(place: Path) -> PairMap:
+    rows = [PairResult(Pair(Cell.parse(first), Cell.parse(STUCK), "spot", "once"), {word: 1}, witness=(f"proof {n}",))
+            for n, (first, word) in enumerate([(LOST, "lost"), (GOOD, "once"), (REPEATED, "duplicate")])]  # fmt: skip
+    map_ = PairMap("late", "task", rows=tuple(rows), controls=1, complete=True)
+    map_.save(place / "store" / "maps" / "pairs-late-task.json")
+    return map_
+
+
+def test_a_map_of_pairs_is_shown(run: Run, place: Path, pairs: PairMap) -> None:
+    code, out, _ = run("show", "pairs-late-task")
+    assert code == 1
+    assert "late/task: pairs of faults" in out
+    assert "proof 0" in out
+    assert out.endswith("✗ invalid: exit code 1\n")
+    code, out, _ = run("show", "pairs-late-task", "--json", "-", "--markdown", "page.md")
+    assert (code, PairMap.from_json(out)) == (1, pairs)
+    page = (place / "page.md").read_text()
+    assert page.index("**lost**") < page.index("**duplicate**"), "the worst first"
+    assert f"| `{LOST}` | `{STUCK}` | **lost** | once |" in page
+
+
+@pytest.mark.parametrize(
+    ("argv", "firsts", "code"),
+    [
+        (["--point", "LPUSH"], [GOOD], 0),
+        (["--point", "ZADD"], [LOST], 1),
+        (["--actions", "misconf"], [REPEATED], 1),
+        (["--only-bad"], [LOST, REPEATED], 1),
+        ([GOOD], [GOOD], 0),
+        (["worker->broker/ZADD#1/before-cut", GOOD], [LOST, GOOD], 1),
+    ],
+)
+def test_pairs_are_chosen_by_their_first_fault(
+    run: Run, pairs: PairMap, argv: list[str], firsts: list[str], code: int
+) -> None:
+    got, out, _ = run("show", "pairs-late-task", *argv, "--json", "-")
+    assert (got, [row.pair.first.full for row in PairMap.from_json(out).rows]) == (code, firsts)
+
+
+def test_what_a_map_of_pairs_has_not_is_one_line(run: Run, place: Path, pairs: PairMap) -> None:
+    assert "a baseline accepts cells of a fault map" in run("show", "pairs-late-task", "--baseline", "b.toml")[2]
+    assert "no first fault is called 'x'" in run("show", "pairs-late-task", "x")[2]
+    for text in ('{"kind": "pair map"}', "[]", "no JSON"):
+        (place / "bad.json").write_text(text)
+        code, out, err = run("show", "bad.json")
+        assert (code, out, err.count("\n")) == (64, "", 1)
+        assert "bad.json: not a " in err
+
+
+# --- GitHub's summary, and quiet
+
+
+def test_a_step_of_github_has_the_map_in_its_summary(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place / "summary"))
+    Forged(monkeypatch, "lost", "once", "once")
+    run("map")
+    ForgedPairs(monkeypatch, "lost")
+    run("pairs")
+    parts(place)
+    run("merge", "a.json", "b.json", "--json", "-")
+    text = (place / "summary").read_text()
+    assert re.findall("^### (.*)$", text, re.MULTILINE) == [
+        "✗ fault map defaults/task: invalid",
+        "✗ pairs of faults late/task: invalid",
+        "✗ fault map defaults/task: invalid",
+    ]
+    assert "  brownout map 'client->broker/LPUSH#1/before-cut'\n" in text
+    run("show", "defaults-task")
+    assert (place / "summary").read_text() == text, "what is only shown is in no summary"
+
+
+@pytest.mark.parametrize("command", ["map", "pairs"])
+def test_a_quiet_run_shows_no_progress(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    for quiet, shown in (([], "4 trials at once\n"), (["-q"], "")):
+        forged = ForgedPairs(monkeypatch) if command == "pairs" else Forged(monkeypatch, "once", "once", "once")
+        run(command, *quiet)
+        forged.options.emit(Remark("4 trials at once"))
+        assert capsys.readouterr().err == shown
 
 
 # --- what ends a command

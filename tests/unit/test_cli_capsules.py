@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +11,19 @@ from typing import Any
 
 import pytest
 
-from brownout import Application, at_least_once, capsules, cut, drained, kill, latency, shrinking, started, submit
+from brownout import (
+    Application,
+    at_least_once,
+    capsules,
+    cut,
+    drained,
+    kill,
+    latency,
+    must_show,
+    shrinking,
+    started,
+    submit,
+)
 from brownout.check.verdict import Anomaly, Verdict
 from brownout.cli import main
 from brownout.explore.experiment import STOCK, WORKLOADS, Configuration, Experiment
@@ -25,10 +39,12 @@ from brownout.run.store import write as write_json
 from brownout.subject.servers.ladder import Rung
 from brownout.subject.subject import NotLaunched
 
+STOCK_NAME = "brownout.explore.experiment:STOCK"
 KILL = Injection(kill(children=True), "worker-1", started())
 OTHERS = (Injection(cut(), "worker->broker", started()), Injection(latency("1s"), "worker->broker", started()))
 PLAN = Plan(load=(submit("tasks.work", every="50ms", count=8),), injections=(*OTHERS, KILL),
             promises=(at_least_once(), drained()))  # fmt: skip
+ONE = replace(PLAN, injections=(KILL,))
 Outcome = str | BaseException
 
 
@@ -160,10 +176,29 @@ def test_a_shrunk_capsule_is_printed_as_a_test_and_stored_beside(
     assert main(["replay", str(capsule / "shrunk")]) == 1
 
 
-def test_control_c_keeps_the_smallest_so_far(capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """SIGINT works; a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_the_smallest_so_far(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], heard: None, number: int, code: int
+) -> None:
     """The stored plan, without any fault, and then without two faults: the next trial is interrupted."""
-    forge(then("lost", "lost", "valid", "valid", "valid", "lost", "lost", KeyboardInterrupt()))
-    assert main(["shrink", str(capsule)]) == 130
+    outcomes = then("lost", "lost", "valid", "valid", "valid", "lost", "lost", "the signal")
+
+    def outcome(plan: Plan) -> Outcome:
+        came = outcomes(plan)
+        if came == "the signal":
+            signal.raise_signal(number)
+        return came
+
+    forge(outcome)
+    assert main(["shrink", str(capsule)]) == code
     out, err = capsys.readouterr()
     assert out.count("lab.inject") == 1
     assert "stopped; the smallest plan so far follows" in err
@@ -177,11 +212,11 @@ def test_control_c_at_the_moment_of_a_step_keeps_that_step(
     """The test that is printed is of the plan that is stored."""
     forge(then("lost", "lost", "valid", "valid", "valid", "lost", "lost"))
 
-    def interrupted(line: str) -> None:
+    def interrupted(_: shrinking.Shrinking, line: str) -> None:
         if line.startswith("keeps it  1 of 3"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("brownout.shrinking._say", interrupted)
+    monkeypatch.setattr("brownout.shrinking.Shrinking._say", interrupted)
     assert main(["shrink", str(capsule)]) == 130
     assert capsys.readouterr().out.count("lab.inject") == 1
     assert len(Capsule.load(capsule / "shrunk").plan.injections) == 1
@@ -191,6 +226,127 @@ def test_control_c_before_the_anomaly_came_again_stores_nothing(capsule: Path, f
     forge(then("lost", KeyboardInterrupt()))
     assert main(["shrink", str(capsule)]) == 130
     assert {path.name for path in capsule.iterdir()} == {"plan.json", "results.json", "env.json", "conf.json", "log"}
+
+
+def test_a_second_signal_does_not_end_the_storing(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], heard: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody presses Ctrl-C again because the copying takes long."""
+    forge(then("lost", "lost", "valid", "valid", "valid", "lost", "lost", KeyboardInterrupt()))
+    copy = shutil.copytree
+
+    def copied(*given: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return copy(*given)
+
+    monkeypatch.setattr(shutil, "copytree", copied)
+    assert main(["shrink", str(capsule)]) == 130
+    assert capsys.readouterr().out.count("lab.inject") == 1
+    assert (capsule / "shrunk" / "test_shrunk.py").exists()
+
+
+@pytest.mark.parametrize("command", ["replay", "shrink"])
+def test_a_quiet_command_shows_only_its_answer(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    for quiet in ([], ["-q"]):
+        forge(needs_the_kill)
+        main([command, str(capsule), *quiet])
+        out, err = capsys.readouterr()
+        assert out
+        assert bool(err) != bool(quiet)
+
+
+def test_a_replay_says_how_long_a_trial_takes(capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    forge(then("valid", "lost"))
+    main(["replay", str(capsule)])
+    assert capsys.readouterr().err.splitlines() == [
+        "trial 1 of at most 3; the stored trial took 1 s",
+        "trial 2 of at most 3; the stored trial took 1 s",
+    ]
+
+
+# --- a failure is kept as a test
+
+PINNED = """import pytest
+
+from brownout import Lab, at_least_once, cut, kill, latency, started, submit
+
+
+@pytest.mark.chaos
+def test_pinned_x(lab: Lab) -> None:
+    \"\"\"Pinned: lost. Fixtures, marks and services are those of tests/t.py::test_x; seed 0.\"\"\"
+    lab.topology(servers=1)
+    lab.load(submit('tasks.work', every='50ms', count=8))
+    lab.inject(cut(), on='worker->broker', when=started())
+    lab.inject(latency(delay=1.0), on='worker->broker', when=started())
+    lab.inject(kill(children=True), on='worker-1', when=started())
+    lab.promise(at_least_once(or_failure=True, proof='effect'))
+    lab.run().must_hold()
+"""
+
+
+def test_a_failure_is_pinned_as_a_test_of_the_promises_that_it_broke(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trials = forge(then())
+    assert main(["pin", str(capsule)]) == 0
+    assert capsys.readouterr() == (PINNED, "")
+    assert main(["pin", str(capsule / "plan.json"), "--save", "new/test_it.py"]) == 0
+    assert capsys.readouterr() == ("", "stored in new/test_it.py: pytest new/test_it.py\n")
+    assert (tmp_path / "new" / "test_it.py").read_text() == PINNED
+    assert trials.plans == [], "no trial is run"
+    assert main(["pin", str(capsule), "--save", "new/test_it.py"]) == 64
+    assert "new/test_it.py is there already; name a new file\n" in capsys.readouterr().err
+
+
+def test_a_hole_that_a_test_expects_is_not_pinned(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (capsule / "results.json").read_text()
+    (capsule / "results.json").write_text(text.replace("at_least_once(or_failure=True, proof='effect')", "x"))
+    plan = replace(PLAN, promises=(must_show("lost"),))
+    write(capsule, plan, "tests/t.py::test_x", "")
+    forge(then())
+    assert main(["pin", str(capsule)]) == 64
+    assert "broke no promise: its test expects all of its anomalies" in capsys.readouterr().err
+
+
+def test_a_cell_of_the_stock_map_is_pinned_as_an_item(capsule: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "worker->broker/ZADD unacked_index;HSET unacked#1/before-cut"
+    named(capsule, STOCK_NAME, plan=ONE, scenario=f"late+task_time_limit=3/task {cell}")
+    assert main(["pin", str(capsule)]) == 0
+    out = capsys.readouterr().out
+    config, actions = "config='late+task_time_limit=3', workload='task'", "actions=['cut']"
+    assert f"fault_map(\n    {config}, points=[{cell!r}], {actions}\n)\n" in out
+    assert "def test_pinned_worker_broker_ZADD_unacked_index_HSET_unacked_1_before_cut(cell: MapCell) -> None:" in out
+    compile(out, "pinned", "exec")
+
+
+@pytest.mark.parametrize(
+    ("application", "scenario", "why"),
+    [
+        ("shop.maps:one", "late/task worker->broker/ZADD x#1/before-cut", "it is of another application"),
+        ("", "late/tsak worker->broker/ZADD x#1/before-cut", "names no test and no application"),
+        ("STOCK", "late/tsak worker->broker/ZADD x#1/before-cut", "'tsak'"),
+        ("STOCK", "laet/task worker->broker/ZADD x#1/before-cut", "no configuration is called 'laet'; did you mean"),
+        (
+            "STOCK",
+            "late/task a->b/C k#1/before-cut and a->b/C k#2/before-cut",
+            "no cell of the stock application's map: it has 3 faults",
+        ),
+    ],
+)
+def test_what_cannot_be_pinned_says_why(
+    capsule: Path, capsys: pytest.CaptureFixture[str], application: str, scenario: str, why: str
+) -> None:
+    plan = PLAN if " and " in scenario else ONE
+    named(capsule, application.replace("STOCK", STOCK_NAME), scenario, plan)
+    assert main(["pin", str(capsule)]) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("unknown: ")
+    assert why in out
+    assert out.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -210,6 +366,8 @@ def test_what_does_not_come_again_is_not_shrunk(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
+        (["pin", "nowhere"], "brownout pin: error: nowhere is no stored trial that has ended"),
+        (["pin", "FINE"], "found no anomaly"),
         (["replay", "nowhere"], "brownout replay: error: nowhere is no stored trial that has ended: there is no "),
         (["shrink", "nowhere"], "brownout shrink: error: nowhere is no stored trial"),
         (["replay", "FILE", "--tries", "0"], "argument --tries: a whole number from 1 is wanted, not '0'"),
@@ -239,9 +397,9 @@ def test_a_wrong_command_is_one_line(
 # --- what a trial runs in
 
 
-def named(folder: Path, application: Any, scenario: str = "defaults/task") -> Path:
-    results = replace(stored(folder, PLAN, "lost"), scenario=scenario)
-    write(folder, PLAN, scenario, application)
+def named(folder: Path, application: Any, scenario: str = "defaults/task", plan: Plan = PLAN) -> Path:
+    results = replace(stored(folder, plan, "lost"), scenario=scenario)
+    write(folder, plan, scenario, application)
     write_json(folder / "results.json", results.summary())
     return folder
 

@@ -34,7 +34,8 @@ COMMANDS = {one.prog.removeprefix("brownout "): one for one in walk(parser())}
 
 RUNS = {"map": "brownout.cli.map.run", "pairs": "brownout.cli.pairs.run", "show": "brownout.cli.show.run",
         "diff": "brownout.cli.diff.run", "list points": "brownout.cli.list.list_points",
-        "replay": "brownout.cli.replay.run", "shrink": "brownout.cli.shrink.run"}  # fmt: skip
+        "replay": "brownout.cli.replay.run", "shrink": "brownout.cli.shrink.run",
+        "merge": "brownout.cli.merge.run", "pin": "brownout.cli.pin.run"}  # fmt: skip
 
 
 def options(one: Parser) -> Iterator[argparse.Action]:
@@ -65,13 +66,17 @@ def test_every_example_can_be_typed(line: str) -> None:
     assert callable(parser().parse_args(shlex.split(line)[1:]).run)
 
 
+BIN = r"\.(?:tox/\w+|venv)/bin/"
+
+
 def written(path: Path) -> Iterator[str]:
     """The commands that a document shows, in backticks or in a block."""
     text = path.read_text()
     if path.name == "CHANGELOG.md":
         text = re.sub(r"^ *\| `.*?` \|", "|", text, flags=re.MULTILINE)  # as it was once typed
-    yield from re.findall(r"`(?:\.tox/\w+/bin/)?(brownout [a-z][^`]*)`", text)
-    yield from re.findall(r"^ *(?:\.tox/\w+/bin/)?(brownout [a-z].*?)(?: \{posargs\})?$", text, re.MULTILINE)
+    text = re.sub(r"\$\{\{.*?\}\}|\$\w+", "1", text)  # what a CI system puts in the place of its variables
+    yield from re.findall(rf"`(?:{BIN})?(brownout [a-z][^`]*)`", text)
+    yield from re.findall(rf"^ *(?:- )?(?:{BIN})?(brownout [a-z].*?)(?: \{{posargs\}})?$", text, re.MULTILINE)
 
 
 DOCUMENTS = [*ROOT.glob("*.md"), ROOT / "tox.ini", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.py")]
@@ -87,6 +92,9 @@ def test_the_commands_of_the_documents_are_found() -> None:
     assert "brownout map --config late 'worker->broker/ZADD#1/before-cut' --repeat 10" in {*written(ROOT / "README.md")}
     assert "brownout pairs" in {*written(ROOT / "CHANGELOG.md")}
     assert "brownout map --baseline docs/maps/baseline.toml" in {*written(ROOT / "tox.ini")}
+    assert len([line for line in written(ROOT / "docs" / "ci.md") if "--shard 1/" in line]) == 3
+    merges = [line for line in written(ROOT / "docs" / "ci.md") if line.startswith("brownout merge ")]
+    assert len(merges) == 5
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -98,7 +106,7 @@ def test_every_option_says_its_default(name: str) -> None:
 
 #: What may be typed for an option, where a word will not do.
 VALUES = {"--args": "[1]", "--kwargs": '{"a": 1}', "--jobs": "3", "--repeat": "3", "--sample": "3", "--seed": "3",
-          "--provider": "local", "--json": "-", "--tries": "5", "--confirm": "3/4"}  # fmt: skip
+          "--provider": "local", "--json": "-", "--tries": "5", "--confirm": "3/4", "--shard": "2/4"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "run"), RUNS.items(), ids=RUNS)

@@ -15,7 +15,15 @@ from brownout.tables import TABLES, filled
 ROOT = Path(__file__).parents[2]
 
 
-PAPERS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/extending.md")
+PAPERS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/extending.md",
+    "docs/ci.md",
+)
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 
 

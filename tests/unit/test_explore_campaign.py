@@ -116,7 +116,7 @@ def test_a_sample_of_pairs_is_a_part(chosen: int, action: str, part: bool) -> No
     assert made.pairs(complete=False).part, "the points are not known yet"
     made.singles.discovery = Discovery((CELL.point,), {})
     made.singles.planned = made.singles.possible([action])
-    made.plan = Plan({"all": 5, "pruned": 2}, ())
+    made.plan, made.drawn = Plan({"all": 5, "pruned": 2}, ()), chosen
     pairs = [Pair(CELL, CELL, f"spot {n}", "once") for n in range(2)]
     made.chosen = dict.fromkeys(pairs[:chosen]) | {Pair(CELL, CELL, "a check", "once"): pairs[0]}
     assert made.pairs(complete=True).part == part

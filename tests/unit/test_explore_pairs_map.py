@@ -114,7 +114,9 @@ def test_the_report_says_what_was_pruned_what_is_worse_and_whether_merging_holds
         result(member.pairs()[0], "lost", instead=PAIR.first),
         result(member.pairs()[1], "stuck", instead=PAIR.first),
     ]
-    text = report(mapped(*rows, firsts=5, unknown=1, classes=2, trials=8, seconds=60.0, seed=7))
+    text = report(
+        mapped(*rows, firsts=5, unknown=1, classes=2, trials=8, seconds=60.0, seed=7), 1, "invalid", ["a remark"]
+    )
     assert "late/task: pairs of faults" in text
     assert "5 first faults, 1 of them left out without a verdict; pairs after each step:" in text
     assert "       9  all\n       4  left\n" in text
@@ -125,9 +127,10 @@ def test_the_report_says_what_was_pruned_what_is_worse_and_whether_merging_holds
     assert "it broke at once" in text
     assert "3 trials without a fault; 8 trials in 60 s, 8 a minute" in text
     assert "doubt: first faults without a verdict: 1" in text
-    assert text.endswith("invalid: exit code 1\n")
-    assert "a sample of 4 (seed 7)" in report(mapped(*rows, planned=3, seed=7))
-    assert report(PairMap("late", "task")).endswith("unknown: exit code 2\n")
+    assert text.endswith("a remark\n✗ invalid: exit code 1\n")
+    assert "a sample of 4 (seed 7)" in report(mapped(*rows, planned=3, seed=7), 1, "invalid")
+    assert report(PairMap("late", "task"), 143, "interrupted").endswith("? interrupted: exit code 143\n")
+    assert "4 pairs tried, shard 2/3; " in report(mapped(*rows, shard="2/3"), 1, "invalid")
 
 
 # --- stored

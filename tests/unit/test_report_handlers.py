@@ -108,7 +108,7 @@ def test_github_is_told_when_all_trials_have_ended(tmp_path: Path, monkeypatch: 
     assert (lines, file.exists()) == ([], False)
     handler(CampaignEnded("c"))
     assert [line.partition(" ")[0] for line in lines] == ["::notice"]
-    assert file.read_text().startswith("### chaos: 2 trials, 0 invalid, 1 unknown")
+    assert file.read_text().startswith("### ? chaos: 2 trials, 0 invalid, 1 unknown")
 
 
 # --- of a map
@@ -135,9 +135,11 @@ def test_the_store_of_maps_is_nobodys_to_commit(tmp_path: Path, monkeypatch: pyt
         ({}, {"complete": False}, "map.part.json"),
         ({}, {}, "map.json"),
         ({"part": True}, {"part": True, "seconds": 2.0}, "map.json"),
+        ({}, {"shard": "1/2"}, "map.part.json"),
+        ({"shard": "1/2"}, {"shard": "1/2", "seconds": 2.0}, "map.json"),
         ({"complete": False}, {"part": True}, "map.json"),
     ],
-    ids=["a part", "interrupted", "whole", "part by part", "interrupted by part"],
+    ids=["a part", "interrupted", "whole", "part by part", "a shard", "shard by shard", "interrupted by part"],
 )
 def test_only_a_whole_map_replaces_a_whole_one(
     tmp_path: Path, there: dict[str, Any], result: dict[str, Any], place: str

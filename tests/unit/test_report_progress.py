@@ -1,8 +1,14 @@
 """Somebody who waits is told what for: at once with -v, else only when it takes long; and how far a map is."""
 
+import fcntl
 import io
+import os
+import pty
+import re
+import struct
+import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -13,8 +19,8 @@ from brownout.explore.maps.cell_result import CellResult
 from brownout.explore.maps.pairs import Pair
 from brownout.explore.maps.pairs_map import PairResult
 from brownout.report import progress
-from brownout.report.progress import DRAW_EVERY, LINE_EVERY, Progress, to_stream
-from brownout.report.tally import Tally
+from brownout.report.progress import DRAW_EVERY, LINE_EVERY, Progress, to_stream, width
+from brownout.report.tally import Tally, left
 from brownout.run.events import (
     CampaignEnded,
     CampaignStarted,
@@ -122,7 +128,7 @@ def cells() -> Iterator[Event]:
 
 
 def test_planned_trials_are_counted_by_what_became_of_the_task() -> None:
-    tally = Tally()
+    tally = Tally(lambda: 0.0)
     tally(Planned(100))
     tally(Planned(9))
     assert tally.text == "0 of 109 · 0 good · 0 unknown"
@@ -135,7 +141,7 @@ def test_planned_trials_are_counted_by_what_became_of_the_task() -> None:
 
 
 def test_a_pair_counts_whether_or_not_its_second_fault_was_reached() -> None:
-    tally, pair = Tally(), Pair(LOST, LOST, "spot", "once")
+    tally, pair = Tally(lambda: 0.0), Pair(LOST, LOST, "spot", "once")
     tally(Planned(2))
     tally(TrialEnded("pair", PairResult(pair, {"lost": 1})))
     tally(TrialEnded("pair", PairResult(pair, {}, {"once": 1})))
@@ -143,7 +149,7 @@ def test_a_pair_counts_whether_or_not_its_second_fault_was_reached() -> None:
 
 
 def test_trials_that_are_run_again_are_counted_apart() -> None:
-    tally = Tally()
+    tally = Tally(lambda: 0.0)
     tally(Planned(9))
     tally(TrialEnded("cell", CellResult(LOST, {"unknown: busy": 1}), 1, again=True))
     tally(TrialEnded("control", None, 1, again=True, purpose=Purpose.CONTROL))
@@ -165,13 +171,146 @@ def test_a_campaign_shows_its_own_phase_and_then_how_far_it_is() -> None:
     assert not [text for text in screen.texts if "launch" in text], "the phase of a trial is not shown"
 
 
+def test_what_is_left_is_told_from_the_trials_that_have_ended() -> None:
+    now = [100.0]
+    tally = Tally(lambda: now[0])
+    tally(Planned(4, Purpose.DISCOVERY))
+    assert tally.text == "0 of 4 trials"
+    now[0] += 2
+    tally(TrialEnded("without a fault", None, purpose=Purpose.DISCOVERY))
+    assert tally.text == "1 of 4 trials · about 6 s left"
+    tally(Planned(10))
+    assert tally.text == "0 of 10 · 0 good · 0 unknown"
+    now[0] += 5
+    tally(TrialEnded("cell", CellResult(LOST, {"once": 1})))
+    assert tally.text == "1 of 10 · 1 good · 0 unknown · about 45 s left", "the time of the points does not count"
+    tally(TrialEnded("cell", CellResult(LOST, {"once": 9})))
+    assert tally.text == "10 of 10 · 10 good · 0 unknown"
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "text"),
+    [
+        (0, 9, 5.0, ""),
+        (1, 9, 0.0, ""),
+        (9, 9, 5.0, ""),
+        (1, 2, 0.2, "about 1 s left"),
+        (1, 2, 89.0, "about 89 s left"),
+        (1, 2, 150.0, "about 2 min left"),
+    ],
+)
+def test_what_is_left_has_a_unit_for_people(done: int, total: int, seconds: float, text: str) -> None:
+    assert left(done, total, seconds) == text
+
+
+def test_a_trial_is_taken_to_last_as_long_as_the_one_before() -> None:
+    now = [0.0]
+    told = Progress(clock=lambda: now[0], expected=20.0, more=lambda: "3 of 9 tests")
+    told(STARTED)
+    told(Phase("drain", "t"))
+    now[0] += 5
+    assert told.text == "drain 5 s · about 15 s left · 3 of 9 tests"
+    now[0] += 25
+    assert told.text == "drain 30 s · 3 of 9 tests", "nobody knows how much longer"
+    told(ENDED)
+    told(STARTED)
+    told(Phase("drain", "t"))
+    now[0] += 10
+    assert told.text == "drain 10 s · about 20 s left · 3 of 9 tests"
+    told(ENDED)
+
+
+def test_what_comes_before_a_trial_is_shown_and_tells_nothing_of_its_length() -> None:
+    screen, lines, now = Screen(), list[str](), [0.0]
+    told = Progress(transient=screen, line=lines.append, every=SOON, clock=lambda: now[0], expected=20.0)
+    with told.during("starting a Redis"):
+        screen.wait_for("starting a Redis 0 s")
+    assert (screen.texts[-1], lines) == ("", [])
+    told(STARTED)
+    told(Phase("launch", "t"))
+    now[0] += 5
+    assert told.text == "launch 5 s · about 15 s left"
+    told(ENDED)
+
+
+def test_the_phases_of_many_short_trials_are_no_lines() -> None:
+    lines: list[str] = []
+    told = Progress(line=lines.append, phases=False)
+    for event in (STARTED, Phase("launch", "t"), Remark("keeps it"), ENDED):
+        told(event)
+    assert lines == ["keeps it"]
+
+
+# --- a terminal
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[io.TextIOWrapper, Callable[[], str]]]:
+    """A terminal of 24 columns, and what was written to it."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 24, 0, 0))
+    with os.fdopen(theirs, "w") as stream, os.fdopen(ours, "rb", buffering=0) as shown:
+        os.set_blocking(ours, False)
+        yield stream, lambda: (shown.read(65_536) or b"").decode()
+
+
+def test_a_line_fits_the_terminal_that_it_is_drawn_on(
+    terminal: tuple[io.TextIOWrapper, Callable[[], str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, shown = terminal
+    assert width(stream) == 24, "that of the stream, not of standard output"
+    told = to_stream(stream)
+    told._every = SOON
+    told(CampaignStarted("m"))
+    told(Planned(109))
+    said: list[str] = []
+
+    def seen() -> bool:
+        said.append(shown())
+        return "".join(said).count("0 of 109 · 0 good · 0 u\x1b[K") > 1
+
+    eventually(seen, within=WITHIN, what="the line is drawn twice")
+    told(CampaignEnded("m"))
+    said.append(shown())
+    texts = re.split(r"\r|\x1b\[K|\n", "".join(said))
+    assert max(map(len, texts)) == 23, "a line that is as wide as the terminal would wrap"
+    assert not re.search(r"\x1b\[[0-9;]*m", "".join(said)), "no colour"
+    monkeypatch.setenv("COLUMNS", "9")
+    assert width(stream) == 9
+
+
+def test_a_terminal_that_cannot_redraw_a_line_has_plain_lines(
+    terminal: tuple[io.TextIOWrapper, Callable[[], str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, shown = terminal
+    monkeypatch.setenv("TERM", "dumb")
+    told = to_stream(stream)
+    told(CampaignStarted("m"))
+    told(Remark("4 trials at once"))
+    told(CampaignEnded("m"))
+    assert shown() == "4 trials at once\r\n"
+
+
+def test_a_quiet_terminal_shows_nothing(terminal: tuple[io.TextIOWrapper, Callable[[], str]]) -> None:
+    stream, shown = terminal
+    told = to_stream(stream, quiet=True)
+    for event in (CampaignStarted("m"), Remark("4 trials at once"), Planned(9), CampaignEnded("m")):
+        told(event)
+    assert shown() == ""
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["log", "terminal"])
-def test_a_terminal_has_one_line_and_a_log_a_line_each_five_seconds(stream: io.StringIO) -> None:
+def test_a_terminal_has_one_line_and_a_log_a_line_each_five_seconds(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     told = to_stream(stream)
     assert told._every == (DRAW_EVERY if stream.isatty() else LINE_EVERY)
     told._every = SOON

@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from brownout.check.verdict import Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
-from brownout.report import github, summary
+from brownout.report import summary
 from brownout.report.row import Finding, Row, recovery, row
 from brownout.run.result import Result
 from tests.unit.report_specimens import BROKEN, FOLDER, ROOT, busy, event, result, verdict
@@ -111,85 +110,8 @@ def test_the_summary_counts_every_trial() -> None:
         "chaos: 3 trials, 1 invalid, 1 unknown, 1 repeated because the machine was busy; slowest test_slow 9.5 s"
     )
     assert summary.title([ROW]) == "chaos: 1 trial, 0 invalid, 0 unknown; slowest test_a 1.0 s"
+    expected = [replace(BAD, expected=True), replace(ROW, expected=False)]
+    assert summary.counted(expected) == "2 trials, 1 invalid, 0 unknown, 1 expected by their tests"
     assert [line.split()[-1] for line in summary.slowest(rows * 3)] == ["t.py::test_slow"] * 3 + [ROW.scenario] + [
         BAD.scenario
     ]
-
-
-def test_githubs_summary_begins_with_the_worst() -> None:
-    text = github.summary([ROW, BAD])
-
-    assert text.startswith("### chaos: 2 trials, 1 invalid, 0 unknown\n")
-    assert text.index("invalid ·") < text.index("valid · seed 7 · 1.0 s\n")
-    assert "50% of it is lost." in text
-    assert github.summary([replace(BAD, findings=(Finding("lost", "<b>*a* | `b`", "p()"),))]).count("<b>") == 0
-
-
-def test_githubs_summary_has_trials_that_were_not_judged_in_a_section_after_the_failures() -> None:
-    unknown = replace(ROW, validity="unknown", seconds=50.0, findings=(Finding("unknown", "Unknown: why", "p()"),))
-    lines = github.summary([ROW, NOT_JUDGED, unknown, BAD]).splitlines()
-
-    assert [line for line in lines if line.startswith(("#", "- "))] == [
-        "### chaos: 4 trials, 1 invalid, 2 unknown, 2 repeated because the machine was busy",
-        "- ✗ **test\\_b\\[a:b,c\\]** invalid · seed 7 · 1.0 s",
-        "- ? **test\\_a** unknown · seed 7 · 50.0 s",
-        "#### not judged, because the machine was busy",
-        "- ? **test\\_p99** the machine was busy for 65 to 338 ms, 3 attempts · seed 7 · store/a/1",
-        "#### valid",
-        "- ✓ **test\\_a** valid · seed 7 · 1.0 s",
-    ]
-    assert "#### not judged" in github.summary([NOT_JUDGED])
-    assert "####" not in github.summary([ROW])
-
-
-def test_githubs_summary_keeps_its_budget_and_says_so() -> None:
-    rows = [replace(BAD, scenario=f"t.py::test_ünknown_{n}") for n in range(5_000)]
-    text = github.summary(rows)
-    left = int(text.splitlines()[-1].split()[1])
-
-    assert 0.99 * github.BUDGET < len(text.encode()) <= github.BUDGET
-    assert text.count("**test") + left == 5_000
-    assert "more trials are left out, for lack of space" in text.splitlines()[-1]
-
-
-def test_an_annotation_is_escaped() -> None:
-    assert github.annotations([ROW, BAD], Path("/repository")) == [
-        "::error file=/repository/tests/test_a.py,line=3,title=chaos%3A lost in test_b[a%3Ab%2Cc]"
-        "::50%25 of it is lost.%0AReally: all, of it."
-    ]
-
-
-def test_annotations_are_one_for_each_distinct_anomaly_and_ten_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_WORKSPACE", "/repository")
-    twice = replace(BAD, findings=BAD.findings * 2)
-    unknown = replace(ROW, validity="unknown", findings=(Finding("unknown", "Unknown: why", "p()"),))
-    several = [replace(BAD, scenario=f"t.py::test_{n}") for n in range(12)]
-
-    assert len(github.annotations([twice], Path("/repository"))) == 1
-    assert "file=part/tests/test_a.py," in github.annotations([BAD], Path("/repository/part"))[0]
-    assert len(github.annotations([unknown, *several], Path("/repository"))) == 10
-    assert "unknown" not in "".join(github.annotations([unknown, *several], Path("/repository"))), "the worst first"
-    assert "unknown" in github.annotations([unknown, BAD], Path("/repository"))[1]
-
-
-def test_a_trial_that_was_not_judged_is_a_notice_after_the_errors() -> None:
-    several = [replace(BAD, scenario=f"t.py::test_{n}") for n in range(12)]
-
-    assert github.annotations([NOT_JUDGED, BAD], Path("/repository"))[1:] == [
-        "::notice file=/repository/tests/test_a.py,line=3,title=chaos%3A not judged%3A test_p99"
-        "::the machine was busy for 65 to 338 ms, 3 attempts"
-    ]
-    levels = [line.split()[0] for line in github.annotations([NOT_JUDGED] * 12 + several, Path("/repository"))]
-    assert levels == ["::error"] * 10 + ["::notice"] * 10
-
-
-def test_githubs_summary_is_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "summary"
-    file.write_text("before\n")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
-    github.append_summary([])
-    assert file.read_text() == "before\n"
-    github.append_summary([ROW])
-    assert file.read_text().startswith("before\n### chaos: 1 trial")
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
-    github.append_summary([ROW])

@@ -33,12 +33,12 @@ def column(cell: Cell) -> tuple[int, int, str]:
 class FaultMap(Kept):
     """The results of every fault at every fault point of a workload, under the configuration `name`.
 
-    `options` are the options of `brownout map` except those that choose cells. `trace` has the fault points in the
-    order in which a trial without a fault meets them. `bounds` and `seconds` (the time for the whole map) are in
-    seconds. `versions` maps Python distributions to versions. `repeats` counts how many trials were run again because
-    the machine was busy. `complete` is true when nothing interrupted the making of the map. `part` is true when the
-    command did not ask for all standard cells. Cells are sorted by the order of the fault points in a trial, then by
-    the order of the map's columns. Raises ValueError when a map has a cell twice.
+    `options` are the options of `brownout map` except those that choose cells. `trace` has the points in the order of a
+    fault-free trial. `bounds` and `seconds` (the time for the whole map) are in seconds. `versions` maps Python
+    distributions to versions. `repeats` counts all trials that were run again because the machine was busy. With
+    `complete` nothing interrupted the map. With `part` the command did not ask for all standard cells. With
+    `shard` ("2/4") other shards have the other cells. Cells are in the order of the trace, then of the columns. Raises
+    ValueError when a map has a cell twice.
     """
 
     KIND: ClassVar = "fault map"
@@ -59,6 +59,7 @@ class FaultMap(Kept):
     repeats: int = 0
     complete: bool = False
     part: bool = False
+    shard: str = ""
 
     def __post_init__(self) -> None:
         place = {point: n for n, point in enumerate(self.trace)}

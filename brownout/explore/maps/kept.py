@@ -14,8 +14,8 @@ class Kept:
     """A result that is a dataclass and is stored as a JSON file. The methods `_record` and `_made` convert the fields
     that have types which JSON does not have.
 
-    `complete` is true when nothing interrupted the command. `part` is true when the user asked for only a part of the
-    results.
+    With `complete` nothing interrupted the command. With `part` the command was asked for a part of the results only.
+    With `shard` ("2/4") it is one of several machines' shares.
     """
 
     KIND: ClassVar[str]  # the value of the field "kind" in the JSON file
@@ -23,11 +23,12 @@ class Kept:
     _LAST: ClassVar[str]  # the name of the field with the longest value; it comes last in the file
     complete: bool
     part: bool
+    shard: str
 
     @property
     def whole(self) -> bool:
-        """Whether the user asked for all results and nothing interrupted the command."""
-        return self.complete and not self.part
+        """Whether the command was asked for all results in one shard, and nothing interrupted it."""
+        return self.complete and not self.part and not self.shard
 
     def to_json(self) -> str:
         """Return the result as JSON text with one item a line, always in the same order."""

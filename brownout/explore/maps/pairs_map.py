@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from brownout.check.verdict import Validity, merge
 from brownout.check.words import SEVERITY, parts, severity, validity_of
-from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.cell import Cell, names
 from brownout.explore.maps.kept import Kept
 from brownout.explore.maps.pairs import Pair
+from brownout.explore.maps.selection import select
+from brownout.plan.near import known
 
 UNREACHED = "second not reached"
 
@@ -95,10 +97,10 @@ class PairMap(Kept):
     """The results of many pairs of faults. `counts` has the number of pairs after each step that reduces this number;
     `firsts` and `classes` count the first faults and their classes.
 
-    `planned` is the number of pairs to try; it is smaller than the last number in `counts` when only a sample of the
-    pairs is tried. `void` has the reason why the map proves nothing. `unknown` counts the first faults whose trial gave
-    no verdict. All times of a pair map are in seconds. `complete` is true when nothing interrupted the campaign. `part`
-    is true when the user asked for only some first faults or pairs.
+    `planned` is the number of pairs to try; with a sample it is smaller than the last of `counts`. `void` says why the
+    map proves nothing. `unknown` counts first faults without a verdict. Times are in seconds. With `complete` nothing
+    interrupted the campaign. With `part` the command asked for some first faults or pairs only. With
+    `shard` ("2/4") other shards have the other pairs.
     """
 
     KIND: ClassVar = "pair map"
@@ -121,6 +123,7 @@ class PairMap(Kept):
     seconds: float = 0.0
     complete: bool = False
     part: bool = False
+    shard: str = ""
     rows: tuple[PairResult, ...] = ()
 
     @property
@@ -143,6 +146,11 @@ class PairMap(Kept):
         return tuple(sorted(found, key=lambda result: severity(result.worst), reverse=True))
 
     @property
+    def candidates(self) -> int:
+        """The pairs that the last step of the pruning left."""
+        return [0, *self.counts.values()][-1]
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """The reasons why the map cannot be valid. A bad pair still makes the map invalid."""
         doubts = {
@@ -150,6 +158,7 @@ class PairMap(Kept):
             "no pair was tried": not any(result.seen for result in self.rows),
             "no trial ran without a fault": not self.controls,
             f"first faults without a verdict: {self.unknown}": self.unknown > 0,
+            "its shards planned other pairs than one machine would": self.whole and self.planned != self.candidates,
         }
         return tuple(doubt for doubt, holds in doubts.items() if holds)
 
@@ -160,6 +169,27 @@ class PairMap(Kept):
         if self.void:
             return "unknown"
         return merge((*(result.verdict for result in self.rows), "unknown" if self.doubts else "valid"))
+
+    def filtered(
+        self,
+        points: Collection[str] = (),
+        actions: Collection[str] = (),
+        cells: Collection[str] = (),
+        *,
+        only_bad: bool = False,
+    ) -> PairMap:
+        """The pairs whose first fault is asked for: by point and action as `select` says, or by its cell's name.
+
+        Raises UnknownName with near matches. `only_bad` leaves the pairs that are not valid.
+        """
+        firsts = tuple(dict.fromkeys(row.pair.first for row in self.rows))
+        short = names(cell.point for cell in firsts)
+        called = {name: cell for cell in firsts
+                  for name in (cell.full, f"{short[cell.point]}/{cell.moment}-{cell.action}")}  # fmt: skip
+        chosen = {called[known("first fault", cell, called)] for cell in cells}
+        chosen = chosen or set(select(firsts, points, actions))
+        rows = tuple(row for row in self.rows if row.pair.first in chosen and not (only_bad and row.verdict == "valid"))
+        return replace(self, rows=rows, part=self.part or len(rows) < len(self.rows))
 
     def outcomes(self) -> dict[str, int]:
         """Return in how many planned pairs each outcome and each flag was seen, the worst first; then the number of
