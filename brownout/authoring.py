@@ -7,7 +7,7 @@ from brownout import faults as _faults
 from brownout.check import promises as _promises
 from brownout.check.promises import *  # noqa: F403 - the lists of exports are those of the packages
 from brownout.faults import *  # noqa: F403 - see above
-from brownout.history.effects import ledger, sqlite_accepted, sqlite_effects
+from brownout.history.effects import ledger, sqlite_accepted, sqlite_effects, sqlite_rows
 from brownout.lab import Lab, Outcome
 from brownout.map_cells import CellOutcome, MapCell, fault_map
 from brownout.plan.fault import Fault
@@ -32,5 +32,5 @@ from brownout.subject.application import Application
 __all__ = [
     "AfterFault", "Application", "AtTime", "CellOutcome", "Fault", "Lab", "MapCell", "OnEvent", "Outcome", "Promise",
     "Trigger", "after", "at", "effect", "ended", "event", "fault_map", "get", "ledger", "point", "post", "received",
-    "sqlite_accepted", "sqlite_effects", "started", "submit", *_faults.__all__, *_promises.__all__,
+    "sqlite_accepted", "sqlite_effects", "sqlite_rows", "started", "submit", *_faults.__all__, *_promises.__all__,
 ]  # fmt: skip

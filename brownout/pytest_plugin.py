@@ -203,7 +203,9 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     )
 
     def text(result: Result) -> str:
-        return failure(result, _again(config, node.nodeid, result.plan.seed), config.rootpath)
+        replay = shlex.join(["brownout", "replay", os.path.relpath(result.folder, config.invocation_params.dir)])
+        again = (replay, _again(config, node.nodeid, result.plan.seed))
+        return failure(result, again if result.validity == "invalid" else again[1:], config.rootpath)
 
     taker = config.pluginmanager.get_plugin(TAKER)
     bench = Lab(setting, fresh_seed() if seed is None else seed, text, taker and taker.take)

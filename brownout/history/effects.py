@@ -18,6 +18,7 @@ from brownout.history.event import Event
 from brownout.history.tail import Tail
 from brownout.probes.line import now
 
+ROWS = 10_000  # rows of jobs that are read at most
 Reader = Callable[[Path], Callable[[], Iterator[Event]]]
 
 
@@ -67,6 +68,28 @@ def sqlite_accepted(name: str, query: str) -> Reader:
         return Event(at, "store", "accepted", key, task)
 
     return _sqlite(name, query, event)
+
+
+def sqlite_rows(name: str, query: str) -> Reader:
+    """For `Application.rows`: what the application's own store says of each job, from the SQLite file `name`.
+
+    The first column that `query` selects is the task's id. The report of a failure shows the other columns of the
+    example job under their names, so leave arguments, results and secrets out. The file is opened read-only.
+    Reading raises sqlite3.OperationalError when the query fails.
+    """
+
+    def reader(files: Path) -> Callable[[], Iterator[Event]]:
+        def read() -> Iterator[Event]:
+            with closing(sqlite3.connect(f"file:{files / name}?mode=ro", uri=True, timeout=1.0)) as connection:
+                cursor = connection.execute(query)
+                _, *columns = (column for column, *_ in cursor.description)
+                for task, *values in cursor.fetchmany(ROWS):
+                    fields = {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+                    yield Event(now(), "store", "row", task=str(task), data=fields)
+
+        return read
+
+    return reader
 
 
 def _sqlite(name: str, query: str, event: Callable[[int, tuple[Any, ...]], Event]) -> Reader:

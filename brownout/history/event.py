@@ -15,9 +15,11 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "client": ("invoke", "ok", "fail", "info", "read", "unread", "left"),
     "worker": (
         *("ready", "received", "started", "ended", "failed", "retry", "rejected", "revoked", "unknown"),
+        *("publish", "published"),
         *("child-start", "child-exit", "shutting-down", "shutdown", "exit"),
     ),
-    "api": ("ready", "stall", "starved", "paused", "raised", "shutdown", "exit"),
+    "api": ("ready", "stall", "starved", "paused", "raised", "publish", "published", "shutdown", "exit"),
+    "relay": ("publish", "published", "exit"),
     "wire": (
         *("connected", "closed", "reset", "refused"),
         *("toxic-added", "toxic-removed", "toxic-acted", "point"),
@@ -25,11 +27,13 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "broker": ("sample", "sample-failed", "exit"),
     "effects": ("effect",),
     "backend": ("stored",),
-    "store": ("accepted", "withdrawn", "unreadable", "store-read"),
+    "store": ("accepted", "withdrawn", "unreadable", "store-read", "row"),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
     "run": ("phase", "machine-late", "waited", "drained", "unread", "consumes", "settled", "note"),
 }
 ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
+#: Kinds that only reports read. They are no part of an operation, so that no verdict depends on them.
+FOR_REPORTS = frozenset({"publish", "published", "row"})
 _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from brownout.history.event import Event
+from brownout.history.event import FOR_REPORTS, Event
 from brownout.history.layout import UNACKED
 from brownout.history.operation import Operation
 from brownout.history.tail import parse
@@ -129,7 +129,7 @@ class History:
         """A mapping from each task to its key, from the events that name both."""
         keys: dict[str, str] = {}
         for event in self.events:
-            if event.key and event.task:
+            if event.key and event.task and event.kind not in FOR_REPORTS:
                 keys.setdefault(event.task, event.key)
         return keys
 
@@ -140,7 +140,7 @@ class History:
         events: dict[str, list[Event]] = {event.key: [] for event in self.kind("invoke") if event.key}
         for event in self.events:
             key = event.key or keys.get(event.task or "")
-            if key in events:
+            if key in events and event.kind not in FOR_REPORTS:
                 events[key].append(event)
         return {key: Operation(key, tuple(tasks.get(key, ())), tuple(of_key)) for key, of_key in events.items()}
 

@@ -2,8 +2,8 @@
 
 BROWNOUT_APP names the application as "module:attribute" or "module:factory()". HTTP requests and answers pass through
 this wrapper unchanged. With BROWNOUT_HISTORY (a file) the tap records when the application is ready, which code blocks
-the event loop, and which exceptions leave the application or its background tasks. The variable BROWNOUT_SOURCE names
-the process in events, "api" by default.
+the event loop, which exceptions leave the application or its background tasks, and which tasks the application
+publishes, if it has imported Celery. The variable BROWNOUT_SOURCE names the process in events, "api" by default.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 from typing import Any, Awaitable, Callable, MutableMapping
 
+from brownout.probes import publish_tap
 from brownout.probes.configuration import effective
 from brownout.probes.loop_watch import LoopWatch
 from brownout.probes.recorder import Recorder
 
+KEY_HEADER = b"idempotency-key"  # names the operation, see workload/client.py
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -60,6 +63,8 @@ def tap(app: Asgi, recorder: Recorder) -> Asgi:
     async def tapped(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await lifespan(scope, receive, send)
+        with contextlib.suppress(Exception):
+            publish_tap.KEY.set(next((value.decode() for name, value in scope["headers"] if name == KEY_HEADER), None))
         try:
             await app(scope, receive, send)
         except Exception as error:
@@ -78,4 +83,10 @@ def __getattr__(name: str) -> Asgi:
         raise RuntimeError('BROWNOUT_APP is not set: it names the application, as "module:attribute"')
     inner = load(os.environ["BROWNOUT_APP"])
     path = os.environ.get("BROWNOUT_HISTORY")
-    return tap(inner, Recorder(path, os.environ.get("BROWNOUT_SOURCE", "api"))) if path else inner
+    if not path:
+        return inner
+    recorder = Recorder(path, os.environ.get("BROWNOUT_SOURCE", "api"))
+    if "celery" in sys.modules:
+        with contextlib.suppress(Exception):
+            publish_tap.connect(recorder)
+    return tap(inner, recorder)

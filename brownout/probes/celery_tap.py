@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from celery import signals
 
+from brownout.probes import publish_tap
 from brownout.probes.configuration import effective
 from brownout.probes.layout import describe
 from brownout.probes.recorder import Recorder
@@ -109,6 +110,7 @@ def connect(recorder: Recorder) -> None:
 
     for signal, kind, details_of in _TAPS:
         signal.connect(connected(kind, details_of), weak=False)
+    publish_tap.connect(recorder)
 
 
 if os.environ.get("BROWNOUT_HISTORY"):

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterable, Iterator
 
-from brownout.probes.syscalls import die_with
+from brownout.probes.kernel import die_with
 
 OWN = "brownout"  # this package is no part of `libraries`, because every forked process imports it again
 

@@ -25,9 +25,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict
 
-from brownout.probes import proc
+from brownout.probes import kernel
+from brownout.probes.kernel import die_with, pidfd_open
 from brownout.probes.preload import OWN, ScoutFailed, import_all, reading_environment, remarks, scouted
-from brownout.probes.syscalls import die_with, pidfd_open
 
 Dispositions = Dict[int, Any]
 
@@ -100,7 +100,7 @@ class Zygote:
         descriptor = self._children[pid] = pidfd_open(pid)
         self._waiting.register(descriptor, selectors.EVENT_READ, pid)
         # until waitpid is called, the kernel keeps the ended child in /proc
-        self._say(id=request, pid=pid, started=proc.started(pid))
+        self._say(id=request, pid=pid, started=kernel.started(pid))
         return pid
 
     def _reap(self, pid: int) -> None:

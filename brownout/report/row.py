@@ -10,12 +10,14 @@ from pathlib import Path
 from brownout.check.promises.loss import finished
 from brownout.history.view import History
 from brownout.report.clean import clean
+from brownout.report.facts.failure import facts
 from brownout.run.events import Event, TrialEnded
 from brownout.run.result import Result
 
 #: All possible verdicts on a trial, the worst first.
 WORST = ("invalid", "unknown", "valid")
 NOT_JUDGED = "not judged"
+LONGEST = 160  # characters of a row's cause
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Row:
     also counts the attempts that could not be judged because the machine was busy. `busy_ms` is empty unless no attempt
     could be judged; then it has, for each attempt, the longest time in milliseconds in which threads may have waited
     for a CPU. `expected`: the test passed although the trial is not valid, as the test looks for an anomaly.
+    for a CPU. `cause` is the root anomaly, how often it came, and its cause, in one line: "late ×14: worker-1 stopped
+    consuming".
     """
 
     scenario: str
@@ -51,6 +55,7 @@ class Row:
     file: str = ""
     line: int = 0
     expected: bool = False
+    cause: str = ""
 
     @property
     def name(self) -> str:
@@ -78,6 +83,8 @@ class Row:
         """The verdict in one sentence."""
         if self.busy:
             return f"{NOT_JUDGED}: {self.busy}"
+        if self.cause:
+            return self.cause
         if not self.findings:
             return f"{self.name}: {self.validity}"
         more = f" (and {len(self.findings) - 1} more)" if len(self.findings) > 1 else ""
@@ -146,6 +153,7 @@ def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
         busy_ms=tuple(_busy_ms(result)),
         file=file,
         line=line,
+        cause=clean(facts(result).short, LONGEST) if result.validity == WORST[0] else "",
     )  # fmt: skip
 
 

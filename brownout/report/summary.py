@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from brownout.report.clean import clean
+from brownout.report.facts.order import natural
 from brownout.report.row import NOT_JUDGED, WORST, Row
 from brownout.run.events import CampaignEnded, Event, TrialEnded
 
 if TYPE_CHECKING:
     import pytest
 
+SIBLINGS = 12  # parameters of a test that a line names
 SLOWEST = 5  # the list of the slowest trials has at most this many trials
 
 
@@ -34,6 +37,9 @@ class Summary:
             terminal.write_sep("=", f"{NOT_JUDGED} because the machine was busy", yellow=True)
         for row in busy:
             terminal.write_line(row.not_judged, yellow=True)
+        if terminal.verbosity >= 0:
+            for line in siblings(rows):
+                terminal.write_line(line)
         if terminal.verbosity < 0:
             terminal.write_line(title(rows))
         else:
@@ -42,6 +48,39 @@ class Summary:
         if terminal.verbosity > 0:
             for line in slowest(rows):
                 terminal.write_line(line)
+
+
+def siblings(rows: Sequence[Row]) -> list[str]:
+    """One line for each parametrised test of which some trials failed: its parameters that fail, pass, are not judged.
+
+    "test_outage: 1 of 3 fails [stop]; passes [flush, kill]".
+    """
+    groups: dict[str, list[tuple[str, Row]]] = {}
+    for row in rows:
+        test, bracket, parameters = row.scenario.partition("[")
+        if bracket:
+            groups.setdefault(test, []).append((parameters.removesuffix("]"), row))
+    lines = []
+    for test, group in groups.items():
+        failed = _parameters(group, lambda row: row.validity == WORST[0])
+        if not failed or len({parameters for parameters, _ in group}) < 2:
+            continue
+        parts = [f"{len(failed)} of {len({name for name, _ in group})} fail{'s' * (len(failed) == 1)} {_shown(failed)}"]
+        passed = [name for name in _parameters(group, lambda row: row.validity == WORST[2]) if name not in failed]
+        unjudged = [name for name in _parameters(group, lambda row: row.validity == WORST[1]) if name not in failed]
+        parts += [f"passes {_shown(passed)}"] if passed else []
+        parts += [f"{NOT_JUDGED} {_shown(unjudged)}"] if unjudged else []
+        lines.append(f"{clean(test.rpartition('::')[2])}: {'; '.join(parts)}")
+    return lines
+
+
+def _parameters(group: Sequence[tuple[str, Row]], wanted: Callable[[Row], bool]) -> list[str]:
+    return sorted({name for name, row in group if wanted(row)}, key=natural)
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SIBLINGS} more" if len(names) > SIBLINGS else ""
+    return f"[{', '.join(clean(name, 60) for name in names[:SIBLINGS])}{more}]"
 
 
 def counted(rows: Sequence[Row]) -> str:

@@ -1,92 +1,169 @@
-"""The text of a failed trial: the broken promise, then the evidence, then the command that repeats the trial."""
+"""The text of a failed trial: what broke and why, where the example is now, lanes, events, and what to type next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brownout.check.verdict import Anomaly
 from brownout.report.clean import clean
+from brownout.report.facts.failure import Failure, facts
+from brownout.report.facts.leading import Lead
 from brownout.report.row import NOT_JUDGED, WORST, Row, between, row, shown
+from brownout.report.text.lanes import drawn
+from brownout.report.text.place import placed
+from brownout.report.text.stall import stalled
 from brownout.report.timeline import ends, timeline
 
 if TYPE_CHECKING:
     from brownout.run.result import Result
 
 SIGNS = {"valid": "✓", "invalid": "✗", "unknown": "?"}
-SHOWN = 3  # anomalies that are shown with their evidence for the same promises; further anomalies are only counted
-_LABELS = ("Promise", "Again", "Store", "…")
+LONGEST = 40  # lines
+PAGE = "report.html"
+NAMES = 6  # promises that one line names
+_LABELS = ("Cause", "Also", "Promise", "Where", "Stall", "Lanes", "Events", "Again", "Store", "Logs", "Page", " ")
 
 
-def headline(row: Row) -> str:
+@dataclass(frozen=True)
+class Detail:
+    """How much of the lanes and events is shown; `events` is the least number of their lines."""
+
+    processes: int
+    logs: int
+    events: int
+
+
+#: From the most detail to the least. The first with which the text has no more than LONGEST lines is taken.
+DETAILS = (Detail(6, 3, 12), Detail(5, 2, 9), Detail(4, 2, 7), Detail(3, 1, 5), Detail(2, 1, 4), Detail(2, 0, 3))
+
+
+def headline(row: Row, counts: Mapping[str, int]) -> str:
     """One line: validity, name, number of anomalies of each kind, seed, seconds."""
-    kinds = [f"{kind} ×{n}" for kind, n in row.kinds.items() if kind != "unknown"]
+    kinds = [f"{kind} ×{n}" for kind, n in counts.items()]
     parts = [row.validity, *kinds, f"seed {row.seed}", f"{row.seconds:.1f} s"]
     if row.attempts > 1:
         parts.append(f"attempt {row.attempts}; the machine was busy during earlier attempts")
     return f"{SIGNS[row.validity]} {clean(row.name)}  {' · '.join(parts)}"
 
 
-def failure(result: Result, again: str, root: Path) -> str:
-    """Return the report of a trial whose verdict was not "valid". `again` is the command that runs the trial again.
+def failure(result: Result, again: Sequence[str], root: Path) -> str:
+    """The report of a trial that was not valid, in at most LONGEST lines. `again` are commands that show it again.
 
     When the trial could not be judged because the machine was busy, one line says so and no promise is listed.
     """
     trial = row(result, root)
-    lines = [trial.not_judged if trial.busy else headline(trial)]
-    if unexplained := [f"  {end}" for end in ends(result.history)]:
-        lines += [*unexplained, ""]
-    for promises, anomalies in _broken(result).items():
-        for anomaly in anomalies[:SHOWN]:
-            lines += [f"  {clean(anomaly.sentence)}", "", *timeline(anomaly, result.history), ""]
-        if len(anomalies) > SHOWN:
-            lines += [f"  … and {len(anomalies) - SHOWN} more; all of them are in results.json", ""]
-        lines += [*_labelled("Promise", promises), ""]
-    for why, promises in _unknown(result).items():
-        lines += [f"  Unknown: {why}", "", *_labelled("Promise", promises), ""]
-    if not trial.busy:
-        lines += _busy_promises(result)
-    lines += [*_labelled("Again", (again,)), *_labelled("Store", (shown(result.folder, root),))]
-    for n, attempt in enumerate(result.earlier, 1):
-        lines += _labelled("", (f"{shown(attempt.folder, root)} (attempt {n})",))
+    if trial.busy:
+        return "\n".join([trial.not_judged, *_tail(result, again[-1:], root)])
+    found = facts(result)
+    for detail in DETAILS:
+        lines = _lines(result, trial, found, detail, [*_tail(result, again, root)])
+        if len(lines) <= LONGEST:
+            break
     return "\n".join(lines)
 
 
-def _broken(result: Result) -> dict[tuple[str, ...], list[Anomaly]]:
-    """The anomalies of invalid verdicts without repetitions, grouped by the promises that they break."""
-    promises: dict[str, list[str]] = {}
-    anomalies: dict[str, Anomaly] = {}
-    for verdict in result.verdicts:
-        for anomaly in verdict.anomalies if verdict.validity == WORST[0] else ():
-            promises.setdefault(anomaly.sentence, []).append(clean(verdict.promise))
-            anomalies.setdefault(anomaly.sentence, anomaly)
-    groups: dict[tuple[str, ...], list[Anomaly]] = {}
-    for sentence, broken in promises.items():
-        groups.setdefault(tuple(dict.fromkeys(broken)), []).append(anomalies[sentence])
-    return groups
+def _lines(result: Result, trial: Row, found: Failure, detail: Detail, tail: list[str]) -> list[str]:
+    counts = found.lead.counts if found.lead else {}
+    blocks = [[headline(trial, counts), *_head(result, found)], [*_why(found)], [*_unknown(result)]]
+    blocks += [[*_where(found)], [*_lanes(found, detail)], [], tail]
+    used = sum(len(block) + 1 for block in blocks if block)  # with an empty line below each block
+    blocks[-2] = [*_events(result, found, max(detail.events, LONGEST - used))]
+    lines: list[str] = []
+    for block in blocks:
+        lines += ["", *block] if lines and block else block
+    return lines
 
 
-def _unknown(result: Result) -> dict[str, tuple[str, ...]]:
-    """The reasons why promises could not be judged, each with its promises; a busy machine is left out."""
-    reasons: dict[str, tuple[str, ...]] = {}
+def _head(result: Result, found: Failure) -> Iterator[str]:
+    if found.headline:
+        yield f"  {clean(found.headline, 240)}"
+    if unexplained := [*ends(result.history)]:
+        more = f"; and {len(unexplained) - 2} more" if len(unexplained) > 2 else ""
+        yield f"  {clean('; '.join(unexplained[:2]) + more, 240)}"
+
+
+def _why(found: Failure) -> Iterator[str]:
+    """The cause, what it breaks too, and whether it came before the fault."""
+    if found.lead is None:
+        return
+    root = found.lead.root
+    causes = [found.cause.sentence] if found.cause and found.cause.sentence else []
+    causes += [root.default] if root.default else []
+    if root.before:
+        which = "all" if root.before == root.count else f"{root.before} of {root.count}"
+        causes.append(f"{which} came before the fault: the fault is not the cause")
+    yield from _labelled("Cause", [clean(cause, 200) for cause in causes])
+    proof = [clean(root.example.sentence, 200)] if root.example.sentence.rstrip(".") not in root.sentence else []
+    yield from _labelled("Promise", [clean(root.promises[0], 160), *proof])
+    if also := _also(found.lead):
+        yield from _labelled("Also", also)
+
+
+def _also(lead: Lead) -> list[str]:
+    lines = [f"broken: {_listed(lead.also)}"] if lead.also else []
+    if lead.others:
+        more = f"; and {len(lead.others) - 1} other kinds of anomaly" if len(lead.others) > 1 else ""
+        lines.append(f"{clean(lead.others[0].sentence, 160)} ({lead.others[0].kind}){more}")
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return f"{', '.join(clean(name, 160) for name in names[:NAMES])}{more}"
+
+
+def _unknown(result: Result) -> Iterator[str]:
+    """The reasons why promises could not be judged, each with its promises; a busy machine is one line."""
+    reasons: dict[str, list[str]] = {}
     for verdict in result.verdicts:
         if verdict.validity == WORST[1] and not verdict.busy_ms:
-            why = clean(verdict.why or "nothing was judged", 2_000)
-            reasons[why] = (*reasons.get(why, ()), clean(verdict.promise))
-    return reasons
+            why = clean(verdict.why or "nothing was judged", 300)
+            reasons.setdefault(why, []).append(clean(verdict.promise, 60))
+    for why, promises in list(reasons.items())[:2]:
+        yield f"  Unknown: {why}"
+        yield from _labelled("Promise", [_listed(promises)])
+    if len(reasons) > 2:
+        yield f"  … and {len(reasons) - 2} more reasons; all of them are in results.json"
+    if busy := [verdict for verdict in result.verdicts if verdict.busy_ms > 0]:
+        promises_ = "1 promise" if len(busy) == 1 else f"{len(busy)} promises"
+        ms = max(verdict.busy_ms for verdict in busy)
+        yield f"  Not judged because the machine was busy for {between([ms])}: {promises_}"
 
 
-def _busy_promises(result: Result) -> list[str]:
-    """One line for all promises of a failed trial that could not be judged because the machine was busy."""
-    if not (busy := [verdict for verdict in result.verdicts if verdict.busy_ms > 0]):
-        return []
-    promises = "1 promise" if len(busy) == 1 else f"{len(busy)} promises"
-    ms = max(verdict.busy_ms for verdict in busy)
-    return [f"  Not judged because the machine was busy for {between([ms])}: {promises}", ""]
+def _where(found: Failure) -> Iterator[str]:
+    if found.stalls:
+        yield from _labelled("Stall", [*stalled(found.stalls, found.slowness, found.zero)])
+    elif found.where is not None and (found.where.key or found.where.task):
+        yield from _labelled("Where", [*placed(found.where, found.zero)])
 
 
-def _labelled(label: str, values: tuple[str, ...]) -> Iterator[str]:
+def _lanes(found: Failure, detail: Detail) -> Iterator[str]:
+    if not found.lanes.processes:
+        return
+    first = {found.cause.event.source} if found.cause and found.cause.event else set()
+    first |= {found.where.holder} if found.where else set()
+    yield from _labelled("Lanes", [*drawn(found.lanes, found.logs[: detail.logs], first, detail.processes)])
+
+
+def _events(result: Result, found: Failure, room: int) -> Iterator[str]:
+    yield from _labelled("Events", [*timeline(found.steps, result.history, found.zero, room)])
+
+
+def _tail(result: Result, again: Sequence[str], root: Path) -> Iterator[str]:
+    yield from _labelled("Again", again)
+    yield from _labelled("Store", [shown(result.folder, root)])
+    logs = sorted(path.stem for path in (result.folder / "log").glob("*.log"))
+    if logs:
+        yield from _labelled("Logs", [f"in the store, log/: {', '.join(f'{name}.log' for name in logs)}"])
+    if (result.folder / PAGE).exists():
+        yield from _labelled("Page", [shown(result.folder / PAGE, root)])
+    for n, attempt in enumerate(result.earlier, 1):
+        yield from _labelled("", [f"{shown(attempt.folder, root)} (attempt {n})"])
+
+
+def _labelled(label: str, values: Iterable[str]) -> Iterator[str]:
     for n, value in enumerate(values):
         yield f"  {'' if n else label:<9} {value}"
 
@@ -98,5 +175,7 @@ def style(line: str) -> dict[str, bool]:
     if line.startswith((SIGNS["unknown"], NOT_JUDGED)):
         return {"yellow": True, "bold": True}
     if line.startswith("  ") and line[2:3].strip() and not line[2:].startswith(_LABELS):
+        return {"bold": True}
+    if line.startswith("  Cause"):
         return {"bold": True}
     return {}

@@ -1,43 +1,75 @@
-"""Draws the events that prove an anomaly, a line for each event, beside the faults that were active at that time."""
+"""Draws the events of the example job, a line for each event, beside the faults that were active meanwhile."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from brownout.check.verdict import Anomaly
+from brownout.check.interval import readable
 from brownout.history.event import Event
 from brownout.history.view import History, Window
 from brownout.report.clean import clean
+from brownout.report.facts.account import Step
+from brownout.report.facts.order import natural
+from brownout.report.text.clock import length, since
+from brownout.report.text.lanes import ended_with
 
 BARS = 3  # at most this many faults are drawn; further faults are only counted
+SLOW = 100_000_000  # ns; a publish that took longer says so
 # Fields of an event's data that may be shown. Request bodies, results and arguments are never shown.
-_FIELDS = ("status", "state", "error", "retries", "countdown", "code", "ms", "queues", "unacked", "left")
+_FIELDS = ("status", "state", "error", "retries", "countdown", "code", "queues", "unacked", "left")
 _FAULT = {"fault-start": "begins", "fault-acted": "acted", "fault-stop": "healed"}
+#: Kinds of event by how much they tell; a lower number is kept before a higher one.
+_RANKS = {
+    **dict.fromkeys(("effect", "exit"), 1),
+    **dict.fromkeys(("invoke", "ok", "fail", "info", "publish", "started", "fault-start"), 2),
+    **dict.fromkeys(("failed", "retry", "rejected", "revoked", "raised", "fault-stop"), 3),
+    **dict.fromkeys(("ended", "received"), 4),
+}
+LAST = 5
 
 
-def timeline(anomaly: Anomaly, history: History) -> Iterator[str]:
-    """A line for each event: time since the first witness, a bar for each fault, the process, and what happened.
-
-    The line of the last event that proves the anomaly ends with the kind of the anomaly.
-    """
-    if not anomaly.witness:
+def timeline(steps: Sequence[Step], history: History, zero: int, room: int) -> Iterator[str]:
+    """At most `room` lines: time, a bar for each fault, the process, what happened, and the mark of the cause."""
+    if not steps:
         return
-    first, last = anomaly.witness[0], anomaly.witness[-1]
-    windows = [window for window in history.faults if _meets(window, first.at, last.at)]
-    drawn = windows[:BARS]
-    marks = [event for window in drawn for event in (window.start, *window.acted[:1], window.stop) if event]
-    events = {_identity(event): event for event in (*anomaly.witness, *marks)}
-    ordered = sorted(events.values(), key=lambda event: event.at)
-    sources = max(len(event.source) for event in ordered)
-    for event in ordered:
-        bars = "".join(_bar(window, event) for window in drawn)
-        sign = f"   ← {anomaly.kind}" if event is last else ""
-        line = f"    {_since(event.at - first.at):>10} {bars} {event.source:<{sources}}  {described(event)}{sign}"
-        yield line.rstrip()
-    if len(windows) > BARS:
-        yield f"    {len(windows) - BARS} more faults were active meanwhile"
+    first, last = steps[0].event, steps[-1].event
+    windows = [window for window in history.faults if _meets(window, first.at, last.at)][:BARS]
+    kept = _fitting(steps, room if len(steps) <= room else room - 1)
+    sources = max(len(step.event.source) for step in kept)
+    times = max(len(since(step.event.at - zero)) for step in kept)
+    for step in kept:
+        bars = "".join(_bar(window, step.event) for window in windows)
+        mark = f"   ← {clean(step.mark, 80)}" if step.mark else ""
+        line = f"{since(step.event.at - zero):>{times}} {bars} {step.event.source:<{sources}}  {_said(step)}"
+        yield f"{line}{mark}".rstrip()
+    if left := len(steps) - len(kept):
+        yield f"and {left} more event{'s' * (left > 1)}; all of them are in history.ndjson"
+
+
+def _fitting(steps: Sequence[Step], room: int) -> list[Step]:
+    """At most `room` steps: the marked step, then the kinds of event that tell most, near the marked step first."""
+    marked = next((n for n, step in enumerate(steps) if step.mark), 0)
+
+    def rank(n: int) -> tuple[int, int]:
+        step = steps[n]
+        failed = step.event.kind == "publish" and step.took is None
+        return (0 if n == marked else 1 if failed else _RANKS.get(step.event.kind, LAST), abs(n - marked))
+
+    return [steps[n] for n in sorted(sorted(range(len(steps)), key=rank)[:room])]
+
+
+def _said(step: Step) -> str:
+    event = step.event
+    if event.kind == "publish":
+        to = f" to {clean(event.data['to'], 40)}" if event.data.get("to") else ""
+        if step.took is None:
+            return f"tries to publish{to}: the broker never took it"
+        return f"publishes{to}{f', which took {length(step.took)}' if step.took > SLOW else ''}"
+    by = f" by {clean(step.by, 20)}" if step.by else ""
+    pid = f" in pid {event.pid}" if event.kind == "started" and event.pid else ""
+    again = " again (redelivered)" if event.kind == "received" and event.data.get("redelivered") else ""
+    return f"{described(event)}{by}{pid}{again}"
 
 
 def described(event: Event) -> str:
@@ -56,17 +88,14 @@ def described(event: Event) -> str:
     words += [clean(event.key, 60)] if event.key else []
     words += [f"task {clean(event.task[:8])}"] if event.task and event.task != event.key else []
     words += [f"{name}={_value(data[name])}" for name in _FIELDS if data.get(name) not in (None, "", {}, 0)]
+    words += [f"for {readable(data['ms'] / 1000)}"] if data.get("ms") else []
     return " ".join(words)
 
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return ",".join(f"{name}:{item}" for name, item in value.items())
+        return ",".join(f"{clean(name, 40)}:{clean(item, 40)}" for name, item in value.items())
     return clean(value, 120)
-
-
-def _since(ns: int) -> str:
-    return f"{ns / 1e6:+.0f} ms" if abs(ns) < 10e9 else f"{ns / 1e9:+.1f} s"
 
 
 def _identity(event: Event) -> tuple[object, ...]:
@@ -97,9 +126,9 @@ def ends(history: History) -> Iterator[str]:
     A process that a fault ended is left out, and so is a process with an exit code in `Application.steps_down`.
     """
     exits = [event for event in history.kind("exit") if not (event.data.get("struck") or event.data.get("orderly"))]
-    for (source, code), events in groupby(sorted(exits, key=_ending), key=_ending):
+    for (source, code), events in groupby(sorted(exits, key=_ordered), key=_ending):
         times = len(list(events))
-        how = f"{_code(code)}, and no fault ended it"
+        how = f"{'with' if code >= 0 else 'by'} {ended_with(code)}, and no fault ended it"
         yield f"{source} ended {f'{times} times ' if times > 1 else ''}{how}"
 
 
@@ -107,10 +136,5 @@ def _ending(event: Event) -> tuple[str, int]:
     return event.source, event.data.get("code", 0)
 
 
-def _code(code: int) -> str:
-    if code >= 0:
-        return f"with exit code {code}"
-    try:
-        return f"by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"by signal {-code}"
+def _ordered(event: Event) -> tuple[object, int]:
+    return natural(event.source), event.data.get("code", 0)

@@ -47,7 +47,9 @@ class Observer:
     def __init__(self, path: Path, application: Application, files: Path, *, every_row: bool = False) -> None:
         self.recorders = Recorders(path)
         self.settled = Settled(by_effect=application.effects is not None)
-        self.records = Records(application.accepted, files, self.recorders["store"], every_row=every_row)
+        self.records = Records(
+            application.accepted, files, self.recorders["store"], rows=application.rows, every_row=every_row
+        )
         self.listeners: list[Callable[[list[Event]], None]] = [self.settled.see]
         self.sampled: Event
         self._tail = Tail(path)

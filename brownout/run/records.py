@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from brownout.history.event import Event
 from brownout.probes.recorder import Recorder
 from brownout.subject.application import EffectReader
 from brownout.subject.waiting import NeverHappened, eventually
@@ -29,9 +31,10 @@ class Records:
         files: Path,
         recorder: Recorder,
         *,
+        rows: Callable[[Path], EffectReader] | None = None,
         every_row: bool = False,
     ) -> None:
-        self._every_row = every_row
+        self._every_row, self._rows = every_row, rows
         self._reader, self._files, self._recorder = reader, files, recorder
         self._read = reader(files) if reader else tuple
         self._accepted: dict[str, str | None] = {}  # maps the key of each recorded job to its task
@@ -47,6 +50,28 @@ class Records:
                 self._accepted.setdefault(event.key, event.task)
             if event.key is not None or self._every_row:
                 self._recorder.append(event.to_json())
+
+    def tell_rows(self) -> None:
+        """Record what the store says of each job now. A store that cannot be read becomes one `row` with the error."""
+        if self._rows is None:
+            return
+        read, events, why = self._rows(self._files), list[Event](), ""
+
+        def complete() -> bool:
+            nonlocal why
+            try:
+                events[:] = read()
+            except sqlite3.OperationalError as error:  # a writer may have locked the file
+                why = str(error)
+                return False
+            return True
+
+        try:
+            eventually(complete, within=WITHIN, what="the rows of the application's own store can be read")
+        except NeverHappened:
+            self._recorder.record("row", unreadable=why)
+        for event in events:
+            self._recorder.append(event.to_json())
 
     def compare(self) -> None:
         """Read all jobs again at the end of the trial: a job that is missing then is recorded as `withdrawn`.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from brownout.check.registry import judge_all
@@ -291,5 +292,6 @@ class Trial:
             self._woken.clear()
 
     def _phase(self, name: str) -> None:
-        self._observer.recorders["run"].record("phase", name=name)
+        wall = datetime.now().astimezone().isoformat()  # logs have wall time, in the zone of this machine
+        self._observer.recorders["run"].record("phase", name=name, wall=wall)
         self.setting.emit(Phase(name, self.setting.scenario))

@@ -33,8 +33,9 @@ class Application:
     the API can work. `status` is a path with {task} that tells a task's state. `state`, `result` and `task` name fields
     of the API's JSON answers. `effects` makes a reader of the effects in the trial's directory; `effects` is None when
     the application records no effect outside of Celery. `accepted` makes a reader of the jobs that the application's
-    own store has accepted: an accepted job that never runs is lost, also when its client got no answer. `queues` are
-    the queues that workers read (`-Q`); when empty, workers read the queues of the application's configuration.
+    own store has accepted: an accepted job that never runs is lost, also when its client got no answer. `rows`
+    makes a reader of what this store says of each job when the drain has ended, for the report of a failure. `queues`
+    are the queues that workers read (`-Q`); when empty, workers read the queues of the application's configuration.
     `recovery` is the time in seconds after which the application itself publishes a lost message again; 0 when the
     application never does. A job counts as lost when it is in no queue and on no worker for longer than `recovery`
     seconds. When a worker ends with an exit code in `steps_down`, it wants to be restarted, and has not failed. `polls`
@@ -55,6 +56,7 @@ class Application:
     result: str = "task_result"
     effects: Callable[[Path], EffectReader] | None = None
     accepted: Callable[[Path], EffectReader] | None = None
+    rows: Callable[[Path], EffectReader] | None = None
     recovery: float = 0.0
     steps_down: tuple[int, ...] = ()
     polls: tuple[str, ...] = ()

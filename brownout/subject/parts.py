@@ -11,6 +11,7 @@ from brownout.subject.part import Part
 
 HOSTED = "brownout.probes.hosted"  # this module imports the application and overrides some of its Celery settings
 CALLER = "brownout.probes.caller"
+TAPPED = "brownout.probes.publish_tap"  # runs any module, and records what it publishes
 
 
 def celery_name(application: Application, topology: Topology) -> str:
@@ -36,8 +37,7 @@ def part_of(
         where = ("--host", "127.0.0.1", "--port", str(port))
         return Part(name, "uvicorn", ("brownout.probes.api_tap:app", *where), root, env)
     if role == "relay":
-        module, *args = application.relay
-        return Part(name, module, tuple(args), root, env)
+        return Part(name, TAPPED, application.relay, root, env)
     if role == "beat":
         return Part(name, "celery", (*celery, "beat", *level, "--schedule", str(files / "schedule")), root, env)
     workers = topology.workers

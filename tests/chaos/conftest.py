@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from brownout.history.effects import sqlite_accepted, sqlite_effects
+from brownout.history.effects import sqlite_accepted, sqlite_effects, sqlite_rows
 from brownout.run.turns import most_at_once
 from brownout.subject.application import Application
 from brownout.subject.cpus import usable_cpus
@@ -26,6 +26,14 @@ SETTINGS = {
     "SYSTEM_QUEUE_PATIENCE": "3",
     "SYSTEM_WEDGE_SECONDS": "3",
 }
+
+
+#: What the report of a failure says of a job: its row, and its outbox entry, which is gone when the job is finished.
+ROWS = """
+    SELECT id, state, attempts, starts, publishes AS "outbox.publishes",
+           ROUND(due - (julianday('now') - 2440587.5) * 86400, 1) AS "outbox.due_in_s"
+    FROM jobs LEFT JOIN outbox ON job_id = id
+"""
 
 
 def settings(given: Mapping[str, str] = SETTINGS) -> Settings:
@@ -64,6 +72,7 @@ def system(env: Mapping[str, str] = SETTINGS) -> Application:
         accepted=sqlite_accepted(
             "system.db", "SELECT rowid, key, id, accepted_at FROM jobs WHERE rowid > ? ORDER BY rowid"
         ),
+        rows=sqlite_rows("system.db", ROWS),
     )
 
 

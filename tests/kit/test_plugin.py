@@ -41,13 +41,14 @@ def test_a_run_ends_with_its_trials(project: pytest.Pytester) -> None:
         "brownout: python 3*, celery 5*, kombu 5*, redis-py *, uvloop *; wire builtin",
         "brownout: redis * for chaos",
         "✗ test_bad  invalid · duplicate ×1 · seed * · 1.5 s",
-        "  Operation op-1 took effect twice.",
+        "  1 of 1 job took effect more than once, without any fault",
         "  Promise   promise_1()",
-        "  Again     pytest test_small.py::test_bad --chaos-seed=*",
+        "  Again     brownout replay store/test_small.py-test_bad/*",
+        "            pytest test_small.py::test_bad --chaos-seed=*",
         "  Store     store/test_small.py-test_bad/*",
         "? test_nobody_knows  unknown · *",
         "=* chaos: 3 trials, 1 invalid, 1 unknown; slowest test_* 1.5 s =*",
-        "FAILED test_small.py::test_bad - Operation op-1 took effect twice. (and 1 mor*",
+        "FAILED test_small.py::test_bad - duplicate ×1: 1 of 1 job took effect more th*",
         "FAILED test_small.py::test_nobody_knows - Unknown: nothing was seen*",
     ])  # fmt: skip
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -110,7 +111,9 @@ def test_the_command_that_is_shown_runs_the_trial_again(project: pytest.Pytester
     (project.path / "sub").mkdir()
     os.chdir(project.path / "sub")
     first = run(project, "--rootdir=..", "--chaos-wire=builtin", "..", "-k", "bad")
-    (again,) = re.findall(r"Again     pytest (.*)", first.stdout.str())
+    (replay,) = re.findall(r"Again     brownout replay (.*)", first.stdout.str())
+    assert (Path(replay) / "results.json").exists(), "a path from where pytest was started"
+    (again,) = re.findall(r"^ {12}pytest (.*)", first.stdout.str(), re.MULTILINE)
     assert "--chaos-wire=builtin" in again
     assert again.startswith("../test_small.py::test_bad ")
 
@@ -158,8 +161,8 @@ def test_junit_has_the_facts_and_the_text_of_the_terminal(project: pytest.Pytest
         "seed": "7", "verdict": "invalid", "anomalies": "duplicate x1", "recovery_ms": "", "faults_fired": "",
     }  # fmt: skip
     (failure,) = cases["test_bad"].iter("failure")
-    assert failure.get("message") == "Operation op-1 took effect twice. (and 1 more)"
-    assert (failure.text or "").startswith("✗ test_bad")
+    assert failure.get("message") == "duplicate ×1: 1 of 1 job took effect more than once"
+    assert "✗ test_bad" in (failure.text or "")
     assert str(failure.text) in shown
     assert "\x1b" not in (failure.text or "")
 
@@ -214,7 +217,7 @@ def test_xdist_counts_every_trial_and_keeps_one_run(project: pytest.Pytester) ->
 
     result.assert_outcomes(passed=10, failed=2)
     result.stdout.fnmatch_lines(["=* chaos: 12 trials, 1 invalid, 1 unknown; *"])
-    result.stdout.fnmatch_lines(["✗ test_bad  invalid *", "  Again     pytest test_small.py::test_bad --chaos-seed=*"])
+    result.stdout.fnmatch_lines(["✗ test_bad  invalid *", "            pytest test_small.py::test_bad --chaos-seed=*"])
     (kept,) = (project.path / "store" / ".runs").iterdir()
     assert len(kept.read_text().splitlines()) == 12
     assert len(list((project.path / "store").glob("test*/2*"))) == 12
@@ -297,9 +300,9 @@ def test_on_a_terminal_what_broke_is_bold_and_no_color_is_heeded(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coloured = on_terminal(project, "-k", "bad")
-    assert "\x1b[1m  Operation op-1 took effect twice.\x1b[0m" in coloured
+    assert "\x1b[1m  1 of 1 job took effect more than once, without any fault\x1b[0m" in coloured
     assert re.search(r"\x1b\[31m\x1b\[1m✗ test_bad|\x1b\[1m\x1b\[31m✗ test_bad", coloured)
     monkeypatch.setenv("NO_COLOR", "1")
     plain = on_terminal(project, "-k", "bad")
-    assert "  Operation op-1 took effect twice." in plain
+    assert "  1 of 1 job took effect more than once, without any fault" in plain
     assert not re.search(r"\x1b\[[0-9;]+m", plain)

@@ -55,4 +55,16 @@ def test_what_json_cannot_hold_is_written_as_text() -> None:
 
 def test_the_clock_never_goes_back_and_every_witness_has_its_kinds() -> None:
     assert now() <= now()
-    assert {"client", "worker", "api", "wire", "broker", "backend", "effects", "store", "nemesis", "run"} == set(KINDS)
+    assert {
+        "client",
+        "worker",
+        "api",
+        "wire",
+        "broker",
+        "backend",
+        "effects",
+        "store",
+        "nemesis",
+        "relay",
+        "run",
+    } == set(KINDS)

@@ -92,6 +92,15 @@ def test_pytest_says_in_the_end_what_came_out(verbosity: int, lines: list[str]) 
         assert terminal.lines[-1].endswith(" red"), "not all are valid"
 
 
+@pytest.mark.parametrize("verbosity", [-1, 0])
+def test_pytest_names_the_siblings_of_a_parameter_that_fails(verbosity: int) -> None:
+    terminal: Any = Terminal(verbosity)
+    trials = [replace(ROW, scenario=f"t.py::test_a[{n}]", validity="invalid" if n else "valid") for n in range(2)]
+    told(Summary(terminal), *trials)
+    line = "test_a: 1 of 2 fails [1]; passes [0]"
+    assert (line in terminal.lines) == (verbosity == 0), "not with -q"
+
+
 def test_without_trials_pytest_says_nothing() -> None:
     terminal: Any = Terminal()
     told(Summary(terminal))

@@ -56,7 +56,7 @@ def test_a_trial_with_another_reason_to_be_unknown_keeps_its_findings() -> None:
     waited = Verdict("unknown", "p99()", (), "the machine was busy", 65.0)
 
     assert row(result(waited, DOUBT), ROOT).sentence == "Unknown: the drain did not end"
-    assert row(result(waited, BROKEN), ROOT).sentence == "Operation op-3 took effect 2 times."
+    assert row(result(waited, BROKEN), ROOT).sentence == "duplicate ×1: 1 of 1 job took effect more than once"
     assert not result().busy, "nothing was judged"
     assert not row(result(waited, BROKEN), ROOT).busy
     assert not row(result(replace(waited, validity="valid", busy_ms=0)), ROOT).busy
@@ -74,7 +74,7 @@ def test_junit_is_told_the_facts() -> None:
 
 
 def test_the_verdict_in_one_sentence_is_the_worst_of_all() -> None:
-    assert row(result(DOUBT, BROKEN), ROOT).sentence == "Operation op-3 took effect 2 times. (and 1 more)"
+    assert row(result(DOUBT, BROKEN), ROOT).sentence == "duplicate ×1: 1 of 1 job took effect more than once"
     assert row(result(DOUBT), ROOT).sentence == "Unknown: the drain did not end"
     assert row(result(verdict("valid", "drained()")), ROOT).sentence == "test_lost_reply[cut]: valid"
     assert row(result(BROKEN, scenario="t.py::test_x"), ROOT.parent / "elsewhere").store == str(FOLDER)
@@ -115,3 +115,17 @@ def test_the_summary_counts_every_trial() -> None:
     assert [line.split()[-1] for line in summary.slowest(rows * 3)] == ["t.py::test_slow"] * 3 + [ROW.scenario] + [
         BAD.scenario
     ]
+
+
+def test_the_siblings_of_a_failed_parameter_are_named_in_natural_order() -> None:
+    def trial(name: str, validity: str) -> Row:
+        return replace(ROW, scenario=f"tests/test_a.py::{name}", validity=validity)
+
+    rows = [trial(f"test_b[{n}s]", "valid") for n in (10, 9)] + [trial("test_b[stop()]", "invalid")]
+    rows += [trial("test_b[cut()]", "unknown"), trial("test_c", "invalid"), trial("test_d[x]", "invalid")]
+    rows += [trial("test_e[1]", "valid"), trial("test_e[2]", "unknown")]
+    assert summary.siblings(rows) == ["test_b: 1 of 4 fails [stop()]; passes [9s, 10s]; not judged [cut()]"]
+    many = [trial(f"test_f[{n}]", "invalid" if n < 2 else "valid") for n in range(30)]
+    (line,) = summary.siblings(many)
+    assert line.startswith("test_f: 2 of 30 fail [0, 1]; passes [2, 3, ")
+    assert line.endswith(", 13 and 16 more]")

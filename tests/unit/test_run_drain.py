@@ -25,7 +25,7 @@ NOBODY = cast("Any", SimpleNamespace(read=lambda _key, _task: True))
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Iterator[Trial]:
-    application = SimpleNamespace(effects=None, accepted=None, recovery=0.0, queues=("celery",))
+    application = SimpleNamespace(effects=None, accepted=None, rows=None, recovery=0.0, queues=("celery",))
     setting = SimpleNamespace(
         scenario="s", application=application, store=SimpleNamespace(place=lambda _: tmp_path), stopped=lambda: False
     )

@@ -56,6 +56,7 @@ def drain(observer: Observer, clients: Clients, busy: BusyWatch, pump: Pump, *, 
     _read_all(observer, clients, pump)
     observer.look()
     observer.records.compare()
+    observer.records.tell_rows()
 
 
 def _read_all(observer: Observer, clients: Clients, pump: Pump) -> None:

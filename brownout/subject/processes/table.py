@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from brownout.probes import proc
+from brownout.probes import kernel
 
 _PROC = Path("/proc")
 # this file exists only on Linux with CONFIG_PROC_CHILDREN
@@ -35,10 +35,10 @@ class Entry:
 def from_proc(pid: int) -> Entry | None:
     """Read `/proc/<pid>/stat` (proc(5)); None when there is no such process."""
     try:
-        fields = proc.fields(pid)
+        fields = kernel.fields(pid)
     except OSError:
         return None
-    return Entry(pid, int(fields[1]), int(fields[2]), fields[0], fields[proc.STARTED])
+    return Entry(pid, int(fields[1]), int(fields[2]), fields[0], fields[kernel.STARTED])
 
 
 def from_ps(*which: str) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""System calls of Linux that the oldest supported Python versions do not offer."""
+"""What Linux offers and Python, or an older Python, does not: system calls, and `/proc/<pid>/stat` (proc(5))."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 
 PR_SET_PDEATHSIG = 1  # the value of the constant in linux/prctl.h
 PIDFD_OPEN = 434  # the number of the system call on nearly every architecture; os.pidfd_open is new in Python 3.9
+STARTED = 19  # the index of the start time in `fields`
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -30,3 +31,19 @@ def die_with(parent: int) -> None:
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def fields(pid: int) -> list[str]:
+    """Return the fields of /proc/<pid>/stat from the third field (the state) on. Raises OSError when there is no such
+    process."""
+    with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123 - called often
+        # The command name may contain spaces and brackets, so the fields begin after the last bracket.
+        return file.read().rpartition(")")[2].split()
+
+
+def started(pid: int) -> str:
+    """Return an opaque token for the start of a process: two processes with one pid have different tokens.
+
+    Raises OSError when there is no such process.
+    """
+    return fields(pid)[STARTED]
