@@ -169,6 +169,7 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     `must_hold()`."""
     from brownout.lab import Lab
     from brownout.plan.seed import fresh_seed
+    from brownout.report.page.handlers import TrialPage
     from brownout.report.progress import of_pytest
     from brownout.report.results import results
     from brownout.report.row import Rows
@@ -190,6 +191,12 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     file, line, _ = node.location
     rows = Rows(node.user_properties, config.rootpath, file, (line or 0) + 1)
     node.stash[_rows] = rows.kept
+
+    def again(result: Result) -> tuple[str, ...]:
+        replay = shlex.join(["brownout", "replay", os.path.relpath(result.folder, config.invocation_params.dir)])
+        commands = (replay, _again(config, node.nodeid, result.plan.seed))
+        return commands if result.validity == "invalid" else commands[1:]
+
     setting = Setting(
         scenario=node.nodeid,
         application=application,
@@ -198,14 +205,12 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
         rung=rung,
         make_wire=_wire_maker(wire),
         launcher=launcher,
-        emit=Stream(progress, results, rows),
+        emit=Stream(progress, results, rows, TrialPage(again)),
         alone=node.get_closest_marker("alone") is not None,
     )
 
     def text(result: Result) -> str:
-        replay = shlex.join(["brownout", "replay", os.path.relpath(result.folder, config.invocation_params.dir)])
-        again = (replay, _again(config, node.nodeid, result.plan.seed))
-        return failure(result, again if result.validity == "invalid" else again[1:], config.rootpath)
+        return failure(result, again(result), config.rootpath)
 
     taker = config.pluginmanager.get_plugin(TAKER)
     bench = Lab(setting, fresh_seed() if seed is None else seed, text, taker and taker.take)

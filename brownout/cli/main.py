@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Sequence
 from typing import Final
 
-from brownout.cli import diff, list, map, merge, pairs, pin, replay, show, shrink
+from brownout.cli import diff, list, map, merge, pairs, pin, replay, report, show, shrink
 from brownout.cli.parser import EXIT_CODES, SIGNAL, USAGE, Parser, Usage
 from brownout.explore.signals import Terminated, terminable
 from brownout.plan.near import UnknownName
 
-COMMANDS: Final = (map, pairs, merge, replay, shrink, pin, show, diff, list)
+COMMANDS: Final = (map, pairs, merge, replay, shrink, pin, show, diff, report, list)
 UNKNOWN: Final = 2
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brownout.cli.application import CELLS, CampaignOptions
-from brownout.cli.output import OutputOptions, again, judged, load
+from brownout.cli.output import OutputOptions, accepted, again, judged, load
 from brownout.cli.parser import SIGNAL, Commands, Usage, command, option, positive
 from brownout.plan.near import known
 
@@ -61,7 +61,7 @@ def run(options: MapOptions) -> int:
         raise Usage("--shard divides a map: no CELL, no --again")
     asked = options.experiment_of()
     place = options.place(asked)
-    accepted = options.accepted(asked.title)
+    accepted_ = accepted(options.baseline, asked.title)
     wanted = tuple(dict.fromkeys(options.cells))
     stored: FaultMap | None = None
     if anew:
@@ -90,7 +90,7 @@ def run(options: MapOptions) -> int:
     if capsules := traces.trials():
         sys.stderr.write(f"trials with a broken promise, stored: {len(capsules)}; brownout replay {capsules[-1]}\n")
     names = [name for short, cell in found.possible.items() for name in (short, cell.full)]
-    validity, remarks = judged(found.map, accepted, names or None)
+    validity, remarks = judged(found.map, accepted_, names or None)
     if stored:
         remarks += reproduced(stored, found.map)
     code, word = (SIGNAL + found.stopped, "interrupted") if found.stopped else (EXIT[validity], validity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from brownout.cli.output import OutputOptions, SaveOptions, again, judged, load_any, present_pairs
+from brownout.cli.output import OutputOptions, SaveOptions, accepted, again, judged, load_any, present_pairs
 from brownout.cli.parser import Commands, Usage, command, option
 
 if TYPE_CHECKING:
@@ -50,17 +50,19 @@ def run(options: MergeOptions) -> int:
         return merge((validity, "unknown")) if missing else validity
 
     if not isinstance(whole, FaultMap):
-        if options.baseline or options.only_bad or options.markdown:
-            raise Usage("--baseline, --only-bad and --markdown are for a fault map; these are parts of a map of pairs")
+        if options.baseline or options.only_bad or options.markdown or options.html:
+            raise Usage(
+                "--baseline, --only-bad, --html and --markdown are for a fault map; these are parts of a map of pairs"
+            )
         _store(options, whole, "pairs-")
         append_pairs(whole)
         word = worst(whole.validity)
         return present_pairs(options, whole, EXIT[word], word, doubts)
-    accepted = options.accepted(whole.title)
+    accepted_ = accepted(options.baseline, whole.title)
     _store(options, whole)
     # With a shard missing nobody knows which cells there are, so no entry of the baseline names none.
     names = None if missing else [name for cell, short in whole.names.items() for name in (short, cell.full)]
-    judgement, remarks = judged(replace(whole, complete=False) if missing else whole, accepted, names)
+    judgement, remarks = judged(replace(whole, complete=False) if missing else whole, accepted_, names)
     word = worst(judgement)
     remarks += doubts
     append_map(whole, word, remarks, again)

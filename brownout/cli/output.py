@@ -62,25 +62,9 @@ class OutputOptions(JsonOption):
     """The options that choose what is shown."""
 
     only_bad: bool = option("--only-bad", _ONLY_BAD, action="store_true")
+    html: Path | None = option("--html FILE", "write it as a page that opens in a browser (default: no)", type=Path)
     markdown: Path | None = option("--markdown FILE", "write it as a table for a page (default: no)", type=Path)
     baseline: str | None = option("--baseline FILE", "a file of accepted outcomes (default: none)")
-
-    def accepted(self, title: str) -> tuple[Accepted, ...]:
-        """Return the entries of the baseline, if the user gives one. An entry may name the map `title` or a map that
-        brownout itself names.
-
-        Raises Usage for a mistake in the baseline.
-        """
-        from brownout.explore.experiment import CONFIGURATIONS, WORKLOADS
-        from brownout.explore.maps.baseline import load
-
-        if not self.baseline:
-            return ()
-        titles = {f"{config}/{workload}" for config in CONFIGURATIONS for workload in WORKLOADS}
-        try:
-            return load(Path(self.baseline), {title, *titles})
-        except (OSError, ValueError) as error:
-            raise Usage(error) from error
 
     def present(
         self, map_: FaultMap, code: int, word: str, remarks: Iterable[str], *, cells: bool = False, full: bool = False
@@ -95,6 +79,11 @@ class OutputOptions(JsonOption):
         from brownout.report.terminal import SIGNS
 
         shown = map_.filtered(only_bad=self.only_bad)
+        if self.html:
+            from brownout.report.page import maps
+            from brownout.report.page.render import save
+
+            save(self.html, maps.page(shown, again, accepted(self.baseline, map_.title)))
         if self.markdown:
             self.markdown.write_text(grid.markdown(shown))
         if self.as_json(shown):
@@ -136,6 +125,24 @@ def present_pairs(options: JsonOption, pair_map: PairMap, code: int, word: str, 
     return code
 
 
+def accepted(baseline: str | None, title: str) -> tuple[Accepted, ...]:
+    """Return the entries of the baseline, if the user gives one. An entry may name the map `title` or a map that
+    brownout itself names.
+
+    Raises Usage for a mistake in the baseline.
+    """
+    from brownout.explore.experiment import CONFIGURATIONS, WORKLOADS
+    from brownout.explore.maps.baseline import load
+
+    if not baseline:
+        return ()
+    titles = {f"{config}/{workload}" for config in CONFIGURATIONS for workload in WORKLOADS}
+    try:
+        return load(Path(baseline), {title, *titles})
+    except (OSError, ValueError) as error:
+        raise Usage(error) from error
+
+
 def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str] | None) -> tuple[Validity, list[str]]:
     """The verdict on a map, with remarks for the user. A baseline, if given, decides the verdict; `names` are the cells
     that the baseline may name."""
@@ -150,11 +157,22 @@ def judged(map_: FaultMap, accepted: tuple[Accepted, ...], names: Collection[str
     return judgement.validity, [*remarks, f"{len(judgement.of('accepted'))} accepted by the baseline"]
 
 
+def found(name: str | Path) -> Path:
+    """The file of a stored map, by its path or by its name in the store. Raises Usage where there is none."""
+    path = Path(name)
+    if not path.exists() and len(path.parts) == 1:
+        path = STORE / f"{path.name.removesuffix('.json')}.json"
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in STORE.glob("*.json"))) or "none"
+        raise Usage(f"no map is stored at {name}; in {STORE}: {there}")
+    return path
+
+
 def load(name: str | Path) -> FaultMap:
     """A stored fault map by its file, or by its name in the store. Raises Usage where there is none."""
     from brownout.explore.maps.faultmap import FaultMap
 
-    path = _found(name)
+    path = found(name)
     try:
         return FaultMap.load(path)
     except (OSError, ValueError) as error:
@@ -165,7 +183,7 @@ def load_any(name: str | Path) -> FaultMap | PairMap:
     """A stored map of either kind, by its file or by its name in the store. Raises Usage where there is none."""
     from brownout.explore.maps.pairs_map import PairMap
 
-    path = _found(name)
+    path = found(name)
     try:
         text = path.read_bytes()
         kind = json.loads(text)["kind"]
@@ -177,18 +195,8 @@ def load_any(name: str | Path) -> FaultMap | PairMap:
         raise Usage(f"{path}: {error}") from error
 
 
-def _found(name: str | Path) -> Path:
-    path = Path(name)
-    if not path.exists() and len(path.parts) == 1:
-        path = STORE / f"{path.name.removesuffix('.json')}.json"
-    if not path.exists():
-        there = ", ".join(sorted(file.stem for file in STORE.glob("*.json"))) or "none"
-        raise Usage(f"no map is stored at {name}; in {STORE}: {there}")
-    return path
-
-
 def again(map_: FaultMap, cell: str) -> str:
-    """The command that tries the cell again."""
+    """Return the command that tries the cell again."""
     options = {
         "--config": map_.name if map_.name != "defaults" else "",
         "--workload": map_.workload if map_.workload != "task" else "",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brownout.cli.application import CELLS, Filters
-from brownout.cli.output import OutputOptions, judged, load_any, present_pairs
+from brownout.cli.output import OutputOptions, accepted, judged, load_any, present_pairs
 from brownout.cli.parser import Commands, Usage, command, option
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ def run(options: ShowOptions) -> int:
     stored = load_any(options.file)
     if not isinstance(stored, FaultMap):
         return _pairs(options, stored)
-    accepted = options.accepted(stored.title)
+    accepted_ = accepted(options.baseline, stored.title)
     wanted = {action.name for action in chosen(actions)} & {result.cell.action for result in stored.cells}
     part = stored.filtered(options.points, wanted)
     if options.cells:
         part = replace(part, cells=tuple(part.result(name) for name in dict.fromkeys(options.cells)), part=True)
     names = [name for cell, short in stored.names.items() for name in (short, cell.full)]
-    validity, remarks = judged(part, accepted, names)
+    validity, remarks = judged(part, accepted_, names)
     return options.present(part, EXIT[validity], validity, remarks, cells=bool(options.cells))
 
 
@@ -59,6 +59,8 @@ def _pairs(options: ShowOptions, stored: PairMap) -> int:
 
     if options.baseline:
         raise Usage(f"a baseline accepts cells of a fault map; {options.file} is a map of pairs")
+    if options.html:
+        raise Usage(f"--html draws a fault map; {options.file} is a map of pairs")
     part = stored.filtered(options.points, options.action_names, options.cells, only_bad=options.only_bad)
     if options.markdown:
         options.markdown.write_text(markdown(part))

@@ -9,7 +9,8 @@ _SECRETS = (
     (re.compile(r"(://)\S*@"), r"\1***@"),
     (
         re.compile(
-            r"(?i)\b([\w-]*(?:password|passwd|secret|token|api[_-]?key|authorization)['\"]?\s*[=:]\s*['\"]?)"
+            r"(?i)\b([\w-]*(?:password|passwd|passphrase|pwd|secret|token|(?:api|access|private)[_-]?key|authorization|cookie)"
+            r"(?:[_-]\w+)?['\"]?\s*[=:]\s*['\"]?)"
             r"(?:(?:bearer|basic)\s+)?[^\s,;&'\"}]+"
         ),
         r"\1***",
@@ -24,10 +25,17 @@ def redacted(text: str) -> str:
     return text
 
 
+def printable(text: str, keep: str = "\n\t") -> str:
+    """The text with each character escaped that is neither printable nor one of `keep`; lone surrogates are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
 def clean(value: object, longest: int = 300) -> str:
     """One printable line of at most `longest` characters, without secrets.
 
     Control characters are escaped: a log could otherwise colour the terminal, or imitate a line of the report.
     """
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in redacted(str(value)))
+    text = printable(redacted(str(value)), keep="")
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -99,6 +99,7 @@ class Collector:
 
     def _handlers(self) -> Stream:
         from brownout.report.github import GitHub
+        from brownout.report.page.handlers import RunPage
         from brownout.report.summary import Summary
         from brownout.run.events import Stream
 
@@ -107,7 +108,8 @@ class Collector:
         annotated = os.environ.get("GITHUB_ACTIONS") == "true" and not plugins.has_plugin(_ANNOTATOR)
         annotate = terminal.write_line if terminal and annotated else lambda _: None
         summaries = (Summary(terminal),) if terminal else ()
-        return Stream(*summaries, GitHub(self._config.rootpath, annotate))
+        page = RunPage(self._config.rootpath, self._store.root)
+        return Stream(*summaries, GitHub(self._config.rootpath, annotate), page)
 
     def _failed(self, report: pytest.TestReport) -> None:
         from brownout.report import live

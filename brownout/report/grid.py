@@ -75,13 +75,13 @@ def grid(map_: FaultMap, width: int = 80) -> list[Line]:
     """
     versions = ", ".join(f"{name} {version}" for name, version in map_.versions.items())
     lines: list[Line] = [(Span(clean(map_.title), _STRONG),), *_wrapped(versions, width, _FAINT), ()]
-    rows, name_of = _rows(map_), names((*map_.trace, *(result.cell.point for result in map_.cells)))
+    rows, name_of = rows_of(map_), names((*map_.trace, *(result.cell.point for result in map_.cells)))
     labels = {point: clean(name_of[point].removeprefix(f"{point.edge}/")) for point, _ in rows}
     longest = max((len(label) for label in labels.values() if len(label) <= width // 2), default=0)
-    widths = _widths(rows)
+    widths = widths_of(rows)
     for columns_ in _split(widths, width - longest - 2):
         lines += [*_table(rows, {key: widths[key] for key in columns_}, labels, longest + 2), ()]
-    for mark, count, meaning in _legend(map_):
+    for mark, count, meaning in legend(map_):
         first, *rest = textwrap.wrap(meaning, max(10, width - 13))
         lines.append((Span(f"  {mark:<5}", _STRONG), Span(f"{count or '':>4}  {first}")))
         lines += [(Span(f"{'':13}{line}"),) for line in rest]
@@ -162,8 +162,8 @@ def write(lines: Iterable[Line], stream: TextIO | None = None) -> None:
 
 def markdown(map_: FaultMap) -> str:
     """The map as a Markdown table with its legend; cells that are bad or unknown are in bold."""
-    rows, name_of = _rows(map_), names((*map_.trace, *(result.cell.point for result in map_.cells)))
-    widths = _widths(rows)
+    rows, name_of = rows_of(map_), names((*map_.trace, *(result.cell.point for result in map_.cells)))
+    widths = widths_of(rows)
     heads = [f"{MOMENTS[moment]}<br>{action}" for moment, _, action in widths]
     lines = [table_row("point", "command", *heads), "|---" * (2 + len(heads)) + "|"]
     for point, results in rows:
@@ -173,7 +173,7 @@ def markdown(map_: FaultMap) -> str:
         lines.append(table_row(f"`{clean(name_of[point])}`", f"`{clean(point.label)}`", *marked))
     lines += ["", table_row("sign", "cells", "what became of the task"), "|---|---:|---|"]
     lines += [
-        table_row(_escaped(mark), str(count or ""), meaning) for mark, count, meaning in _legend(map_) if mark != ABSENT
+        table_row(_escaped(mark), str(count or ""), meaning) for mark, count, meaning in legend(map_) if mark != ABSENT
     ]
     return "\n".join([*lines, "", *(f"- {text}" for text in facts(map_)), f"- {map_.validity}", ""])
 
@@ -187,7 +187,7 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in "*~" else c for c in text)
 
 
-def _rows(map_: FaultMap) -> list[_Row]:
+def rows_of(map_: FaultMap) -> list[_Row]:
     """One row for each point that has cells, in the order of the task's life; points on the same network edge are next
     to each other."""
     rows: dict[Point, dict[_Column, CellResult]] = {}
@@ -197,7 +197,7 @@ def _rows(map_: FaultMap) -> list[_Row]:
     return sorted(rows.items(), key=lambda row: edges.index(row[0].edge))
 
 
-def _widths(rows: Sequence[_Row]) -> dict[_Column, int]:
+def widths_of(rows: Sequence[_Row]) -> dict[_Column, int]:
     """The width of each column in characters, in the order of the columns.
 
     If only one column belongs to a moment ("before" or "after"), it is at least as wide as the name of the moment.
@@ -260,7 +260,7 @@ def _signed(result: CellResult | None, room: int) -> Line:
     return Span(_GAP), Span(text, how), Span(" " * (room - len(text)))
 
 
-def _legend(map_: FaultMap) -> Iterator[tuple[str, int, str]]:
+def legend(map_: FaultMap) -> Iterator[tuple[str, int, str]]:
     """The signs that occur in the map, the worst first: the sign, the number of its cells, its meaning."""
     for part, n in reversed(map_.counts().items()):
         yield SIGNS[part], n, _MEANING[part]
@@ -277,7 +277,7 @@ def _legend(map_: FaultMap) -> Iterator[tuple[str, int, str]]:
 
 
 def sentence(word: str) -> str:
-    """A verdict word as a sentence about the task."""
+    """Return a verdict word such as "lost+silent" as a sentence about the task."""
     outcome, *flags = parts(word)
     if outcome == UNKNOWN:
         return f"Unknown: {clean(word.partition(': ')[2]) or 'nothing is proved'}."

@@ -89,16 +89,22 @@ def _why(found: Failure) -> Iterator[str]:
     if found.lead is None:
         return
     root = found.lead.root
-    causes = [found.cause.sentence] if found.cause and found.cause.sentence else []
-    causes += [root.default] if root.default else []
-    if root.before:
-        which = "all" if root.before == root.count else f"{root.before} of {root.count}"
-        causes.append(f"{which} came before the fault: the fault is not the cause")
-    yield from _labelled("Cause", [clean(cause, 200) for cause in causes])
+    yield from _labelled("Cause", [clean(cause, 200) for cause in causes(found)])
     proof = [clean(root.example.sentence, 200)] if root.example.sentence.rstrip(".") not in root.sentence else []
     yield from _labelled("Promise", [clean(root.promises[0], 160), *proof])
     if also := _also(found.lead):
         yield from _labelled("Also", also)
+
+
+def causes(found: Failure) -> Iterator[str]:
+    """The cause, the default that the measured value is, and whether the anomaly came before the fault."""
+    if found.cause and found.cause.sentence:
+        yield found.cause.sentence
+    if found.lead and found.lead.root.default:
+        yield found.lead.root.default
+    if found.lead and (before := found.lead.root.before):
+        which = "all" if before == found.lead.root.count else f"{before} of {found.lead.root.count}"
+        yield f"{which} came before the fault: the fault is not the cause"
 
 
 def _also(lead: Lead) -> list[str]:

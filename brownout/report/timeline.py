@@ -41,7 +41,7 @@ def timeline(steps: Sequence[Step], history: History, zero: int, room: int) -> I
     for step in kept:
         bars = "".join(_bar(window, step.event) for window in windows)
         mark = f"   ← {clean(step.mark, 80)}" if step.mark else ""
-        line = f"{since(step.event.at - zero):>{times}} {bars} {step.event.source:<{sources}}  {_said(step)}"
+        line = f"{since(step.event.at - zero):>{times}} {bars} {step.event.source:<{sources}}  {said(step)}"
         yield f"{line}{mark}".rstrip()
     if left := len(steps) - len(kept):
         yield f"and {left} more event{'s' * (left > 1)}; all of them are in history.ndjson"
@@ -59,7 +59,8 @@ def _fitting(steps: Sequence[Step], room: int) -> list[Step]:
     return [steps[n] for n in sorted(sorted(range(len(steps)), key=rank)[:room])]
 
 
-def _said(step: Step) -> str:
+def said(step: Step) -> str:
+    """What happened, in a few words."""
     event = step.event
     if event.kind == "publish":
         to = f" to {clean(event.data['to'], 40)}" if event.data.get("to") else ""

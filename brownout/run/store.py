@@ -159,6 +159,21 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def of_same_run(folder: Path) -> list[Path]:
+    """The folders of all trials of the newest run that lists the trial in `folder`; none when no run lists it."""
+    root = folder.parent.parent
+    for run in sorted((root / ".runs").glob("*"), reverse=True):
+        with suppress(OSError):  # another process has just pruned this run
+            if f"{folder.parent.name}/{folder.name}" in _listed(run):
+                return Store(root, run.name).trials()
+    return []
+
+
+def newest_run(root: Path) -> str | None:
+    """The name of the newest run of a store; None when the folder is no store."""
+    return max((run.name for run in (root / ".runs").glob("*")), default=None)
+
+
 def _listed(run: Path) -> list[str]:
     return list(dict.fromkeys(run.read_text().splitlines()))
 

@@ -118,14 +118,14 @@ def test_the_dots_go_on_below_the_text(project: pytest.Pytester) -> None:
     lines = run(project, "-q", "-k", "busy or knows or good").stdout.lines
     assert lines[0] == "FF"
     assert lines[1].startswith("? test_nobody_knows  unknown · ")
-    store = next(n for n, line in enumerate(lines) if line.startswith("  Store"))
-    assert lines[store + 1] == ""
-    assert lines[store + 2].split() == [".", "[100%]"]
+    page = next(n for n, line in enumerate(lines) if line.startswith("  Page"))
+    assert lines[page + 1] == ""
+    assert lines[page + 2].split() == [".", "[100%]"]
 
     lines = run(project, "-k", "busy or knows or good").stdout.lines
-    store = next(n for n, line in enumerate(lines) if line.startswith("  Store"))
-    assert lines[store + 1] == ""
-    assert lines[store + 2].split() == ["test_small.py", ".", "[100%]"]
+    page = next(n for n, line in enumerate(lines) if line.startswith("  Page"))
+    assert lines[page + 1] == ""
+    assert lines[page + 2].split() == ["test_small.py", ".", "[100%]"]
 
 
 def test_tb_no_hides_the_text_and_keeps_the_line(project: pytest.Pytester) -> None:
@@ -165,8 +165,8 @@ def test_a_trial_that_was_not_judged_is_one_line_at_the_end(project: pytest.Pyte
     assert failure.get("message") == "not judged: the machine was busy for 338 ms, 3 attempts"
     lines = str(failure.text).splitlines()
     assert lines[0] == NOT_JUDGED
-    assert [line.split()[0] for line in lines[1:3]] == ["Again", "Store"]
-    assert len(lines) == 5, "and the stores of two attempts before"
+    assert [line.split()[0] for line in lines[1:4]] == ["Again", "Store", "Page"]
+    assert [line.partition("(")[2] for line in lines[4:]] == ["attempt 1)", "attempt 2)"]
 
 
 def test_real_failures_come_first_in_the_short_summary(project: pytest.Pytester) -> None:

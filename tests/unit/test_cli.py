@@ -683,7 +683,7 @@ def test_maps_of_pairs_are_merged(run: Run, place: Path) -> None:
     code, out, _ = run("merge", "1-of-2.json")
     assert (code, "doubt: shards that are missing: 2" in out) == (2, True)
     for option in (["--baseline", "b.toml"], ["--only-bad"], ["--markdown", "page.md"]):
-        assert "are for a fault map; these are parts of a map of pairs" in run("merge", "1-of-2.json", *option)[2]
+        assert "are for fault maps; these are maps of pairs" in run("merge", "1-of-2.json", *option)[2]
 
 
 # --- a stored map of pairs

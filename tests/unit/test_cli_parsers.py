@@ -34,8 +34,9 @@ COMMANDS = {one.prog.removeprefix("brownout "): one for one in walk(parser())}
 
 RUNS = {"map": "brownout.cli.map.run", "pairs": "brownout.cli.pairs.run", "show": "brownout.cli.show.run",
         "diff": "brownout.cli.diff.run", "list points": "brownout.cli.list.list_points",
-        "replay": "brownout.cli.replay.run", "shrink": "brownout.cli.shrink.run",
-        "merge": "brownout.cli.merge.run", "pin": "brownout.cli.pin.run"}  # fmt: skip
+        "report": "brownout.cli.report.run", "replay": "brownout.cli.replay.run",
+        "shrink": "brownout.cli.shrink.run", "merge": "brownout.cli.merge.run",
+        "pin": "brownout.cli.pin.run"}  # fmt: skip
 
 
 def options(one: Parser) -> Iterator[argparse.Action]:
@@ -112,7 +113,8 @@ VALUES = {"--args": "[1]", "--kwargs": '{"a": 1}', "--jobs": "3", "--repeat": "3
 @pytest.mark.parametrize(("name", "run"), RUNS.items(), ids=RUNS)
 def test_every_option_reaches_its_command(monkeypatch: pytest.MonkeyPatch, name: str, run: str) -> None:
     """Each option changes the value that the command is given, and is typed by a test that sees what it does."""
-    tests = "".join((ROOT / "tests" / "unit" / file).read_text() for file in ("test_cli.py", "test_cli_capsules.py"))
+    files = ("test_cli.py", "test_cli_capsules.py", "test_cli_report.py")
+    tests = "".join((ROOT / "tests" / "unit" / file).read_text() for file in files)
     asked: list[object] = []
 
     def given(options: object) -> int:

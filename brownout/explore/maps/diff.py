@@ -56,26 +56,27 @@ class Diff:
     @property
     def empty(self) -> bool:
         """Whether the two maps have the same cells, and each cell has the same outcomes in both maps."""
-        return not any((*(getattr(self, kind) for kind in _MEANING), self.only_a, self.only_b))
+        return not any((*(getattr(self, kind) for kind in KINDS), self.only_a, self.only_b))
 
     def to_json(self) -> str:
         """Return the differences as JSON: each changed cell with its full name and its outcomes in both maps."""
         record: dict[str, Any] = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
-        for kind in _MEANING:
+        for kind in KINDS:
             record[kind] = [{"cell": change.cell.full, "was": change.was, "now": change.now} for change in record[kind]]
         for side in ("only_a", "only_b"):
             record[side] = [{"cell": result.cell.full, "seen": result.words} for result in record[side]]
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
-_MEANING = {
+#: How a cell may differ, and what that means; each is a field of Diff.
+KINDS = {
     "worse": "was good, is bad",
     "better": "was bad, is good",
     "changed": "bad in both, but not the same",
     "shifted": "good in both, but not the same",
     "unknown": "no verdict in one map",
 }
-_KINDS = {
+_OF_VERDICTS = {
     ("valid", "invalid"): "worse",
     ("invalid", "valid"): "better",
     ("invalid", "invalid"): "changed",
@@ -86,12 +87,12 @@ _KINDS = {
 def diff(a: FaultMap, b: FaultMap) -> Diff:
     """Return the differences from map `a` to map `b`; the worst cells come first."""
     left, right = ({result.cell: result for result in map_.cells} for map_ in (a, b))
-    found: dict[str, list[Change]] = {kind: [] for kind in _MEANING}
+    found: dict[str, list[Change]] = {kind: [] for kind in KINDS}
     both = [cell for cell in left if cell in right]
     for cell in both:
         before, after = left[cell], right[cell]
         if set(before.words) != set(after.words):
-            found[_KINDS.get((before.verdict, after.verdict), "unknown")].append(
+            found[_OF_VERDICTS.get((before.verdict, after.verdict), "unknown")].append(
                 Change(cell, before.words, after.words)
             )
     changes = {kind: tuple(sorted(changes, key=_severest, reverse=True)) for kind, changes in found.items()}
@@ -127,13 +128,13 @@ def text(difference: Diff) -> str:
 def _text(difference: Diff) -> Iterator[str]:
     yield f"{difference.a} → {difference.b}"
     yield from (f"  beware: {warning}" for warning in difference.warnings)
-    changes = {kind: getattr(difference, kind) for kind in _MEANING}
+    changes = {kind: getattr(difference, kind) for kind in KINDS}
     alone = {"only in " + difference.a: difference.only_a, "only in " + difference.b: difference.only_b}
     cells = [entry.cell for group in (*changes.values(), *alone.values()) for entry in group]
     called = names(sorted({cell.point for cell in cells}))
     for kind, group in changes.items():
         if group:
-            yield from ("", f"{kind}: {len(group)} ({_MEANING[kind]})")
+            yield from ("", f"{kind}: {len(group)} ({KINDS[kind]})")
             known_as = [f"{called[change.cell.point]}/{change.cell.moment}-{change.cell.action}" for change in group]
             for name, change in zip(known_as, group, strict=True):
                 step = {1: "  (worse)", -1: "  (less bad)", 0: ""}[change.step] if kind == "changed" else ""

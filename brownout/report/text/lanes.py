@@ -29,7 +29,7 @@ def drawn(lanes: Lanes, logs: tuple[LogLine, ...], first: Collection[str], most:
     if more := len(lanes.bands[max(1, most // 2) :]):
         yield f"{'':<{room}} and {more} more fault{'s' * (more > 1)}"
     for lane in shown:
-        yield f"{clean(lane.name, 20):<{room}} {_process(lanes, lane)}  {_life(lanes, lane)}"
+        yield f"{clean(lane.name, 20):<{room}} {_process(lanes, lane)}  {life(lanes, lane)}"
     if others := len(lanes.processes) - len(shown):
         yield f"{'':<{room}} and {others} more process{'es' * (others > 1)}"
     if lanes.depth:
@@ -83,7 +83,8 @@ def _process(lanes: Lanes, lane: Lane) -> str:
     return "".join(cells)
 
 
-def _life(lanes: Lanes, lane: Lane) -> str:
+def life(lanes: Lanes, lane: Lane) -> str:
+    """Whether a process lives, how it ended, its restarts, its longest silence, its last event."""
     words = ["alive" if lane.alive else f"ended {_ending(lanes, lane)}"]
     if lane.ends and lane.alive:
         words.append(f"died {_ending(lanes, lane)}")
