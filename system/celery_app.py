@@ -22,18 +22,19 @@ class App(Celery):
 
     @cached_property
     def store(self) -> Store:
-        """The job store; the first use creates missing tables."""
+        """The job store, its tables up to date."""
         store = Store(self.settings)
         store.create()
         return store
 
 
-def make_celery(settings: Settings) -> App:
-    """Return a new Celery application; one process can have several with different settings."""
-    # The API and the relay publish through the registered tasks, so they import the tasks, too
-    import_module("system.tasks")
+def make_celery(settings: Settings, store: Store | None = None) -> App:
+    """A new application, with the store of its process if there is one. Several can live side by side."""
+    import_module("system.tasks")  # the API and the relay, too, publish through the registered tasks
     app = App("system")
     app.settings = settings  # type: ignore[misc] # `App` declares it; Celery's class is `Any` to mypy
+    if store is not None:
+        app.store = store
     app.conf.update(configuration(settings))
     return app
 

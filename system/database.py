@@ -1,46 +1,50 @@
-"""An SQLite database for several processes: write-ahead log (WAL), short transactions, and one write lock for each
-transaction."""
+"""Transactions on SQLite or PostgreSQL, with connections that are kept from one transaction to the next."""
 
-import time
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from sqlite3 import Connection as SQLite
-from sqlite3 import OperationalError
 from threading import Lock
-from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
 
-from system.tables import metadata
-
-BUSY_MILLISECONDS = 5_000
+from system.engines import WAIT_SECONDS, postgres_engine, sqlite_engine
+from system.migrations import migrate, up_to_date
 
 
 class Database:
-    """Transactions on one SQLite file. Threads and forked processes may use the same Database, because no connection
-    outlives its transaction."""
+    """Transactions on one database. Safe in threads and across a fork."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = _engine(path)
-        self._turn = Lock()
+    def __init__(self, url: URL) -> None:
+        self._sqlite = url.get_backend_name() == "sqlite"
+        self._engine: Engine = sqlite_engine(url) if self._sqlite else postgres_engine(url)
+        self._turn, self._process = Lock(), os.getpid()
+        self._parents: object = None
 
     def create(self) -> None:
-        """Create the missing tables; processes that start at the same time create tables one after the other."""
+        """Bring the tables up to date. Processes that start together do so one after the other."""
+        with self.read() as connection:
+            if up_to_date(connection):
+                return
         with self.write() as connection:
-            metadata.create_all(connection)
+            migrate(connection)
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that can say what to do ON CONFLICT; SQLAlchemy has one for each database."""
+        return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Begin a transaction that holds the write lock from its first statement.
+        """A transaction that commits at the end of the block, or leaves nothing when the block raises.
 
-        A transaction that reads first and writes later may fail with SQLITE_BUSY at once, whatever the time-out. The
-        threads of one process take turns, because SQLite polls for its lock in no fair order and at last gives up
-        ("locking protocol"). A thread that gets no turn in time relies on SQLite's polling.
+        SQLite: it holds the write lock from its first statement. A transaction that reads first and writes later may
+        fail with SQLITE_BUSY at once, whatever the time-out. Threads of one process go in turn: SQLite polls for its
+        lock, unfairly, and in the end gives up ("locking protocol"). A thread whose turn does not come within
+        WAIT_SECONDS takes its chance there.
         """
-        turn = self._turn.acquire(timeout=BUSY_MILLISECONDS / 1_000)
+        turn = self._sqlite and self._turn.acquire(timeout=WAIT_SECONDS)
         try:
-            with self._engine.connect() as connection, connection.begin():
+            with self._connect() as connection, connection.begin():
                 yield connection
         finally:
             if turn:
@@ -48,39 +52,18 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Begin a transaction that reads a snapshot; it never waits for a writer."""
-        with self._engine.connect().execution_options(read=True) as connection, connection.begin():
+        """A transaction that reads; on SQLite a snapshot. It never waits for a writer."""
+        with self._connect().execution_options(read=True) as connection, connection.begin():
             yield connection
 
+    def close(self) -> None:
+        """Close the connections that nobody uses. The next transaction opens new ones."""
+        self._engine.dispose()
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: SQLite, _record: Any) -> None:
-        connection.isolation_level = None  # the sqlite3 module must not begin transactions of its own
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = FULL")  # an accepted job (202) survives a power loss, not only a crash
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("read", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _write_ahead(connection: SQLite) -> None:
-    """Switch the file to WAL, which the file remembers. Processes that switch at the same time get SQLITE_BUSY at once,
-    so the switch is tried again."""
-    give_up = time.monotonic() + BUSY_MILLISECONDS / 1_000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except OperationalError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.005)
+    def _connect(self) -> Connection:
+        if self._process != os.getpid():
+            # The connections belong to the parent: they are neither used nor closed here, so the pool must stay.
+            self._parents = self._engine.pool
+            self._engine.dispose(close=False)
+            self._process = os.getpid()
+        return self._engine.connect()

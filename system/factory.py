@@ -9,17 +9,16 @@ from functools import partial
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DatabaseError
 
 from system.celery_app import make_celery
 from system.limits import BodyLimit
 from system.monitor import BrokerMonitor, Ping, redis_ping
-from system.publisher import Publisher, publish
+from system.publisher import Publisher, send
 from system.routers import background, health, jobs
 from system.schemas import Invalid, Problem
 from system.services import Services
 from system.settings import Settings, get_settings
-from system.store import Store
+from system.store import Store, Unusable
 
 log = logging.getLogger(__name__)
 DRAIN_SECONDS = 5.0
@@ -45,20 +44,21 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
     app.state.services = services
     app.add_middleware(BodyLimit, limit=settings.body_limit)
     app.add_exception_handler(RequestValidationError, _invalid)
-    # Raised when the database is locked, missing, full or damaged
-    app.add_exception_handler(DatabaseError, _store_unavailable)
+    for kind in Unusable:
+        app.add_exception_handler(kind, _store_unavailable)
     for module in (health, jobs, background):
         app.include_router(module.router)
     return app
 
 
 def _services(settings: Settings, ping: Ping) -> Services:
-    celery = make_celery(settings)
+    store = Store(settings)
+    celery = make_celery(settings, store)
     return Services(
         settings=settings,
         celery=celery,
-        store=Store(settings),
-        publisher=Publisher(partial(publish, celery), settings.publish_lease),
+        store=store,
+        publisher=Publisher(partial(send, celery), store.published, settings.publish_lease),
         monitor=BrokerMonitor(ping, settings.monitor_seconds, settings.broker_timeout),
     )
 
@@ -77,6 +77,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await monitor
         if not await asyncio.to_thread(services.publisher.stop, DRAIN_SECONDS):
             log.warning("some jobs were not published; the relay will publish them")
+        await services.stored(services.store.close)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from system.celery_app import App
@@ -13,12 +13,13 @@ from system.job import Job, now
 log = logging.getLogger(__name__)
 THREADS = 2
 CAPACITY = 1_000
+TOGETHER = 50  # messages at most that are noted in one transaction
 
 
-def publish(app: App, job: Job) -> None:
-    """Send the job's message, and record the publish in the outbox. Raises `kombu.exceptions.OperationalError`.
+def send(app: App, job: Job) -> None:
+    """Send the job's message. Raises `kombu.exceptions.OperationalError`.
 
-    When a job is published again after a failure, the message has the same task id and the same attempt.
+    When a job is sent again after a failure, the message has the same task id and the same attempt.
     """
     options: dict[str, Any] = {
         "task_id": job.id,
@@ -27,15 +28,16 @@ def publish(app: App, job: Job) -> None:
         "retry": False,  # kombu would repeat the publish inside this call; the relay does so with a bound
     }
     app.tasks[job.task].apply_async(args=job.args, **options)
-    app.store.published(job.id)
 
 
 class Publisher:
-    """Threads that publish the jobs that the API has just accepted. Jobs that they cannot publish within the API's
-    lease are left to the relay."""
+    """A few threads that publish jobs whose lease the API holds. What they can't do in time is left to the relay.
 
-    def __init__(self, send: Callable[[Job], None], lease: float) -> None:
-        self._send, self._lease = send, lease
+    `send` sends a message; `note` records that the messages of these jobs were sent, those that wait together at once.
+    """
+
+    def __init__(self, send: Callable[[Job], None], note: Callable[[Collection[str]], None], lease: float) -> None:
+        self._send, self._note, self._lease = send, note, lease
         self._waiting: queue.Queue[tuple[float, Job] | None] = queue.Queue(CAPACITY)
         self._threads = [threading.Thread(target=self._run, name=f"publisher-{n}", daemon=True) for n in range(THREADS)]
 
@@ -67,11 +69,30 @@ class Publisher:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
+        sent: list[str] = []
         while (item := self._waiting.get()) is not None:
             lease, job = item
-            if now() >= lease:
-                continue  # the lease is over, and the relay may have published the job
-            try:
-                self._send(job)
-            except Exception:  # after any error this thread goes on, and the relay publishes the job
-                log.warning("job %s was not published; the relay will publish it", job.id, exc_info=True)
+            if now() < lease and self._sends(job):
+                sent.append(job.id)
+            if sent and (self._waiting.empty() or len(sent) >= TOGETHER):
+                self._notes(sent)
+                sent = []
+        self._notes(sent)
+
+    # Whatever goes wrong, the thread goes on, and the relay publishes the job.
+
+    def _sends(self, job: Job) -> bool:
+        try:
+            self._send(job)
+        except Exception:
+            log.warning("job %s was not published; the relay will publish it", job.id, exc_info=True)
+            return False
+        return True
+
+    def _notes(self, sent: Collection[str]) -> None:
+        try:
+            self._note(sent)
+        except Exception:
+            log.warning(
+                "%d jobs were published and not noted: the relay may publish them again", len(sent), exc_info=True
+            )

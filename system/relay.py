@@ -2,18 +2,21 @@
 once."""
 
 import logging
+import math
 import signal
 import threading
+import time
 
 from kombu.exceptions import OperationalError
-from sqlalchemy.exc import OperationalError as StoreError
 
 from system.celery_app import App, make_celery
-from system.publisher import publish
+from system.publisher import send
 from system.settings import get_settings
+from system.store import Unusable
 
 log = logging.getLogger("system.relay")
-BATCH = 20
+BATCH = 100
+TELL_SECONDS = 0.5  # between two notes that this process is alive
 
 
 def sweep(app: App) -> int:
@@ -22,26 +25,34 @@ def sweep(app: App) -> int:
 
     Raises `kombu.exceptions.OperationalError` when the broker does not take a message.
     """
-    due = app.store.claim(BATCH)
-    for job in due:
-        try:
-            publish(app, job)
-        except (OperationalError, StoreError):
-            raise
-        except Exception:  # a job that can't be sent must not delay other jobs
-            log.exception("job %s (%s) can't be published", job.id, job.task)
-        else:
-            log.info("published job %s (%s, %s)", job.id, job.task, job.state)
+    due, sent = app.store.claim(BATCH), list[str]()
+    try:
+        for job in due:
+            try:
+                send(app, job)
+            except OperationalError:
+                raise
+            except Exception:  # a job that can't be sent must not delay other jobs
+                log.exception("job %s (%s) can't be published", job.id, job.task)
+            else:
+                sent.append(job.id)
+                log.info("published job %s (%s, %s)", job.id, job.task, job.state)
+    finally:
+        if sent:
+            app.store.published(sent)
     return len(due)
 
 
 def run(app: App, stop: threading.Event) -> None:
-    """Publish due jobs until `stop` is set; wait during an outage of the broker or the job store."""
+    """Sweep until told to stop; an outage of the broker or the store is waited out."""
+    told = -math.inf
     while not stop.is_set():
         try:
-            app.store.saw("relay")
-            done = sweep(app)
-        except (OperationalError, StoreError) as error:
+            if time.monotonic() - told >= TELL_SECONDS:
+                app.store.saw("relay")
+                told = time.monotonic()
+            done = sweep(app) if app.store.any_due() else 0
+        except (OperationalError, *Unusable) as error:
             log.warning("the relay waits, because the broker or the job store fails: %s", error)
             done = 0
         if not done:

@@ -3,6 +3,7 @@ gives them to the handlers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -11,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from system.background import Background
 from system.celery_app import App
+from system.intake import Intake
 from system.monitor import BrokerMonitor
 from system.publisher import Publisher
 from system.settings import Settings
@@ -20,7 +22,7 @@ T = TypeVar("T")
 STORE_THREADS = 16
 
 
-@dataclass(frozen=True)
+@dataclass
 class Services:
     """The shared objects of one API application."""
 
@@ -31,6 +33,11 @@ class Services:
     monitor: BrokerMonitor
     background: Background = field(default_factory=Background)
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STORE_THREADS))
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Where the handlers hand their requests in."""
+        return Intake(lambda *given: self.stored(lambda: self.store.accept_all(*given)), self.publisher.offer)
 
     async def stored(self, call: Callable[[], T]) -> T:
         """Run a call of the job store in a thread that is not one of the forty threads of sync handlers."""

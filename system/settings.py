@@ -5,8 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, HttpUrl, RedisDsn, model_validator
+from pydantic import Field, HttpUrl, PostgresDsn, RedisDsn, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -25,7 +26,8 @@ class Settings(BaseSettings):
     # Broker and result backend use two Redis databases, so that deleting all results does not delete the queues.
     broker_url: RedisDsn = Field(RedisDsn("redis://127.0.0.1:6379/0"), repr=False)
     result_url: RedisDsn = Field(RedisDsn("redis://127.0.0.1:6379/1"), repr=False)
-    database: Path = Path("system.db")
+    database: Path = Field(Path("system.db"), description="the job store's SQLite file, without a database_url")
+    database_url: PostgresDsn | None = Field(None, repr=False, description="the job store's PostgreSQL")
     service_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:9000/deliveries"), repr=False)
 
     pace: float = Field(1.0, ge=0, le=10, description="factor for the seconds of pretended work of the example tasks")
@@ -49,13 +51,9 @@ class Settings(BaseSettings):
     max_starts: int = Field(10, gt=0, description="starts without any progress after which a job becomes a FAILURE")
 
     publish_lease: Seconds = Field(2.0, description="time for which a publisher owns an outbox entry")
-    queue_patience: Seconds = Field(
-        15.0, description="time after which a published job that has not started is published again"
-    )
-    relay_interval: Seconds = Field(0.5, description="pause of the relay when no job is due")
-    wedge_seconds: int = Field(
-        10, gt=0, description="a worker ends when messages wait and it receives none for this time"
-    )
+    queue_patience: Seconds = Field(15.0, description="a published job that did not start is published again")
+    relay_interval: Seconds = Field(0.03, description="pause of the relay when nothing is due")
+    wedge_seconds: int = Field(10, gt=0, description="a worker that leaves a queue untouched for so long ends")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -67,6 +65,13 @@ class Settings(BaseSettings):
                 "a countdown and a run that take longer are delivered twice (Celery, Redis caveats)"
             )
         return self
+
+    @property
+    def store_url(self) -> URL:
+        """Where the job store is, for SQLAlchemy."""
+        if self.database_url is None:
+            return URL.create("sqlite", database=str(self.database))
+        return make_url(str(self.database_url)).set(drivername="postgresql+psycopg")
 
     @property
     def mutex_expire(self) -> int:

@@ -1,58 +1,104 @@
 """The job store records which jobs were accepted, published and done. Each method is one transaction."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Case, Connection, Row, Select, case, delete, func, insert, select, update
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from system.database import Database
-from system.job import FINAL, Backlog, Job, KeyReused, Request, Start, State, now
+from system.job import FINAL, Backlog, Job, KeyReused, Refused, Request, Start, State, now
 from system.settings import Settings
 from system.tables import applied, effects, jobs, outbox, seen
 
+#: The database can't be used: locked, gone, full, damaged, or out of connections.
+Unusable = (DatabaseError, NoConnection)
+RACES = 5  # attempts of a transaction that loses races for keys with other processes; one is rare
+Answer = tuple[Job, bool] | Refused
+
 
 class Store:
-    """The jobs in one database. Methods raise `sqlalchemy.exc.OperationalError` when the database can't be used."""
+    """The jobs of one database. Raises one of `Unusable` when the database can't be used."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._database = Database(settings.database)
+        self._database = Database(settings.store_url)
 
     def create(self) -> None:
-        """Create the missing tables."""
+        """Bring the tables up to date."""
         self._database.create()
 
-    # --- methods for the API
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._database.close()
+
+    # --- the API's side
 
     def accept(self, request: Request) -> tuple[Job, bool]:
         """Record a job and its outbox entry. Return the job, and whether the job is new.
 
         The caller owns the job's outbox entry for `publish_lease` seconds. Raises `KeyReused` and `Backlog`.
         """
+        (answer,) = self.accept_all([request])
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    def accept_all(self, requests: Sequence[Request], own: int = 1) -> list[Answer]:
+        """`accept` for requests that come together, in one transaction; one answer for each, in order.
+
+        The caller owns the entries of the first `own` new jobs. The others are due at once, for the relay.
+        """
+        for _ in range(RACES - 1):
+            try:
+                return self._accept_all(requests, own)
+            except IntegrityError:  # PostgreSQL: another process has committed one of the keys meanwhile
+                continue
+        return self._accept_all(requests, own)
+
+    def _accept_all(self, requests: Sequence[Request], own: int) -> list[Answer]:
+        answers: list[Answer] = []
+        new: list[dict[str, Any]] = []
         with self._database.write() as connection:
-            if request.key is not None:
-                row = connection.execute(select(jobs).where(jobs.c.key == request.key)).one_or_none()
-                if row is not None:
-                    if row.fingerprint != request.fingerprint:
-                        raise KeyReused("this Idempotency-Key belongs to another request")
-                    return _job(row), False
-            if self._unfinished(connection) >= self._settings.backlog_limit:
-                raise Backlog("too many unfinished jobs")
+            known = _by_key(connection, [request.key for request in requests if request.key is not None])
+            room = self._settings.backlog_limit - self._unfinished(connection)
             at = now()
-            connection.execute(
-                insert(jobs).values(
-                    id=request.id, key=request.key, fingerprint=request.fingerprint, task=request.task,
-                    args=list(request.args), state=State.PENDING, accepted_at=at,
-                )
-            )  # fmt: skip
-            connection.execute(insert(outbox).values(job_id=request.id, due=at + self._settings.publish_lease))
-            return Job(request.id, request.task, request.args, State.PENDING, attempts=0), True
+            for request in requests:
+                if request.key is not None and request.key in known:
+                    fingerprint, job = known[request.key]
+                    if fingerprint != request.fingerprint:
+                        answers.append(KeyReused("this Idempotency-Key belongs to another request"))
+                    else:
+                        answers.append((job, False))
+                    continue
+                if len(new) >= room:
+                    answers.append(Backlog("too many unfinished jobs"))
+                    continue
+                job = Job(request.id, request.task, request.args, State.PENDING, attempts=0)
+                answers.append((job, True))
+                if request.key is not None:
+                    known[request.key] = request.fingerprint, job
+                new.append(
+                    {
+                        "id": request.id, "key": request.key, "fingerprint": request.fingerprint, "task": request.task,
+                        "args": list(request.args), "state": State.PENDING, "accepted_at": at,
+                    }
+                )  # fmt: skip
+            if new:
+                connection.execute(insert(jobs), new)
+                lease = at + self._settings.publish_lease
+                due = [lease if place < own else at for place in range(len(new))]
+                entries = [{"job_id": job["id"], "due": when} for job, when in zip(new, due, strict=True)]
+                connection.execute(insert(outbox), entries)
+        return answers
 
     def job(self, job_id: str) -> Job | None:
-        """Return the job with this id; None when no job has this id or the job's retention time is over."""
+        """The job with this id, if it was accepted here and is not past its retention."""
+        if "\0" in job_id:
+            return None  # PostgreSQL can't be asked
         with self._database.read() as connection:
-            row = _row(connection, job_id)
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
             return None if row is None else _job(row)
 
     def stats(self) -> dict[str, Any]:
@@ -74,26 +120,27 @@ class Store:
 
     # --- methods for the processes that publish
 
+    def any_due(self) -> bool:
+        """Whether `claim` would find something: a look that takes no lock and writes nothing."""
+        with self._database.read() as connection:
+            return connection.execute(select(outbox.c.job_id).where(outbox.c.due <= now()).limit(1)).first() is not None
+
     def claim(self, limit: int) -> list[Job]:
         """Take the lease on up to `limit` due outbox entries, the oldest first, and return their jobs. Two callers
         never get the same entry."""
         with self._database.write() as connection:
-            rows = connection.execute(
-                select(jobs).join(outbox).where(outbox.c.due <= now()).order_by(outbox.c.due).limit(limit)
-            ).all()
+            rows = connection.execute(due_jobs(now(), limit)).all()
             lease = now() + self._settings.publish_lease
             connection.execute(update(outbox).where(outbox.c.job_id.in_([row.id for row in rows])).values(due=lease))
             return [_job(row) for row in rows]
 
-    def published(self, job_id: str) -> None:
-        """Record that the broker has the job's message. If the job does not start in time, the job is due to be
-        published again, after a longer time with each publish."""
-        entry = outbox.c.job_id == job_id
+    def published(self, job_ids: Collection[str]) -> None:
+        """The broker has the messages. A job that does not start in time is due again, each time later."""
+        entries = outbox.c.job_id.in_(sorted(job_ids))  # those of finished jobs are gone
+        times = case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
+        due = _later(now() + self._settings.queue_patience * times)
         with self._database.write() as connection:
-            publishes = connection.execute(select(outbox.c.publishes).where(entry)).scalar_one_or_none()
-            if publishes is not None:  # None means that the job has finished meanwhile
-                due = now() + self._settings.queue_patience * 2 ** min(publishes, 4)
-                _extend(connection, job_id, due, publishes=publishes + 1)
+            connection.execute(update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1))
 
     # --- methods for workers
 
@@ -115,7 +162,8 @@ class Store:
                 return Start(run=False, job=_job(row))
             values = {"state": State.STARTED, "attempts": attempt, "starts": row.starts + 1}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
-            _extend(connection, job_id, now() + self._settings.run_lease)
+            lease = _later(now() + self._settings.run_lease)
+            connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=lease))
             return Start(run=True, job=_job(row))
 
     def retry(self, job_id: str, attempt: int, countdown: float) -> bool:
@@ -167,7 +215,7 @@ class Store:
     def saw(self, name: str) -> None:
         """Record that the process `name` is alive now."""
         with self._database.write() as connection:
-            values = upsert(seen).values(name=name, at=now())
+            values = self._database.insert(seen).values(name=name, at=now())
             connection.execute(values.on_conflict_do_update(index_elements=[seen.c.name], set_={"at": now()}))
 
     def tick(self, slot: int) -> bool:
@@ -175,8 +223,8 @@ class Store:
         often beat sends the task."""
         old = now() - self._settings.retention
         with self._database.write() as connection:
-            new = upsert(seen).values(name=f"tick@{slot}", at=now()).on_conflict_do_nothing()
-            if connection.execute(new).rowcount == 0:
+            new = self._database.insert(seen).values(name=f"tick@{slot}", at=now()).on_conflict_do_nothing()
+            if connection.execute(new.returning(seen.c.name)).first() is None:
                 return False
             connection.execute(insert(effects).values(key=f"tick@{slot}", name="system.tick", at=now()))
             connection.execute(delete(jobs).where(jobs.c.finished_at < old))
@@ -184,24 +232,36 @@ class Store:
                 connection.execute(delete(table).where(table.c.at < old))
             return True
 
-    @staticmethod
-    def _unfinished(connection: Connection) -> int:
+    def _unfinished(self, connection: Connection) -> int:
         return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
 
 
+def due_jobs(at: float, limit: int) -> Select[Any]:
+    """The jobs whose outbox entries are due, oldest first, without those that another relay is about to claim."""
+    due = select(jobs).join(outbox).where(outbox.c.due <= at).order_by(outbox.c.due).limit(limit)
+    return due.with_for_update(of=outbox, skip_locked=True)
+
+
 def _row(connection: Connection, job_id: str) -> Row[Any] | None:
-    return connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    # Two deliveries of one job take turns here on PostgreSQL; on SQLite all transactions that write do.
+    return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
+
+
+def _by_key(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str, Job]]:
+    """Fingerprint and job of each of these idempotency keys that is known."""
+    if not keys:
+        return {}
+    rows = connection.execute(select(jobs).where(jobs.c.key.in_(keys)))
+    return {row.key: (row.fingerprint, _job(row)) for row in rows}
 
 
 def _job(row: Row[Any]) -> Job:
     return Job(row.id, row.task, tuple(row.args), State(row.state), row.attempts, row.result, row.error)
 
 
-def _extend(connection: Connection, job_id: str, due: float, **values: int) -> None:
-    # A lease never becomes shorter: a publisher that reports late must not shorten the lease of a worker that has
-    # begun.
-    later = func.max(outbox.c.due, due)
-    connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=later, **values))
+def _later(due: Any) -> Case[float]:
+    # Never sooner: a publisher that reports late must not cut short the lease of a worker that has begun.
+    return case((outbox.c.due > due, outbox.c.due), else_=due)
 
 
 def _end(connection: Connection, job_id: str, state: State, **values: Any) -> None:

@@ -1,4 +1,4 @@
-"""The tables of the job store."""
+"""The job store's tables. Who changes them adds a migration: `alembic revision --autogenerate`."""
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 

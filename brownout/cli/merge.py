@@ -51,9 +51,7 @@ def run(options: MergeOptions) -> int:
 
     if not isinstance(whole, FaultMap):
         if options.baseline or options.only_bad or options.markdown or options.html:
-            raise Usage(
-                "--baseline, --only-bad, --html and --markdown are for a fault map; these are parts of a map of pairs"
-            )
+            raise Usage("--baseline, --only-bad, --html and --markdown are for fault maps; these are maps of pairs")
         _store(options, whole, "pairs-")
         append_pairs(whole)
         word = worst(whole.validity)

@@ -102,7 +102,8 @@ class Topology:
         """The names of everything that a fault can strike: processes, services, and network edges of one process or of
         all processes of one kind."""
         edges = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
-        return tuple(dict.fromkeys((*self.processes, *self.links, *edges, "client", *CLIENT, "broker", "backend")))
+        services = ("broker", "backend", "store")  # how a store fails is for the faults of its project
+        return tuple(dict.fromkeys((*self.processes, *self.links, *edges, "client", *CLIENT, *services)))
 
 
 class TopologyFields(TypedDict, total=False):

@@ -4,10 +4,10 @@ from typing import Any
 
 from anyio import sleep
 from fastapi import APIRouter, Response
-from sqlalchemy.exc import SQLAlchemyError
 
 from system.schemas import Health, Message, Problem, Stats
 from system.services import Shared
+from system.store import Unusable
 from system.work import EXAMPLE_SECONDS
 
 router = APIRouter(tags=["health"])
@@ -40,7 +40,7 @@ async def ready(services: Shared, response: Response) -> Health:
     try:
         await services.stored(lambda: services.store.job(""))
         store = True
-    except SQLAlchemyError:
+    except Unusable:
         store = False
     parts = {"store": store, "broker": services.monitor.up}
     well = all(parts.values())

@@ -2,15 +2,16 @@
 published."""
 
 import logging
+from functools import partial
 from typing import Annotated, Any
 
-from anyio import move_on_after
+from anyio import from_thread, move_on_after
 from fastapi import APIRouter, Header, HTTPException, WebSocket, WebSocketDisconnect
-from sqlalchemy.exc import DatabaseError
 
 from system.job import Backlog, Job, KeyReused, Request
 from system.schemas import Accepted, Computation, Division, JobError, JsonObject, Key, Problem, TaskStatus
 from system.services import Services, Shared
+from system.store import Unusable
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
@@ -28,55 +29,52 @@ SUBMISSION: dict[int | str, dict[str, Any]] = {
 IdempotencyKey = Annotated[Key, Header()]
 
 
-def accept(services: Services, task: str, *args: Any, key: str | None) -> Accepted:
-    """Record a job, and let a thread publish its message. Raises `HTTPException` 409 and 503."""
-    request = Request(task, args, key)
+async def accept(services: Services, task: str, *args: Any, key: str | None) -> Accepted:
+    """Record a job and leave its publishing to a thread. Raises `HTTPException` 409 and 503."""
     try:
-        job, new = services.store.accept(request)
+        job = await services.intake.accept(Request(task, args, key))
     except KeyReused as error:
         raise HTTPException(409, str(error)) from None
     except Backlog as error:
         retry_after = {"Retry-After": str(services.settings.retry_after)}
         raise HTTPException(503, str(error), headers=retry_after) from None
-    if new:
-        services.publisher.offer(job)
     return Accepted(message="Task queued", task_id=job.id)
 
 
 @router.post("/process", status_code=202, responses=SUBMISSION)
 async def process(data: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Process any JSON object, for clients that do not ask for the result."""
-    return await services.stored(lambda: accept(services, "system.process_data", data, key=idempotency_key))
+    """Process any JSON object; for callers who won't ask how it went."""
+    return await accept(services, "system.process_data", data, key=idempotency_key)
 
 
 @router.post("/process-data", status_code=202, responses=SUBMISSION)
 async def process_data(data: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Process any JSON object; `/task-status/{task_id}` tells the job's status."""
-    return await services.stored(lambda: accept(services, "system.process_data", data, key=idempotency_key))
+    """Process any JSON object; ask `/task-status/{task_id}` how it goes."""
+    return await accept(services, "system.process_data", data, key=idempotency_key)
 
 
 @router.post("/start-task", status_code=202, responses=SUBMISSION)
 def start_task(services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
     """Start a task from a sync handler, which FastAPI runs in a thread."""
-    return accept(services, "system.divide", 1.0, 2.0, key=idempotency_key)
+    return from_thread.run(partial(accept, services, "system.divide", 1.0, 2.0, key=idempotency_key))
 
 
 @router.post("/divide", status_code=202, responses=SUBMISSION)
 async def divide(body: Division, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Divide two numbers, slowly. A division by zero is a FAILURE of the job, and the request still succeeds."""
-    return await services.stored(lambda: accept(services, "system.divide", body.x, body.y, key=idempotency_key))
+    """Divide two numbers, slowly; by zero is a FAILURE of the job, not of the request."""
+    return await accept(services, "system.divide", body.x, body.y, key=idempotency_key)
 
 
 @router.post("/compute", status_code=202, responses=SUBMISSION)
 async def compute(body: Computation, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Compute a Fibonacci number, on the queue for processor-bound work."""
-    return await services.stored(lambda: accept(services, "system.fibonacci", body.n, key=idempotency_key))
+    """Compute a Fibonacci number on the queue for processor-bound work."""
+    return await accept(services, "system.fibonacci", body.n, key=idempotency_key)
 
 
 @router.post("/deliver", status_code=202, responses=SUBMISSION)
 async def deliver(item: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
-    """Deliver an item to the unreliable outside service, with retries."""
-    return await services.stored(lambda: accept(services, "system.deliver", item, key=idempotency_key))
+    """Hand an item to the unreliable outside service, with retries."""
+    return await accept(services, "system.deliver", item, key=idempotency_key)
 
 
 @router.get(
@@ -116,8 +114,8 @@ async def task_events(websocket: WebSocket, task_id: str, services: Shared) -> N
             await _pause(websocket, POLL_SECONDS)
     except WebSocketDisconnect:
         return None
-    except DatabaseError:  # the error handler in factory.py answers only HTTP requests
-        log.exception("the job store can't be used")
+    except Unusable:  # the factory's handler answers HTTP only
+        log.exception("the store can't be used")
         return await websocket.close(TRY_AGAIN_LATER)
 
 

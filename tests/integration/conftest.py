@@ -12,6 +12,7 @@ from brownout.subject.ports import HOST
 from brownout.subject.servers import ladder
 from brownout.subject.servers.redis_server import RedisServer
 from brownout.wire import Wire
+from tests.conftest import NewDatabase
 from tests.integration.fragile import Fragile
 from tests.integration.outside import OutsideService
 from tests.integration.running import SLACK, NewSystem, Running, settings
@@ -40,14 +41,17 @@ def outside() -> Iterator[OutsideService]:
 
 @pytest.fixture(scope="session")
 def make_system(
-    calm_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory, outside: OutsideService
+    calm_redis: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    outside: OutsideService,
+    new_database: NewDatabase,
 ) -> NewSystem:
     """Makes systems with Redis databases and a folder of their own. Whoever makes one stops it."""
     databases = count(0, 2)
 
     def make(name: str, **values: Any) -> Running:
         db, folder = next(databases), tmp_path_factory.mktemp(name)
-        given = {"service_url": outside.url, **values}
+        given = {"service_url": outside.url, **new_database(), **values}
         return Running(folder, settings(folder, calm_redis.url(db), calm_redis.url(db + 1), **given), calm_redis)
 
     return make
@@ -85,7 +89,10 @@ def calm(starting_calm: Running) -> Running:
 
 @pytest.fixture(scope="session")
 def starting_fragile(
-    redis_rung: ladder.Rung, tmp_path_factory: pytest.TempPathFactory, outside: OutsideService
+    redis_rung: ladder.Rung,
+    tmp_path_factory: pytest.TempPathFactory,
+    outside: OutsideService,
+    new_database: NewDatabase,
 ) -> Iterator[Fragile]:
     small = {
         "pace": 0.05, "broker_timeout": 0.5, "publish_lease": 1, "queue_patience": 3, "wedge_seconds": 5,
@@ -95,7 +102,7 @@ def starting_fragile(
     with (
         ladder.server(redis_rung, persistence=True) as server,
         Wire() as wire,
-        Fragile(folder, server, wire, service_url=outside.url, **small) as system,
+        Fragile(folder, server, wire, service_url=outside.url, **new_database(), **small) as system,
     ):
         yield system
 
@@ -107,9 +114,11 @@ def fragile(starting_fragile: Fragile) -> Fragile:
 
 
 @pytest.fixture(scope="session")
-def starting_alone(starting_fragile: Fragile, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def starting_alone(
+    starting_fragile: Fragile, tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
+) -> Iterator[Running]:
     url = f"redis://{starting_fragile.edges['alone->broker'].address}"
-    values = {"app_name": "Another one", "backlog_limit": 5, "broker_timeout": 8 * SLACK}
+    values = {"app_name": "Another one", "backlog_limit": 5, "broker_timeout": 8 * SLACK, **new_database()}
     given = settings(tmp_path_factory.mktemp("alone"), f"{url}/4", f"{url}/5", **values)
     with Running(given.database.parent, given, starting_fragile.server) as system:
         yield system.api("--ws-ping-interval", "0.3", "--ws-ping-timeout", "0.3")

@@ -1,10 +1,9 @@
 """A system of real processes, as the tests run it: one folder, one set of settings, one process for each part."""
 
-import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
@@ -12,6 +11,8 @@ from typing import Any, Protocol, Self
 
 import httpx
 import redis
+from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from brownout.subject.ports import HOST, free_port
 from brownout.subject.processes.process import Process
@@ -20,12 +21,17 @@ from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from system.celery_app import App, make_celery
 from system.job import Job, Request
-from system.publisher import publish
+from system.publisher import send
 from system.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SLACK = 15.0  # seconds that a busy machine may add to a bound that follows from the settings
 ORDER = {"PENDING": 0, "STARTED": 1, "RETRY": 1, "SUCCESS": 2, "FAILURE": 2}
+# How a transaction keeps all others from writing.
+LOCK = {
+    "sqlite": ["BEGIN IMMEDIATE"],
+    "postgresql": ["BEGIN", "LOCK TABLE jobs, outbox, applied, effects, seen IN EXCLUSIVE MODE"],
+}
 # Neither does anything for these tests, and together they take a second of each worker's start.
 QUIET = ("--without-gossip", "--without-mingle")
 
@@ -39,7 +45,8 @@ def settings(folder: Path, broker: str, results: str, **values: Any) -> Settings
 
 def environment(values: Settings) -> dict[str, str]:
     """What hands these settings to a process."""
-    own = {f"SYSTEM_{name.upper()}": str(getattr(values, name)) for name in Settings.model_fields}
+    given = {name: getattr(values, name) for name in Settings.model_fields}
+    own = {f"SYSTEM_{name.upper()}": str(value) for name, value in given.items() if value is not None}
     return {**own, "C_FORCE_ROOT": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -118,7 +125,7 @@ class Running:
                 every=0.03,
                 what=f"{name} is ready",
                 evidence=lambda name=name: self._evidence(name),  # type: ignore[misc]
-                ignoring=(httpx.TransportError, redis.RedisError, sqlite3.Error),
+                ignoring=(httpx.TransportError, redis.RedisError, SQLAlchemyError),
             )
         return self
 
@@ -184,8 +191,13 @@ class Running:
     def enqueue(self, task: str, *args: Any) -> str:
         """Accept a job and publish it, as the API does. Answers its id."""
         job, _ = self.app.store.accept(Request(task, args))
-        publish(self.app, job)
+        self.publish(job)
         return job.id
+
+    def publish(self, job: Job) -> None:
+        """Send a job's message and note it, as a publisher does."""
+        send(self.app, job)
+        self.app.store.published([job.id])
 
     def job_ended(self, job_id: str, within: float = 2 * SLACK) -> Job:
         """Wait until a job is final."""
@@ -201,11 +213,26 @@ class Running:
     # --- what an observer sees, past the API
 
     def rows(self, query: str, *args: Any) -> list[tuple[Any, ...]]:
-        """Read the store's file."""
-        if not self.settings.database.exists():
+        """Read the store's database; `?` stands for an argument."""
+        if self.settings.database_url is None and not self.settings.database.exists():
             return []
-        with closing(sqlite3.connect(f"file:{self.settings.database}?mode=ro", uri=True, timeout=5)) as database:
-            return database.execute(query, args).fetchall()
+        with self._observer.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(self._style(query), args)]
+
+    def _style(self, query: str) -> str:
+        return query if self.settings.database_url is None else query.replace("?", "%s")
+
+    @cached_property
+    def _observer(self) -> Engine:
+        return create_engine(self.settings.store_url, poolclass=NullPool)
+
+    @contextmanager
+    def store_locked(self) -> Iterator[Callable[[], None]]:
+        """Nobody writes into the store within the block, or until what it gives is called; who reads does not wait."""
+        with self._observer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for statement in LOCK[connection.dialect.name]:
+                connection.exec_driver_sql(statement)
+            yield lambda: connection.exec_driver_sql("ROLLBACK").close()
 
     def effects(self) -> Counter[str]:
         """How many effects each key has."""
@@ -223,6 +250,7 @@ class Running:
         self.http.close()
         if "app" in vars(self):
             self.app.close()
+            self.app.store.close()
         for name in list(self.parts):
             self.end(name)
 

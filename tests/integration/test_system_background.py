@@ -1,11 +1,9 @@
 """FastAPI's background tasks and the life of their process: at most once, as the README's table says."""
 
-import sqlite3
-from contextlib import closing
 from signal import SIGKILL, SIGTERM
 
 from brownout.subject.waiting import eventually
-from system.database import BUSY_MILLISECONDS
+from system.engines import WAIT_SECONDS
 from tests.integration.running import SLACK, NewSystem
 
 
@@ -15,8 +13,7 @@ def test_sigterm_lets_a_notification_end_and_sigkill_drops_it(new_system: NewSys
     for sig, effects in ((SIGKILL, {}), (SIGTERM, {"someone@example.org": 1})):
         system.api().ready()
         assert system.http.get("/stats").json()["background"]["scheduled"] == 0, "a new process knows nothing of it"
-        with closing(sqlite3.connect(system.settings.database, isolation_level=None)) as lock:
-            lock.execute("BEGIN IMMEDIATE")
+        with system.store_locked():
             assert system.http.post("/send-notification/someone@example.org").status_code == 200
             system.process("api").signal(sig)
             if sig == SIGTERM:
@@ -33,10 +30,9 @@ def test_a_background_task_that_fails_is_counted(new_system: NewSystem) -> None:
     def counted() -> dict[str, int]:
         return dict(system.http.get("/stats").json()["background"])
 
-    with closing(sqlite3.connect(system.settings.database, isolation_level=None)) as lock:
-        lock.execute("BEGIN IMMEDIATE")
+    with system.store_locked():
         assert system.http.post("/send-notification/someone@example.org").status_code == 200
-        bound = 2 * BUSY_MILLISECONDS / 1_000 + SLACK
+        bound = 2 * WAIT_SECONDS + SLACK
         eventually(lambda: counted()["failed"] == 1, within=bound, every=0.1, what="the failure is counted")
     assert system.http.post("/execute-task/").status_code == 200
     eventually(lambda: counted()["done"] == 1, within=SLACK, what="the next one is done")

@@ -1,9 +1,7 @@
 """The HTTP surface, from outside: what each endpoint promises, and that none of them is in another's way."""
 
 import asyncio
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 import httpx
@@ -122,8 +120,7 @@ def test_an_idempotency_key_makes_twenty_requests_one_job(calm: Running) -> None
 
 def test_background_functions_run_after_the_answer(calm: Running) -> None:
     before = calm.http.get("/stats").json()["background"]
-    with closing(sqlite3.connect(calm.settings.database, isolation_level=None)) as lock:
-        lock.execute("BEGIN IMMEDIATE")  # until the answer is here, the notification cannot be written
+    with calm.store_locked():  # until the answer is here, the notification cannot be written
         answer = calm.http.post("/send-notification/someone@example.org")
         assert answer.json() == {"message": "Notification scheduled to be sent in the background"}
         assert calm.effects()["someone@example.org"] == 0, "the answer does not wait for it"

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import closing
 from signal import SIGKILL, SIGTERM
 
 import psutil
@@ -102,9 +103,12 @@ def test_two_relays_publish_each_job_once(new_system: NewSystem) -> None:
         return min(by_each()) > 0
 
     within = system.settings.relay_interval + SLACK
-    eventually(one_more, within=within, what="both have a part in it: who has published sleeps, and the other looks")
-    for _ in range(50):  # faster than they look, so that both want the same ones
-        accept()
+    with closing(lapsed):
+        eventually(
+            one_more, within=within, what="both have a part in it: who has published sleeps, and the other looks"
+        )
+        for _ in range(50):  # faster than they look, so that both want the same ones
+            accept()
     eventually(lambda: set(published()) == jobs, within=within, what="all are published")
     assert max(Counter(published()).values()) == 1
     eventually(lambda: sum(by_each()) == len(jobs), within=SLACK, what="each says what it did")
@@ -132,8 +136,8 @@ def test_what_the_api_has_just_accepted_is_its_own(new_system: NewSystem) -> Non
     """As long as its lease lasts, the relay publishes what came later and leaves that alone."""
     system = new_system("leased", publish_lease=600).relay().ready()
     own = system.app.store.accept(Request("system.divide", (1.0, 2.0)))[0].id
-    lapsed = Store(system.settings.model_copy(update={"publish_lease": 0.001}))
-    other = lapsed.accept(Request("system.divide", (1.0, 4.0)))[0].id
+    with closing(Store(system.settings.model_copy(update={"publish_lease": 0.001}))) as lapsed:
+        other = lapsed.accept(Request("system.divide", (1.0, 4.0)))[0].id
     system.logged("relay", f"published job {other}")
     assert system.said("relay", own) == 0
 

@@ -4,7 +4,6 @@ import re
 from itertools import pairwise
 
 from brownout.subject.waiting import eventually
-from system.publisher import publish
 from tests.integration.outside import OutsideService
 from tests.integration.running import SLACK, Running
 
@@ -60,7 +59,7 @@ def test_a_message_that_comes_again_calls_the_service_no_more(calm: Running, out
     assert calm.ended(job)["task_status"] == "SUCCESS"
     done = calm.app.store.job(job)
     assert done is not None
-    publish(calm.app, done)
+    calm.publish(done)
     calm.logged("worker-1", f"[{job}] received", times=2)
     with calm.server.client(calm.db) as client:
         eventually(lambda: client.hlen("unacked") == 0, within=SLACK, what="the second message is acknowledged")

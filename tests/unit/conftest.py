@@ -17,10 +17,14 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from kombu.transport import memory
 from kombu.transport.virtual import BrokerState
+from sqlalchemy import URL
 
+from system import store
 from system.celery_app import App
+from system.database import Database
 from system.factory import create_app
 from system.settings import Settings
+from tests.conftest import NewDatabase
 from tests.unit.no_sockets import no_sockets as no_sockets
 
 # No deadline: on a machine that others use too, time says nothing about the code.
@@ -37,15 +41,31 @@ def scratch() -> Iterator[Path]:
 
 
 @pytest.fixture
-def configure(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+def configure(scratch: Path, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
     """Settings for one test: no pretended work, a store of its own, nothing from the environment."""
+    own = new_database()
     for name in [name for name in os.environ if name.startswith("SYSTEM_")]:
         monkeypatch.delenv(name)
 
     def configure(**values: Any) -> Settings:
-        return Settings(_env_file=None, **{"pace": 0, "database": scratch / "jobs.db", **values})
+        return Settings(_env_file=None, **{"pace": 0, "database": scratch / "jobs.db", **own, **values})
 
     return configure
+
+
+@pytest.fixture(autouse=True)
+def closed_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what the stores of a test keep open. A connection of psycopg that is dropped instead is a warning."""
+    opened: list[Database] = []
+
+    def recorded(url: URL) -> Database:
+        opened.append(Database(url))
+        return opened[-1]
+
+    monkeypatch.setattr(store, "Database", recorded)
+    yield
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ async def test_an_error_does_not_reach_the_answer(app: FastAPI, client: httpx.As
 async def test_a_notification_takes_effect_once(client: httpx.AsyncClient, config: Settings) -> None:
     response = await client.post("/send-notification/a@b.c")
     assert response.json() == {"message": "Notification scheduled to be sent in the background"}
-    (effect,) = await asyncio.to_thread(rows, config.database, "effects")
+    (effect,) = await asyncio.to_thread(rows, config, "effects")
     assert (effect["key"], effect["name"]) == ("a@b.c", "notification")
 
 

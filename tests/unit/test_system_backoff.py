@@ -82,7 +82,7 @@ def test_the_countdown_is_celerys_formula(configure: Configure, broker: Broker, 
     assert (headers["id"], headers["retries"], headers["ignore_result"]) == (job_id, retries + 1, True)
     assert headers["eta"]
     assert (job(app, job_id).state, job(app, job_id).attempts) == (State.RETRY, retries + 2)
-    (due,) = [row["due"] for row in rows(app.settings.database, "outbox") if row["job_id"] == job_id]
+    (due,) = [row["due"] for row in rows(app.settings, "outbox") if row["job_id"] == job_id]
     assert before <= due - countdown - 1_000 <= time.time()
 
 
@@ -110,7 +110,7 @@ def test_attempts_are_bounded(configure: Configure, failures: int, allowed: int)
     else:
         assert (end.state, end.attempts) == (State.FAILURE, allowed + 1)
         assert end.error == {"type": "ServiceBusy", "message": "later"}
-    effects = [row for row in rows(app.settings.database, "effects") if row["key"] == job_id]
+    effects = [row for row in rows(app.settings, "effects") if row["key"] == job_id]
     assert len(effects) == (end.state == State.SUCCESS)
 
 
@@ -143,7 +143,7 @@ def test_a_finished_job_runs_no_more(config: Settings, broker: Broker) -> None:
     assert attempt(app, job_id, 0, 0) == 1
     with pytest.raises(Ignore):
         attempt(app, job_id, 0, 0)
-    assert len(rows(config.database, "effects")) == 1
+    assert len(rows(config, "effects")) == 1
 
 
 def test_a_retry_that_can_not_be_sent_is_left_to_the_relay(config: Settings, broker: Broker) -> None:
@@ -154,7 +154,7 @@ def test_a_retry_that_can_not_be_sent_is_left_to_the_relay(config: Settings, bro
     with pytest.raises(Reject):
         attempt(app, job_id, 0, 99)
     assert (job(app, job_id).state, job(app, job_id).attempts) == (State.RETRY, 2)
-    assert [row["job_id"] for row in rows(config.database, "outbox")] == [job_id]
+    assert [row["job_id"] for row in rows(config, "outbox")] == [job_id]
 
 
 def test_what_is_not_transient_fails_at_once(config: Settings) -> None:
@@ -169,4 +169,4 @@ def test_a_task_sent_by_its_name_runs_and_its_effect_is_recorded_once(config: Se
     app = prepared(config)
     broker.serve(app)
     assert [attempt(app, "by-name", 0, 0), attempt(app, "by-name", 0, 0)] == [1, 1]
-    assert [row["key"] for row in rows(config.database, "effects")] == ["by-name"]
+    assert [row["key"] for row in rows(config, "effects")] == ["by-name"]

@@ -1,31 +1,37 @@
 """What SQLite itself is told, and what its tables refuse, whatever the code above them does."""
 
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from system.database import BUSY_MILLISECONDS, Database
+from system.database import Database
+from system.engines import WAIT_SECONDS
 from system.job import State
 from system.settings import Settings
 from system.tables import applied, jobs, outbox
 
 
 @pytest.fixture
-def database(config: Settings) -> Database:
+def database(config: Settings) -> Iterator[Database]:
     """With empty tables."""
-    database = Database(config.database)
+    database = Database(config.store_url)
     database.create()
-    return database
+    yield database
+    database.close()
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", BUSY_MILLISECONDS)],
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", WAIT_SECONDS * 1_000)],
 )
 def test_a_connection_is_safe(database: Database, name: str, value: object) -> None:
     """2 is FULL: a commit is on the disk."""
@@ -48,11 +54,11 @@ def test_a_process_that_comes_second_waits_for_its_turn_to_switch_to_wal(config:
         first.execute("CREATE TABLE other (x)")
         first.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor(1) as threads:
-            second = threads.submit(Database(file).create)
+            second = threads.submit(Database(config.store_url).create)
             with pytest.raises(TimeoutError):
                 second.result(0.3)
             first.execute("ROLLBACK")
-            second.result(BUSY_MILLISECONDS / 1_000)
+            second.result(WAIT_SECONDS)
 
 
 JOB = {"fingerprint": "f", "task": "t", "args": [], "state": State.PENDING, "accepted_at": 0.0}
@@ -71,3 +77,44 @@ def test_the_tables_refuse(database: Database, table: Table, first: dict[str, An
     refused = insert(table).values(second) if second else insert(outbox).values(job_id="nobody", due=0.0)
     with pytest.raises(IntegrityError), database.write() as connection:
         connection.execute(refused)
+
+
+FORKS = """
+import os, sys
+from sqlalchemy import URL
+from system.database import Database
+
+database = Database(URL.create("sqlite", database=sys.argv[1]))
+database.create()
+
+def driver():
+    with database.read() as connection:
+        return connection.connection.dbapi_connection
+
+kept = driver()
+assert driver() is kept, "a connection is kept"
+child = os.fork()
+if not child:
+    own = driver()
+    os._exit(0 if own is not kept and driver() is own else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child used the connection of its parent"
+assert driver() is kept
+"""
+
+
+def test_a_fork_has_connections_of_its_own(config: Settings) -> None:
+    """A worker's pool forks. SQLite forbids to use, and even to close, a connection on the other side of a fork."""
+    argv = [sys.executable, "-c", FORKS, str(config.database)]
+    run = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_file_that_was_replaced_is_opened_anew(database: Database, config: Settings) -> None:
+    """A connection that was kept would go on in a file that nobody else sees any more."""
+    with database.write() as connection:
+        connection.execute(insert(jobs).values(id="1", **JOB))
+    for file in config.database.parent.glob("jobs.db*"):
+        file.unlink()
+    database.create()
+    with database.read() as connection:
+        assert connection.execute(select(jobs)).all() == []

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 import httpx
@@ -14,7 +12,9 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
+from system.database import Database
 from system.job import KeyReused, Request
 from system.settings import Settings
 from system.store import Store
@@ -66,15 +66,17 @@ async def test_a_key_stands_for_one_request(
         assert (other.status_code, other.json()) == (409, {"detail": "this Idempotency-Key belongs to another request"})
     another_task = await client.post("/deliver", json=one, headers=headers)
     assert another_task.status_code == 409
-    assert [row["id"] for row in await asyncio.to_thread(rows, config.database, "jobs")] == [first["task_id"]]
+    assert [row["id"] for row in await asyncio.to_thread(rows, config, "jobs")] == [first["task_id"]]
 
 
 def forget(config: Settings) -> None:
-    """Make the store empty. Its file stays: a publisher may be about to use it, with the log that lies beside it."""
-    Store(config).create()
-    with closing(sqlite3.connect(config.database)) as connection, connection:
+    """Make the store empty. Its database stays: a publisher may be about to use it."""
+    database = Database(config.store_url)
+    database.create()
+    with database.write() as connection:
         for table in reversed(metadata.sorted_tables):
-            connection.execute(f"DELETE FROM {table.name}")
+            connection.execute(delete(table))
+    database.close()
 
 
 @shared_application
@@ -88,7 +90,7 @@ async def test_what_is_no_key_is_refused(
         response = await client.post(path, json=body, headers=headers)  # type: ignore[arg-type]
         assert response.status_code == 422
         assert response.json()["detail"][0]["loc"] == ["header", "idempotency-key"]
-    assert await asyncio.to_thread(rows, config.database, "jobs") == []
+    assert await asyncio.to_thread(rows, config, "jobs") == []
 
 
 @pytest.mark.asyncio
@@ -123,7 +125,7 @@ def test_of_many_at_once_one_is_accepted(config: Settings) -> None:
         answers = list(threads.map(submit, range(crowd)))
     assert len({job_id for job_id, _ in answers}) == 1
     assert sorted(new for _, new in answers) == [False] * (crowd - 1) + [True]
-    assert len(rows(config.database, "jobs")) == len(rows(config.database, "outbox")) == 1
+    assert len(rows(config, "jobs")) == len(rows(config, "outbox")) == 1
 
 
 def test_of_many_different_ones_at_once_one_is_accepted(config: Settings) -> None:

@@ -1,10 +1,8 @@
 """A job's life in any order of events: every call of the store's users, duplicates, stale attempts, crashes, time."""
 
 import math
-import shutil
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,10 +19,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import delete
 
+from system.database import Database
 from system.job import FINAL, Backlog, Job, KeyReused, Request
 from system.settings import Settings
 from system.store import Store
+from system.tables import metadata
 from tests.unit.clock import let_pass, rows
 
 # Halves: time passes in whole seconds, so that nothing falls due on the dot.
@@ -36,16 +37,16 @@ Delivery = tuple[str, int]
 class Life(RuleBasedStateMachine):
     """The store against what must hold whatever happens. Messages and deliveries are what a broker may come up with."""
 
-    folder: Path
+    config: Settings
+    empty: Callable[[], None]
     messages: Bundle[Delivery] = Bundle("messages")
     running: Bundle[Delivery] = Bundle("running")
 
     @initialize()
     def begin(self) -> None:
-        """A new database: a copy of an empty one."""
-        self.database = Path(tempfile.mkdtemp(dir=self.folder)) / "jobs.db"
-        shutil.copy(self.folder / "empty.db", self.database)
-        self.store = Store(configured(self.database))
+        """Begin with an empty database."""
+        type(self).empty()
+        self.store = Store(self.config)
         self.passed = 0.0
         self.leased: dict[str, float] = {}
         self.before: dict[str, dict[str, Any]] = {}
@@ -58,13 +59,13 @@ class Life(RuleBasedStateMachine):
     @rule(target=messages, key=st.sampled_from(["a", "b", None]), x=st.integers(0, 1), published=st.booleans())
     def accept(self, key: str | None, x: int, published: bool) -> Any:
         """A client submits; the API's publisher may die before it publishes."""
-        jobs = {row["key"]: row for row in rows(self.database, "jobs") if row["key"]}
-        unfinished = len(rows(self.database, "outbox"))
+        jobs = {row["key"]: row for row in rows(self.config, "jobs") if row["key"]}
+        unfinished = len(rows(self.config, "outbox"))
         since = self.clock()
         try:
             job, new = self.store.accept(Request("t", (x,), key))
         except KeyReused:
-            assert jobs[key]["args"] != f"[{x}]"
+            assert jobs[key]["args"] != [x]
             return multiple()
         except Backlog:
             assert unfinished == BACKLOG
@@ -72,20 +73,20 @@ class Life(RuleBasedStateMachine):
             return multiple()
         assert new == (key not in jobs)
         if not new:
-            assert (job.id, jobs[key]["args"]) == (jobs[key]["id"], f"[{x}]")
+            assert (job.id, jobs[key]["args"]) == (jobs[key]["id"], [x])
             return multiple()
         assert unfinished < BACKLOG
         self.leased[job.id] = since + LEASE
         return self.publish(job) if published else multiple()
 
     def publish(self, job: Job) -> Delivery:
-        self.store.published(job.id)
+        self.store.published([job.id])
         return job.id, max(1, job.attempts)
 
     @rule(target=messages, limit=st.integers(1, 3), sent=st.booleans(), noted=st.booleans())
     def sweep(self, limit: int, sent: bool, noted: bool) -> Any:
         """The relay claims, may die before it sends or before it notes that it did, and the broker may lose it all."""
-        due = {row["job_id"]: row["due"] for row in rows(self.database, "outbox")}
+        due = {row["job_id"]: row["due"] for row in rows(self.config, "outbox")}
         since, begun = self.clock(), time.time()
         claimed = self.store.claim(limit)
         assert len({job.id for job in claimed}) == len(claimed) <= limit
@@ -99,7 +100,7 @@ class Life(RuleBasedStateMachine):
             assert self.clock() >= self.leased.get(job.id, 0), "claimed within another's lease"
             self.leased[job.id] = since + LEASE
             if noted:
-                self.store.published(job.id)
+                self.store.published([job.id])
         return multiple(*((job.id, max(1, job.attempts)) for job in claimed if sent))
 
     @rule(target=running, message=messages)
@@ -153,26 +154,26 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 3, 20, 1_000]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
-        let_pass(self.database, seconds)
+        let_pass(self.config, seconds)
         self.passed += seconds
 
     @rule(message=messages)
     @precondition(lambda self: bool(self.before))
     def report_late(self, message: Delivery) -> None:
         """A publisher that was stopped in the middle notes now what it sent then."""
-        self.store.published(message[0])
+        self.store.published([message[0]])
 
     def row(self, job_id: str) -> dict[str, Any]:
-        return next(row for row in rows(self.database, "jobs") if row["id"] == job_id)
+        return next(row for row in rows(self.config, "jobs") if row["id"] == job_id)
 
     @invariant()
     def holds(self) -> None:
         """What is true after each step, and between two."""
-        outbox = {row["job_id"]: row for row in rows(self.database, "outbox")}
-        effects = [row["key"] for row in rows(self.database, "effects")]
+        outbox = {row["job_id"]: row for row in rows(self.config, "outbox")}
+        effects = [row["key"] for row in rows(self.config, "effects")]
         assert len(effects) == len(set(effects)), "an effect happened twice"
         jobs: dict[str, dict[str, Any]] = {}
-        for row in rows(self.database, "jobs"):
+        for row in rows(self.config, "jobs"):
             final = row["state"] in FINAL
             assert final == (row["finished_at"] is not None) == (row["id"] not in outbox)
             assert (row["state"] == "SUCCESS") == (row["id"] in effects), "a success is its effect"
@@ -192,32 +193,31 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened: with a relay and a worker that live, every job ends."""
         for _ in range(STARTS + 1):
-            let_pass(self.database, 10_000)
+            let_pass(self.config, 10_000)
             for job in self.store.claim(1_000):
                 if self.store.start(job.id, max(1, job.attempts)).run:
                     self.store.finish(job.id, job.task, None)
-        assert rows(self.database, "outbox") == []
+        assert rows(self.config, "outbox") == []
         self.holds()
 
 
-def configured(database: Path) -> Settings:
-    return Settings(
-        _env_file=None,
-        database=database,
-        publish_lease=LEASE,
-        queue_patience=PATIENCE,
-        max_starts=STARTS,
-        backlog_limit=BACKLOG,
-    )
-
-
 @pytest.fixture
-def folder(scratch: Path) -> Path:
-    """Where the machine puts its databases, with an empty one to copy."""
-    Store(configured(scratch / "empty.db")).create()
-    return scratch
+def config(configure: Callable[..., Settings]) -> Settings:
+    """Small limits, and times that never meet."""
+    return configure(publish_lease=LEASE, queue_patience=PATIENCE, max_starts=STARTS, backlog_limit=BACKLOG)
 
 
-def test_a_jobs_life(folder: Path) -> None:
-    machine = type("Life", (Life,), {"folder": folder})
-    run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=35))
+def test_a_jobs_life(config: Settings) -> None:
+    database = Database(config.store_url)
+    database.create()
+
+    def empty() -> None:
+        with database.write() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(delete(table))
+
+    machine = type("Life", (Life,), {"config": config, "empty": staticmethod(empty)})
+    try:
+        run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=35))
+    finally:
+        database.close()

@@ -38,28 +38,28 @@ def submit(celery: App, count: int, task: str = "system.divide") -> list[str]:
 def test_the_apis_lease_is_respected(celery: App, broker: Broker, config: Settings) -> None:
     ids = submit(celery, 2)
     assert (sweep(celery), broker.sent) == (0, [])
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     assert (sweep(celery), broker.ids) == (2, ids)
     assert sweep(celery) == 0
 
 
 def test_the_oldest_come_first_in_batches(celery: App, broker: Broker, config: Settings) -> None:
     ids = submit(celery, BATCH + 1)
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     assert [sweep(celery), sweep(celery), sweep(celery)] == [BATCH, 1, 0]
     assert broker.ids == ids
 
 
 def test_an_outage_leaves_leases_that_run_out(celery: App, broker: Broker, config: Settings) -> None:
     ids = submit(celery, 3)
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     broker.down = True
     with pytest.raises(OperationalError):
         sweep(celery)
     assert broker.tried.qsize() == 1, "one refusal is enough to know"
     broker.down = False
     assert sweep(celery) == 0
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     assert (sweep(celery), sorted(broker.ids)) == (3, sorted(ids))
 
 
@@ -67,29 +67,29 @@ def test_one_bad_job_does_not_hold_up_the_others(
     celery: App, broker: Broker, config: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     (bad,), good = submit(celery, 1, "no.such.task"), submit(celery, 2)
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     assert sweep(celery) == 3
     assert broker.ids == good
     assert f"job {bad} (no.such.task) can't be published" in caplog.text
-    assert {row["job_id"] for row in rows(config.database, "outbox")} == {bad, *good}
+    assert {row["job_id"] for row in rows(config, "outbox")} == {bad, *good}
 
 
 def test_a_job_without_progress_is_published_again_later_each_time(
     celery: App, broker: Broker, config: Settings
 ) -> None:
     submit(celery, 1)
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     for publishes in range(7):
         assert sweep(celery) == 1
-        let_pass(config.database, 0.9 * config.queue_patience * 2 ** min(publishes, 4))
+        let_pass(config, 0.9 * config.queue_patience * 2 ** min(publishes, 4))
         assert sweep(celery) == 0
-        let_pass(config.database, 0.1 * config.queue_patience * 2 ** min(publishes, 4))
+        let_pass(config, 0.1 * config.queue_patience * 2 ** min(publishes, 4))
     assert len(set(broker.ids)) == 1
 
 
 def test_two_at_once_publish_each_job_once(celery: App, broker: Broker, config: Settings) -> None:
     ids = submit(celery, 60)
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     together = threading.Barrier(2)
 
     def work(_number: int) -> None:
@@ -114,13 +114,13 @@ def test_it_waits_an_outage_out_and_ends_when_told(
             assert timeout == config.relay_interval
             self.pauses += 1
             broker.down = False
-            let_pass(config.database, config.publish_lease)
+            let_pass(config, config.publish_lease)
             if self.pauses == 3:
                 self.set()
             return self.is_set()
 
     ids = submit(celery, 1)
-    let_pass(config.database, config.publish_lease)
+    let_pass(config, config.publish_lease)
     broker.down = True
     told = Told()
     with caplog.at_level(logging.WARNING):

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from system.factory import create_app
 from system.job import Job, State
-from system.publisher import Publisher, publish
+from system.publisher import Publisher, send
 from system.settings import Settings
 from tests.unit.conftest import Broker, answering
 
@@ -135,7 +136,7 @@ def test_a_password_is_not_logged_when_the_broker_is_down(
     services.store.create()
     broker.down = True
     broker.serve(services.celery)
-    publisher = Publisher(lambda job: publish(services.celery, job), 60)
+    publisher = Publisher(partial(send, services.celery), services.store.published, 60)
     publisher.start()
     publisher.offer(Job("id", "system.divide", (1, 2), State.PENDING, 0))
     with caplog.at_level(logging.DEBUG):

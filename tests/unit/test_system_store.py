@@ -32,11 +32,11 @@ def ended(store: Store, key: str | None = None) -> str:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(slots=st.lists(st.integers(0, 3), max_size=6))
 def test_a_slot_is_ticked_once(store: Store, config: Settings, slots: list[int]) -> None:
-    let_pass(config.database, 2 * config.retention)
+    let_pass(config, 2 * config.retention)
     store.tick(99)  # forgets what the example before left
-    let_pass(config.database, 2 * config.retention)
+    let_pass(config, 2 * config.retention)
     assert [store.tick(slot) for slot in slots] == [slot not in slots[:at] for at, slot in enumerate(slots)]
-    ticks = [row["key"] for row in rows(config.database, "effects") if row["key"] != "tick@99"]
+    ticks = [row["key"] for row in rows(config, "effects") if row["key"] != "tick@99"]
     assert sorted(ticks) == sorted(f"tick@{slot}" for slot in set(slots))
 
 
@@ -61,15 +61,15 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, co
     old, waiting = ended(store, "key"), store.accept(Request("t", (1,)))[0].id
     store.saw("relay")
     store.note("old", "notification")
-    let_pass(config.database, config.retention + 1)
+    let_pass(config, config.retention + 1)
     young = ended(store)
     store.saw("another")
     assert store.tick(1)
     assert store.job(old) is None
-    assert [row["id"] for row in rows(config.database, "jobs")] == [waiting, young]
-    assert [row["key"] for row in rows(config.database, "applied")] == [young]
-    assert [row["key"] for row in rows(config.database, "effects")] == [young, "tick@1"]
-    assert {row["name"] for row in rows(config.database, "seen")} == {"another", "tick@1"}
+    assert [row["id"] for row in rows(config, "jobs")] == [waiting, young]
+    assert [row["key"] for row in rows(config, "applied")] == [young]
+    assert [row["key"] for row in rows(config, "effects")] == [young, "tick@1"]
+    assert {row["name"] for row in rows(config, "seen")} == {"another", "tick@1"}
     again, new = store.accept(Request("t", ("another",), "key"))
     assert new
     assert again.id != old
@@ -77,7 +77,7 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, co
 
 def test_just_before_its_retention_is_over_it_is_kept(store: Store, config: Settings) -> None:
     job_id = ended(store)
-    let_pass(config.database, config.retention - 60)
+    let_pass(config, config.retention - 60)
     assert store.tick(1)
     assert store.job(job_id) is not None
 
@@ -118,15 +118,15 @@ def test_what_ends_first_stands(store: Store, config: Settings, first: str, seco
         assert store.finish(job_id, "t", 1)
     else:
         store.fail(job_id, ValueError("1"))
-    jobs, effects = rows(config.database, "jobs"), rows(config.database, "effects")
+    jobs, effects = rows(config, "jobs"), rows(config, "effects")
     if second == "fail":
         store.fail(job_id, ValueError("2"))
     else:
         calls = {"finish": lambda: store.finish(job_id, "t", 2), "retry": lambda: store.retry(job_id, 1, 0)}
         assert not calls.get(second, lambda: store.start(job_id, 1).run)()
-    assert (rows(config.database, "jobs"), rows(config.database, "effects")) == (jobs, effects)
+    assert (rows(config, "jobs"), rows(config, "effects")) == (jobs, effects)
     assert len(effects) == (first == "finish")
-    assert rows(config.database, "outbox") == []
+    assert rows(config, "outbox") == []
 
 
 def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -> None:
@@ -136,7 +136,7 @@ def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -
     ended(store)
     store.accept(Request("t", ()))
     store.saw("relay")
-    let_pass(config.database, 100)
+    let_pass(config, 100)
     store.accept(Request("t", ()))
     store.tick(3)
     stats = store.stats()
@@ -159,7 +159,7 @@ def test_processes_that_start_together_make_the_tables_once(config: Settings) ->
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store, config: Settings) -> None:
     job_id = store.accept(Request("t", ()))[0].id
-    with pytest.raises(StatementError, match="not JSON serializable"):
+    with pytest.raises((StatementError, TypeError), match="not JSON serializable"):  # as the driver has it
         store.finish(job_id, "t", object())  # no JSON: the effect and its key were inserted before
-    assert rows(config.database, "effects") == rows(config.database, "applied") == []
-    assert len(rows(config.database, "outbox")) == 1
+    assert rows(config, "effects") == rows(config, "applied") == []
+    assert len(rows(config, "outbox")) == 1

@@ -1,22 +1,24 @@
 """Jobs are recorded without an outbox entry: whatever is not published at once is never published."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import delete
 
 from system.factory import create_app
-from system.store import Store
+from system.job import Refused, Request
+from system.store import Answer, Store
 from system.tables import outbox
 
-accept = Store.accept
+accept_all = Store.accept_all
 
 
-def without_entry(self: Store, request: Any) -> Any:
-    job, new = accept(self, request)
+def without_entries(self: Store, requests: Sequence[Request], own: int = 1) -> list[Answer]:
+    answers = accept_all(self, requests, own)
+    ids = [answer[0].id for answer in answers if not isinstance(answer, Refused)]
     with self._database.write() as connection:
-        connection.execute(delete(outbox).where(outbox.c.job_id == job.id))
-    return job, new
+        connection.execute(delete(outbox).where(outbox.c.job_id.in_(ids)))
+    return answers
 
 
-Store.accept = without_entry  # type: ignore[method-assign]
+Store.accept_all = without_entries  # type: ignore[method-assign]
 app = create_app()

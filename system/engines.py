@@ -1,0 +1,103 @@
+"""How a connection to each database is made, checked, and given up."""
+
+import os
+import time
+from pathlib import Path
+from sqlite3 import Connection as SQLite
+from sqlite3 import OperationalError
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
+
+CONNECTIONS = 10  # of one process; a thread that finds none free waits for WAIT_SECONDS
+WAIT_SECONDS = 5.0  # no transaction waits longer for a lock, a free connection, or the server's answer
+CONNECT_SECONDS = 2
+POOL = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": WAIT_SECONDS}
+
+
+def sqlite_engine(url: URL) -> Engine:
+    """SQLite for several processes: WAL, short transactions, no lock taken twice."""
+    engine, path = create_engine(url, **POOL), Path(url.database or "")
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: SQLite, record: Any) -> None:
+        record.info["file"] = _identity(path)
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        connection.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1_000:.0f}")
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous = FULL")  # an accepted job (202) survives a power loss, not only a crash
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "checkout")
+    def check(_connection: SQLite, record: Any, _proxy: Any) -> None:
+        # A connection that was kept would go on in a file that somebody has removed or replaced.
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError("the file is another one")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("read", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _write_ahead(connection: SQLite) -> None:
+    """Switch the file to WAL, once in its life. Processes that do it together get SQLITE_BUSY at once, so ask again."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)
+
+
+def postgres_engine(url: URL) -> Engine:
+    """PostgreSQL over psycopg. A server that is silent is given up, wherever the silence comes from."""
+    from psycopg import Connection as Psycopg  # here: whoever uses SQLite needs no psycopg
+    from psycopg import OperationalError as ServerError
+    from psycopg.pq import TransactionStatus
+
+    class Bounded(Psycopg[Any]):
+        """A connection whose server must answer in time; the server's own time-outs do not reach a black hole."""
+
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, timeout or WAIT_SECONDS + 1)
+            except ServerError:
+                if self.info.transaction_status == TransactionStatus.ACTIVE:  # the answer may still come: too late
+                    self.close()
+                raise
+
+    milliseconds = round(WAIT_SECONDS * 1_000)
+    limits = {
+        # A commit is on the disk before it is answered, whatever the server's own setting is.
+        "synchronous_commit": "on",
+        "statement_timeout": milliseconds,
+        # A process that is stopped in the middle of a transaction holds its locks for so long, and no longer.
+        "idle_in_transaction_session_timeout": milliseconds,
+    }
+    given = {
+        "connect_timeout": CONNECT_SECONDS,
+        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+    }
+    # Pinged before use: a connection from before a restart of the server costs no client a 503.
+    engine = create_engine(url, pool_pre_ping=True, connect_args=given, **POOL)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
+        return Bounded.connect(*args, application_name=f"system {os.getpid()}", **options)
+
+    return engine
