@@ -12,13 +12,12 @@ from brownout.plan.fault import Fault
 from brownout.plan.operation import Http, Load, Submit
 from brownout.plan.plan import Injection, Plan
 from brownout.plan.promise import Promise
-from brownout.plan.topology import Topology, TopologyFields, Workers, WorkersFields
+from brownout.plan.topology import Topology, TopologyFields, WorkersFields
 from brownout.plan.trigger import AfterFault, AtTime, OnEvent
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trial import run
-from brownout.subject.application import Surface, surface
-from brownout.subject.subject import NotLaunched
+from brownout.subject.application import Surface, Unusable, surface
 
 #: Returns the text that a person reads about a result.
 Report = Callable[[Result], str]
@@ -38,7 +37,7 @@ class Lab:
     ) -> None:
         application = setting.application
         topology = Topology(
-            Workers(1 if application.celery else 0, queues=application.queues),
+            application.workers(1 if application.celery else 0),
             servers=1 if application.api else 0,
             relay=bool(application.relay),
         )
@@ -119,7 +118,7 @@ class Lab:
             self._instead(self._setting)
         try:
             result = run(self.plan.validated(), self._setting)
-        except NotLaunched as error:
+        except Unusable as error:
             import pytest
 
             pytest.fail("\n".join([str(error), *getattr(error, "__notes__", ())]), pytrace=False)

@@ -25,7 +25,7 @@ from brownout.run.events import Remark, Stream
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trial import run
-from brownout.subject.subject import NotLaunched
+from brownout.subject.application import NotLaunched
 from brownout.subject.waiting import NeverHappened
 
 CAME: Final[dict[Answer, Came]] = {"reproduced": "same", "fixed": "other", "unknown": "unknown"}

@@ -16,6 +16,7 @@ from brownout import extend as extending
 from brownout.check import table as promises
 from brownout.faults import table as faults
 from brownout.history.event import KINDS
+from brownout.lint import table as rules
 from brownout.plan.near import known
 
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(\n<!-- end of \2 -->)", re.DOTALL)
@@ -36,6 +37,7 @@ def extend() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "faults": faults.markdown,
     "promises": promises.markdown,
+    "lint": rules.markdown,
     "events": events,
     "extend": extend,
 }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+from brownout.cli.options.http import HttpOptions
 from brownout.cli.output import SaveOptions
-from brownout.cli.parser import MANY, QUIET, Usage, json_of, option, positive, shard
+from brownout.cli.parser import MANY, QUIET, Usage, duration, json_of, option, positive, shard
 from brownout.plan.near import known
+from brownout.plan.settle import WARM_UP
 from brownout.plan.shard import Shard
 from brownout.probes.configuration import hidden
 from brownout.report.stored import Stored
@@ -36,13 +39,22 @@ CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "
 FILL_IN: Final = "…"  # this text stands for a value of --env that is not stored
 _ENV = f"""environment of --app, {{files}} is a directory of the trial
 (default: {" ".join(f"{name}={value}" for name, value in CELERY_ENV.items())})"""
+_WORKLOAD = "what is sent: `brownout list workloads`, or one of the project's file (default: task)"
+PROJECT = "the project's file; none for none (default: brownout.toml, or [tool.brownout] of pyproject.toml)"
+_WORKER = """how its owner starts a worker, as 'cd app && celery -A tasks worker -Q high -c 4'; takes the place
+of --app (default: celery -A, one pool process)"""
+_API = "how its owner starts the API, as 'uvicorn main:app' (default: none)"
+_PREPARE = "shell commands before each trial, as 'alembic upgrade head'; {files} as in --env (default: none)"
+PYTHON = """Python of the application's environment, or that environment (default: .venv or VIRTUAL_ENV where Celery
+is installed there, else the kit's own)"""
+_WARM_UP = "how long the task may take without a fault (default: %(default)g)"
 _CONFIG = "Celery's settings: `brownout list configs` (default: defaults, or --experiment's)"
 _SET = """settings over --config, as task_acks_late=true or broker_transport_options.socket_timeout=2
 (default: none)"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplicationOptions:
+class ApplicationOptions(HttpOptions):
     """What is broken."""
 
     app: str | None = option("--app MODULE", "your own application, as for `celery -A` (default: a stock one)")
@@ -51,7 +63,14 @@ class ApplicationOptions:
     kwargs: dict[str, Any] | None = option("--kwargs JSON", "keyword arguments (default: {})", type=json_of(dict))
     env: tuple[str, ...] = option("--env NAME=VALUE", _ENV, **MANY)
     queue: tuple[str, ...] = option("--queue NAME", "queues that --app's workers read (default: its own)", **MANY)
-    workload: str | None = option("--workload NAME", "what is sent: `brownout list workloads` (default: task)")
+    worker: str | None = option("--worker COMMAND", _WORKER)
+    api: str | None = option("--api COMMAND", _API)
+    ready: str | None = option("--ready PATH", "a path of --api that answers when it can work (default: any answer)")
+    prepare: tuple[str, ...] = option("--prepare COMMAND", _PREPARE, **MANY)
+    python: str | None = option("--python PATH", PYTHON)
+    warm_up: float = option("--warm-up SECONDS", _WARM_UP, type=duration, default=WARM_UP)
+    workload: str | None = option("--workload NAME", _WORKLOAD)
+    project: str | None = option("--project FILE", PROJECT)
     experiment: str | None = option(
         "--experiment MODULE:NAME", "your own brownout.explore.experiment.Experiment (default: none)"
     )
@@ -62,40 +81,67 @@ class ApplicationOptions:
         choices=("auto", "container", "local", "embedded"),
     )  # fmt: skip
 
+    #: Fields that the table `parts` of a project's file may give.
+    PARTS: ClassVar[tuple[str, ...]] = ("app", "worker", "api", "ready", "env", "queue", "prepare", "python", "warm_up")
+
+    @classmethod
+    def fill(cls, values: Mapping[str, Any], typed: Collection[str]) -> Mapping[str, Any]:
+        """The options, with those of the project's file for what was not typed. Raises Usage, UnknownName."""
+        from brownout.cli.options.project import fill
+
+        return fill(cls, values, typed)
+
     @property
     def rung(self) -> RungName | None:
         """Return the Redis provider that the user chose; None for any provider that works."""
         return None if self.provider == "auto" else cast("RungName", self.provider)
 
     def experiment_of(self) -> Experiment:
-        """Return the Experiment that follows from the options. Raises Usage, UnknownName or NotImportable for options
-        that cannot be carried out."""
+        """Return the Experiment that follows from the options. Raises Usage, UnknownName or Unusable for options that
+        cannot be carried out."""
         from brownout.explore.session import configured, experiment, setting
-        from brownout.subject.application import NotImportable
+        from brownout.subject.application import Unusable
+        from brownout.subject.environment import interpreter
 
-        own = self.task or self.args or self.kwargs or self.env or self.queue
-        if self.experiment and (self.app or self.workload or own):
+        load = self.own_workload(self.workload)
+        request = load.http if load else None
+        application = self.app or self.worker
+        own = self.task or self.args or self.kwargs or self.env or self.queue or self.api or self.prepare or self.ready
+        if self.experiment and (application or self.workload or own or load):
             raise Usage("an --experiment has its own application, task and workload")
-        if own and not self.app:
-            raise Usage("--task, --args, --kwargs, --env and --queue belong to an --app of your own")
+        if (own or load) and not application:
+            names = "--task, --args, --kwargs, --env, --queue, --api, --prepare, --ready and a request"
+            raise Usage(f"{names} belong to an --app of your own, or to a --worker")
+        if self.app and self.worker:
+            raise Usage("--worker names its application itself: no --app")
+        if request and (self.task or self.args or self.kwargs):
+            raise Usage("a request or a --task is sent, not both")
+        if request and not self.api:
+            raise Usage("a request needs an --api that answers it")
         try:
             settings = dict(map(setting, self.settings))
             if self.experiment:
-                found = replace(_imported(self.experiment), name=self.experiment)
+                found = replace(_imported(self.experiment), name=self.experiment, warm_up=self.warm_up)
+                if self.python:
+                    python = interpreter(self.python)
+                    found = replace(found, application=replace(found.application, python=python))
                 config = self.config or found.configuration.name
                 changed = self.config or settings
                 return replace(found, configuration=configured(config, settings)) if changed else found
             return experiment(
                 Path.cwd(),
-                config=self.config or "defaults",
-                workload=self.workload or "task",
+                config=self.config or ("own" if request else "defaults"),
+                workload=load or self.workload or "task",
                 settings=settings,
-                application=self._application(self.app) if self.app else None,
+                application=self._application() if application else None,
+                python=interpreter(self.python) if self.python else "",
+                given={name for name, _ in _pairs(self.env)},
+                warm_up=self.warm_up,
                 task=self.task or "",
                 args=self.args,
                 kwargs=self.kwargs,
             )
-        except NotImportable:
+        except Unusable:
             raise
         except ValueError as error:
             raise Usage(error) from error
@@ -106,10 +152,15 @@ class ApplicationOptions:
         env = tuple(f"{name}={FILL_IN if hidden(name, value) else value}" for name, value in _pairs(self.env))
         named = {
             **{"--app": self.app, "--task": self.task, "--env": env, "--queue": self.queue},
+            **self.http_words(),
             **{"--args": self.args and json.dumps(self.args), "--kwargs": self.kwargs and json.dumps(self.kwargs)},
+            **{"--worker": _command(self.worker), "--api": _command(self.api)},
+            **{"--ready": self.ready, "--prepare": self.prepare},
+            "--python": self.python,
+            "--warm-up": f"{self.warm_up:g}" if self.warm_up != WARM_UP else None,
             "--experiment": self.experiment,
             "--config": asked.configuration.name if self.config or self.settings else None,
-            "--workload": self.workload,
+            "--workload": self.label or self.workload,
             "--provider": self.rung,
         }
         return tuple(
@@ -119,15 +170,46 @@ class ApplicationOptions:
             for word in (name, *([value] if isinstance(value, str) else value))
         )
 
-    def _application(self, celery: str) -> Application:
+    def _application(self) -> Application:
+        from brownout.subject import commands
         from brownout.subject.application import Application
+        from brownout.subject.environment import interpreter, python_of
 
         if wrong := [word for word in self.env if not word.partition("=")[1]]:
             raise Usage(f"--env is NAME=VALUE: {wrong[0]!r}")
         env = dict(_pairs(self.env))
         if missing := [name for name, value in env.items() if value == FILL_IN]:
             raise Usage(f"--env {missing[0]}={FILL_IN} needs its value: values that look like secrets are not stored")
-        return Application(celery=celery, env=CELERY_ENV | env, queues=self.queue)
+        if missing := [
+            word for text in (self.worker, self.api) if text for word in shlex.split(text) if FILL_IN in word
+        ]:
+            raise Usage(f"{missing[0]} needs its value: values that look like secrets are not stored")
+        worker = commands.worker(self.worker) if self.worker else commands.Command(self.app or "")
+        api = commands.api(self.api) if self.api else None
+        parts = {"worker": worker} | ({"api": api} if api else {})
+        return Application(
+            celery=worker.name,
+            api=api.name if api else None,
+            env=CELERY_ENV | env,
+            queues=self.queue or worker.queues,
+            ready=self.ready or "",
+            status=self.status_path,
+            python=interpreter(self.python) if self.python else python_of(Path.cwd()),
+            pool=worker.pool,
+            concurrency=worker.concurrency,
+            options=worker.options,
+            folders={role: part.folder for role, part in parts.items() if part.folder != "."},
+            part_env={role: part.env for role, part in parts.items() if part.env},
+            env_file=(api and api.env_file) or ".env",
+            prepare=self.prepare,
+        )
+
+
+def _command(text: str | None) -> str | None:
+    """A command as it is stored, with NAME=… in the place of a variable that looks like a secret."""
+    for name, value in _pairs(word for word in shlex.split(text or "") if "=" in word):
+        text = str(text).replace(f"{name}={value}", f"{name}={FILL_IN}") if hidden(name, value) else text
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,12 +268,11 @@ def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _imported(place: str) -> Experiment:
     from brownout.explore.experiment import Experiment
-    from brownout.subject.application import NotImportable
 
     name, _, attribute = place.partition(":")
     sys.path.insert(0, str(Path.cwd()))  # `celery -A` also looks for modules in the current folder first
     try:
         there = {key: value for key, value in vars(import_module(name)).items() if isinstance(value, Experiment)}
     except Exception as error:  # importing a user's module may raise any exception
-        raise NotImportable(f"{type(error).__name__}: {error}", name) from error
+        raise Usage(f"{name} can't be imported from {Path.cwd()}: {type(error).__name__}: {error}") from error
     return there[known(f"experiment of {name}", attribute, there)]

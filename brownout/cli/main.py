@@ -12,10 +12,11 @@ from typing import Final
 
 from brownout.cli import diff, list, map, merge, pairs, pin, replay, report, show, shrink
 from brownout.cli.parser import EXIT_CODES, SIGNAL, USAGE, Parser, Usage
+from brownout.cli.project import doctor, init, lint
 from brownout.explore.signals import Terminated, terminable
 from brownout.plan.near import UnknownName
 
-COMMANDS: Final = (map, pairs, merge, replay, shrink, pin, show, diff, report, list)
+COMMANDS: Final = (map, pairs, merge, lint, doctor, init, replay, shrink, pin, show, diff, report, list)
 UNKNOWN: Final = 2
 
 
@@ -74,13 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _failed(command: str, error: Exception) -> int:
     # These modules are imported only when a command runs, so that --help is quick.
     from brownout.explore.options import NoMap
-    from brownout.subject.application import NotImportable
+    from brownout.subject.application import Unusable
     from brownout.subject.processes.forks import NotForkable
     from brownout.subject.servers.ladder import NoRedis
     from brownout.subject.waiting import NeverHappened
 
-    if isinstance(error, (NotImportable, NotForkable)):
-        return _said(f"{command}: error: {error}", USAGE)
+    if isinstance(error, (Unusable, NotForkable)):
+        return _said(f"{command}: error: {error}", UNKNOWN)
     if isinstance(error, (NoMap, NoRedis, NeverHappened)):
         nothing = "no map" if command in ("brownout map", "brownout pairs") else "unknown"
         return _said(f"{command}: {nothing}: {error}", UNKNOWN)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brownout.cli.options.http import JsonOrFile
 from brownout.cli.parser import Usage, option
 from brownout.explore.maps.kept import Kept
 from brownout.report.stored import STORE, write
@@ -30,7 +31,9 @@ _ONLY_BAD = "only what is not good, with its proof (default: all cells, a grid)"
 class JsonOption:
     """The result."""
 
-    json: Path | None = option("--json FILE", "write it as JSON, - for standard output (default: text)", type=Path)
+    json: Path | None = option(
+        "--json FILE", "write it as JSON, - for standard output (default: text)", action=JsonOrFile
+    )
 
     def as_json(self, result: Kept | Diff) -> bool:
         """If the user asked for JSON, write the result as JSON; return whether nothing else may be printed on standard

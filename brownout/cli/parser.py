@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -46,6 +47,8 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse as argparse does, but let each subcommand's own parser refuse unknown arguments."""
         found, unknown = super().parse_known_args(args, namespace)
+        words = sys.argv[1:] if args is None else args
+        found.typed = {word.partition("=")[0] for word in words if word.startswith("--")}
         for name in (word.partition("=")[0] for word in unknown if word.startswith("-")):
             if name in MOVED:
                 self.error(f"{name} is a command now: brownout {MOVED[name]}")
@@ -100,10 +103,18 @@ def command(
         for key in base.__annotations__:
             if options := dict(base.__dataclass_fields__[key].metadata):
                 flag = options.pop("flag")
+                if flag in parser._option_string_actions:  # another base has it, too
+                    continue
                 group.add_argument(flag or key, **options | ({"dest": key} if flag else {}))
+
+    # Fields without an option are set by the action of another one, as the body of a request by --json.
+    unset = [attribute for attribute in fields(kind) if not attribute.metadata and attribute.default is None]  # type: ignore[arg-type]
+    parser.set_defaults(**{attribute.name: None for attribute in unset})
 
     def made(arguments: argparse.Namespace) -> int:
         values = {attribute.name: getattr(arguments, attribute.name) for attribute in fields(kind)}  # type: ignore[arg-type]
+        if fill := getattr(kind, "fill", None):  # by the project's file
+            values = fill(values, frozenset(arguments.typed))
         try:
             for file in (value for value in values.values() if isinstance(value, Path)):
                 # the folder is checked now, because the command may then work for minutes
@@ -112,7 +123,8 @@ def command(
                     raise IsADirectoryError(f"{file} is a folder; a file is wanted")
         except OSError as error:
             raise Usage(error) from error
-        return run(kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}))
+        many = {each.name for each in fields(kind) if each.metadata}  # type: ignore[arg-type]
+        return run(kind(**{key: tuple(v) if key in many and isinstance(v, list) else v for key, v in values.items()}))
 
     parser.set_defaults(run=made)
     return parser
@@ -128,6 +140,14 @@ def json_of(kind: type) -> Callable[[str], Any]:
         raise argparse.ArgumentTypeError(f"a JSON {'array' if kind is list else 'object'} is wanted, not {text!r}")
 
     return read
+
+
+def duration(text: str) -> float:
+    """An argparse type: a number of seconds above 0."""
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"a number of seconds above 0 is wanted, not {text!r}")
 
 
 def positive(text: str) -> int:

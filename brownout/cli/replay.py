@@ -50,7 +50,7 @@ def run(options: ReplayOptions) -> int:
     from brownout.run import trial
     from brownout.run.capsule import answer, differences
     from brownout.run.events import Remark, Stream
-    from brownout.subject.subject import NotLaunched
+    from brownout.subject.application import NotLaunched
     from brownout.subject.waiting import NeverHappened
 
     capsule = load(options.file)

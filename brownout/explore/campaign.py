@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,10 +12,10 @@ from typing import Self
 
 from brownout.explore.bounds import Bounds
 from brownout.explore.discovery import Discovery, discovered
-from brownout.explore.experiment import STOCK, Experiment
+from brownout.explore.experiment import STOCK, Experiment, remarks_of
 from brownout.explore.finding import Finding
 from brownout.explore.maps.action import cells, chosen
-from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.cell import Cell, trial_name
 from brownout.explore.maps.cell_result import CellResult, Comparison, Controls
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.selection import select
@@ -24,8 +24,7 @@ from brownout.explore.plans import plan_of, topology_of
 from brownout.explore.trials import Trials
 from brownout.history.layout import Layout, Unreadable
 from brownout.run.events import Phase, Planned, Purpose, Remark, TrialEnded, trying
-from brownout.run.store import versions
-from brownout.subject.application import surface
+from brownout.subject.application import Unusable, surface
 from brownout.subject.load import Load, load
 from brownout.subject.processes.launcher import Launcher
 from brownout.subject.servers import ladder
@@ -35,7 +34,6 @@ CONTROL_EVERY = 20  # after this number of cells one control trial without a fau
 RECONCILE = 4  # tries of a cell whose outcomes differ between forked and newly started workers
 ATTEMPTS = 3  # a cell has at most so many trials while the machine is too busy for a verdict
 BESIDE = 2  # how many repeated trials run at the same time
-VERSIONS = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
 WHOLE = ("once", "recovered")  # the possible outcomes of a trial without a fault
 Try = Callable[[], None]
 
@@ -59,6 +57,7 @@ class Campaign:
         self.repeats = 0  # number of trials that were run again because the machine was busy
         self.discovery: Discovery | None = None
         self.bounds = Bounds.of({})
+        self.versions: Mapping[str, str] = {}  # what the application's processes really use
         self.planned: tuple[Cell, ...] = ()
         self.trials: Trials
         self._began = time.monotonic()
@@ -114,6 +113,9 @@ class Campaign:
         """
         application, root = self.experiment.application, self.experiment.root
         told = surface(application, root, topology_of(self.experiment).settings_json)
+        self.versions = told.versions
+        for sentence in remarks_of(self.experiment, told.versions):
+            self.options.emit(Remark(sentence))
         self.bounds = Bounds.of(told.conf, application.recovery)
         try:
             Layout.of(told.layout)
@@ -137,6 +139,8 @@ class Campaign:
         self.options.emit(Planned(DISCOVERIES + 1, Purpose.DISCOVERY))
         self.trials.together([lambda: first.append(self.lasting()) for _ in range(DISCOVERIES)])
         for finding in first:
+            if finding.unusable:
+                raise Unusable(finding.unusable)
             if finding.word not in WHOLE:
                 raise NoMap(f"without any fault: {finding.told}")
         self._in_force([finding.acked for finding in first if finding.acked])
@@ -162,7 +166,8 @@ class Campaign:
     def possible(self, actions: Collection[str] = ("all",)) -> tuple[Cell, ...]:
         """Return every cell that makes sense at the fault points that were found."""
         assert self.discovery
-        return cells(self.discovery.points, self.discovery.samples, chosen(actions))
+        fit = chosen(actions, self.experiment.application.pool)
+        return cells(self.discovery.points, self.discovery.samples, fit)
 
     @property
     def own(self) -> tuple[Cell, ...]:
@@ -281,7 +286,7 @@ class Campaign:
             workload=self.experiment.workload.name,
             options=self.options.words,
             settings=dict(self.experiment.configuration.settings),
-            versions=versions(*VERSIONS),
+            versions=self.versions,
             bounds=self.bounds.to_json(),
             trace=known.points if known else (),
             cells=tuple(self.found[cell] for cell in self.planned if cell in self.found),
@@ -293,8 +298,3 @@ class Campaign:
             part=known is None or not set(self.possible(["standard"])) <= set(self.planned),
             shard=str(self.options.shard or ""),
         )
-
-
-def trial_name(*schedule: Cell) -> str:
-    """Return the name of a trial: the names of its cells, or "without a fault"."""
-    return " and ".join(cell.full for cell in schedule) or "without a fault"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from brownout.check.words import UNKNOWN
-from brownout.explore.campaign import DISCOVERIES, VERSIONS, WHOLE, Campaign
+from brownout.explore.campaign import DISCOVERIES, WHOLE, Campaign
 from brownout.explore.discovery import Discovery
 from brownout.explore.experiment import Experiment
 from brownout.explore.maps import baseline
@@ -21,11 +21,13 @@ from brownout.explore.maps.cell import Cell, names
 from brownout.explore.maps.cell_result import CellResult, Controls
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.options import Options
+from brownout.explore.plans import topology_of
 from brownout.explore.session import called, explore
 from brownout.plan.point import Point
 from brownout.run.events import Handler, nobody
-from brownout.run.store import environment, versions
+from brownout.run.store import environment
 from brownout.run.turns import Turns
+from brownout.subject.application import surface
 from brownout.subject.servers import ladder
 
 UNFIT = "without a fault the points differ from the stored trace ({}); `pytest --cache-clear` finds them anew"
@@ -96,7 +98,7 @@ class CellRunner:
     def _key(self) -> str:
         app, of = self._experiment.application, self._experiment
         facts = [
-            environment(**versions(*VERSIONS)),
+            environment(**surface(app, of.root, topology_of(of).settings_json).versions),
             [of.configuration.name, sorted(of.configuration.settings.items()), str(of.workload), of.task, of.args],
             [str(replace(app, effects=None, accepted=None)), sorted(app.env.items()), sorted(of.kwargs.items())],
         ]

@@ -10,6 +10,7 @@ from typing import Any
 from brownout.history.effects import ledger
 from brownout.plan.codec import encode
 from brownout.plan.operation import Http
+from brownout.plan.settle import WARM_UP
 from brownout.probes.configuration import hidden
 from brownout.subject.application import Application
 
@@ -58,6 +59,8 @@ class Experiment:
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
     name: str = ""  # the experiment was imported from this "module:attribute"
+    results: bool = True  # whether the task's caller can read its result
+    warm_up: float = WARM_UP
 
     @property
     def application_name(self) -> str | Mapping[str, Any]:
@@ -72,14 +75,30 @@ class Experiment:
             return f"{__name__}:STOCK"
         if self.name or app.effects or app.accepted:
             return self.name
-        env = {name: value for name, value in app.env.items() if not hidden(name, value)}
-        fields: Mapping[str, Any] = encode(replace(app, env=env))
+        parts = {role: _shown(env) for role, env in app.part_env.items()}
+        fields: Mapping[str, Any] = encode(replace(app, env=_shown(app.env), part_env=parts))
         return fields
 
     @property
     def title(self) -> str:
         """The title of the experiment's map, such as "defaults/task"."""
         return f"{self.configuration.name}/{self.workload.name}"
+
+
+def remarks_of(experiment: Experiment, versions: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what a campaign says first: the versions that the application really uses, and what is not judged."""
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    first = f"{used}; {experiment.application.python or 'the Python of brownout itself'}"
+    return (
+        (first,)
+        if experiment.results
+        else (first, "the task stores no result: unread and wrong results are not judged")
+    )
+
+
+def _shown(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables whose values do not look like secrets."""
+    return {name: value for name, value in env.items() if not hidden(name, value)}
 
 
 STOCK = Application(

@@ -16,6 +16,7 @@ from brownout.history.life import Life
 from brownout.plan.point import Point, Step
 from brownout.run.result import Result
 from brownout.run.trace import Trace
+from brownout.subject.application import Unusable
 from brownout.wire.redis.record import Sample
 
 LOG = 4_000  # number of characters that are kept from the end of each log
@@ -30,8 +31,8 @@ class Finding:
     point. `reached` says at how many of its planned points a fault struck. `seconds` is the time from the
     submission to the last effect or answer, `took` is the time of the whole trial. `trouble` is the traceback of an
     error in the trial itself. If `busy` is true, the outcome may be unknown only because the machine was busy, and the
-    trial may be run again. `facts` has a sentence for each anomaly. `steps` and `opened` are copies of the fields with
-    these names of the class `Trace`.
+    trial may be run again. `unusable` says why no trial can use the application. `facts` has a sentence for each
+    anomaly. `steps` and `opened` are copies of the fields with these names of the class `Trace`.
     """
 
     word: str
@@ -48,6 +49,7 @@ class Finding:
     trouble: str = ""
     busy: bool = False
     facts: str = ""
+    unusable: str = ""  # why no trial can use the application
     steps: tuple[Step, ...] = ()
     opened: tuple[Step, ...] = ()
 
@@ -100,10 +102,13 @@ def finding_of(result: Result, experiment: Experiment, schedule: Sequence[Cell])
 def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Finding:
     """Return the result of a trial that raised the error `wrong`: the outcome is unknown, and `busy` is true when the
     error is a TimeoutError."""
+    kept = logs(folder) if folder else {}
+    if isinstance(wrong, Unusable):
+        return Finding(UNKNOWN, str(wrong), took=began, logs=kept, unusable=str(wrong))
     trouble = "".join(traceback.format_exception(wrong)).rstrip()
     busy = isinstance(wrong, TimeoutError)
     what = (str(wrong) or "an answer did not come in time") if busy else f"{type(wrong).__name__}: {wrong}"
-    return Finding(UNKNOWN, what, trouble=trouble, busy=busy, took=began, logs=logs(folder) if folder else {})
+    return Finding(UNKNOWN, what, trouble=trouble, busy=busy, took=began, logs=kept)
 
 
 def told_outward(trace: Trace, experiment: Experiment) -> Trace:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import partial
 
 from brownout.check.words import UNKNOWN
-from brownout.explore.campaign import Campaign, trial_name
+from brownout.explore.campaign import Campaign
 from brownout.explore.experiment import Experiment
 from brownout.explore.finding import Finding
-from brownout.explore.maps.cell import Cell
+from brownout.explore.maps.cell import Cell, trial_name
 from brownout.explore.maps.pairs import CHECKS, First, Pair, Plan, later, plan
 from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.explore.maps.selection import select

@@ -25,7 +25,7 @@ from brownout.plan.plan import Injection, Plan
 from brownout.plan.point import IDLE, Point
 from brownout.plan.promise import Promise
 from brownout.plan.settle import Settle
-from brownout.plan.topology import Topology, Workers
+from brownout.plan.topology import Topology
 from brownout.plan.trigger import OnEvent, after, point
 
 OUTAGE = 0.3  # seconds; the time after which a killed server is started again
@@ -72,6 +72,7 @@ def plan_of(experiment: Experiment, bounds: Bounds, cells: Sequence[Cell] = (), 
             limit=bounds.limit,
             still=bounds.still,
             fresh=experiment.workload.first,
+            warm_up=experiment.warm_up,
         ),
         order=tuple(inward(experiment, point).full for point in order),
     )
@@ -81,7 +82,7 @@ def topology_of(experiment: Experiment) -> Topology:
     """Return the topology of a trial of a fault map."""
     app, load = experiment.application, experiment.workload
     return Topology(
-        Workers(load.workers, queues=app.queues, log_level="WARNING"),
+        replace(app.workers(load.workers), log_level="WARNING"),
         servers=1 if load.http else 0,
         relay=bool(app.relay),
         beat=load.beat,
@@ -104,6 +105,7 @@ def operation_of(experiment: Experiment) -> Operation:
         canvas=load.kind,
         effects=load.keys,
         body=load.body,
+        result=experiment.results,
     )
 
 
@@ -113,7 +115,8 @@ def warm_of(experiment: Experiment) -> Operation:
     if experiment.workload.http:
         return experiment.workload.http
     task = experiment.workload.task or experiment.task
-    return Call(task, experiment.args, dict(experiment.kwargs), dict(experiment.workload.options))
+    options = dict(experiment.workload.options)
+    return Call(task, experiment.args, dict(experiment.kwargs), options, result=experiment.results)
 
 
 def promises_of(experiment: Experiment) -> tuple[Promise, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from brownout.explore.maps.cell import Cell, names
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.options import Options
 from brownout.explore.signals import heeding
-from brownout.plan.near import known
+from brownout.plan.near import UnknownName, known
 from brownout.plan.point import Point
+from brownout.plan.settle import WARM_UP
 from brownout.run.events import CampaignEnded, Planned, campaigning
 from brownout.run.trial import Stopped
-from brownout.subject.application import Application, surface
+from brownout.subject.application import NOWHERE, Application, Surface, Unusable, surface
+from brownout.subject.environment import environment_of
 
 STOCK_TASK = "brownout.explore.stock.work"
+BROKER, BACKEND = "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"  # what Celery asks before its own settings
+REDIS = ("redis", "rediss")
 Plan = Callable[[Campaign], Sequence[Cell]]
 
 
@@ -72,37 +77,73 @@ def experiment(
     root: Path,
     *,
     config: str = "defaults",
-    workload: str = "task",
+    workload: str | Workload = "task",
     settings: Mapping[str, Any] | None = None,
     application: Application | None = None,
     task: str = "",
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    python: str = "",
+    given: Collection[str] = (),
+    warm_up: float = WARM_UP,
 ) -> Experiment:
     """Return the experiment (application, workload, configuration) for a fault map. If `application` is not given, the
     experiment uses brownout's stock application; otherwise the application is imported from the directory `root`.
 
-    Raises UnknownName with similar names, and ValueError for arguments that exclude each other or an application that
-    cannot be imported.
+    The stock application runs with `python`. `given` has the names of the variables of `env` that the caller chose.
+    Raises UnknownName with similar names, ValueError for arguments that exclude each other, and Unusable.
     """
-    load = WORKLOADS[known("workload", workload, WORKLOADS)]
+    load = workload if isinstance(workload, Workload) else WORKLOADS[known("workload", workload, WORKLOADS)]
     configuration = configured(config, settings)
     if application is None:
         if task or args or kwargs:
             raise ValueError("a task, args and kwargs need an application of your own")
-        return Experiment(STOCK, root, configuration, load, STOCK_TASK)
+        stock = replace(STOCK, python=python)
+        return Experiment(stock, root, configuration, load, STOCK_TASK, warm_up=warm_up)
+    told = surface(application, root)
+    application = wired(application, root, told.wiring, given)
     if load.http is None:
-        _check(application, root, load, task)
-    return Experiment(application, root, configuration, load, task, tuple(args or ()), dict(kwargs or {}))
+        _check(application, load, task, told)
+    results = BACKEND in application.env and task not in told.ignores
+    whole = Experiment(application, root, configuration, load, task, tuple(args or ()), dict(kwargs or {}))
+    return replace(whole, results=results, warm_up=warm_up)
 
 
-def _check(application: Application, root: Path, load: Workload, task: str) -> None:
+def _check(application: Application, load: Workload, task: str, told: Surface) -> None:
     if load.task or load.body:
         raise ValueError(f"the workload {load.name!r} needs tasks of the stock application")
-    tasks = surface(application, root).tasks
+    if not told.tasks:
+        more = "name the modules that have them with include=, or give --app the module that imports them"
+        raise Unusable(f"{application.celery} has no tasks: {more}")
     if not task:
-        raise ValueError(f"name a task of {application.celery}, which has: {', '.join(tasks) or 'none'}")
-    known(f"task of {application.celery}", task, tasks)
+        raise ValueError(f"name a task of {application.celery}, which has: {', '.join(told.tasks)}")
+    try:
+        known(f"task of {application.celery}", task, told.tasks)
+    except UnknownName as error:
+        raise Unusable(str(error)) from error
+
+
+def wired(
+    application: Application, root: Path, wiring: Mapping[str, str | None], given: Collection[str]
+) -> Application:
+    """Return the application with its broker and its results in the trial's Redis. Raises Unusable for another broker.
+
+    An application that has no result backend, or one that is not Redis, keeps that.
+    """
+    if not wiring:
+        return application
+    scheme = str(wiring["own_broker"] or "redis").partition("+")[0]
+    if scheme not in REDIS and BROKER not in given:
+        raise Unusable(f"the application's broker is {scheme}, and brownout breaks Redis: nothing was tried")
+    for side in ("read", "write"):
+        if NOWHERE.rpartition("/")[2] not in re.split("[/@]", str(wiring[side])):
+            name = "--env NAME={broker} gives it the trial's, if a variable has the URL"
+            raise Unusable(f"the application's broker stays {wiring[side]} whatever {BROKER} says; {name}")
+    owners = {**environment_of(replace(application, env={}), "worker", root, {}), **os.environ}
+    backend = str(wiring["own_backend"] or owners.get(BACKEND, "")).partition("+")[0].partition(":")[0]
+    if BACKEND in given or backend in REDIS:
+        return application
+    return replace(application, env={name: value for name, value in application.env.items() if name != BACKEND})
 
 
 def called(points: Iterable[Point], cells: Iterable[Cell]) -> dict[str, Cell]:

@@ -40,7 +40,9 @@ class Life:
         self.telling: Event | None = None  # the event at which the field `told` changed last
         self.last_state = ""  # the state of the operation that a client read last
         self.tasks: tuple[str, ...] = ()  # the ids of the operation's tasks that its caller knows
+        self.published: list[str] = []  # the tasks that the API published for the operation's request
         self.running: dict[str, Event] = {}  # maps each task to the events at which its body started
+        self.failures: dict[str, str] = {}  # maps each task to the error that a worker reported
         self.exits: list[Event] = []  # the exits of processes that neither a fault nor a shutdown had ended
         self.stored: Event | None = None
         self.consumes: Event | None = None
@@ -82,8 +84,9 @@ class Life:
             return
         if event.kind == "invoke":
             self.invoke = event
+            self.others |= {effect.task for effect in self._effects if effect.task}  # what came before is not its own
             self.wanted = tuple(event.data.get("effects", (OPERATION,)))
-            if event.data.get("op") == "tick":  # no client reads the result of a task that beat has sent
+            if event.data.get("op") == "tick" or event.data.get("result") is False:  # no client reads a result
                 self.told = "read"
         elif event.kind in ("ok", "fail", "info") and self.answered == "waiting":
             self.answered = "accepted" if event.kind == "ok" else "refused" if event.kind == "fail" else "unknown"
@@ -103,10 +106,17 @@ class Life:
             self.running[event.task] = event
         elif event.kind in ("ended", "failed", "rejected") and event.task:
             self.running.pop(event.task, None)
+            if event.kind == "failed":
+                self.failures[event.task] = str(event.data.get("error"))
             if not self._by_effect and event.kind == "ended" and state_of(event) == "SUCCESS":
                 self._effects.append(event)
         elif event.kind == "effect":
             self._effects.append(event)
+        elif event.kind == "publish" and event.task and event.key == OPERATION:
+            self.published.append(event.task)
+        elif event.kind == "publish" and event.task and event.key:  # without a key no request of a client caused it
+            self.others.add(event.task)
+            self._tasks.setdefault(event.key, set()).add(event.task)
         elif event.kind == "accepted":
             self._rows.append(event)
         elif event.kind == "exit" and not event.data.get("struck") and not event.data.get("orderly"):
@@ -126,8 +136,17 @@ class Life:
         return [event for event, _ in self._named()]
 
     def _named(self) -> list[tuple[Event, str]]:
-        own_tasks = set(self.tasks) if self.invoke and self.invoke.data.get("op") == "http" else set()
+        http = self.invoke is not None and self.invoke.data.get("op") == "http"
+        own_tasks = self._of_request() if http else set()
         return [(event, name) for event in self._effects if (name := self._name(event, own_tasks))]
+
+    def _of_request(self) -> set[str]:
+        """The task of a request. An API may tell an id of its own: then it is the first task that it published."""
+        told = set(self.tasks)
+        if self.published:
+            return told if told & set(self.published) else {self.published[0]}
+        guessed = self.answer is not None and self.answer.data.get("guessed")
+        return set() if guessed else told
 
     def _by_name(self) -> dict[str, list[Event]]:
         effects: dict[str, list[Event]] = {}
@@ -166,6 +185,15 @@ class Life:
         """Whether the task with the id `name`, or an operation with the key `name` (such as a probe), took effect."""
         names = {name, *self._tasks.get(name, ())}
         return any(event.task in names or event.key in names for event in self._effects)
+
+    def failure(self, key: str) -> str:
+        """The error of a task of another operation that failed; empty when none did."""
+        return next((error for task in self._tasks.get(key, ()) if (error := self.failures.get(task))), "")
+
+    def place(self, key: str) -> str:
+        """The queue in which the last sample saw a message of another operation; empty when none was in the broker."""
+        places = self.sample.data.get("by_task", {}) if self.sample else {}
+        return next((str(places[task]) for task in self._tasks.get(key, ()) if task in places), "")
 
     def failed(self, key: str) -> bool:
         """Whether the client of another operation, such as a probe, got `fail` or `info` as its answer."""

@@ -12,10 +12,11 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 RANK = {
     **dict.fromkeys(("PENDING", "QUEUED", "ACCEPTED", "RECEIVED"), 0),
     **dict.fromkeys(("STARTED", "RUNNING", "PROGRESS", "RETRY", "RETRYING"), 1),
-    **dict.fromkeys(("SUCCESS", "SUCCEEDED", "DONE", "FAILURE", "FAILED", "REVOKED"), 2),
+    **dict.fromkeys(("SUCCESS", "SUCCEEDED", "DONE", "COMPLETED", "FINISHED"), 2),
+    **dict.fromkeys(("FAILURE", "FAILED", "REVOKED", "ERROR"), 2),
 }
-SUCCESS = frozenset({"SUCCESS", "SUCCEEDED", "DONE"})
-FAILURE = frozenset({"FAILURE", "FAILED", "REVOKED"})
+SUCCESS = frozenset({"SUCCESS", "SUCCEEDED", "DONE", "COMPLETED", "FINISHED"})
+FAILURE = frozenset({"FAILURE", "FAILED", "REVOKED", "ERROR"})
 
 
 def state_of(event: Event) -> str:

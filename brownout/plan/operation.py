@@ -62,7 +62,8 @@ class Call:
 
     `canvas` is "task", "chain", "group" or "chord". The call consists of `effects` tasks, each with one effect; in a
     chord the last task is `body`. Each task gets one argument, the name of its effect; if `args` is not None, each task
-    gets the arguments `args`. After an exception of `apply_async` the caller knows that no message was sent.
+    gets the arguments `args`. After an exception of `apply_async` the caller knows that no message was sent. Without
+    `result` the caller does not ask for a result, because the application stores none.
     """
 
     task: str
@@ -72,6 +73,7 @@ class Call:
     canvas: str = "task"
     effects: int = 1
     body: str = ""
+    result: bool = True
 
     def __str__(self) -> str:
         return f"call {self.task if self.canvas == 'task' else f'a {self.canvas} of {self.task}'}"
@@ -88,13 +90,16 @@ class Tick:
 
 @dataclass(frozen=True)
 class Http:
-    """Send an HTTP request to the API. In `path` and `json`, "{key}" and "{n}" become the operation's key and
-    number."""
+    """Send an HTTP request with a JSON body or a form to the API.
+
+    In `path`, `json`, `headers` and `form`, "{key}" and "{n}" become the operation's key and number.
+    """
 
     method: str
     path: str
     json: Any = field(default=None, hash=False)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    form: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

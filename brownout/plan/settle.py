@@ -3,9 +3,12 @@ changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from brownout.plan.operation import Operation
+
+LITTLE = 0.5  # s; every limit leaves more than that for the operation itself
+WARM_UP = 20.0  # s; how long each step of the warm-up may take
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class Settle:
     the trial does not wait for that. At most `republished` seconds pass until the application publishes a message
     again; 0 means that it never does. After `still` seconds without any change the broker will not give any message
     back to a worker. The trial ends after `limit` seconds at the latest.
+    Each step of the warm-up may take `warm_up` seconds.
+
+    These limits are for a task that ends at once; see `patient`.
     """
 
     warm: Operation
@@ -32,3 +38,11 @@ class Settle:
     limit: float
     still: float
     fresh: bool = False
+    warm_up: float = WARM_UP
+
+    def patient(self, seconds: float) -> Settle:
+        """These limits for an operation that took so many seconds without a fault; up to LITTLE they stay."""
+        if seconds <= LITTLE:
+            return self
+        longer = {name: getattr(self, name) + seconds for name in ("held", "probe", "result", "still")}
+        return replace(self, **longer, limit=self.limit + 4 * seconds)

@@ -79,13 +79,16 @@ def signature(app: Any, order: dict[str, Any]) -> Any:
 
 
 def call(app: Any, order: dict[str, Any], say: Say) -> None:
-    """Send a signature and answer "accepted" or "refused"; then wait for its result and answer "read" or "unread"."""
+    """Send a signature and answer "accepted" or "refused"; then, with a result, wait for "read" or "unread"."""
     try:
         result = signature(app, order).apply_async(**order["options"])
     except Exception as error:
         say("refused", last=True, error=_text(error))
         return
-    say("accepted", tasks=[part.id for part in getattr(result, "results", None) or [result]])
+    ends = not order.get("result", True)
+    say("accepted", last=ends, tasks=[part.id for part in getattr(result, "results", None) or [result]])
+    if ends:
+        return
     try:
         value = result.get(timeout=order["timeout"])
     except Exception as error:

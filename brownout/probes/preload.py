@@ -33,6 +33,16 @@ def import_all(names: Iterable[str]) -> None:
             importlib.import_module(name)
 
 
+def import_named(name: str) -> None:
+    """Import a module as `celery -A` does: `module.attribute` names the module, too."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        module, _, attribute = name.rpartition(".")
+        if error.name != name or not module or not hasattr(importlib.import_module(module), attribute):
+            raise
+
+
 def scouted(modules: list[str]) -> list[str]:
     """Import an application in a child process; return the library modules that it imports, in order of import.
 
@@ -48,7 +58,7 @@ def scouted(modules: list[str]) -> list[str]:
         answer: dict[str, Any] = {}
         try:
             for name in modules:
-                importlib.import_module(name)
+                import_named(name)
             foreign = {name: module for name, module in sys.modules.items() if name.partition(".")[0] not in own}
             answer["names"] = [name for name, module in foreign.items() if _in_library(module, nowhere=False)]
         except BaseException:

@@ -1,24 +1,37 @@
-"""`python -m brownout.probes.surface CELERY [API]` prints an application's tasks, routes, keys and times as JSON.
+"""`python -m brownout.probes.surface CELERY [API]` prints what an application is, as JSON: tasks, routes, keys, times.
 
-`BROWNOUT_CELERY` and `BROWNOUT_CONF` have the same meaning as in hosted.py.
+`BROWNOUT_CELERY` and `BROWNOUT_CONF` have the same meaning as in hosted.py. {"unusable": reason} is the answer for an
+application that no trial can use.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import inspect
 import json
+import platform
+import re
 import sys
-from typing import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Callable
 
+import celery as library
 from celery.signals import import_modules
 
 from brownout.probes.layout import describe
 
+OLDEST = (5, 1)  # of Celery
+PACKAGES = ("celery", "kombu", "redis", "hiredis", "billiard", "fastapi", "uvicorn", "uvloop")
 #: The settings that decide how long the application may take to recover.
 CONF = (
     *("broker_transport_options", "redis_socket_timeout", "redis_socket_connect_timeout"),
     *("result_backend_transport_options", "redis_backend_health_check_interval", "broker_connection_timeout"),
 )
+
+
+class Unusable(Exception):
+    """No trial can use the application; the message is one line that says why."""
 
 
 def parameters(run: Callable[..., object]) -> list[str] | None:
@@ -32,28 +45,89 @@ def parameters(run: Callable[..., object]) -> list[str] | None:
     return [parameter.name for parameter in signature_parameters if parameter.kind is not parameter.VAR_POSITIONAL]
 
 
-def main(celery: str, api: str) -> None:
-    """Print the worker's tasks with their parameters, the API's paths, the layout, and the settings in CONF."""
-    tasks: dict[str, list[str] | None] = {}
-    layout: dict[str, object] = {}
-    conf: dict[str, object] = {}
-    if celery:
-        from brownout.probes.hosted import app
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that this process really uses."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
-        import_modules.send(sender=app)
-        app.loader.import_default_modules()
-        tasks = {name: parameters(task.run) for name, task in sorted(app.tasks.items()) if name[:7] != "celery."}
-        layout = describe(app)
-        conf = {name: app.conf.get(name) for name in CONF}
+
+def application(name: str) -> Any:
+    """The Celery application of this name, with all of its tasks. Raises Unusable, and what its import raises."""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", library.__version__)[:2])
+    if numbers < OLDEST:
+        raise Unusable(f"Celery {library.__version__} is too old: brownout needs Celery 5.1 or newer")
+    try:
+        from brownout.probes.hosted import app
+    except (AttributeError, ModuleNotFoundError):
+        there = others(name)
+        if not there:
+            raise
+        raise Unusable(f"{name} is no Celery application; there is {' and '.join(there)}") from None
+    if not isinstance(app, library.Celery):
+        there = " and ".join(others(name)) or "none in this module"
+        raise Unusable(f"{name} is no Celery application, but of type {type(app).__name__}; there is {there}")
+    import_modules.send(sender=app)
+    app.loader.import_default_modules()
+    return app
+
+
+def others(name: str) -> list[str]:
+    """The Celery applications of the module that a name begins with."""
+    parts = name.partition(":")[0].split(".")
+    for end in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            module = importlib.import_module(".".join(parts[:end]))
+            found = [key for key, value in vars(module).items() if isinstance(value, library.Celery)]
+            return [f"{module.__name__}:{key}" for key in found]
+    return []
+
+
+def wiring(app: Any) -> dict[str, object]:
+    """Where the application connects to with this environment, and what its own settings say, without passwords."""
+
+    def own(setting: str) -> str | None:
+        """The scheme of a URL in the application's settings. Celery's own variables override these settings."""
+        value = app.conf.first(setting)
+        return None if value is None else re.split("[:;]", str(value))[0]
+
+    return {
+        "own_broker": own("broker_url"),
+        "own_backend": own("result_backend"),
+        "read": app.connection_for_read().as_uri(),
+        "write": app.connection_for_write().as_uri(),
+    }
+
+
+def main(name: str, api: str) -> None:
+    """Print the worker's tasks with their parameters, the API's paths, the layout, the wiring, settings, versions."""
+    tasks: dict[str, list[str] | None] = {}
+    found: dict[str, object] = {"layout": {}, "conf": {}, "wiring": {}, "ignores": []}
+    if name:
+        try:
+            app = application(name)
+        except Unusable as reason:
+            print(json.dumps({"unusable": str(reason)}))  # noqa: T201 - its answer
+            return
+        tasks = {key: parameters(task.run) for key, task in sorted(app.tasks.items()) if key[:7] != "celery."}
+        found = {
+            "layout": describe(app),
+            "conf": {key: app.conf.get(key) for key in CONF},
+            "wiring": wiring(app),
+            "ignores": [key for key in tasks if app.tasks[key].ignore_result],
+        }
     routes: list[str] = []
     if api:
         from brownout.probes.api_tap import load
 
-        served = load(api)
+        served: Any = load(api)
         # FastAPI nests included routers, so the paths come from its OpenAPI description and from `routes`.
         paths = served.openapi()["paths"] if hasattr(served, "openapi") else ()
         routes = sorted({*paths, *(route.path for route in getattr(served, "routes", ()) if hasattr(route, "path"))})
-    print(json.dumps({"tasks": tasks, "routes": routes, "layout": layout, "conf": conf}, default=str))  # noqa: T201 - its answer
+    answer = {"tasks": tasks, "routes": routes, "versions": versions(), **found}
+    print(json.dumps(answer, default=str))  # noqa: T201 - its answer
 
 
 if __name__ == "__main__":

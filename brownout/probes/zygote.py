@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict
@@ -166,6 +167,10 @@ def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.
     fresh.__annotations__ = {}  # the attribute is set because the interpreter's own __main__ module has it, too
     if "__mp_main__" in sys.modules:  # the module multiprocessing gives this name to the module __main__
         sys.modules["__mp_main__"] = fresh
+    package = request["module"].partition(".")[0]
+    if package in sys.modules and getattr(sys.modules[package], "__spec__", None) is None:
+        # Celery up to 5.2 replaces its own module by one without a spec, which runpy wants for a loaded module.
+        sys.modules[package].__spec__ = PathFinder.find_spec(package)
     runpy._run_module_as_main(request["module"])  # type: ignore[attr-defined] # what `python -m` itself calls
 
 

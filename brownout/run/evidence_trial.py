@@ -96,10 +96,11 @@ class EvidenceTrial:
         self._subject, self._clients = subject, clients
         if isinstance(self._operation, Http) and self._setting.application.accepted:
             self._observer.recorders["store"].record("store-read")
-        queue = self._layout.queues[0]
-        calls = self.conductor_calls
-        steady = Steady(subject, self._observer, clients, calls, self.fair, self.life, self._workers, queue)
+        clients.tell_unread()
+        queues, patience, calls = self._layout.queues, self._settle.warm_up, self.conductor_calls
+        steady = Steady(subject, self._observer, clients, calls, self.fair, self.life, self._workers, queues, patience)
         steady.reach(self._settle.warm, fresh=self._settle.fresh)
+        self._settle = self._settle.patient(steady.took)
 
     def settling(self, nemesis: Nemesis) -> Settling:
         """Make the object that decides when the outcome of the operation cannot change any more."""

@@ -31,6 +31,7 @@ from brownout.run.setting import Setting
 from brownout.run.trace import Trace
 from brownout.run.turns import Turns, measures_soon
 from brownout.run.watch import BusyWatch, Repeated
+from brownout.subject.application import surface
 from brownout.subject.subject import Subject
 from brownout.workload.clients import Clients, calls_of
 from brownout.workload.generator import Generator
@@ -177,10 +178,12 @@ class Trial:
         subject.start(setting.rung, self._busy.clock)
         redis = f"{subject.broker.rung} {subject.broker.version}"
         parts = {"redis": redis, "wire": wire.kind, "launch": setting.launcher.kind}
-        store.write(self.folder / "env.json", store.environment(**parts))
+        own = setting.application.python
+        used = surface(setting.application, setting.root, plan.topology.settings_json).versions if own else {}
+        store.write(self.folder / "env.json", store.environment(**{**used, **parts}))
         self._places = subject.places
 
-        clients = Clients(subject, observer.recorders["client"])
+        clients = Clients(subject, observer.recorders["client"], plan.settle.warm_up if plan.settle else 0.0)
         stack.callback(clients.close)
         observer.begin(subject, stack)
         observer.sample()

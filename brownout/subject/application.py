@@ -8,17 +8,22 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from brownout.history.event import Event
+from brownout.plan.topology import Workers
+from brownout.subject.environment import Unusable as Unusable
+from brownout.subject.environment import environment_of, filled, folder_of
 
 #: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
 IMPORT_WITHIN = 60  # seconds
+NOWHERE = "redis://127.0.0.1:1"  # the broker and the backend of a process that connects to neither
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Warning|Exit|Configured|Interrupt)\b")
 # Packages with the same name as their module
 PACKAGES = frozenset({"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchemy", "uvicorn"})
 
@@ -29,19 +34,25 @@ class Application:
 
     `celery` is the argument of `celery -A` (None: no worker), `api` an ASGI application "module:attribute" or
     "module:factory()", `relay` the module and the arguments after `python -m`. In the values of `env`, {broker} and
-    {backend} become Redis URLs, and {files} becomes a directory of the trial. `ready` is a path that answers 200 when
-    the API can work. `status` is a path with {task} that tells a task's state. `state`, `result` and `task` name fields
-    of the API's JSON answers. `effects` makes a reader of the effects in the trial's directory; `effects` is None when
-    the application records no effect outside of Celery. `accepted` makes a reader of the jobs that the application's
-    own store has accepted: an accepted job that never runs is lost, also when its client got no answer. `rows`
-    makes a reader of what this store says of each job when the drain has ended, for the report of a failure. `queues`
-    are the queues that workers read (`-Q`); when empty, workers read the queues of the application's configuration.
-    `recovery` is the time in seconds after which the application itself publishes a lost message again; 0 when the
-    application never does. A job counts as lost when it is in no queue and on no worker for longer than `recovery`
-    seconds. When a worker ends with an exit code in `steps_down`, it wants to be restarted, and has not failed. `polls`
-    are patterns of Redis requests ("LLEN .*") that the application sends periodically, `monitors` are processes that
-    open connections periodically; fault maps leave both out. `settings` names the application's own settings
-    ("module:attribute": a mapping, a model, or a function that returns one), so that each trial's `conf.json` has them.
+    {backend} become Redis URLs, and {files} becomes a directory of the trial. `ready` is a path that answers below 400
+    when the API can work; without a path, every answer to GET / below 500 counts. `status` is a path with {task} that
+    tells a task's state. `state`, `result` and `task` name fields of the API's JSON answers. `effects` makes a reader
+    of the effects in the trial's directory; `effects` is None when the application records no effect outside of Celery.
+    `accepted` makes a reader of the jobs that the application's own store has accepted: an accepted job that never runs
+    is lost, also when its client got no answer. `rows` makes a reader of what this store says of each job when the
+    drain has ended, for the report of a failure. `queues` are the queues that workers read (`-Q`); when empty, workers
+    read the queues of the application's configuration. `recovery` is the time in seconds after which the application
+    itself publishes a lost message again; 0 when the application never does. A job counts as lost when it is in no
+    queue and on no worker for longer than `recovery` seconds. When a worker ends with an exit code in `steps_down`, it
+    wants to be restarted, and has not failed. `polls` are patterns of Redis requests ("LLEN .*") that the application
+    sends periodically, `monitors` are processes that open connections periodically; fault maps leave both out.
+    `settings` names the application's own settings ("module:attribute": a mapping, a model, or a function that returns
+    one), so that each trial's `conf.json` has them.
+
+    `python` is the Python of the application's own environment; empty when that is the kit's. `pool`, `concurrency`
+    and `options` are those of the worker's command. `folders` and `part_env` have the working directory and more
+    variables of a role ("worker", "api", "relay", "beat"). `env_file` is a file such as ".env" in these folders.
+    `prepare` are shell commands that run before the processes of each trial start, with `env` and {files}.
     """
 
     celery: str | None = None
@@ -49,7 +60,7 @@ class Application:
     relay: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     queues: tuple[str, ...] = ()
-    ready: str = "/"
+    ready: str = ""
     status: str | None = None
     task: str = "task_id"
     state: str = "task_status"
@@ -62,19 +73,25 @@ class Application:
     polls: tuple[str, ...] = ()
     monitors: tuple[str, ...] = ()
     settings: str | None = None
+    python: str = ""
+    pool: str = "prefork"
+    concurrency: int = 1
+    options: tuple[str, ...] = ()
+    folders: Mapping[str, str] = field(default_factory=dict, hash=False)
+    part_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    env_file: str = ""
+    prepare: tuple[str, ...] = ()
+
+    def workers(self, count: int = 1) -> Workers:
+        """So many workers, as the application's own command starts them."""
+        own = Workers()
+        options = (*own.options, *(option for option in self.options if option not in own.options))
+        return Workers(count, self.pool, self.concurrency, self.queues, options=options)
 
     def environment(self, **places: object) -> dict[str, str]:
         """Return `env` with {broker}, {backend} and other `places` replaced; unknown names in braces stay as they
         are."""
         return filled(self.env, {name: str(place) for name, place in places.items()})
-
-
-def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
-    """Return `env` with each `{name}` of `places` replaced by its value; other braces, such as those of JSON, stay."""
-    if not places:
-        return dict(env)
-    known = re.compile("|".join(re.escape(f"{{{name}}}") for name in places))
-    return {name: known.sub(lambda match: places[match[0][1:-1]], value) for name, value in env.items()}
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,9 @@ class Surface:
 
     `takes` maps a task to the names of its parameters, or to None when the task takes any keyword. `layout` describes
     the Redis keys of the application, see `Layout.of`. `conf` has the settings, such as time-outs, from which a map's
-    waiting times follow.
+    waiting times follow. `wiring` tells where the application connects to, and the schemes of the URLs in its own
+    settings. The tasks that `ignores` names store no result. `versions` are those of the application's Python and
+    libraries.
     """
 
     tasks: tuple[str, ...]
@@ -91,49 +110,93 @@ class Surface:
     takes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict, hash=False)
     layout: Mapping[str, Any] = field(default_factory=dict, hash=False)
     conf: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    wiring: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    ignores: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class NotImportable(ValueError):
+class NotLaunched(Unusable):
+    """A process of the application cannot be started."""
+
+
+class NotImportable(Unusable):
     """An application can't be imported, or a library that it needs is missing.
 
-    `trace` is the traceback; `modules` are the names of the application's own modules. When a library is missing, the
-    message is one line with the command that installs it.
+    `trace` is the traceback; `modules` are the names of the application's own modules; `python` is its Python. The
+    message is one line with the cause and the next step.
     """
 
-    def __init__(self, trace: str, *modules: str | None) -> None:
-        found = re.search(r"^ModuleNotFoundError: No module named '(([^.']+)[^']*)'\s*\Z", trace, re.MULTILINE)
-        if not found:
-            super().__init__(f"the application can't be imported:\n{trace[-2_000:]}")
-        elif found[2] in {re.split("[.:]", module)[0] for module in modules if module}:
-            where = "; type the command in the directory that has it" if found[1] == found[2] else ""
-            super().__init__(f"there is no module {found[1]}{where}")
-        elif found[2] in PACKAGES:
-            pip = shlex.join([sys.executable, "-m", "pip", "install", found[2]])
-            super().__init__(f"the application needs {found[1]}, which is not installed; type: {pip}")
-        else:
-            why = f"install the package that has it for {sys.executable}"
-            super().__init__(f"the application needs the module {found[1]}, which is not installed; {why}")
+    def __init__(self, trace: str, *modules: str | None, python: str = "") -> None:
+        super().__init__(_cause(trace, [module for module in modules if module], python or sys.executable))
+
+
+def _cause(trace: str, modules: Sequence[str], python: str) -> str:
+    missing = re.search(r"^ModuleNotFoundError: No module named '(([^.']+)[^']*)'\s*\Z", trace, re.MULTILINE)
+    if missing and missing[2] in {re.split("[.:]", module)[0] for module in modules}:
+        where = "; type the command in the directory that has it" if missing[1] == missing[2] else ""
+        return f"there is no module {missing[1]}{where}"
+    if missing and missing[2] in PACKAGES:
+        pip = shlex.join([python, "-m", "pip", "install", missing[2]])
+        return f"the application needs {missing[1]}, which is not installed; type: {pip}"
+    if missing:
+        why = f"install the package that has it for {python}"
+        return f"the application needs the module {missing[1]}, which is not installed; {why}"
+    lines = trace.rstrip().splitlines() or ["its process ended without a word"]
+    error = max((n for n, line in enumerate(lines) if _RAISED.match(line)), default=len(lines) - 1)
+    names = re.findall(r"^(\w+)\n\s+[Ff]ield required", "\n".join(lines[error:]), re.MULTILINE)  # of pydantic
+    if (unset := re.match(r"KeyError: '(\w+)'", lines[error])) and re.search(r"os(\.py|>)\", line", trace):
+        names = [unset[1]]
+    if names:
+        given = " ".join(f"{name.upper()}=VALUE" for name in names)
+        return f"the application needs {' and '.join(name.upper() for name in names)} in its environment: --env {given}"
+    command = shlex.join([python, "-c", "; ".join(f"import {re.split('[:]', module)[0]}" for module in modules)])
+    return f"the application can't be imported: {lines[error].strip()[:300]}; see all of it with: {command}"
 
 
 @cache
 def surface(application: Application, root: Path, settings: str = "{}") -> Surface:
-    """Import the application in a separate process and read its tasks, routes and settings.
+    """Import the application in a separate process and read its tasks, routes, settings and versions.
 
-    `settings` (JSON) override Celery settings of the application. Raises NotImportable with the reason when the
-    application can't be imported, or not within IMPORT_WITHIN.
+    `settings` (JSON) override Celery settings of the application. An API with a folder or variables of its own is
+    imported in a process of its own. Raises Unusable, and NotImportable with the reason when the application can't be
+    imported, or not within IMPORT_WITHIN.
     """
-    places = {"broker": "redis://127.0.0.1:1/0", "backend": "redis://127.0.0.1:1/1", "files": os.devnull}
-    argv = [sys.executable, "-m", "brownout.probes.surface", application.celery or "", application.api or ""]
-    hosted = {"BROWNOUT_CELERY": application.celery or "", "BROWNOUT_CONF": settings}
-    env = {**os.environ, **hosted, **application.environment(**places)}
+    celery, api = application.celery or "", application.api or ""
+    apart = bool(celery and {"api", "worker"} & {*application.folders, *application.part_env})
+    told = asked(application, root, settings, "worker" if celery else "api", celery, "" if apart else api)
+    if api and apart:
+        told["routes"] = asked(application, root, settings, "api", "", api)["routes"]
+    takes = {task: None if names is None else tuple(names) for task, names in told.pop("tasks").items()}
+    lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+    return Surface(tuple(takes), takes=takes, **{**told, **lists})
+
+
+def asked(
+    application: Application,
+    root: Path,
+    settings: str,
+    role: str,
+    celery: str,
+    api: str,
+    probe: str = "brownout.probes.surface",
+) -> dict[str, Any]:
+    """The answer of a probe in a process of this role. Raises Unusable, NotImportable."""
+    places = {"broker": NOWHERE + "/0", "backend": NOWHERE + "/1", "files": os.devnull}
+    argv = [application.python or sys.executable, "-m", probe, celery, api]
+    hosted = {"BROWNOUT_CELERY": celery, "BROWNOUT_CONF": settings}
+    env = {**os.environ, **environment_of(application, role, root, hosted, **places)}
+    folder = folder_of(application, role, root)
     try:
         done = subprocess.run(
-            argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_WITHIN
+            argv, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_WITHIN
         )
     except subprocess.TimeoutExpired:
-        raise NotImportable(f"the application was not imported within {IMPORT_WITHIN} s") from None
+        raise Unusable(f"the application was not imported within {IMPORT_WITHIN} s") from None
+    except OSError as error:
+        raise Unusable(f"the application's Python cannot be started: {error}") from error
     if done.returncode:
-        raise NotImportable(done.stderr, application.celery, application.api)
+        raise NotImportable(done.stderr, celery, api, python=application.python)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    takes = {task: None if names is None else tuple(names) for task, names in answer["tasks"].items()}
-    return Surface(tuple(answer["tasks"]), tuple(answer["routes"]), takes, answer["layout"], answer["conf"])
+    if "unusable" in answer:
+        raise Unusable(answer["unusable"])
+    return answer

@@ -13,7 +13,8 @@ from pathlib import Path
 class Part:
     """One process of an application: `python -m module args` in `folder`.
 
-    `env` is added to this process's environment. `name` is the name of the process in histories and logs.
+    `env` is added to this process's environment. `name` is the name of the process in histories and logs. A part that
+    is not `forkable` must be started by its command line: as a forked process it behaves differently.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Part:
     folder: Path = Path()
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     python: str = sys.executable
+    forkable: bool = True
 
     @property
     def argv(self) -> tuple[str, ...]:

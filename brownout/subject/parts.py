@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from brownout.plan.topology import Topology
 from brownout.subject.application import Application
+from brownout.subject.environment import folder_of
 from brownout.subject.part import Part
 
 HOSTED = "brownout.probes.hosted"  # this module imports the application and overrides some of its Celery settings
 CALLER = "brownout.probes.caller"
 TAPPED = "brownout.probes.publish_tap"  # runs any module, and records what it publishes
+PATCHING = ("gevent", "eventlet")  # pools that patch the standard library before anything else is imported
 
 
 def celery_name(application: Application, topology: Topology) -> str:
@@ -33,26 +36,36 @@ def part_of(
     role = name.partition("-")[0]
     celery = ("-A", celery_name(application, topology))
     level = ("--loglevel", topology.workers.log_level)
-    if role == "api":
-        where = ("--host", "127.0.0.1", "--port", str(port))
-        return Part(name, "uvicorn", ("brownout.probes.api_tap:app", *where), root, env)
-    if role == "relay":
-        return Part(name, TAPPED, application.relay, root, env)
-    if role == "beat":
-        return Part(name, "celery", (*celery, "beat", *level, "--schedule", str(files / "schedule")), root, env)
     workers = topology.workers
-    names = workers.queues or application.queues
-    queues = ("-Q", ",".join(names)) if names else ()
-    pool = ("-P", workers.pool, "-c", str(workers.concurrency))
-    tap = ("-I", "brownout.probes.celery_tap")
-    options = (*tap, *level, *queues, *pool, "-n", f"{name}@%h", *workers.options)
-    return Part(name, "celery", (*celery, "worker", *options), root, env)
+    module, forkable = "celery", True
+    args: tuple[str, ...]
+    if role == "api":
+        module = "uvicorn"
+        args = ("brownout.probes.api_tap:app", "--host", "127.0.0.1", "--port", str(port))
+    elif role == "relay":
+        module, args = TAPPED, tuple(application.relay)
+    elif role == "beat":
+        args = (*celery, "beat", *level, "--schedule", str(files / "schedule"))
+    else:
+        names = workers.queues or application.queues
+        queues = ("-Q", ",".join(names)) if names else ()
+        pool = ("-P", workers.pool, "-c", str(workers.concurrency))
+        tap = ("-I", "brownout.probes.celery_tap")
+        args = (*celery, "worker", *tap, *level, *queues, *pool, "-n", f"{name}@%h", *workers.options)
+        forkable = workers.pool not in PATCHING
+    return Part(name, module, args, folder_of(application, role, root), env, python_of(application), forkable)
 
 
-def caller_part(address: str, *, results: bool, root: Path, env: Mapping[str, str]) -> Part:
+def caller_part(address: str, *, application: Application, results: bool, root: Path, env: Mapping[str, str]) -> Part:
     """Return the part that sends the clients' tasks; with `results` it also reads their results from the result
     backend."""
-    return Part("client", CALLER, (address, *(("results",) if results else ())), root, env)
+    args = (address, *(("results",) if results else ()))
+    return Part("client", CALLER, args, folder_of(application, "worker", root), env, python_of(application))
+
+
+def python_of(application: Application) -> str:
+    """Return the Python that the application's processes run with."""
+    return application.python or sys.executable
 
 
 def hosted_env(application: Application, topology: Topology) -> dict[str, str]:

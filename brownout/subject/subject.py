@@ -6,21 +6,21 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
-
-import httpx
 
 from brownout.history.layout import Layout, Unreadable
 from brownout.history.tail import Tail
 from brownout.plan.topology import Topology
 from brownout.probes.recorder import Recorder
-from brownout.subject.application import Application, filled, surface
+from brownout.subject.application import Application, NotLaunched, surface
 from brownout.subject.caller import Caller
+from brownout.subject.environment import environment_of, filled
 from brownout.subject.parts import caller_part, hosted_env, part_of
-from brownout.subject.ports import free_port, listens
+from brownout.subject.ports import free_port
+from brownout.subject.preparing import ApiHealth, prepare
 from brownout.subject.processes.launcher import Cold, Launcher
 from brownout.subject.processes.process import Process
 from brownout.subject.processes.scratch import scratch
@@ -28,7 +28,7 @@ from brownout.subject.processes.supervisor import Supervisor
 from brownout.subject.processes.table import family
 from brownout.subject.servers import ladder
 from brownout.subject.servers.redis_server import RedisServer
-from brownout.subject.waiting import eventually
+from brownout.subject.waiting import NeverHappened, eventually
 from brownout.wire.interface import AnyEdge, AnyWire
 
 Calls = Literal["", "send", "results"]
@@ -36,10 +36,6 @@ READY_WITHIN = 30.0
 RESTARTS = 20  # each process that is not a worker is restarted at most this many times
 RESTART_AFTER = 0.1  # the seconds between a process's end and its restart; systemd's default (RestartSec)
 BACKEND = 1  # the number of the Redis database for results
-
-
-class NotLaunched(RuntimeError):
-    """A process of the application cannot be started. The message is one line with the reason."""
 
 
 class Subject:
@@ -81,7 +77,7 @@ class Subject:
         self._layouts: list[Mapping[str, Any]] = []  # the queues and keys in Redis that the workers have reported
         self._recorded: dict[str, int] = {}  # maps the name of each process to the number of its exits in the history
         self._stack = ExitStack()
-        self._http = self._stack.enter_context(httpx.Client(timeout=2.0, trust_env=False))
+        self._health = self._stack.enter_context(closing(ApiHealth(application.ready)))
 
     def start(self, rung: ladder.Rung, clock: Callable[[], float] = time.monotonic) -> None:
         """Start all processes and wait until they are ready, for READY_WITHIN seconds of `clock` at most.
@@ -92,6 +88,8 @@ class Subject:
         self._scratch = self._stack.enter_context(scratch())  # the folder is removed after all processes have ended
         server = ladder.server(rung, persistence=self.topology.persistent, log=log / "redis.log")
         self.broker = self._stack.enter_context(server)
+        own = f"127.0.0.1:{self.broker.port}"
+        prepare(self.application, self.root, self._environment("", own, own), self.files, self._log("prepare"))
         if "api" in self.topology.processes:
             self.api_port = free_port()
             self._edge("client->api", self.api_port)
@@ -113,20 +111,20 @@ class Subject:
             self._on_edge(edge)
         return edge
 
-    def _environment(self, broker: str, backend: str) -> dict[str, str]:
-        """Return the environment of a process that connects to the broker and the result backend at these addresses."""
+    def _environment(self, role: str, broker: str, backend: str) -> dict[str, str]:
+        """Return the environment of a process of the role that connects to broker and backend at these addresses."""
         places = {"broker": f"redis://{broker}/0", "backend": f"redis://{backend}/{BACKEND}", "files": self.files}
-        own = self.application.environment(**places, **self._services)
-        hosted = hosted_env(self.application, self.topology)
-        return {"TMPDIR": str(self._scratch), **hosted, **own, **filled(self.topology.env, self._services)}
+        hosted = {"TMPDIR": str(self._scratch), **hosted_env(self.application, self.topology)}
+        own = environment_of(self.application, role, self.root, hosted, **places, **self._services)
+        return {**own, **filled(self.topology.env, self._services)}
 
     def _launch_caller(self) -> None:
         results = self._calls == "results"
         # A client process that reads no results has no edge to the result backend, so that faults on the backend do not
         # affect clients.
         backend = self.edges["client->backend"].address if results else f"127.0.0.1:{self.broker.port}"
-        env = self._environment(self.edges["client->broker"].address, backend)
-        make = partial(caller_part, results=results, root=self.root, env=env)
+        env = self._environment("worker", self.edges["client->broker"].address, backend)
+        make = partial(caller_part, application=self.application, results=results, root=self.root, env=env)
         self.caller = Caller(self._launcher, make, self._log("client"))
 
     def _log(self, name: str) -> Path:
@@ -146,7 +144,7 @@ class Subject:
             "BROWNOUT_APP": self.application.api or "",
             "C_FORCE_ROOT": "1",  # without this variable Celery warns about a worker that runs as root
         }
-        env = {**self._environment(broker.address, backend.address), **tap}
+        env = {**self._environment(name.partition("-")[0], broker.address, backend.address), **tap}
         places: dict[str, Any] = {"root": self.root, "env": env, "files": self.files, "port": self.api_port}
         part = part_of(name, self.application, self.topology, **places)
         budget = self.topology.workers.restarts if name.startswith("worker-") else RESTARTS
@@ -216,7 +214,12 @@ class Subject:
             sends = self.caller is None or self.caller.ready
             return sends and workers <= ready and self._consumers() >= len(workers) and self.api_ready()
 
-        eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
+        try:
+            eventually(works, within=within, every=0.02, what="the subject is ready", evidence=self.tails, clock=clock)
+        except NeverHappened as error:
+            if refusal := self._health.refusal(within):
+                raise NotLaunched(refusal) from error
+            raise
 
     def _ended(self) -> dict[str, list[int]]:
         """Exit codes since the launch by process name, without the codes by which a worker asks for a restart."""
@@ -253,18 +256,8 @@ class Subject:
             return sum(connection["cmd"] == "brpop" for connection in client.client_list())
 
     def api_ready(self) -> bool:
-        """Whether the API answers 200 to a request past the network proxy; true when there is no API.
-
-        The answer counts only when a process of this API listens on the port.
-        """
-        if not self.api_port:
-            return True
-        try:
-            url = f"http://127.0.0.1:{self.api_port}{self.application.ready}"
-            answered = self._http.get(url).status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-        return answered and listens(self.process("api").pid, self.api_port)
+        """Whether the API answers, past the network proxy, that it can work; true when there is no API."""
+        return not self.api_port or self._health.ready(self.process("api").pid, self.api_port)
 
     def pids(self) -> dict[str, list[int]]:
         """The pids of the subject's processes and their descendants, of broker, network proxy and client."""

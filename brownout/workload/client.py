@@ -14,6 +14,8 @@ from brownout.probes.line import now
 from brownout.probes.recorder import Recorder
 from brownout.subject.application import Application
 from brownout.subject.caller import Caller
+from brownout.workload.answer import state_in
+from brownout.workload.answer import task_of as task_of
 
 #: The time-out of a request in seconds, longer than every bound that a scenario may promise.
 TIMEOUT = 15.0
@@ -37,6 +39,7 @@ class HttpClient:
 
     def __init__(self, application: Application, address: str, recorder: Recorder) -> None:
         self._application, self._recorder = application, recorder
+        self.tells_unread = False  # whether to record that an answer has no id by which its status can be asked for
         # Each request has a connection of its own: a server may close a kept connection just as a request is sent.
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
         self._http = httpx.Client(base_url=f"http://{address}", timeout=TIMEOUT, limits=limits, trust_env=False)
@@ -50,11 +53,15 @@ class HttpClient:
         """
         # Events contain the path with "{key}" instead of the key, so that promises can name the path.
         details: dict[str, Any] = {"op": "http", "method": operation.method, "path": operation.path}
-        self._recorder.record("invoke", key=key, **details, intended=intended)
+        told: dict[str, Any] = (
+            {} if self._application.status else {"result": False}
+        )  # no client can read the status of its job
+        self._recorder.record("invoke", key=key, **details, **told, intended=intended)
         path = filled(operation.path, key, n)
         headers = {KEY_HEADER: key} if operation.method != "GET" else {}
         headers |= {name: filled(value, key, n) for name, value in operation.headers.items()}
         body: dict[str, Any] = {} if operation.json is None else {"json": filled(operation.json, key, n)}
+        body |= {"data": filled(dict(operation.form), key, n)} if operation.form else {}
         try:
             answer = self._http.request(operation.method, path, headers=headers, **body)
         except httpx.ConnectError as error:
@@ -64,10 +71,18 @@ class HttpClient:
         else:
             status = answer.status_code
             kind = "ok" if status < 400 else "fail" if status < 500 else "info"
-            content = _json(answer)
-            task = content.get(self._application.task) if isinstance(content, dict) else None
-            text = answer.text[:BODY]
-            self._recorder.record(kind, key=key, task=task, **details, intended=intended, status=status, body=text)
+            asked, location = self._application.status, answer.headers.get("location", "")
+            task, guessed = task_of(_json(answer), location, self._application.task, asked)
+            task = key if asked and "{key}" in asked else task
+            more: dict[str, Any] = {
+                "status": status,
+                "body": answer.text[:BODY],
+                **({"guessed": True} if guessed else {}),
+            }
+            self._recorder.record(kind, key=key, task=task, **details, intended=intended, **more)
+            if kind == "ok" and self.tells_unread and asked and task is None:
+                why = f"{operation} was answered without an id: {more['body']}"
+                self._recorder.record("unread", key=key, error=why)
 
     def read(self, key: str, task: str) -> bool:
         """Read and record a task's status, if the application has statuses. Returns True when the API has answered.
@@ -79,13 +94,14 @@ class HttpClient:
             return True
         invoked = now()
         try:
-            answer = self._http.get(self._application.status.replace("{task}", task), timeout=5.0)
+            path = self._application.status.replace("{task}", task).replace("{id}", task).replace("{key}", key)
+            answer = self._http.get(path, timeout=5.0)
         except httpx.HTTPError:
             return False
         content, status = _json(answer), answer.status_code
         if status >= 400 or not isinstance(content, dict):
             return status not in UNAVAILABLE
-        state = str(content.get(self._application.state))
+        state = str(state_in(content, self._application.state))
         result = json.dumps(content.get(self._application.result))[:BODY]
         self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked)
         return True
@@ -130,11 +146,18 @@ class CallingClient:
         """
         effects = [key] if operation.effects == 1 else [f"{key}.{number + 1}" for number in range(operation.effects)]
         details: dict[str, Any] = {"op": "call", "name": operation.task, "effects": effects, "intended": intended}
+        details |= {} if operation.result else {"result": False}
         args = None if operation.args is None else filled(list(operation.args), key, n)
         task = str(uuid.uuid4()) if operation.canvas == "task" else None
         order = {
             **{"task": operation.task, "args": args, "kwargs": filled(dict(operation.kwargs), key, n)},
-            **{"canvas": operation.canvas, "effects": effects, "body": operation.body, "timeout": self._within},
+            **{
+                "canvas": operation.canvas,
+                "effects": effects,
+                "body": operation.body,
+                "timeout": self._within,
+                "result": operation.result,
+            },
             "options": {**operation.options, **({"task_id": task} if task else {})},
         }
         self._recorder.record("invoke", key=key, task=task, **details)

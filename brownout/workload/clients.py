@@ -27,8 +27,9 @@ def calls_of(plan: Plan) -> Calls:
 class Clients:
     """The clients that the plan's operations need."""
 
-    def __init__(self, subject: Subject, recorder: Recorder) -> None:
-        self._subject, self._recorder = subject, recorder
+    def __init__(self, subject: Subject, recorder: Recorder, warm_up: float) -> None:
+        """`warm_up` is the time in seconds that a task may take without a fault."""
+        self._subject, self._recorder, self._within = subject, recorder, max(RESULT_WITHIN, 3 * warm_up)
         edge = subject.edges.get("client->api")
         self._http = HttpClient(subject.application, edge.address, recorder) if edge else None
 
@@ -43,7 +44,7 @@ class Clients:
         else:
             assert self._subject.caller
             if isinstance(operation, Call):
-                CallingClient(self._subject.caller, self._recorder, RESULT_WITHIN).call(operation, key, n, intended)
+                CallingClient(self._subject.caller, self._recorder, self._within).call(operation, key, n, intended)
             else:
                 CeleryClient(self._subject.caller, self._recorder).call(operation, key, n, intended)
 
@@ -67,6 +68,11 @@ class Clients:
     def give_up(self, key: str, why: str) -> None:
         """Record that a caller has waited for its result for the longest allowed time, and now gives up."""
         self._recorder.record("unread", key=key, error=why)
+
+    def tell_unread(self) -> None:
+        """From now on, record of an answer without an id that nobody can ask for its status."""
+        if self._http:
+            self._http.tells_unread = True
 
     def close(self) -> None:
         """Close the connections of the clients."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,10 @@ def test_a_client_whose_broker_refuses_for_a_while_sends_on(lab: Lab) -> None:
 
 def caller(folder: Path, **env: str) -> Caller:
     hosted = {"BROWNOUT_CELERY": "tests.kit.shop:app", "BROWNOUT_CONF": "{}", **env}
-    return Caller(
-        Cold(), lambda address: caller_part(address, results=False, root=ROOT, env=hosted), folder / "client.log"
+    make = partial(
+        caller_part, application=Application(celery="tests.kit.shop:app"), results=False, root=ROOT, env=hosted
     )
+    return Caller(Cold(), make, folder / "client.log")
 
 
 def test_an_application_that_cannot_send_is_told_and_one_that_ends_too(tmp_path: Path) -> None:

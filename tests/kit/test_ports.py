@@ -12,9 +12,9 @@ import pytest
 
 from brownout.plan.topology import Topology, Workers
 from brownout.subject import ports, subject
-from brownout.subject.application import Application
+from brownout.subject.application import Application, NotLaunched
 from brownout.subject.servers import ladder
-from brownout.subject.subject import NotLaunched, Subject
+from brownout.subject.subject import Subject
 from brownout.wire.tcp.wire import Wire
 
 API = """

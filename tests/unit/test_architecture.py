@@ -24,7 +24,8 @@ LAYERS = (
         "extend",
         "lab",
     ),
-    *("report", "explore", "run", "workload", "faults", "subject", "wire", "check", "plan", "history", "probes"),
+    *("project", "lint", "report", "explore", "run", "workload", "faults"),
+    *("subject", "wire", "check", "plan", "history", "probes"),
 )
 FOLDER = 15  # modules in one folder, `__init__` left out
 FILE = 300  # lines

@@ -122,7 +122,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         (["map", "--task", "proj.work"], "belong to an --app of your own"),
         (["map", "--queue", "mine"], "belong to an --app of your own"),
         (["map", "--app", "own", "--env", "BROKER"], "--env is NAME=VALUE: 'BROKER'"),
-        (["map", "--experiment", "nowhere:http"], "there is no module nowhere; type the command in the"),
+        (["map", "--experiment", "nowhere:http"], "nowhere can't be imported from"),
         (["map", "--experiment", "brownout.explore.experiment:STCK"], "no experiment of brownout.explore.experiment"),
         (["map", "--experiment", "tests.unit.test_cli:OWN", "--workload", "task"], "an --experiment has its own"),
         (["map", "--again", "--point", "ZADD"], "--again takes its cells from the stored map"),
@@ -400,6 +400,45 @@ def test_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, command: list
     assert forged.experiment.task == "mine"
 
 
+def test_an_application_is_started_as_its_owner_starts_it(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = Forged(monkeypatch, "lost", "once", "once")
+    monkeypatch.setattr("brownout.explore.session.surface", lambda *_: Surface(("own.add",), ()))
+    worker = "cd back && LEVEL=1 API_TOKEN=hunter2 celery -A tasks worker -Q a,b -P threads -c 4 -E"
+    asked = ["--task", "own.add", "--api", "cd web && uvicorn main:app --factory", "--ready", "/up", "--prepare",
+             "true", "cp seed.db {files}", "--python", sys.executable, "--warm-up", "90"]  # fmt: skip
+    _, out, _ = run("map", "--worker", worker, *asked)
+    application = forged.experiment.application
+    assert (application.celery, application.api, application.ready) == ("tasks", "main:app()", "/up")
+    assert (application.queues, application.pool, application.concurrency) == (("a", "b"), "threads", 4)
+    assert (application.options, application.python, application.env_file) == (("-E",), "", ".env")
+    assert application.folders == {"worker": "back", "api": "web"}
+    assert application.part_env == {"worker": {"LEVEL": "1", "API_TOKEN": "hunter2"}}
+    assert application.prepare == ("true", "cp seed.db {files}")
+    assert (forged.experiment.warm_up, forged.experiment.workload.name) == (90.0, "task")
+    (again,) = (shlex.split(line) for line in out.splitlines() if "brownout map" in line)
+    start = again.index("--worker")
+    assert again[start + 1] == worker.replace("hunter2", "…")
+    assert "hunter2" not in json.dumps(forged.experiment.application_name)
+    code, _, err = run("map", "--worker", again[start + 1], *asked)
+    assert (code, "API_TOKEN=… needs its value" in err) == (64, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (["--app", "own", "--worker", "celery -A own worker"], "--worker names its application itself"),
+        (["--api", "uvicorn main:app"], "belong to an --app of your own, or to a --worker"),
+        (["--worker", "python worker.py"], "starts with celery is wanted"),
+        (["--app", "own", "--warm-up", "0"], "a number of seconds above 0 is wanted"),
+    ],
+)
+def test_what_starts_no_application_is_one_line(run: Run, asked: list[str], why: str) -> None:
+    code, _, err = run("map", *asked)
+    assert (code, why in err, err.count("\n")) == (64, True, 1)
+
+
 def test_a_secret_of_the_environment_is_neither_stored_nor_printed(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -533,7 +572,7 @@ def test_a_experiment_whose_module_fails_is_one_line(run: Run, tmp_path: Path, m
     (tmp_path / "needs_a_database.py").write_text("import os\nos.environ['SHOP_DB_THAT_NOBODY_SET']\n")
     code, out, err = run("map", "--experiment", "needs_a_database:shop")
     assert (code, out) == (64, "")
-    assert "the application can't be imported:\nKeyError: 'SHOP_DB_THAT_NOBODY_SET'" in err
+    assert err.endswith(": KeyError: 'SHOP_DB_THAT_NOBODY_SET'\n")
     assert "Traceback" not in err
 
 
@@ -840,8 +879,8 @@ def test_a_list_of_points_that_was_interrupted_is_none(run: Run, monkeypatch: py
     [
         (NoMap("nothing works"), 2, "brownout map: no map: nothing works\n"),
         (NoRedis("install one"), 2, "brownout map: no map: install one\n"),
-        (NotForkable("no fork"), 64, "brownout map: error: no fork\n"),
-        (NotImportable("ModuleNotFoundError: No module named 'celery'"), 64,
+        (NotForkable("no fork"), 2, "brownout map: error: no fork\n"),
+        (NotImportable("ModuleNotFoundError: No module named 'celery'"), 2,
          f"brownout map: error: the application needs celery, which is not installed; "
          f"type: {sys.executable} -m pip install celery\n"),
     ],

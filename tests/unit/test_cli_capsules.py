@@ -36,8 +36,8 @@ from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.store import Store
 from brownout.run.store import write as write_json
+from brownout.subject.application import NotLaunched
 from brownout.subject.servers.ladder import Rung
-from brownout.subject.subject import NotLaunched
 
 STOCK_NAME = "brownout.explore.experiment:STOCK"
 KILL = Injection(kill(children=True), "worker-1", started())

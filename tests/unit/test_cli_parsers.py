@@ -35,8 +35,9 @@ COMMANDS = {one.prog.removeprefix("brownout "): one for one in walk(parser())}
 RUNS = {"map": "brownout.cli.map.run", "pairs": "brownout.cli.pairs.run", "show": "brownout.cli.show.run",
         "diff": "brownout.cli.diff.run", "list points": "brownout.cli.list.list_points",
         "report": "brownout.cli.report.run", "replay": "brownout.cli.replay.run",
-        "shrink": "brownout.cli.shrink.run", "merge": "brownout.cli.merge.run",
-        "pin": "brownout.cli.pin.run"}  # fmt: skip
+        "shrink": "brownout.cli.shrink.run", "merge": "brownout.cli.merge.run", "pin": "brownout.cli.pin.run",
+        "lint": "brownout.cli.project.lint.run", "doctor": "brownout.cli.project.doctor.run",
+        "init": "brownout.cli.project.init.run"}  # fmt: skip
 
 
 def options(one: Parser) -> Iterator[argparse.Action]:
@@ -107,13 +108,17 @@ def test_every_option_says_its_default(name: str) -> None:
 
 #: What may be typed for an option, where a word will not do.
 VALUES = {"--args": "[1]", "--kwargs": '{"a": 1}', "--jobs": "3", "--repeat": "3", "--sample": "3", "--seed": "3",
-          "--provider": "local", "--json": "-", "--tries": "5", "--confirm": "3/4", "--shard": "2/4"}  # fmt: skip
+          "--provider": "local", "--json": "-", "--tries": "5", "--project": "none", "--confirm": "3/4",
+          "--warm-up": "30", "--shard": "2/4"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "run"), RUNS.items(), ids=RUNS)
 def test_every_option_reaches_its_command(monkeypatch: pytest.MonkeyPatch, name: str, run: str) -> None:
     """Each option changes the value that the command is given, and is typed by a test that sees what it does."""
-    files = ("test_cli.py", "test_cli_capsules.py", "test_cli_report.py")
+    files = (
+        *("test_cli.py", "test_cli_capsules.py", "test_cli_report.py"),
+        *("test_cli_lint.py", "test_cli_http.py", "test_project.py"),
+    )
     tests = "".join((ROOT / "tests" / "unit" / file).read_text() for file in files)
     asked: list[object] = []
 

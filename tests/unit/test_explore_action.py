@@ -128,3 +128,9 @@ def test_an_action_is_a_fault_of_a_scenario_at_the_same_point(action: Action) ->
         assert (made.heal is not None) is (action.name in ("held", "late", "stop", "restart-broker"))
     idle = injection_of(EXPERIMENT, Cell(Point("worker-1->broker", "BRPOP celery[idle]"), "before", "cut"), BOUNDS)
     assert idle.when.place == Place("worker-1->broker", "BRPOP celery")
+
+
+def test_a_pool_without_processes_has_none_to_kill() -> None:
+    names = {pool: {action.name for action in chosen(["all"], pool)} for pool in ("prefork", "threads", "gevent")}
+    assert names["prefork"] - names["threads"] == {"kill-child"}
+    assert names["threads"] == names["gevent"]

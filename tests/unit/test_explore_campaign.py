@@ -58,7 +58,8 @@ def no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
 def campaign(trial: Trial, *, cells: Sequence[Cell] = (CELL,), **options: Any) -> Campaign:
     """One whose trials end as told."""
     configuration = SimpleNamespace(name="defaults", settings={})
-    experiment = SimpleNamespace(configuration=configuration, workload=SimpleNamespace(name="task"))
+    load, app = SimpleNamespace(name="task"), SimpleNamespace(pool="prefork")
+    experiment = SimpleNamespace(configuration=configuration, workload=load, application=app)
     made = Campaign(cast("Any", experiment), Options(**options))
     made.trials, made.planned = cast("Any", Paper(trial)), tuple(cells)
     return made

@@ -63,11 +63,12 @@ def explored(
         for job in jobs:
             job()
 
-    told = SimpleNamespace(conf={}, layout={"queues": ["celery"]})
+    told = SimpleNamespace(conf={}, layout={"queues": ["celery"]}, versions={})
     monkeypatch.setattr(module, "surface", lambda *_: told)
     for name in ("plan_of", "topology_of"):
         monkeypatch.setattr(module, name, lambda *_: SimpleNamespace(settings_json=""))
-    experiment = SimpleNamespace(application=STOCK, configuration=SimpleNamespace(settings=settings or {}), root=None)
+    configuration = SimpleNamespace(settings=settings or {})
+    experiment = SimpleNamespace(application=STOCK, configuration=configuration, root=None, results=True)
     campaign = Campaign(cast("Any", experiment), Options())
     trials = SimpleNamespace(trial=lambda *_: next(lives), forked="forked", together=together)
     campaign.trials = cast("Any", trials)

@@ -246,3 +246,50 @@ def test_it_is_the_same_whether_it_comes_in_pieces_or_at_once(data: st.DataObjec
         rest = rest[size:]
     whole = Life.of(events)
     assert vars(life) == vars(whole)
+
+
+# --- whose task it is
+
+
+def test_what_was_done_before_the_operation_was_sent_is_not_its_own() -> None:
+    """A warm-up whose answer named no task took effect first."""
+    life = Life.of(
+        [done(task="warm-up", when=5), invoked("http"), at(20, "client", "ok", KEY, op="http"), done(task="own")]
+    )
+    assert [event.task for event in life.own] == ["own"]
+    assert not life.repeated
+
+
+def test_the_tasks_that_an_api_published_while_it_served_a_request_are_the_requests() -> None:
+    """An id of the application's own in the answer says nothing about Celery's tasks."""
+    answer = at(20, "client", "ok", KEY, "17", op="http", status=202, guessed=True)
+    published = [at(15, "api", "publish", KEY, "own"), at(50, "api", "publish", "probe-1", "other")]
+    life = Life.of([invoked("http"), *published, answer, done(task="own"), done(task="other", when=60)])
+    assert [event.task for event in life.own] == ["own"]
+    assert life.done("probe-1")
+    assert life.tasks == ("17",), "the id by which the status is read"
+
+
+def test_a_task_that_a_worker_publishes_is_of_no_other_request() -> None:
+    """The first task of an operation publishes the next one, outside of any request."""
+    life = Life.of([invoked("http"), at(15, "worker-1", "publish", None, "next"), done(task="next")])
+    assert [event.task for event in life.own] == ["next"]
+
+
+def test_an_id_that_was_guessed_takes_no_effect_away() -> None:
+    answer = at(20, "client", "ok", KEY, "17", op="http", status=202, guessed=True)
+    assert [event.task for event in Life.of([invoked("http"), answer, done(task="own")]).own] == ["own"]
+    named = at(20, "client", "ok", KEY, "17", op="http", status=202)
+    assert not Life.of([invoked("http"), named, done(task="own")]).own
+
+
+def test_nobody_reads_a_result_that_is_not_stored() -> None:
+    assert Life.of([invoked(result=False), at(20, "client", "ok", KEY, TASK)]).told == "read"
+
+
+def test_where_the_message_of_another_operation_is_and_how_it_failed() -> None:
+    sent = at(5, "client", "ok", "warm", "w1")
+    life = Life.of([sent, at(6, "broker", "sample", by_task={"w1": "slow", TASK: "celery"})])
+    assert (life.place("warm"), life.place("probe-1"), life.failure("warm")) == ("slow", "", "")
+    failed = Life.of([sent, at(7, "worker-1", "failed", None, "w1", error="ValueError")])
+    assert failed.failure("warm") == "ValueError"

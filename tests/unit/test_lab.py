@@ -19,9 +19,8 @@ from brownout.probes.surface import parameters
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.store import Store
-from brownout.subject.application import Surface, surface
+from brownout.subject.application import NotLaunched, Surface, surface
 from brownout.subject.servers.ladder import Rung
-from brownout.subject.subject import NotLaunched
 from tests.unit.report_specimens import BROKEN, result
 
 APPLICATION = Application(celery="app", api="app:api", relay=("app.relay",), queues=("celery", "cpu"))

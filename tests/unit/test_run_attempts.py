@@ -19,7 +19,8 @@ from brownout.run.setting import Setting
 from brownout.run.store import Store
 from brownout.run.trial import ATTEMPTS, Trial, run
 from brownout.run.turns import Turns
-from brownout.subject.application import Application, filled
+from brownout.subject.application import Application
+from brownout.subject.environment import filled
 
 PLAN = Plan(promises=(p.answers({202}, within="2s"),))
 BUSY = (Verdict("valid", "drained"), Verdict("unknown", "answers", why="busy", busy_ms=300.0))

@@ -9,9 +9,9 @@ import pytest
 
 from brownout.plan.topology import Topology, Workers
 from brownout.probes.recorder import Recorder
-from brownout.subject.application import Application
+from brownout.subject.application import Application, NotLaunched
 from brownout.subject.processes.supervisor import Exit
-from brownout.subject.subject import NotLaunched, Subject
+from brownout.subject.subject import Subject
 
 STEPS_DOWN = 7
 

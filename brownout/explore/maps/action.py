@@ -66,9 +66,12 @@ ACTIONS: Mapping[str, Action] = {action.name: action for action in _ALL}
 STANDARD = tuple(action.name for action in _ALL if not action.everything)
 
 
-def chosen(names: Iterable[str]) -> tuple[Action, ...]:
+def chosen(names: Iterable[str], pool: str = "prefork") -> tuple[Action, ...]:
     """Return the actions with these names; "standard" and "all" name several actions. Raises UnknownName with similar
-    names."""
+    names.
+
+    A worker whose pool is not prefork has no pool processes, so the action that kills them is left out.
+    """
     wanted: set[str] = set()
     for name in names:
         if name == "all":
@@ -77,7 +80,8 @@ def chosen(names: Iterable[str]) -> tuple[Action, ...]:
             wanted |= set(STANDARD)
         else:
             wanted.add(known("action", name, [*ACTIONS, "standard", "all"]))
-    return tuple(action for action in _ALL if action.name in wanted)
+    fit = (action for action in _ALL if pool == "prefork" or action.name != "kill-child")
+    return tuple(action for action in fit if action.name in wanted)
 
 
 def cells(points: Iterable[Point], samples: Mapping[Point, Commands], actions: Iterable[Action]) -> tuple[Cell, ...]:

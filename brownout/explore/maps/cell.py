@@ -40,3 +40,8 @@ def names(points: Iterable[Point]) -> dict[Point, str]:
     points = tuple(dict.fromkeys(points))
     shorts = [point.short for point in points]
     return {point: point.short if shorts.count(point.short) == 1 else point.full for point in points}
+
+
+def trial_name(*schedule: Cell) -> str:
+    """Return the name of a trial: the names of its cells, or "without a fault"."""
+    return " and ".join(cell.full for cell in schedule) or "without a fault"

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from brownout.history.event import Event
+from brownout.history.layout import UNACKED
 from brownout.history.life import WARM, Life
 from brownout.history.operation import SUCCESS, state_of
-from brownout.plan.operation import Operation
+from brownout.plan.operation import Call, Http, Operation
 from brownout.run.conductor_calls import ConductorCalls
 from brownout.run.observer import Observer
+from brownout.subject.application import Unusable
 from brownout.subject.fair import FairTime
 from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened
 from brownout.workload.clients import Clients
 
-READY = 20.0  # the seconds that each step to the steady state may take
+MISROUTED = 0.5  # seconds after which a message in a queue that no worker reads stays there
+ENDED = "ended"
+#: Failures that a process without a CPU may have, although the application is right.
+DOUBTFUL = re.compile(r"Time|Lost|Connection|Operational|its state is|answered 5")
+LONGER = "wait longer with --warm-up"
+READ_IT = "start the worker with -Q, or give --queue"
 IDLE_FOR = 0.02  # seconds without a request after which the subject is idle
 # if processes waited for a CPU for this many seconds, a failed warm-up proves nothing about the application
 STARVED = 0.2
@@ -26,7 +36,7 @@ NAP = 0.004  # seconds between two looks at the subject
 
 @dataclass
 class Steady:
-    """Brings the subject to the steady state. Raises NeverHappened when a step takes more than READY seconds."""
+    """Brings the subject to the steady state. Raises NeverHappened when a step takes more than `patience` seconds."""
 
     subject: Subject
     observer: Observer
@@ -35,7 +45,14 @@ class Steady:
     fair: FairTime
     life: Life
     workers: Sequence[str]
-    queue: str
+    queues: Sequence[str]
+    patience: float
+    took: float = 0.0  # how long (seconds of fair time) the warm-up took
+
+    @property
+    def queue(self) -> str:
+        """A queue that every worker reads."""
+        return self.queues[0]
 
     def reach(self, warm: Operation, *, fresh: bool) -> None:
         """Run the operation `warm` and wait until the subject is idle; if `fresh` is true, also start a new client
@@ -60,14 +77,36 @@ class Steady:
         )
         call.start()
 
-        self._until(lambda: self.life.told_of(WARM) is not None, "the warm-up ends", look=True)
-        event = self.life.told_of(WARM)
-        assert event
-        if event.kind != "read" or state_of(event) not in SUCCESS:
-            how = f"the warm-up failed: {event.kind} {dict(event.data)}"
-            if self.fair.starved > STARVED:  # on a busy machine the application's own time limits may expire
-                raise NeverHappened(f"{how}; the subject's processes waited {self.fair.starved:.2f} s for a CPU")
-            raise RuntimeError(how)
+        begun = self.fair.look()
+        with suppress(NeverHappened):
+            self._until(lambda: bool(self._end_of(warm, begun)), f"{warm} ends", look=True)
+        self.took = self.fair.look() - begun
+        end = self._end_of(warm, begun)
+        if end == ENDED:
+            return
+        why = end or f"{warm} did not end within {self.patience:g} s without a fault; {LONGER} {3 * self.patience:g}"
+        # On a busy machine the application's own time limits expire. The patience is counted in fair time.
+        if end and self.fair.starved > STARVED and DOUBTFUL.search(end):
+            raise NeverHappened(f"{why}; the subject's processes waited {self.fair.starved:.2f} s for a CPU")
+        raise Unusable(why)
+
+    def _end_of(self, warm: Operation, begun: float) -> str:
+        """How the warm-up, which began at `begun`, has ended: ENDED or what is wrong; empty while it goes on."""
+        reads = warm.result if isinstance(warm, Call) else self.subject.application.status is not None
+        if event := self.life.told_of(WARM):
+            good = event.kind == "read" and state_of(event) in SUCCESS
+            return ENDED if good else f"{warm} fails without a fault: {_why(event)}; {_other(warm)}"
+        if not reads and self.life.done(WARM):
+            return ENDED
+        if not reads and (error := self.life.failure(WARM)):
+            return f"{warm} fails without a fault: {error}; {_other(warm)}"
+        if self.fair.look() - begun < MISROUTED:
+            return ""
+        self.life.sample = self.observer.sample(changes=True)
+        queue = self.life.place(WARM)
+        if not queue or queue in (*self.queues, UNACKED):
+            return ""
+        return f"{warm}: its message lies in queue {queue}, and the worker reads {', '.join(self.queues)}; {READ_IT}"
 
     def _drained(self) -> bool:
         sample = self.observer.sample(changes=True)
@@ -87,7 +126,7 @@ class Steady:
         self._until(idle, "the system is idle")
 
     def _until(self, condition: Callable[[], bool], what: str, *, look: bool = False) -> None:
-        give_up = self.fair.look() + READY
+        give_up = self.fair.look() + self.patience
         while True:
             if look:
                 self.observer.look()
@@ -96,4 +135,19 @@ class Steady:
             begun = time.monotonic()
             time.sleep(NAP)
             if self.fair.look(max(0.0, time.monotonic() - begun - NAP)) > give_up:
-                raise NeverHappened(f"still not true after {READY:g} s: {what}\n{self.subject.tails()}")
+                raise NeverHappened(f"still not true after {self.patience:g} s: {what}\n{self.subject.tails()}")
+
+
+def _other(warm: Operation) -> str:
+    """What may help when the operation fails."""
+    return "send another request" if isinstance(warm, Http) else "--args, --kwargs and --env change what it gets"
+
+
+def _why(event: Event) -> str:
+    """What the client of the warm-up was told instead of success, in one line."""
+    data = event.data
+    if data.get("error"):
+        return str(data["error"])
+    if data.get("status"):
+        return f"answered {data['status']}: {' '.join(str(data.get('body', '')).split())[:200]}"
+    return f"its state is {data.get('state')}: {data.get('result')}"

@@ -48,8 +48,8 @@ def _plain(state: str) -> str:
 def _in_backend(life: Life, subject: Subject) -> list[str]:
     layout = subject.layout
     tasks = life.tasks or ((life.invoke.task,) if life.invoke and life.invoke.task else ())
-    if life.invoke and life.invoke.data.get("op") == "tick":
-        return ["SUCCESS"]  # a task that beat sends has no caller who reads the result
+    if life.invoke and (life.invoke.data.get("op") == "tick" or life.invoke.data.get("result") is False):
+        return ["SUCCESS"]  # no caller reads the result of a task that beat sends, or that stores none
     if not isinstance(layout, Layout) or layout.backend is None:
         return [NOTHING]
     with subject.broker.client(layout.backend, timeout=2.0) as redis:

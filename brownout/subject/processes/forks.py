@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from brownout.subject.application import NotImportable
+from brownout.subject.environment import KIT, is_own, probes_folder
 from brownout.subject.part import Part
 from brownout.subject.processes import custody
 from brownout.subject.processes.handle import Fork
@@ -58,9 +59,9 @@ class Forked:
     """Starts parts of an application as forked processes. Several threads may use the same object of this class.
 
     `remarks` has the reasons why a forked process may differ from a process that is started by its command line. A part
-    of the application is not forked but started by its command line when it uses another Python, or when an environment
-    variable that the forking process has already read has another value for the part; `cold_because` names these
-    variables.
+    of the application is not forked but started by its command line when it is not forkable, when it uses another
+    Python than the forking process, or when an environment variable that the forking process has already read has
+    another value for the part; `cold_because` names these variables.
     """
 
     kind = "forked"
@@ -72,6 +73,7 @@ class Forked:
         modules: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        python: str = "",
         log: Path = Path(os.devnull),
         within: float = IMPORT_WITHIN,
     ) -> None:
@@ -82,7 +84,7 @@ class Forked:
         NotForkable when the import fails, NeverHappened after `within` seconds, ForkerEnded when the forking process
         ends.
         """
-        self._modules = modules
+        self._modules, self._python = modules, python or sys.executable
         self.remarks: tuple[str, ...] = ()
         self.cold_because: set[str] = set()
         self._base, self._read = _complete(env or {}), set[str]()
@@ -94,8 +96,8 @@ class Forked:
         ours, theirs = socket.socketpair()
         self._control = ours
         with theirs:
-            argv = [sys.executable, "-m", "brownout.probes.zygote", str(theirs.fileno())]
-            package_parent = Path(__file__).parents[3]
+            argv = [self._python, "-m", "brownout.probes.zygote", str(theirs.fileno())]
+            package_parent = KIT.parent if is_own(python) else probes_folder()
             fds = (theirs.fileno(),)
             self.process = Process.launch("forker", argv, log=log, env=self._base, cwd=package_parent, pass_fds=fds)
         self._thread = threading.Thread(target=self._listen, name="forks", daemon=True)
@@ -119,7 +121,7 @@ class Forked:
         env = _complete(part.env)
         read = self._read.union(name for name in (*env, *self._base) if name.startswith(AT_START))
         differing = {name for name in read if env.get(name) != self._base.get(name)}
-        if differing or part.python != sys.executable:
+        if differing or part.python != self._python or not part.forkable:
             self.cold_because |= differing
             return self._cold.launch(part, log)
         next(part.folder.iterdir(), None)  # this call raises the OSError that a start by the command line would raise
@@ -198,7 +200,9 @@ class Forked:
         elif "ready" in message:
             self._ready.set_result(message)
         elif "failed" in message:
-            self._ready.set_exception(NotForkable(NotImportable(message["failed"], *self._modules)))
+            self._ready.set_exception(
+                NotForkable(NotImportable(message["failed"], *self._modules, python=self._python))
+            )
         elif "error" in message:
             with self._lock:
                 answer = self._pending.pop(message["id"])

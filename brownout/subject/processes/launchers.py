@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from brownout.subject.application import Application
+from brownout.subject.application import NOWHERE, Application
+from brownout.subject.environment import environment_of, folder_of, on_path
 from brownout.subject.processes.forks import LIBRARIES, Forked, ForkerEnded, NotForkable
 from brownout.subject.processes.launcher import Cold, Launcher
 from brownout.subject.waiting import NeverHappened
@@ -32,9 +33,9 @@ class Launchers:
     """
 
     def __init__(self) -> None:
-        self.why_cold: dict[Application | None, str] = {}
+        self.why_cold: dict[Application | str, str] = {}
         self._cold = Cold()
-        self._forked: dict[Application | None, Forked | None] = {}
+        self._forked: dict[Application | str, Forked | None] = {}
         self._starts: Counter[Application] = Counter()
 
     def of(self, application: Application, root: Path, launch: Launch) -> Launcher:
@@ -46,16 +47,17 @@ class Launchers:
         if launch == "cold":
             return self._cold
         self._starts[application] += 1
-        forked = self._kept(None, lambda: Forked(COMMON, folder=root))
+        python = application.python
+        forked = self._kept(python, lambda: Forked(COMMON, folder=root, python=python, env=on_path(python, {})))
         if forked is not None and self._starts[application] >= OWN_FROM:
             forked = self._kept(application, lambda: forks_of(application, root))
         if forked is not None:
             return forked
         if launch == "forked":
-            raise NotForkable(self.why_cold.get(application) or self.why_cold[None])
+            raise NotForkable(self.why_cold.get(application) or self.why_cold[python])
         return self._cold
 
-    def _kept(self, application: Application | None, start: Callable[[], Forked]) -> Forked | None:
+    def _kept(self, application: Application | str, start: Callable[[], Forked]) -> Forked | None:
         kept = self._forked.get(application)
         if kept is None and application not in self._forked:
             kept = self._forked[application] = self._started(application, start)
@@ -63,7 +65,7 @@ class Launchers:
             kept = self._forked[application] = self._started(application, start)
         return kept
 
-    def _started(self, application: Application | None, start: Callable[[], Forked]) -> Forked | None:
+    def _started(self, application: Application | str, start: Callable[[], Forked]) -> Forked | None:
         if sys.platform != "linux":
             self.why_cold[application] = "forks need Linux"
             return None
@@ -88,9 +90,14 @@ class Launchers:
 
 def forks_of(application: Application, root: Path) -> Forked:
     """Start a forking process for the parts of an application. Raises the exceptions that the class Forked raises when
-    it is created."""
-    nowhere = "127.0.0.1:1"
-    places = {"broker": f"redis://{nowhere}/0", "backend": f"redis://{nowhere}/1", "files": os.devnull}
-    modules = [name.partition(":")[0] for name in (application.celery, application.api) if name]
-    modules += [*application.relay[:1]]
-    return Forked(modules=modules, env=application.environment(**places), folder=root)
+    it is created.
+
+    The modules of an API with a folder of its own are not imported before the fork.
+    """
+    places = {"broker": f"{NOWHERE}/0", "backend": f"{NOWHERE}/1", "files": os.devnull}
+    role = "worker" if application.celery else "api"
+    apart = folder_of(application, "api", root) != folder_of(application, role, root)
+    named = (application.celery, None if apart else application.api, *application.relay[:1])
+    modules = [name.partition(":")[0] for name in named if name]
+    env = environment_of(application, role, root, {}, **places)
+    return Forked(modules=modules, env=env, folder=folder_of(application, role, root), python=application.python)

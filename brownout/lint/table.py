@@ -1,0 +1,18 @@
+"""All rules; and their table, in Markdown."""
+
+from __future__ import annotations
+
+from brownout.lint import routes, settings, tasks
+from brownout.lint.rule import RULES
+
+__all__ = ["RULES", "markdown", "routes", "settings", "tasks"]
+
+
+def markdown() -> str:
+    """A row for each rule."""
+    head = "| rule | looks at | what goes wrong | what to set | shown by |\n|---|---|---|---|---|"
+    rows = (
+        f"| `{rule.id}` | {rule.looks_at} | {rule.sentence} | {rule.mend} | `{rule.shown.command}` |"
+        for rule in RULES.values()
+    )
+    return "\n".join([head, *rows])

@@ -1,0 +1,111 @@
+"""The files that `brownout init` writes: the project's file, and a first scenario."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from brownout.project.look import Found, Guess
+from brownout.project.workload import Sent
+
+KEY = re.compile(r"[\w-]+")
+
+
+def toml(value: Any) -> str:
+    """A JSON value in TOML, in one line. TOML has no null: None is left out of a table, and is "" elsewhere."""
+    if isinstance(value, Mapping):
+        items = (f"{_key(name)} = {toml(item)}" for name, item in value.items() if item is not None)
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps("" if value is None else value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def project_file(found: Found, sent: Sent | None) -> str:
+    """brownout.toml, with the reason for each value above it."""
+    lines = ["# Written by `brownout init`: check each line. `brownout doctor` tries all of it once.", "", "[parts]"]
+    for name, guess in (("app", found.celery), ("api", found.api), ("ready", found.ready)):
+        lines += _line(name, guess.value, guess.why) if guess else []
+    if found.queues:
+        lines += _line("queue", found.queues.value.split(","), found.queues.why)
+    if found.env:
+        whys = "; ".join(f"{name}: {guess.why}" for name, guess in found.env.items())
+        lines += _line("env", {name: guess.value for name, guess in found.env.items()}, whys)
+    if sent:
+        lines += ["", f"[workloads.{_key(sent.name)}]"]
+        for name, value in sent.values.items():
+            lines += _line(name, value, sent.why.get(name, ""))
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str, value: Any, why: str) -> list[str]:
+    return [*([f"# {' '.join(why.split())}"] if why else []), f"{name} = {toml(value)}"]
+
+
+def scenario(found: Found, sent: Sent) -> str:
+    """A test that kills a worker in the middle of a task."""
+    http = next((method for method in ("post", "put") if method in sent.values), "")
+    load = "submit" if not http else "post"
+    if http:
+        body = f", json={sent.values['json']!r}" if "json" in sent.values else ""
+        sends = f'post({sent.values[http]!r}{body}, every="2s", count=3)'
+    else:
+        args = "".join(f", {argument!r}" for argument in sent.values.get("args", ()))
+        sends = f'submit({sent.values["task"]!r}{args}, every="2s", count=3)'
+    env = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
+    env |= {name: guess.value for name, guess in found.env.items()}
+    fields = {
+        "celery": found.celery and found.celery.value,
+        "api": found.api and found.api.value if http else None,
+        "ready": found.ready.value if http and found.ready else None,
+        "status": sent.values["status"].replace("{id}", "{task}") if "status" in sent.values else None,
+        "queues": tuple(found.queues.value.split(",")) if found.queues else None,
+        "env": env,
+    }
+    arguments = ",\n        ".join(f"{name}={value!r}" for name, value in fields.items() if value)
+    topology = "" if http else "    lab.topology(servers=0)\n"
+    return f'''"""A first scenario, written by `brownout init`: the worker is killed in the middle of a task.
+
+It is red where a killed worker takes its task along, as Celery's defaults do. `brownout lint` says what mends it.
+"""
+
+import pytest
+
+from brownout import Application, Lab, at_least_once, kill, {load}, started
+
+
+@pytest.fixture(scope="session")
+def application() -> Application:
+    return Application(
+        {arguments},
+    )
+
+
+@pytest.mark.chaos
+def test_a_killed_worker_loses_nothing(lab: Lab) -> None:
+{topology}    lab.load({sends})
+    lab.inject(kill(children=True), on="worker-1", when=started(nth=2))
+    # "ended": the tasks record no effect that brownout could read. "accounting": what is nowhere is lost at once.
+    lab.promise(at_least_once(proof="ended", accounting=True))
+    lab.run().must_hold()
+'''
+
+
+def guesses(found: Found, sent: Sent | None) -> list[tuple[str, Guess]]:
+    """What was guessed, for a person to read."""
+    named = [("app", found.celery), ("api", found.api), ("ready", found.ready), ("queue", found.queues)]
+    told = [(name, guess) for name, guess in named if guess]
+    told += [(f"env {name}", guess) for name, guess in found.env.items()]
+    if sent:
+        told += [(name, Guess(_shown(value), sent.why.get(name, ""))) for name, value in sent.values.items()]
+    return told
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,147 @@
+"""The environment of an application's processes: its own variables, its `.env`, and the probes on its Python's path."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brownout.subject.processes import custody
+
+if TYPE_CHECKING:
+    from brownout.subject.application import Application
+
+KIT = Path(__file__).parents[1]
+OLDEST = (3, 8)  # Python that the probes can run with
+#: What another Python gets of the kit: the probes, and the stock application.
+CARRIED = ("probes/**/*.py", "explore/stock.py")
+_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
+
+
+class Unusable(ValueError):
+    """No trial can use the application as it is. The message is one line with the cause and the next step."""
+
+
+def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
+    """`env` with each `{name}` of `places` replaced by its value; other braces, such as those of JSON, stay."""
+    if not places:
+        return dict(env)
+    known = re.compile("|".join(re.escape(f"{{{name}}}") for name in places))
+    return {name: known.sub(lambda match: places[match[0][1:-1]], value) for name, value in env.items()}
+
+
+def environment_of(
+    application: Application, role: str, root: Path, more: Mapping[str, str], **places: object
+) -> dict[str, str]:
+    """What a process of the role ("worker", "api", "relay", "beat") gets in addition to this process's environment.
+
+    A later source wins: the file `env_file` of the part's folder, `more`, the application's `env`, the part's own. A
+    variable of this process's environment wins over the file, as with `load_dotenv`.
+    """
+    file = folder_of(application, role, root) / application.env_file
+    told = read_env_file(file) if application.env_file and file.is_file() else {}
+    unset = {name: value for name, value in told.items() if name not in os.environ}
+    own = {**application.env, **application.part_env.get(role, {})}
+    filled_own = filled(own, {name: str(place) for name, place in places.items()})
+    return on_path(application.python, {**unset, **more, **filled_own})
+
+
+def folder_of(application: Application, role: str, root: Path) -> Path:
+    """The working directory of the role's processes."""
+    return root / application.folders.get(role, ".")
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """The variables of an env file: NAME=VALUE lines, with or without `export`, quotes and comments."""
+    found = {}
+    for line in file.read_text(errors="replace").splitlines():
+        if match := _LINE.match(line):
+            name, value = match.groups()
+            if value[:1] in ("'", '"') and (end := value.find(value[0], 1)) > 0:
+                found[name] = value[1:end]
+            else:
+                found[name] = re.sub(r"(^|\s+)#.*", "", value)
+    return found
+
+
+# --- another Python than the kit's own
+
+
+def is_own(python: str) -> bool:
+    """Whether this Python is the one that the kit itself runs with. A symbolic link names another environment."""
+    return not python or Path(python).absolute() == Path(sys.executable).absolute()
+
+
+def on_path(python: str, env: Mapping[str, str]) -> dict[str, str]:
+    """`env` with what another Python needs: the probes on its path, and the scripts of its environment on PATH.
+
+    Nothing else of the kit is on the path: neither the packages that are installed beside the kit, nor the folder that
+    holds the kit.
+    """
+    if is_own(python):
+        return dict(env)
+    scripts = Path(python).absolute().parent
+    path = env.get("PYTHONPATH", os.environ.get("PYTHONPATH", "")).split(os.pathsep)
+    kept = [place for place in path if place and Path(place).resolve() != KIT.parent.resolve()]
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(probes_folder()), *kept]),
+        "PATH": f"{scripts}{os.pathsep}{env.get('PATH', os.environ.get('PATH', os.defpath))}",
+    }
+    if (scripts.parent / "pyvenv.cfg").is_file():
+        own["VIRTUAL_ENV"] = str(scripts.parent)
+    return {**env, **own}
+
+
+def interpreter(path: str) -> str:
+    """The Python of an environment, or the Python itself, as an absolute path; "" for the kit's own.
+
+    Raises Unusable for what is no Python, and for a Python that is too old for the probes.
+    """
+    found = Path(path).expanduser().absolute()
+    python = str(found / "bin" / "python" if found.is_dir() else found)
+    command = [python, "-c", "import sys; print(*sys.version_info[:2])"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        version = tuple(map(int, said.split()))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise Unusable(f"{path} is no Python: {error}") from error
+    if version < OLDEST:
+        old = ".".join(map(str, version))
+        raise Unusable(f"{path} is Python {old}; the probes need Python 3.8 or newer in the application's environment")
+    return "" if is_own(python) else python
+
+
+@cache
+def probes_folder() -> Path:
+    """A temporary folder that has the probes as the package `brownout`, and nothing else. It goes with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="brownout-probes-"))
+    custody.hold_directory(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for file in (file for pattern in CARRIED for file in KIT.glob(pattern)):
+        place = folder / "brownout" / file.relative_to(KIT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for package in (place.parent, folder / "brownout"):
+            (package / "__init__.py").touch()
+        if file.name != "__init__.py":
+            shutil.copy(file, place)
+    return folder
+
+
+def python_of(project: Path) -> str:
+    """The Python of the environment that the project has for itself; "" for the kit's own.
+
+    It is that of `.venv`, else of VIRTUAL_ENV, if Celery is installed there.
+    """
+    for place in (project / ".venv", Path(os.environ.get("VIRTUAL_ENV") or project / ".venv")):
+        python = place / "bin" / "python"
+        if python.exists() and any(place.glob("lib*/python*/site-packages/celery")):
+            return "" if place.resolve() == Path(sys.prefix).resolve() else str(python.absolute())
+    return ""

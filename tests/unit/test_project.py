@@ -1,0 +1,258 @@
+"""`brownout init`: what is found in a project's files, what is sent first, and the files that are written."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brownout.cli import main
+from brownout.lint.facts import Call, Celery, Facts, Route, Task
+from brownout.project.files import project_file, scenario, toml
+from brownout.project.look import Found, Guess, look
+from brownout.project.workload import Sent, choose, example, ready
+from brownout.subject.application import NotImportable
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes files of a project, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(texts: Mapping[str, str] = {}) -> Path:
+        for name, text in texts.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return tmp_path
+
+    return write
+
+
+def values(found: Found) -> Mapping[str, Any]:
+    named = {"app": found.celery, "api": found.api, "queues": found.queues}
+    told = {name: guess.value for name, guess in named.items() if guess}
+    return told | {name: guess.value for name, guess in found.env.items()}
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ({"worker.py": "app = Celery('x')"}, {"app": "worker:app"}),
+        ({"shop/celery.py": "app: Celery = celery.Celery('x')"}, {"app": "shop.celery:app"}),
+        ({"shop/__init__.py": "app = Celery('x')"}, {"app": "shop:app"}),
+        ({"main.py": "api = FastAPI()"}, {"api": "main:api"}),
+        ({"main.py": "def make(a=1):\n    app = FastAPI()\n    return app"}, {"api": "main:make()"}),
+        ({"main.py": "def make(settings):\n    return FastAPI()"}, {}),
+        ({"README.md": "celery -A shop.worker worker -Q high,low -c 4"}, {"app": "shop.worker", "queues": "high,low"}),
+        ({"README.md": "celery --app=shop.worker --loglevel INFO worker"}, {"app": "shop.worker"}),
+        ({"README.md": "celery -A shop.worker beat"}, {}),
+        ({"Procfile": "web: uvicorn --port 80 shop.main:create()"}, {"api": "shop.main:create()"}),
+        ({"Dockerfile": "CMD gunicorn shop.main:app -k uvicorn_worker.UvicornWorker"}, {"api": "shop.main:app"}),
+        ({"README.md": "celery -A a worker", "worker.py": "app = Celery('x')"}, {"app": "a"}),
+        ({"main.py": "url = os.environ['REDIS_URL']"}, {"REDIS_URL": "{broker}"}),
+        ({"main.py": "url = os.getenv('MY_RESULT_DB', '')"}, {"MY_RESULT_DB": "{backend}"}),
+        ({"main.py": "url = os.environ.get(\n 'BROKER')"}, {"BROKER": "{broker}"}),
+        ({"main.py": "url = os.environ['DATABASE_URL']"}, {}),
+        ({"docker-compose.yml": "    - BROKER_URL=redis://redis:6379/0"}, {"BROKER_URL": "{broker}"}),
+        ({"docker-compose.yml": "    RESULTS: 'redis://redis:6379/0'"}, {"RESULTS": "{backend}"}),
+        ({".env": "REDIS_HOST=redis"}, {}),
+        ({".venv/x.py": "app = Celery('x')", "tests/y.py": "app = FastAPI()"}, {}),
+        ({"other/pyvenv.cfg": "", "other/x.py": "app = Celery('x')"}, {}),
+        ({"broken.py": "app = Celery('x'"}, {}),
+    ],
+)
+def test_what_the_files_tell(write: Write, texts: dict[str, str], told: dict[str, str]) -> None:
+    assert values(look(write(texts))) == told
+
+
+def test_another_application_is_told(write: Write) -> None:
+    found = look(write({"a.py": "app = Celery('x')", "b.py": "app = Celery('y')"}))
+    assert found.celery == Guess("a:app", "a.py has app = Celery(...)")
+    assert found.others == ["celery: b:app (b.py has app = Celery(...))"]
+
+
+def publish(kind: str = "publish") -> tuple[Call, ...]:
+    return (Call(kind, "shop.send", "shop.py", 3),)
+
+
+CELERY = Celery(tasks=(Task("shop.other", needs=("data", "user_id", "name")), Task("shop.send")))
+
+
+def test_a_route_that_publishes_is_sent_first() -> None:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Order"}}}
+    order = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    schema = {
+        "paths": {"/orders": {"post": {"requestBody": {"content": content}}}},
+        "components": {"schemas": {"Order": order}},
+    }
+    routes = (
+        *(Route("GET /jobs/{n}"), Route("GET /items/{n}", publish("result")), Route("POST /orders/{n}", publish())),
+        *(Route("POST /login"), Route("POST /orders", publish())),
+    )
+    sent = choose(Facts(CELERY, routes, schema))
+    assert sent
+    assert (sent.name, sent.values) == ("orders", {"post": "/orders", "json": {"n": 1}, "status": "/items/{id}"})
+    assert sent.why["post"] == "it sends shop.send (shop.py:3)"
+
+
+@pytest.mark.parametrize(
+    ("route", "status"), [("GET /jobs/{job_id}", "/jobs/{id}"), ("GET /users/{n}", None), ("GET /jobs/{a}/{b}", None)]
+)
+def test_a_status_that_is_called_like_one(route: str, status: str | None) -> None:
+    sent = choose(Facts(CELERY, (Route("PUT /x", publish()), Route(route))))
+    assert sent
+    assert (sent.values.get("status"), sent.values["put"]) == (status, "/x")
+
+
+def test_else_a_task_is_sent() -> None:
+    sent = choose(Facts(CELERY, (Route("POST /login"),)))
+    assert sent
+    assert (sent.name, sent.values) == ("other", {"task": "shop.other", "args": [{}, 1, "a"]})
+    assert choose(Facts(Celery())) is None
+
+
+@pytest.mark.parametrize(
+    ("routes", "path"),
+    [
+        (["GET /", "GET /docs"], None),
+        (["GET /x/{n}", "GET /openapi.json", "GET /docs", "GET /health"], "/health"),
+        (["GET /docs"], "/docs"),
+        (["POST /x"], None),
+    ],
+)
+def test_a_path_that_says_that_the_api_is_ready(routes: list[str], path: str | None) -> None:
+    found = ready(Facts(None, tuple(map(Route, routes))))
+    assert (found and found.value) == path
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string"}, "a"),
+        ({"type": "string", "minLength": 3}, "aaa"),
+        ({"type": "string", "format": "email"}, "a@example.org"),
+        ({"type": "integer", "exclusiveMinimum": 5}, 6),
+        ({"type": "number", "minimum": 0.5}, 0.5),
+        ({"type": "boolean"}, True),
+        ({"type": "array", "minItems": 2, "items": {"enum": ["x", "y"]}}, ["x", "x"]),
+        ({"type": "array"}, []),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, 1),
+        ({"type": "object", "properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]}, {"a": "a"}),
+        ({"example": 9, "type": "string"}, 9),
+        ({"$ref": "#/loop"}, {"again": {"again": {"again": {"again": {"again": {}}}}}}),
+        ({}, {}),
+    ],
+)
+def test_an_example_of_a_schema(schema: dict[str, Any], value: object) -> None:
+    loop = {"type": "object", "required": ["again"], "properties": {"again": {"$ref": "#/loop"}}}
+    found = example(schema, {"loop": loop})
+    assert str(found).startswith("{'again': {'again'") if "$ref" in schema else found == value
+
+
+@pytest.mark.parametrize(
+    "value", ['a"b\\c\nd é', [1, 2.5, True, ["x"]], {"a b": {"c.d": [{}]}, "e": "{broker}"}, {}, [], "\u2028"]
+)
+def test_toml_is_read_as_it_was_meant(value: object) -> None:
+    assert tomllib.loads(f"x = {toml(value)}") == {"x": value}
+
+
+def test_toml_has_no_null() -> None:
+    assert tomllib.loads(f"x = {toml({'a': None, 'b': [None, 1]})}") == {"x": {"b": ["", 1]}}
+
+
+FOUND = Found(
+    Guess("shop.worker", "why"), Guess("shop.main:app", "because\nso"), Guess("high,low", "why"), Guess("/up", "")
+)
+HTTP = Sent("orders", {"post": "/orders", "json": {"n": 1}, "status": "/o/{id}"}, {"post": "why"})
+
+
+def test_the_projects_file() -> None:
+    found = Found(FOUND.celery, FOUND.api, FOUND.queues, FOUND.ready, {"URL": Guess("{broker}", "shop.py reads it")})
+    text = project_file(found, HTTP)
+    assert tomllib.loads(text) == {
+        "parts": {"app": "shop.worker", "api": "shop.main:app", "ready": "/up", "queue": ["high", "low"],
+                  "env": {"URL": "{broker}"}},
+        "workloads": {"orders": {"post": "/orders", "json": {"n": 1}, "status": "/o/{id}"}},
+    }  # fmt: skip
+    assert "# because so\napi =" in text
+    assert tomllib.loads(project_file(Found(), None)) == {"parts": {}}
+
+
+@pytest.mark.parametrize("sent", [HTTP, Sent("send", {"task": "shop.send", "args": [1, {"a": None}]}, {})])
+def test_the_scenario_is_a_test(sent: Sent) -> None:
+    text = scenario(FOUND, sent)
+    names = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    assert names == {"application", "test_a_killed_worker_loses_nothing"}
+    imported = next(n for n in ast.parse(text).body if isinstance(n, ast.ImportFrom) and n.module == "brownout")
+    for one in imported.names:
+        assert text.count(one.name) > 1, one.name
+    assert ("status='/o/{task}'" in text) == ("post" in sent.values)
+    assert ("lab.topology(servers=0)" in text) == ("task" in sent.values)
+
+
+URL = "os.environ['SHOP_BROKER']"
+GOOD = Facts(CELERY, (Route("GET /"), Route("POST /orders", publish())))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What an application was asked with; it tells GOOD."""
+    asked: list[Any] = []
+
+    def read(*arguments: Any) -> Facts:
+        asked.append(arguments)
+        if arguments[0] == "broken":
+            raise NotImportable("ModuleNotFoundError: No module named 'shop'", "shop")
+        return GOOD
+
+    monkeypatch.setattr("brownout.lint.facts.read", read)
+    return asked
+
+
+def test_init_writes_two_files_once(write: Write, told: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    root = write({"shop.py": f"app = Celery('x', broker={URL})", "main.py": "app = FastAPI()"})
+    assert main(["init"]) == 0
+    out = capsys.readouterr().out
+    assert "app      shop:app\n           shop.py has app = Celery(...)\n" in out
+    assert "written  brownout.toml\nwritten  tests/chaos/test_first.py\nNext     brownout doctor\n" in out
+    assert told == [("shop:app", "main:app", root, {"SHOP_BROKER": "{broker}"}, "")]
+    assert tomllib.loads((root / "brownout.toml").read_text())["workloads"] == {"orders": {"post": "/orders"}}
+    before = {path: path.read_text() for path in (root / "brownout.toml", root / "tests" / "chaos" / "test_first.py")}
+    assert main(["init", "--app", "other"]) == 1
+    assert {path: path.read_text() for path in before} == before
+    assert "brownout.toml is there, and stays as it is\n" in capsys.readouterr().out
+    (root / "brownout.toml").unlink()
+    assert main(["init", "--scenario", "other/test_it.py"]) == 0
+    assert (root / "other" / "test_it.py").exists()
+
+
+def test_what_is_typed_counts_more(write: Write, told: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write({"shop.py": f"app = Celery('x', broker={URL})"})
+    monkeypatch.setenv("SHOP_BROKER", "redis://own")
+    assert main(["init", "--app", "shop.worker", "--api", "uvicorn main:app", "--env", "REDIS={broker}", "M=1"]) == 0
+    assert told == [("shop.worker", "main:app", root, {"REDIS": "{broker}", "M": "1"}, "")]
+    parts = tomllib.loads((root / "brownout.toml").read_text())["parts"]
+    assert parts["env"] == {"SHOP_BROKER": "{broker}", "REDIS": "{broker}", "M": "1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "no Celery application was found here: --app MODULE names it"),
+        (["--app", "broken"], 2, "there is no module shop"),
+        (["--app", "shop", "--env", "A"], 64, "--env is NAME=VALUE: 'A'"),
+    ],
+)
+def test_nothing_is_written(
+    write: Write, told: list[Any], words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write()
+    assert main(["init", *words]) == code
+    assert said in capsys.readouterr().err
+    assert list(root.iterdir()) == []

@@ -1,0 +1,122 @@
+"""One small application under the versions of Celery that are in use, each in an environment of its own.
+
+The environments are made with pip, in the environment that runs these tests, and kept there. A version whose Python is
+not on this machine (on PATH, or among pyenv's) is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from brownout.explore.maps.faultmap import FaultMap
+from tests.kit.own_projects import ALONE, Project
+
+LOST = "worker->broker/ZADD#1/before-cut"
+SHOP = f"""
+{ALONE}
+import os
+from celery import Celery
+
+app = Celery("shop", backend="redis://localhost", include=["tasks"])
+"""
+TASKS = """
+from celery import shared_task
+
+@shared_task(name="shop.add", bind=True)
+def add(self, a, b=0):
+    return a + b
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Versions that went together. `python` is the newest that this Celery supports, or an old one on purpose."""
+
+    celery: str
+    kombu: str
+    redis: str
+    python: str
+    gevent: bool = False
+
+    def __str__(self) -> str:
+        return f"celery-{self.celery}-redis-{self.redis}-python-{self.python}"
+
+
+ROWS = (
+    Row("5.1.2", "5.1.0", "3.5.3", "3.8"),
+    Row("5.2.7", "5.2.4", "4.3.6", "3.9", gevent=True),
+    Row("5.3.6", "5.3.7", "4.6.0", "3.10"),
+    Row("5.4.0", "5.4.2", "5.0.8", "3.11"),
+    Row("5.5.3", "5.5.4", "5.2.1", "3.12"),
+    Row("5.6.3", "5.6.2", "6.4.0", "3.13"),
+    Row("5.7.0", "5.7.0", "8.1.0", "3.13"),
+)
+
+
+def interpreter(version: str) -> str:
+    """A Python of this version. Skips the test where there is none."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for found in (shutil.which(f"python{version}"), *sorted(root.glob(f"versions/{version}.*/bin/python"))):
+        if found and subprocess.run([found, "-c", "import ssl"], check=False, capture_output=True).returncode == 0:
+            return str(found)
+    pytest.skip(f"there is no Python {version} on PATH or among pyenv's")
+
+
+def environment(row: Row) -> Path:
+    """The environment of this row, made once."""
+    place = Path(sys.prefix) / "others" / str(row)
+    if not (place / "made").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        subprocess.run([interpreter(row.python), "-m", "venv", place], check=True)
+        wanted = [f"{name}=={getattr(row, name)}" for name in ("celery", "kombu", "redis")]
+        # kombu 5.7 imports packaging and does not require it.
+        wanted += ["packaging", "fastapi", "uvicorn", *(["gevent"] if row.gevent else [])]
+        subprocess.run([place / "bin" / "python", "-m", "pip", "install", "-q", *wanted], check=True)
+        (place / "made").touch()
+    return place
+
+
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(tmp_path_factory.mktemp("v"))
+    made.write(shop=SHOP, tasks=TASKS)
+    return made
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_small_map_with_the_versions_of_the_time(project: Project, row: Row) -> None:
+    python = environment(row)
+    asked = ("map", "--worker", "celery -A shop worker", "--task", "shop.add", "--args", "[1]")
+    few = ("--point", "worker->", "--actions", "cut", "held")
+    found = project.brownout(*asked, *few, "--python", str(python), "--json", "map.json")
+    assert found.code == 1, found.out + found.err
+    (file,) = project.folder.glob("map*.json")
+    map_ = FaultMap.load(file)
+    assert [map_.versions[name] for name in ("celery", "kombu", "redis")] == [row.celery, row.kombu, row.redis]
+    assert map_.versions["python"].startswith(f"{row.python}.")
+    assert not map_.controls.bad
+    assert not [cell for cell in map_.cells if cell.verdict == "unknown"], found.out
+    assert map_.result(LOST).words == ("lost",)
+    bad = sum(cell.verdict == "invalid" for cell in map_.cells)
+    sys.stdout.write(
+        f"\n| {row.celery} | {row.kombu} | {row.redis} | {map_.versions['python']} | {bad} of {len(map_.cells)} |\n"
+    )
+    assert project.left == []
+
+
+@pytest.mark.parametrize("pool", ["gevent", "threads", "solo"])
+def test_other_pools(project: Project, pool: str) -> None:
+    (row,) = (row for row in ROWS if row.gevent)
+    worker = f"celery -A shop worker -P {pool} -c 5"
+    asked = ("map", LOST, "--worker", worker, "--task", "shop.add", "--args", "[1]", "--python", str(environment(row)))
+    found = project.brownout(*asked)
+    assert found.code == 1, found.out + found.err
+    assert f"✗ {LOST}  invalid · lost ×1" in found.out
+    assert project.left == []
