@@ -59,16 +59,30 @@ def application(name: str) -> Any:
     numbers = tuple(int(number) for number in re.findall(r"\d+", library.__version__)[:2])
     if numbers < OLDEST:
         raise Unusable(f"Celery {library.__version__} is too old: brownout needs Celery 5.1 or newer")
-    try:
+
+    def hosted() -> Any:
         from brownout.probes.hosted import app
+
+        return app
+
+    return loaded(name, hosted)
+
+
+def loaded(name: str, load: Callable[[], Any]) -> Any:
+    """The Celery application that `load` returns for a name, with all of its tasks. Raises Unusable when the name
+    leads to something else, and the exceptions of the application's import."""
+    try:
+        app = load()
     except (AttributeError, ModuleNotFoundError):
         there = others(name)
         if not there:
             raise
         raise Unusable(f"{name} is no Celery application; there is {' and '.join(there)}") from None
     if not isinstance(app, library.Celery):
-        there = " and ".join(others(name)) or "none in this module"
-        raise Unusable(f"{name} is no Celery application, but of type {type(app).__name__}; there is {there}")
+        there = others(name) or ["none in this module"]
+        raise Unusable(
+            f"{name} is no Celery application, but of type {type(app).__name__}; there is {' and '.join(there)}"
+        )
     import_modules.send(sender=app)
     app.loader.import_default_modules()
     return app

@@ -6,7 +6,7 @@ import pytest
 
 from brownout.lint.facts import read
 from brownout.lint.table import RULES
-from brownout.subject.application import NotImportable
+from brownout.subject.application import NotImportable, Unusable
 from examples.seeds.catalogue import MISTAKES
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +90,10 @@ def test_an_application_that_fails_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import missing_thing")
     with pytest.raises(NotImportable, match="needs the module missing_thing"):
         read("broken", "", tmp_path, {"PYTHONPATH": str(ROOT)})
+
+
+def test_a_name_of_something_else_is_answered_with_the_applications_there_are() -> None:
+    name = "examples.seeds.acks_early.wrong"
+    said = f"{name} is no Celery application, but of type FastAPI; there is {name}:celery"
+    with pytest.raises(Unusable, match=said):
+        read(name, "", ROOT, {})

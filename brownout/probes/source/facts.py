@@ -25,11 +25,10 @@ LOCAL = {"localhost", "::1", ""}
 def of_celery(name: str) -> dict[str, Any]:
     """The broker, the settings and the tasks of a Celery application."""
     from celery.app.utils import find_app
-    from celery.signals import import_modules
 
-    app: Any = find_app(name)
-    import_modules.send(sender=app)
-    app.loader.import_default_modules()
+    from brownout.probes.surface import loaded
+
+    app: Any = loaded(name, lambda: find_app(name))
     app.finalize()
     connection = app.connection_for_write()
     kind = connection.transport.driver_type
@@ -194,8 +193,13 @@ def _dependencies(dependant: Any) -> Iterator[Any]:
 
 
 def main(celery: str, api: str) -> None:
-    """Print the facts."""
-    facts = {"celery": of_celery(celery) if celery else None, **(of_api(api) if api else {"routes": []})}
+    """Print the facts, or {"unusable": reason} when the name does not lead to a Celery application."""
+    from brownout.probes.surface import Unusable
+
+    try:
+        facts = {"celery": of_celery(celery) if celery else None, **(of_api(api) if api else {"routes": []})}
+    except Unusable as reason:
+        facts = {"unusable": str(reason)}
     print(json.dumps(facts, default=str))  # noqa: T201 - its answer
 
 
