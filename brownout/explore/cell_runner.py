@@ -45,7 +45,7 @@ class CellRunner:
 
     @property
     def title(self) -> str:
-        """The map's title, by which a baseline file refers to the map."""
+        """The title of the fault map; a baseline file names the fault map by this title."""
         return self.map().title
 
     def map(self, *results: CellResult) -> FaultMap:

@@ -81,7 +81,8 @@ def _words(result: object) -> Iterator[Mapping[str, int]]:
 
 
 def _counted(word: str) -> str:
-    """The name under which a verdict word is counted: "good", "unknown", or for a bad word its first bad part."""
+    """Return what a trial with this outcome counts as: "good", "unknown", or the worst word of a bad outcome such as
+    "lost+silent"."""
     validity = validity_of(word)
     if validity != "invalid":
         return UNKNOWN if validity == "unknown" else "good"

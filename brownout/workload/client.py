@@ -112,7 +112,8 @@ class HttpClient:
 
 
 class CeleryClient:
-    """Sends tasks by name over the edge client->broker, through the application (see probes/caller.py)."""
+    """Sends tasks by their names to the broker. The messages come from a process that has imported the
+    application's Celery app, see probes/caller.py."""
 
     def __init__(self, caller: Caller, recorder: Recorder) -> None:
         self._recorder, self._caller = recorder, caller

@@ -93,7 +93,7 @@ class Lead:
     root: Tally
     also: tuple[str, ...]
     others: tuple[Tally, ...]
-    counts: Mapping[str, int] = field(default_factory=dict, hash=False)  # of the anomalies of each kind
+    counts: Mapping[str, int] = field(default_factory=dict, hash=False)  # from a kind of anomaly to its number
 
 
 def leading(verdicts: Iterable[Verdict], history: History) -> Lead | None:

@@ -20,7 +20,7 @@ def stored(folder: Path) -> Result:
 
 
 def with_history(result: Result) -> Result:
-    """The result with the history from its folder."""
+    """Return the result of a stored trial together with the history that lies in the trial's folder."""
     return replace(result, history=History.load(result.folder / "history.ndjson"))
 
 

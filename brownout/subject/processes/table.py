@@ -67,8 +67,9 @@ def entries() -> list[Entry]:
 def living_group(group: int, started: str) -> list[Entry]:
     """The living members of the process group whose leader had the token `started`, also when the leader is dead.
 
-    The kernel gives no new process a pid that is still the id of a group. When the leader of a group has another token
-    than before, the old group is therefore empty, and the present members belong to another program.
+    The kernel gives no new process a pid that is still the id of a group. When the leader of a process group has
+    another start time than before, the old process group is therefore empty, and its present members belong to another
+    program.
     """
     leader = entry(group)
     if leader and leader.started != started:

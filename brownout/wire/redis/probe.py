@@ -30,7 +30,7 @@ class ProbeTrail:
         self._known: set[str] = set()  # tasks that were published before a probe
 
     def begin(self, commands: Iterable[tuple[bytes, ...]]) -> None:
-        """Note that a probe is about to be sent; `commands` are all commands of the operation before that."""
+        """Remember that a client sends the probe task next. `commands` are the operation's Redis commands so far."""
         self.sent = self._under_way = True
         if self.through_api:
             self._known |= {message[0] for argv in commands if (message := published(argv))}

@@ -79,8 +79,8 @@ class Record:
 
 
 def request_seen(at: int, point: Point, usual: Collection[Point] = ()) -> Seen:
-    """Return the record of a request. Its field `telling` is true for a repeated request whose point is not in
-    `usual`."""
+    """Return the record of a request. The field `telling` of the record (it is shown to people) is true for a repeated
+    request whose point is not in `usual`."""
     again = point.ordinal > 1 and point not in usual
     return Seen(at, point.edge, point.label + (" again" if again else ""), again)
 
