@@ -60,7 +60,8 @@ def run(options: ReplayOptions) -> int:
         progress = to_stream(sys.stderr, quiet=options.quiet, expected=capsule.seconds)
         setting, doubt = replace(setting, emit=Stream(progress, results)), ""
         for n in range(options.tries):
-            progress(Remark(f"trial {n + 1} of at most {options.tries}; the stored trial took {capsule.seconds:.3g} s"))
+            before = f"; the stored trial took {capsule.seconds:.3g} s" if capsule.seconds else ""
+            progress(Remark(f"trial {n + 1} of at most {options.tries}{before}"))
             try:
                 tried.append(trial.run(capsule.plan.validated(), setting))
             except (NotLaunched, NeverHappened, ValueError) as error:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from itertools import count
@@ -30,6 +30,7 @@ from brownout.wire.interface import AnyWire
 from brownout.wire.tcp.wire import Wire
 
 Job = Callable[[], None]
+HEED = 0.2  # seconds until a signal is heeded at the latest
 CAPSULE = ("plan.json", "env.json", "conf.json", "results.json", "history.ndjson")
 
 
@@ -142,13 +143,26 @@ class Trials:
 
         futures: list[Future[Any]] = [self._pool.submit(limited, job) for job in jobs]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            _until_error(futures)
         finally:
             for future in futures:
                 future.cancel()
         for future in futures:
             if not future.cancelled():
                 future.result()
+
+
+def _until_error(futures: Collection[Future[Any]]) -> None:
+    """Wait until all futures are done, or until one of them has raised.
+
+    The kernel may give SIGINT to any thread, and Python calls the handler in the main thread alone. A main thread that
+    waits without a time limit would not call the handler before the wait is over.
+    """
+    left = set(futures)
+    while left:
+        done, left = wait(left, timeout=HEED, return_when=FIRST_EXCEPTION)
+        if any(future.exception() for future in done):
+            return
 
 
 def builtin_wire(seed: int, on_event: Callable[[str, dict[str, Any]], None], _: Path) -> AnyWire:

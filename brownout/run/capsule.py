@@ -54,7 +54,7 @@ class Capsule:
             about = json.loads(text).get("capsule", {})
             plan = Plan.from_json(text)
             broken = tuple(_broken(results["verdicts"], plan))
-            seconds = float(results["seconds"])
+            seconds = float(results.get("seconds", 0.0))  # only for an estimate of the remaining time
             return cls(folder, plan, results["scenario"], about.get("application", ""), broken, seconds)
         except FileNotFoundError as error:
             raise ValueError(f"{path} is no stored trial that has ended: there is no {error.filename}") from None

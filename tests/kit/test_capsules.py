@@ -132,7 +132,7 @@ def test_a_replay_that_is_cut_off_is_unknown(
     monkeypatch.setattr("brownout.run.trial.run", lambda *_: pytest.fail("Timeout (>1.0s)\nfrom pytest-timeout"))
     (project / "test_capsule.py").write_text(SCENARIO)
     monkeypatch.setattr(Plan, "validated", lambda plan: plan)
-    assert main(["replay", str(capsule(project / "trial").folder)]) == 2
+    assert main(["replay", "-q", str(capsule(project / "trial").folder)]) == 2
     assert capsys.readouterr() == (
         "",
         "brownout replay: unknown: it was cut off by Failed: Timeout (>1.0s)\\nfrom pytest-timeout\n",

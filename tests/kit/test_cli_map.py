@@ -248,8 +248,10 @@ def test_control_c_ends_at_once_with_the_partial_map(
         start = comes_to(folder, popen, 0)
         if trial:
             comes_to(folder, popen, trial)
+        os.kill(popen.pid, signal.SIGSTOP)  # to look for traces may take seconds, and the map must not end meanwhile
         before, began = traces(folder, besides=popen.pid), time.monotonic()
         os.killpg(popen.pid, number)
+        os.kill(popen.pid, signal.SIGCONT)
         code = popen.wait(60)
         took = time.monotonic() - began
     said = (folder / "output").read_text()
@@ -271,8 +273,10 @@ def test_control_c_ends_at_once_with_the_partial_map(
 def test_pairs_end_at_once_with_what_there_is(folder: Path, environment: dict[str, str], number: int) -> None:
     with running(folder, environment, "pairs", "--actions", "cut", "--jobs", str(JOBS)) as popen:
         comes_to(folder, popen, 2)
+        os.kill(popen.pid, signal.SIGSTOP)  # see above
         before = traces(folder, besides=popen.pid)
         os.killpg(popen.pid, number)
+        os.kill(popen.pid, signal.SIGCONT)
         code = popen.wait(60)
     said = (folder / "output").read_text()
     assert code == 128 + number, said

@@ -75,7 +75,7 @@ def test_a_run_from_its_header_to_its_store(tmp_path: Path, how: tuple[str, ...]
     assert "no task is called 'small.wrok'; did you mean 'small.work'?" in said
     assert "no route is called '/slwo'; did you mean '/slow'?" in said
     assert "✗ test_hole  invalid · undrained ×1" in said
-    assert "kill() acted: worker-1" in said
+    assert "1 in unacked after kill() on worker-1" in said
     assert "chaos: 2 trials, 1 invalid, 0 unknown" in said
     cases = {case.get("name"): case for case in ET.parse(run.folder / "junit.xml").getroot().iter("testcase")}
     facts = {element.get("name"): element.get("value") for element in cases["test_hole"].iter("property")}
