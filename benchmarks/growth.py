@@ -16,8 +16,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import httpx
 from sqlalchemy import insert, text
@@ -81,8 +83,8 @@ def measured(counts: list[int], requests: int, server: Postgres | None) -> dict[
             some = f"/task-status/job-{count // 2}"
             kinds.append(
                 {
-                    "submission": lambda client=client: client.post("/process-data", json={"n": 1}).raise_for_status(),  # type: ignore[misc]
-                    "status": lambda client=client, some=some: client.get(some).raise_for_status(),  # type: ignore[misc]
+                    "submission": partial(asked, client, "POST", "/process-data", json={"n": 1}),
+                    "status": partial(asked, client, "GET", some),
                     "the relay's look": store.any_due,
                 }
             )
@@ -92,6 +94,11 @@ def measured(counts: list[int], requests: int, server: Postgres | None) -> dict[
                 for kind, call in calls.items():
                     taken[kind][place].append(timed(call))
         return {kind: [median(times) for times in places] for kind, places in taken.items()}
+
+
+def asked(client: httpx.Client, method: str, path: str, **body: Any) -> None:
+    """Send one request. Raises httpx.HTTPStatusError for an answer of 400 or more."""
+    client.request(method, path, **body).raise_for_status()
 
 
 def main() -> int:
