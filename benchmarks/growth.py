@@ -54,7 +54,9 @@ def filled(settings: Settings, count: int) -> Store:
         with database.write() as connection:
             connection.execute(insert(jobs), rows)
     with database.write() as connection:
-        connection.execute(insert(outbox), [{"job_id": f"job-{n}", "due": LATER} for n in range(UNFINISHED)])
+        connection.execute(
+            insert(outbox), [{"job_id": f"job-{n}", "due": LATER} for n in range(min(UNFINISHED, count))]
+        )
         connection.execute(text("ANALYZE"))
     database.close()
     return Store(settings)
