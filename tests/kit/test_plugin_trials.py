@@ -28,7 +28,7 @@ def test_good(bench):
 
 
 def test_hole(bench):
-    bench.load(submit("small.work", lasting=0.3, every="50ms", count=3))
+    bench.load(submit("small.work", lasting=0.3, every="50ms", count=1))
     bench.inject(kill(), on="worker-1", when=started())
     bench.drain("1s")
     bench.run().must_hold()
