@@ -32,7 +32,7 @@ _POINT = "points of this name, edge or command, or a part of it (default: all)"
 _ACTIONS = "standard, all, or names of `brownout list actions` (default: standard; all of a stored map's)"
 
 _JOBS = "trials at once (default: 8 for each core, fewer on a busy machine)"
-_SHARD = "the N-th of M equal parts, which `brownout merge` joins (default: all)"
+_SHARD = "the N-th of M equal parts, which `brownout merge PART…` joins (default: all)"
 
 #: What Celery asks before its own settings (celery.app.utils.Settings).
 CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}

@@ -11,10 +11,10 @@ KIT = Path(__file__).parents[2] / "brownout"
 #: From top to bottom. A package or module imports from itself and from what stands below it.
 LAYERS = (
     *(
+        "tables",
         "cli",
         "shrinking",
         "capsules",
-        "tables",
         "__init__",
         "authoring",
         "map_cells",
