@@ -1,4 +1,4 @@
-"""The Celery tasks of the system; a table in the README says what each task promises."""
+"""The Celery tasks of the system; a table in docs/system.md says what each task promises."""
 
 import time
 from typing import Any, cast

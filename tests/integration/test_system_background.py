@@ -1,4 +1,4 @@
-"""FastAPI's background tasks and the life of their process: at most once, as the README's table says."""
+"""FastAPI's background tasks and the life of their process: at most once, as the table of docs/system.md says."""
 
 from signal import SIGKILL, SIGTERM
 
