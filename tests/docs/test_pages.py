@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """A shell as a reader has it; `brownout` of this environment is on PATH until the page installs its own."""
     folder = tmp_path_factory.mktemp("d")  # short: the name of a unix socket has at most 107 characters
-    left_out = ("PYTEST", "VIRTUAL_ENV", "TOX", "COVERAGE", "BROWNOUT")
+    left_out = ("PYTEST", "VIRTUAL_ENV", "TOX", "COVERAGE", "BROWNOUT", "CI", "GITHUB_", "FORCE_COLOR")
     env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     path = os.pathsep.join([sysconfig.get_path("scripts"), env["PATH"]])
     return Session(folder, env | {"PATH": path, "COLUMNS": "110", "BROWNOUT": str(ROOT), MARK: str(folder)})
