@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,9 +24,11 @@ import pytest
 from brownout.explore.experiment import Experiment
 from brownout.explore.trials import builtin_wire
 from brownout.plan.codec import decode
+from brownout.plan.plan import Plan
+from brownout.plan.secrets import Lost, at, leaves, matches
 from brownout.pytest_plugin import TAKER
 from brownout.report.stored import TRACES
-from brownout.run.capsule import Capsule
+from brownout.run.capsule import Capsule, document
 from brownout.run.setting import Setting
 from brownout.run.store import Store, held, new_run
 from brownout.subject.application import Application
@@ -38,15 +42,56 @@ class NotAlone(Exception):
     """The trial of a capsule cannot be run again, because its test or its application cannot be found."""
 
 
-def within(capsule: Capsule, job: Callable[[Setting], T]) -> T:
-    """Call `job` with the setting of the capsule's trial, and return the job's result.
+def within(capsule: Capsule, job: Callable[[Setting], T], secrets: Secrets | None = None) -> T:
+    """Call `job` with the setting of the capsule's trial, and return the job's result. The setting's `plan` is the
+    capsule's with the secrets that are not stored; without `secrets` they stay out, and the plan cannot run.
 
     A scenario's trial runs inside its test, with the test's fixtures, marks and services. Raises NotAlone, NoRedis, and
     the exceptions of `job` and of the handlers of SIGINT and SIGTERM. While `job` runs, the store does not delete the
     capsule (a stored trial).
     """
     with held(capsule.folder):
-        return _within_application(capsule, job) if capsule.application else _within_test(capsule, job)
+        if not capsule.application:
+            return _within_test(capsule, job, secrets)
+        whole = secrets.filled(capsule) if secrets else capsule
+        return _within_application(whole, lambda setting: job(replace(setting, plan=whole.plan)))
+
+
+@dataclass
+class Secrets:
+    """Where the values come from that a capsule does not store: `given`, by name; the plan that the capsule's test
+    makes; the environment. `say` is told where each was found."""
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    say: Callable[[str], object] = str
+
+    def filled(self, capsule: Capsule, made: Plan | None = None) -> Capsule:
+        """The capsule with its secrets. Raises NotAlone when one of them is not known."""
+        found = {one.at: self._found(one, capsule, made) for one in capsule.lost}
+        if missing := [one for one in capsule.lost if found[one.at] is None]:
+            names = dict.fromkeys(one.name for one in missing)
+            variables = ", ".join(dict.fromkeys(one.variable for one in missing))
+            raise NotAlone(
+                f"values that look like secrets are not stored, and the capsule lacks {', '.join(names)}; "
+                f"type --secret with NAME=VALUE, or set in the environment: {variables}"
+            )
+        sources = {
+            one.name: f"{one.name} {where}" for one in capsule.lost for _, where in [found[one.at] or (None, "")]
+        }
+        if sources:
+            self.say(f"not stored, because they look like secrets: {', '.join(sources.values())}")
+        return capsule.filled(lambda one: (found[one.at] or (None,))[0])
+
+    def _found(self, one: Lost, capsule: Capsule, made: Plan | None) -> tuple[Any, str] | None:
+        if one.name in self.given:
+            return self.given[one.name], "as given"
+        if made:
+            whole = document(made, capsule.scenario, "")
+            # A plan that was shrunk has fewer loads than the plan of the test: then the name decides.
+            own = [at(whole, one.at), *(value for path, value in leaves(whole) if Lost(path, "").name == one.name)]
+            if (value := next((value for value in own if matches(one, value)), None)) is not None:
+                return value, "from the test"
+        return (os.environ[one.variable], "from the environment") if one.variable in os.environ else None
 
 
 # --- the trial of a fault map's cell
@@ -141,7 +186,11 @@ class _Taker(Generic[T]):
         return note
 
 
-def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
+def _within_test(capsule: Capsule, job: Callable[[Setting], T], secrets: Secrets | None) -> T:
+    def whole(setting: Setting) -> T:
+        plan = secrets.filled(capsule, setting.plan).plan if secrets else capsule.plan
+        return job(replace(setting, plan=plan))
+
     path, inside, _ = capsule.scenario.partition("::")
     if not inside:
         raise NotAlone(f"the capsule of {capsule.scenario} names no test and no application to run it on")
@@ -150,7 +199,7 @@ def _within_test(capsule: Capsule, job: Callable[[Setting], T]) -> T:
     root = next((folder for folder in above if (folder / path).is_file()), None)
     if root is None:
         raise NotAlone(f"there is no {path} in {Path.cwd()} or above it, where the test {capsule.scenario} was")
-    taker, told = _Taker(job), io.StringIO()
+    taker, told = _Taker(whole), io.StringIO()
     options = [f"--rootdir={root}", "--capture=no", "-q", "-rsfE", "-m", "", *_env_options(capsule)]
     # pytest warns that it cannot rewrite the asserts of modules that are already imported: ignore that. Without
     # lfplugin this run does not change which tests `--lf` counts as failed.

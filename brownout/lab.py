@@ -115,7 +115,7 @@ class Lab:
         started."""
         __tracebackhide__ = True
         if self._instead:  # `brownout replay` or `brownout shrink` runs this test
-            self._instead(self._setting)
+            self._instead(replace(self._setting, plan=self.plan))
         try:
             result = run(self.plan.validated(), self._setting)
         except Unusable as error:

@@ -6,10 +6,11 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from brownout.capsules import NotAlone, within
+from brownout.capsules import NotAlone, Secrets, within
 from brownout.explore.shrink import Came, Step, confirmed, shrink
 from brownout.explore.signals import Terminated, heeding
 from brownout.explore.trials import Scratch
@@ -34,18 +35,29 @@ TEST = "test_shrunk.py"
 SHOWN = 160  # of the reason why a trial is unknown, at most this many characters are shown
 
 
-def shrink_capsule(capsule: Capsule, confirm: tuple[int, int], anomaly: str, *, quiet: bool = False) -> int:
+def shrink_capsule(
+    capsule: Capsule,
+    confirm: tuple[int, int],
+    anomaly: str,
+    given: Mapping[str, str] | None = None,
+    *,
+    quiet: bool = False,
+) -> int:
     """Shrink a capsule, store and print the result, and return the exit code.
 
     With `confirm` (N, M) a step is accepted when the anomaly appears in N of at most M trials. With `quiet` no step is
-    shown. Raises UnknownName for an anomaly that the stored trial did not find.
+    shown. `given` are secrets that the capsule does not store, by name. Raises UnknownName for an anomaly that the
+    stored trial did not find.
     """
     kinds = [broken.kind for broken in capsule.broken]
     kind = known("anomaly of this trial", anomaly or kinds[0], kinds)
     wanted = next(broken for broken in capsule.broken if broken.kind == kind)
     try:
+        secrets = Secrets(given or {}, lambda line: sys.stderr.write(f"{line}\n"))
         progress = to_stream(sys.stderr, quiet=quiet, phases=False, expected=capsule.seconds)
-        code, text = within(capsule, lambda setting: Shrinking(capsule, wanted, confirm, setting, progress).run())
+        code, text = within(
+            capsule, lambda setting: Shrinking(capsule, wanted, confirm, setting, progress).run(), secrets
+        )
     except NotAlone as error:
         code, text = 2, f"unknown: {clean(str(error), 2_000)}\n"
     sys.stdout.write(text)
@@ -79,7 +91,7 @@ class Shrinking:
             shutil.rmtree(self._tries, ignore_errors=True)
 
     def _run(self) -> tuple[int, str]:
-        stored, code = self._capsule.plan, 0
+        stored, code = self._setting.plan or self._capsule.plan, 0
         try:
             if not self._keeps(Step(stored, "the stored plan")):
                 return 2, f"unknown: {self._wanted} did not appear again in {self._trials} trials\n"

@@ -11,10 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from brownout.cli.options.http import HttpOptions
+from brownout.cli.options.http import HttpOptions, whole
 from brownout.cli.output import SaveOptions
 from brownout.cli.parser import MANY, QUIET, Usage, duration, json_of, option, positive, shard
 from brownout.plan.near import known
+from brownout.plan.secrets import FILL_IN, typed
 from brownout.plan.settle import WARM_UP
 from brownout.plan.shard import Shard
 from brownout.probes.configuration import hidden
@@ -36,7 +37,6 @@ _SHARD = "the N-th of M equal parts, which `brownout merge PART…` joins (defau
 
 #: What Celery asks before its own settings (celery.app.utils.Settings).
 CELERY_ENV: Final = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
-FILL_IN: Final = "…"  # this text stands for a value of --env that is not stored
 _ENV = f"""environment of --app, {{files}} is a directory of the trial
 (default: {" ".join(f"{name}={value}" for name, value in CELERY_ENV.items())})"""
 _WORKLOAD = "what is sent: `brownout list workloads`, or one of the project's file (default: task)"
@@ -118,6 +118,8 @@ class ApplicationOptions(HttpOptions):
             raise Usage("a request or a --task is sent, not both")
         if request and not self.api:
             raise Usage("a request needs an --api that answers it")
+        for name, value in {**self._arguments, "prepare": self.prepare}.items():
+            whole(f"--{name}", value)
         try:
             settings = dict(map(setting, self.settings))
             if self.experiment:
@@ -153,9 +155,9 @@ class ApplicationOptions(HttpOptions):
         named = {
             **{"--app": self.app, "--task": self.task, "--env": env, "--queue": self.queue},
             **self.http_words(),
-            **{"--args": self.args and json.dumps(self.args), "--kwargs": self.kwargs and json.dumps(self.kwargs)},
+            **{f"--{name}": value and _json(typed(name, value)) for name, value in self._arguments.items()},
             **{"--worker": _command(self.worker), "--api": _command(self.api)},
-            **{"--ready": self.ready, "--prepare": self.prepare},
+            **{"--ready": self.ready, "--prepare": typed("prepare", list(self.prepare))},
             "--python": self.python,
             "--warm-up": f"{self.warm_up:g}" if self.warm_up != WARM_UP else None,
             "--experiment": self.experiment,
@@ -169,6 +171,10 @@ class ApplicationOptions(HttpOptions):
             if value
             for word in (name, *([value] if isinstance(value, str) else value))
         )
+
+    @property
+    def _arguments(self) -> Mapping[str, Any]:
+        return {"args": self.args, "kwargs": self.kwargs}
 
     def _application(self) -> Application:
         from brownout.subject import commands
@@ -205,11 +211,16 @@ class ApplicationOptions(HttpOptions):
         )
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _command(text: str | None) -> str | None:
     """A command as it is stored, with NAME=… in the place of a variable that looks like a secret."""
     for name, value in _pairs(word for word in shlex.split(text or "") if "=" in word):
         text = str(text).replace(f"{name}={value}", f"{name}={FILL_IN}") if hidden(name, value) else text
-    return text
+    shown: str | None = text and typed("command", text)
+    return shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from brownout.cli.parser import QUIET, Commands, Usage, command, option, positive
+from brownout.cli.parser import MANY, QUIET, Commands, Usage, command, option, positive
 
 if TYPE_CHECKING:
     from brownout.run.capsule import Answer, Capsule
@@ -23,6 +23,8 @@ brownout replay store/defaults-task-worker--broker-ZADD-unacked_index-1-before-c
 EXIT_CODES = """exit codes:
   0 fixed (the anomaly came in no trial), 1 reproduced (the same kind of anomaly of the same promise came),
   2 unknown, 64 wrong command, 130 after Ctrl-C (SIGINT), 143 after SIGTERM"""
+NOT_STORED = """values that look like secrets and were not stored, such as password=VALUE (default: those of the test,
+or of the environment)"""
 _TRIES = "trials at most, until the anomaly comes; a race may need some (default: 3)"
 
 
@@ -31,6 +33,7 @@ class ReplayOptions:
     """The options of `brownout replay`: what is run again."""
 
     file: str = option("FILE", "a trial's plan.json in the store, or its folder")
+    secret: tuple[str, ...] = option("--secret NAME=VALUE", NOT_STORED, **MANY)
     tries: int = option("--tries N", _TRIES, type=positive, default=3)
     quiet: bool = option("-q", QUIET, action="store_true")
 
@@ -43,7 +46,7 @@ def add(commands: Commands) -> None:
 
 def run(options: ReplayOptions) -> int:
     """Run the trial again, and print the answer. Returns the exit code; raises Usage for a file that is no capsule."""
-    from brownout.capsules import NotAlone, within
+    from brownout.capsules import NotAlone, Secrets, within
     from brownout.report.clean import clean
     from brownout.report.progress import to_stream
     from brownout.report.results import results
@@ -53,7 +56,7 @@ def run(options: ReplayOptions) -> int:
     from brownout.subject.application import NotLaunched
     from brownout.subject.waiting import NeverHappened
 
-    capsule = load(options.file)
+    capsule, secrets = load(options.file), Secrets(given(options.secret), lambda line: sys.stderr.write(f"{line}\n"))
     tried: list[Result] = []
 
     def job(setting: Setting) -> tuple[Answer, str]:
@@ -63,7 +66,8 @@ def run(options: ReplayOptions) -> int:
             before = f"; the stored trial took {capsule.seconds:.3g} s" if capsule.seconds else ""
             progress(Remark(f"trial {n + 1} of at most {options.tries}{before}"))
             try:
-                tried.append(trial.run(capsule.plan.validated(), setting))
+                assert setting.plan
+                tried.append(trial.run(setting.plan.validated(), setting))
             except (NotLaunched, NeverHappened, ValueError) as error:
                 return "unknown", f"the trial could not be carried out: {error}"
             word, why = answer(tried[-1], capsule.broken, capsule.broken)
@@ -73,7 +77,7 @@ def run(options: ReplayOptions) -> int:
         return ("unknown", doubt) if doubt else ("fixed", why)
 
     try:
-        word, why = within(capsule, job)
+        word, why = within(capsule, job, secrets)
     except NotAlone as error:
         sys.stdout.write(f"unknown: {clean(str(error), 2_000)}\n")
         return EXIT["unknown"]
@@ -84,6 +88,13 @@ def run(options: ReplayOptions) -> int:
         lines += [f"  differs  {line}" for line in differences(capsule.folder, tried[-1].folder)]
     sys.stdout.write("\n".join(lines) + "\n")
     return EXIT[word]
+
+
+def given(words: tuple[str, ...]) -> dict[str, str]:
+    """The values of `--secret`, by their names. Raises Usage."""
+    if wrong := [word for word in words if not all(word.partition("="))]:
+        raise Usage(f"--secret is NAME=VALUE: {wrong[0].partition('=')[0]!r}")
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def load(path: str) -> Capsule:

@@ -6,8 +6,8 @@ import argparse
 import re
 from dataclasses import dataclass
 
-from brownout.cli.parser import QUIET, Commands, command, option
-from brownout.cli.replay import load
+from brownout.cli.parser import MANY, QUIET, Commands, command, option
+from brownout.cli.replay import NOT_STORED, given, load
 
 EXAMPLES = """\
 brownout shrink store/defaults-task-worker--broker-ZADD-unacked_index-1-before-cut/latest
@@ -35,6 +35,7 @@ class ShrinkOptions:
     file: str = option("FILE", "a trial's plan.json in the store, or its folder")
     confirm: tuple[int, int] = option("--confirm N/M", _CONFIRM, type=_confirm, default=(2, 2))
     anomaly: str = option("--anomaly KIND", _ANOMALY, default="")
+    secret: tuple[str, ...] = option("--secret NAME=VALUE", NOT_STORED, **MANY)
     quiet: bool = option("-q", QUIET, action="store_true")
 
 
@@ -49,4 +50,5 @@ def run(options: ShrinkOptions) -> int:
     capsule, or whose trial did not find the anomaly."""
     from brownout.shrinking import shrink_capsule
 
-    return shrink_capsule(load(options.file), options.confirm, options.anomaly, quiet=options.quiet)
+    capsule, secrets = load(options.file), given(options.secret)
+    return shrink_capsule(capsule, options.confirm, options.anomaly, secrets, quiet=options.quiet)

@@ -285,7 +285,7 @@ class Campaign:
             name=self.experiment.configuration.name,
             workload=self.experiment.workload.name,
             options=self.options.words,
-            settings=dict(self.experiment.configuration.settings),
+            settings=self.experiment.configuration.shown,
             versions=self.versions,
             bounds=self.bounds.to_json(),
             trace=known.points if known else (),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from brownout.history.effects import ledger
 from brownout.plan.codec import encode
 from brownout.plan.operation import Http
+from brownout.plan.secrets import typed
 from brownout.plan.settle import WARM_UP
-from brownout.probes.configuration import hidden
 from brownout.subject.application import Application
 
 
@@ -22,6 +22,12 @@ class Configuration:
     name: str
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The settings as a map stores them, with … in the place of each secret."""
+        shown: dict[str, Any] = typed("settings", dict(self.settings))
+        return shown
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class Experiment:
 
     @property
     def application_name(self) -> str | Mapping[str, Any]:
-        """The application as a capsule names it: the "module:attribute" to import, else the application's fields
-        without secrets.
+        """The application as a capsule names it: the "module:attribute" to import, else the application's fields.
+        A capsule stores them without secrets.
 
         The name is empty for an application with readers of effects or jobs and without a "module:attribute": another
         process cannot find that application.
@@ -75,8 +81,7 @@ class Experiment:
             return f"{__name__}:STOCK"
         if self.name or app.effects or app.accepted:
             return self.name
-        parts = {role: _shown(env) for role, env in app.part_env.items()}
-        fields: Mapping[str, Any] = encode(replace(app, env=_shown(app.env), part_env=parts))
+        fields: Mapping[str, Any] = encode(app)
         return fields
 
     @property
@@ -94,11 +99,6 @@ def remarks_of(experiment: Experiment, versions: Mapping[str, str]) -> tuple[str
         if experiment.results
         else (first, "the task stores no result: unread and wrong results are not judged")
     )
-
-
-def _shown(env: Mapping[str, str]) -> dict[str, str]:
-    """The variables whose values do not look like secrets."""
-    return {name: value for name, value in env.items() if not hidden(name, value)}
 
 
 STOCK = Application(

@@ -18,6 +18,7 @@ from brownout.explore.options import Options
 from brownout.explore.signals import heeding
 from brownout.plan.near import UnknownName, known
 from brownout.plan.point import Point
+from brownout.plan.secrets import FILL_IN, typed, unfilled
 from brownout.plan.settle import WARM_UP
 from brownout.run.events import CampaignEnded, Planned, campaigning
 from brownout.run.trial import Stopped
@@ -45,7 +46,9 @@ def configured(name: str, settings: Mapping[str, Any] | None = None) -> Configur
         top, _, below = key.partition(".")
         known("setting of Celery", top, _settings() or {top})
         whole[top] = {**(whole.get(top) or {}), below: value} if below else value
-    called = "+".join([base, *(f"{key}={_written(value)}" for key, value in laid.items())])
+    called = "+".join(
+        [base, *(f"{key}={_written(typed('settings', {key: value})[key])}" for key, value in laid.items())]
+    )
     return replace(chosen, name=called, settings=whole)
 
 
@@ -53,6 +56,8 @@ def setting(text: str) -> tuple[str, Any]:
     """Read the text `name=value`; the value is JSON or else plain text. Raises ValueError when the name or the value is
     missing."""
     key, equals, value = text.partition("=")
+    if unfilled(value):
+        raise ValueError(f"{key}={FILL_IN} needs its value: values that look like secrets are not stored")
     if not (key and equals and value):
         raise ValueError(f"a setting is written name=value, such as task_acks_late=true, not {text!r}")
     try:

@@ -59,10 +59,15 @@ def hidden(name: str, value: str) -> bool:
     return not _PLACE.fullmatch(value) and bool(plain(name, value) == LEFT_OUT)
 
 
+def names_secret(name: str) -> bool:
+    """Whether the value of a setting of this name is a secret."""
+    return bool(_NAMES.search(_CAPITAL.sub("_", name)))
+
+
 def _plain(name: str, value: Any, depth: int, seen: list[Any]) -> Any:
     """Return a value as JSON with at most `depth` levels, without secrets. `seen` has the objects that were converted
     already: an object is converted only once, so that cycles end."""
-    if _NAMES.search(_CAPITAL.sub("_", name)):
+    if names_secret(name):
         return LEFT_OUT
     if value is None or isinstance(value, (bool, int, float)):
         return value

@@ -2,27 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-_SECRETS = (
-    # The password of a URL, up to the last @ of the word: a password that was not encoded may itself contain @.
-    (re.compile(r"(://)\S*@"), r"\1***@"),
-    (
-        re.compile(
-            r"(?i)\b([\w-]*(?:password|passwd|passphrase|pwd|secret|token|(?:api|access|private)[_-]?key|authorization|cookie)"
-            r"(?:[_-]\w+)?['\"]?\s*[=:]\s*['\"]?)"
-            r"(?:(?:bearer|basic)\s+)?[^\s,;&'\"}]+"
-        ),
-        r"\1***",
-    ),
-)
-
-
-def redacted(text: str) -> str:
-    """Replace the passwords in URLs, and the values of names such as "password" or "token", by ***."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
+from brownout.history.secrets import redacted as redacted
 
 
 def printable(text: str, keep: str = "\n\t") -> str:

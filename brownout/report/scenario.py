@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from brownout.check.registry import CHECKERS
+from brownout.history.secrets import HIDDEN
 from brownout.plan.duration import seconds, text
 from brownout.plan.fault import FAULTS
 from brownout.plan.operation import OPTIONS, Http, Load, Submit
 from brownout.plan.plan import Injection, Plan
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import Trigger
+from brownout.probes.configuration import LEFT_OUT
 
 SHORT = ("received", "started", "ended")  # kinds of events with a trigger function of their own, such as `started`
 VERBS = (*SHORT, "after", "at", "event", "get", "point", "post", "submit")
@@ -37,6 +39,10 @@ def scenario(plan: Plan, name: str, usual: Topology, promises: Iterable[str], no
     lines += [f"lab.inject({_injection(injection)})" for injection in plan.injections]
     lines += [f"lab.drain({_time(plan.drain)})"] if plan.drain != Plan().drain else []
     lines += [f"lab.promise({promise})" for promise in promises]
+    if any(mark in line for line in lines for mark in (repr(LEFT_OUT), HIDDEN)):
+        lines.insert(
+            0, f"# {LEFT_OUT} and {HIDDEN} stand for values that look like secrets: read them from os.environ."
+        )
     quoted = note.replace("\\", r"\\").replace('"', r"\"")
     body = "\n".join(f"    {line}" for line in (f'"""{quoted}"""', *lines, "lab.run().must_hold()"))
     imports = "\n".join(_imports("\n".join(lines)))

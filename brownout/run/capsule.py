@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from brownout.history.secrets import Mask, secrets_in
 from brownout.history.view import History
 from brownout.plan.plan import Plan
-from brownout.probes.configuration import plain
+from brownout.plan.secrets import Lost, fill, hide
+from brownout.probes.configuration import hidden, names_secret, plain
 from brownout.run.result import Result
+from brownout.run.setting import Setting
+from brownout.subject.environment import folder_of, read_env_file
 
 Answer = Literal["reproduced", "fixed", "unknown"]
+#: Variables of shells and of git whose names look like those of secrets.
+_OF_SHELLS = re.compile(r"(OLD)?PWD|GIT_.*AUTHOR.*|.*AUTHOR_(NAME|EMAIL)")
 MISSING = "missing"  # the anomaly that `must_show` reports when an expected anomaly did not appear
 
 
@@ -34,6 +42,7 @@ class Capsule:
     `scenario` is the id of the test that ran it, or the name of a map's trial. `application` is "module:attribute" or
     the application's fields as JSON; it is "" when the test gives the application. `broken` are the anomalies that were
     found: those of broken promises first, then those that a `must_show` expected. `seconds` is the trial's duration.
+    `lost` are the secrets of the plan and of the application, which are not stored.
     """
 
     folder: Path
@@ -42,6 +51,7 @@ class Capsule:
     application: str | Mapping[str, Any]
     broken: tuple[Broken, ...]
     seconds: float = 0.0
+    lost: tuple[Lost, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Capsule:
@@ -55,11 +65,20 @@ class Capsule:
             plan = Plan.from_json(text)
             broken = tuple(_broken(results["verdicts"], plan))
             seconds = float(results.get("seconds", 0.0))  # only for an estimate of the remaining time
-            return cls(folder, plan, results["scenario"], about.get("application", ""), broken, seconds)
+            lost = tuple(Lost(tuple(place), shown) for place, shown in about.get("left_out", ()))
+            return cls(folder, plan, results["scenario"], about.get("application", ""), broken, seconds, lost)
         except FileNotFoundError as error:
             raise ValueError(f"{path} is no stored trial that has ended: there is no {error.filename}") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} cannot be read as a stored trial: {error}") from error
+
+    def filled(self, value: Callable[[Lost], Any]) -> Capsule:
+        """The capsule with `value(lost)` in the place of each value that was not stored."""
+        if not self.lost:
+            return self
+        whole = fill(document(self.plan, self.scenario, self.application), self.lost, value)
+        about = whole["capsule"]
+        return replace(self, plan=Plan.from_json(json.dumps(whole)), application=about.get("application", ""), lost=())
 
 
 def _broken(verdicts: Collection[Mapping[str, Any]], plan: Plan) -> Iterator[Broken]:
@@ -74,11 +93,43 @@ def _broken(verdicts: Collection[Mapping[str, Any]], plan: Plan) -> Iterator[Bro
     return iter(sorted(found, key=lambda broken: found[broken]))
 
 
-def write(folder: Path, plan: Plan, scenario: str, application: str | Mapping[str, Any]) -> None:
-    """Write `plan.json`: the plan, the scenario and the application."""
+def document(plan: Plan, scenario: str, application: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The plan, the scenario and the application as JSON."""
     about = {"scenario": scenario, **({"application": application} if application else {})}
-    text = json.dumps(json.loads(plan.to_json()) | {"capsule": about}, sort_keys=True, separators=(",", ":"))
+    return {**json.loads(plan.to_json()), "capsule": about}
+
+
+def secrets_of(setting: Setting) -> set[str]:
+    """The secrets in the variables that processes of the application get: its own, those of its env file, and those of
+    this process."""
+    app, found = setting.application, set[str]()
+    files = {folder_of(app, role, setting.root) / app.env_file for role in ("", *app.folders)} if app.env_file else ()
+    told = [read_env_file(file) for file in files if file.is_file()]
+    own = {name: value for name, value in os.environ.items() if not _OF_SHELLS.fullmatch(name) and value[:1] != "/"}
+    for name, value in (pair for env in (own, *told, app.env, *app.part_env.values()) for pair in env.items()):
+        if hidden(name, value):
+            found.update(secrets_in(value, whole=names_secret(name)))
+    return found
+
+
+def write(
+    folder: Path, plan: Plan, scenario: str, application: str | Mapping[str, Any], known: Iterable[str] = ()
+) -> tuple[Plan, Mask]:
+    """Write `plan.json`: the plan, the scenario and the application, without secrets, and what was left out.
+
+    `known` are further secrets. Returns the plan as it is stored, and what hides its secrets in other texts.
+    """
+    names = (*plan.topology.targets, *(getattr(load.operation, "task", "") for load in plan.load), "idempotency_key")
+    left = hide(document(plan, scenario, application), known, names)
+    content, lost = left.content, [[list(one.at), one.text] for one in left.lost]
+    if lost:
+        stored = Plan.from_json(json.dumps(content))
+        same = all(one.at[0] != "promises" for one in left.lost)  # then keep the order of their arguments
+        plan = replace(stored, promises=plan.promises) if same else stored
+        content = {**content, "capsule": {**content["capsule"], "left_out": lost}}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     (folder / "plan.json").write_text(f"{text}\n")
+    return plan, Mask(left.secrets, names)
 
 
 def answer(result: Result, wanted: Collection[Broken], before: Collection[Broken]) -> tuple[Answer, str]:

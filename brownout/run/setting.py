@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from brownout.plan.plan import Plan
 from brownout.run.events import Handler, nobody
 from brownout.subject.application import Application
 from brownout.subject.processes.launcher import Cold, Launcher
@@ -48,5 +49,7 @@ class Setting:
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
     #: For a trial that no test runs: the application, as "module:attribute" or as its fields in JSON.
     application_name: str | Mapping[str, Any] = ""
+    #: The plan that the test made, or that of a capsule with its secrets; for a `job` of `capsules.within`.
+    plan: Plan | None = None
     # a function that returns whether the trial must end immediately, without a verdict
     stopped: Callable[[], bool] = lambda: False

@@ -93,6 +93,8 @@ class Trial:
         # the values that replace {broker}, {backend}, ... in environment variables
         self._places: Mapping[str, str] = {}
         self.services: dict[str, object] = {}
+        name, known = setting.application_name, capsule.secrets_of(setting)
+        self._told, self._mask = capsule.write(self.folder, plan, setting.scenario, name, known)
 
     def run(self) -> Result:
         """Carry out the plan once, and judge the recorded history. Raises errors of brownout itself, with the seed and
@@ -106,27 +108,23 @@ class Trial:
                     self._abandon(stack)
                     raise
         except Exception as error:
+            error.args = tuple(self._mask.value([*error.args]))  # it may have the end of a process's log
             error.add_note(f"seed {self.plan.seed}; the history and the logs are in {self.folder}")
             raise
         finally:
             self._observer.recorders.close()
+            self._mask = self._mask.also(self._places)
+            self._mask.clean(self.folder)
         history = History.load(self._path)
-        store.write(self.folder / "conf.json", configuration(history, self.setting.application.env, self._places))
+        conf = configuration(history, self.setting.application.env, self._places)
+        store.write(self.folder / "conf.json", self._mask.value(conf))
         # When a fault did not strike at its fault point, the history proves nothing about the point, so no promise is
         # judged.
         judged = () if self._overtaken else judge_all(history, self._promises())
-        verdicts = (*judged, *self._missed)
-        spent = time.monotonic() - begin
-        return Result(
-            self.setting.scenario,
-            self.plan,
-            verdicts,
-            history,
-            self.folder,
-            spent,
-            services=self.services,
-            trace=self._trace,
-        )
+        missed = (replace(verdict, why=self._mask.text(verdict.why)) for verdict in self._missed)
+        verdicts, spent = (*judged, *missed), time.monotonic() - begin
+        result = Result(self.setting.scenario, self._told, verdicts, history, self.folder, spent)
+        return replace(result, services=self.services, trace=self._trace)
 
     def _abandon(self, stack: ExitStack) -> None:
         """Stop everything immediately: do not heal faults, and do not wait for answers.
@@ -138,12 +136,12 @@ class Trial:
                 end()
 
     def _promises(self) -> tuple[Promise, ...]:
-        more = (Promise("faults_acted"),) if self.plan.injections and not self.plan.settle else ()
-        return (*self.plan.promises, *(promise for promise in more if promise not in self.plan.promises))
+        plan = self._told
+        more = (Promise("faults_acted"),) if plan.injections and not plan.settle else ()
+        return (*plan.promises, *(promise for promise in more if promise not in plan.promises))
 
     def _carry_out(self, stack: ExitStack) -> None:
         plan, setting, observer = self.plan, self.setting, self._observer
-        capsule.write(self.folder, plan, setting.scenario, setting.application_name)
         self._files.mkdir()
         self._phase("launch")
         self.services = {name: stack.enter_context(make()) for name, make in setting.services.items()}

@@ -24,6 +24,7 @@ from brownout import (
     started,
     submit,
 )
+from brownout.capsules import Secrets
 from brownout.check.verdict import Anomaly, Verdict
 from brownout.cli import main
 from brownout.explore.experiment import STOCK, WORKLOADS, Configuration, Experiment
@@ -71,8 +72,8 @@ def stored(folder: Path, plan: Plan, outcome: str) -> Result:
     anomalies = () if validity == outcome else (Anomaly(outcome, f"Operation op-1 is {outcome}."),)
     first, *others = map(str, plan.promises)
     verdicts = (Verdict(validity, first, anomalies, "not seen"), *(Verdict("valid", each) for each in others))
-    result = Result("tests/t.py::test_x", plan, verdicts, History(), folder, 1.0)
-    write(folder, plan, result.scenario, "")
+    told, _ = write(folder, plan, "tests/t.py::test_x", "")
+    result = Result("tests/t.py::test_x", told, verdicts, History(), folder, 1.0)
     write_json(folder / "results.json", result.summary())
     write_json(folder / "env.json", {"celery": "5.6.0"})
     write_json(folder / "conf.json", {})
@@ -95,8 +96,12 @@ def forge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable
         nothing: Any = None
         setting = Setting("tests/t.py::test_x", Application(celery="app"), tmp_path,
                           Store(tmp_path / "store", "second"), Rung("local", "redis", ""), nothing)  # fmt: skip
+
+        def within(capsule: Capsule, job: Callable[[Setting], Any], secrets: Secrets | None = None) -> Any:
+            return job(replace(setting, plan=secrets.filled(capsule).plan if secrets else capsule.plan))
+
         for module in (capsules, shrinking):
-            monkeypatch.setattr(module, "within", lambda _, job: job(setting))
+            monkeypatch.setattr(module, "within", within)
         for module in (trial, shrinking):
             monkeypatch.setattr(module, "run", trials.run)
         return trials
@@ -255,6 +260,37 @@ def test_a_quiet_command_shows_only_its_answer(
         out, err = capsys.readouterr()
         assert out
         assert bool(err) != bool(quiet)
+
+
+SECRETS = {"password": "hunter22", "user": "me"}
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "env", "code", "said"),
+    [
+        ("replay", ["--secret", "password=hunter22"], {}, 1, "password as given"),
+        ("replay", [], {"BROWNOUT_SECRET_PASSWORD": "hunter22"}, 1, "password from the environment"),
+        ("shrink", ["--secret", "password=hunter22"], {}, 0, "password as given"),
+        ("replay", [], {}, 2, "type --secret with NAME=VALUE, or set in the environment: BROWNOUT_SECRET_PASSWORD"),
+        ("shrink", ["--secret", "user=hunter22"], {}, 2, "are not stored, and the capsule lacks password; type"),
+        ("replay", ["--secret", "password"], {}, 64, "--secret is NAME=VALUE: 'password'"),
+    ],
+)
+def test_a_secret_that_is_not_stored_is_put_back(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    command: str, typed: list[str], env: dict[str, str], code: int, said: str,
+) -> None:  # fmt: skip
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    plan = replace(ONE, load=(submit("tasks.work", every="50ms", count=8, **SECRETS),))
+    stored(capsule, plan, "lost")
+    trials = forge(lambda _: "lost")
+    assert main([command, str(capsule), *typed]) == code
+    out, err = capsys.readouterr()
+    assert said in out + err
+    assert ({dict(plan.load[0].operation.kwargs)["password"] for plan in trials.plans} or {"hunter22"}) == {"hunter22"}
+    assert bool(trials.plans) == (code < 2)
+    assert "hunter22" not in out + err + "".join(path.read_text() for path in capsule.rglob("*") if path.is_file())
 
 
 def test_a_replay_says_how_long_a_trial_takes(capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -436,4 +472,5 @@ def test_an_application_is_named_where_it_can_be_found_again() -> None:
     assert experiment(replace(own, effects=STOCK.effects), "shop.maps:one").application_name == "shop.maps:one"
     assert experiment(replace(own, effects=STOCK.effects)).application_name == ""
     fields = experiment(own).application_name
-    assert fields == {"is": "Application", "celery": "shop:app", "env": {"URL": "{broker}"}, "queues": ["a"]}
+    shown = {"is": "Application", "celery": "shop:app", "env": dict(own.env), "queues": ["a"]}
+    assert fields == shown  # `capsule.write` leaves the secrets out

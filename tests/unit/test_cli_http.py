@@ -93,6 +93,29 @@ def test_what_is_typed_again(asked: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        ([*ASKED, "--json", '{"user": "me", "password": "hunter22"}'], '{"user": "me", "password": "…"}'),
+        ([*ASKED, "--post", "/tasks?token=hunter22&n=1"], "/tasks?token=…&n=1"),
+        ([*ASKED[:6], "--form", "password=hunter22", "n=1"], "password=…"),
+        ([*ASKED, "--set", "result_backend=redis://:hunter22@h/0"], "own+result_backend=redis://…@h/0"),
+        ([*ASKED, "--set", "security_key_password=hunter22"], "own+security_key_password=…"),
+        (["--app", "shop.worker", "--kwargs", '{"n": 1, "api_key": "hunter22"}'], '{"n": 1, "api_key": "…"}'),
+        (["--app", "shop.worker", "--args", '[{"token": "hunter22"}, "a"]'], '[{"token": "…"}, "a"]'),
+        (["--worker", "celery -A shop -b redis://:hunter22@h/0 worker"], "celery -A shop -b redis://…@h/0 worker"),
+        ([*APP, "--prepare", "login --password=hunter22", "true"], "login --password=…"),
+    ],
+)
+def test_no_secret_is_typed_again(asked: list[Any], words: list[str], typed: str) -> None:
+    task = [] if "--post" in words else ["--task", "shop.send"]
+    made = experiment(asked, *words, *task)
+    again = asked[-1].words(made)
+    assert typed in again
+    assert "hunter22" not in " ".join([*again, made.title])
+    assert main(["map", *again]) == 64
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--post", "/t"], "belong to an --app of your own"),

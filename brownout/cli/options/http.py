@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brownout.cli.parser import MANY, Usage, option
+from brownout.plan.secrets import FILL_IN, typed, unfilled
 from brownout.probes.configuration import hidden
 
 if TYPE_CHECKING:
     from brownout.explore.experiment import Workload
     from brownout.plan.operation import Http
 
-FILL_IN = "…"  # stands for a value that is not stored
 _JSON = """its JSON body, an object or an array; where a result is written, any other word is its FILE, - for standard
 output (default: none)"""
 _STATUS = "path that tells the state; {id} is the id of the answer's body or location, {key} the key (default: none)"
@@ -78,7 +78,10 @@ class HttpOptions:
             raise Usage(
                 f"--header {missing[0]}:{FILL_IN} needs its value: values that look like secrets are not stored"
             )
-        return Http("POST" if self.post else "PUT", path, self.body, headers, dict(_pairs("--form", "=", self.form)))
+        form = dict(_pairs("--form", "=", self.form))
+        for flag, given in (("--post or --put", path), ("--json", self.body), ("--form", form)):
+            whole(flag, given)
+        return Http("POST" if self.post else "PUT", path, self.body, headers, form)
 
     def own_workload(self, name: str | None) -> Workload | None:
         """The workload that sends the request, or the one of the project's file; None for one that brownout knows."""
@@ -95,14 +98,24 @@ class HttpOptions:
 
     def http_words(self) -> Mapping[str, Any]:
         """What to type for the same request, without values of headers that look like secrets."""
-        headers = [
-            f"{name}:{FILL_IN if hidden(name, value) else value}" for name, value in _pairs("", ":", self.header)
-        ]
-        body = None if self.body is None else json.dumps(self.body)
+        headers = [f"{name}:{_header(name, value)}" for name, value in _pairs("", ":", self.header)]
+        form = [f"{name}={typed('form', {name: value})[name]}" for name, value in _pairs("", "=", self.form)]
+        body = None if self.body is None else json.dumps(typed("json", self.body), ensure_ascii=False)
+        texts = {"--post": self.post, "--put": self.put, "--status": self.status}
         return {
-            **{"--post": self.post, "--put": self.put, "--json": body, "--form": self.form},
-            **{"--header": headers, "--status": self.status},
+            **{name: text and typed("path", text) for name, text in texts.items()},
+            **{"--json": body, "--form": form, "--header": headers},
         }
+
+
+def whole(flag: str, value: Any) -> None:
+    """Raise Usage when a value was copied from what is stored, and a secret in it is still to be filled in."""
+    if unfilled(value):
+        raise Usage(f"{flag}: {FILL_IN} needs its value: values that look like secrets are not stored")
+
+
+def _header(name: str, value: str) -> str:
+    return FILL_IN if hidden(name, value) else str(typed("headers", {name: value})[name])
 
 
 def _pairs(flag: str, mark: str, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
