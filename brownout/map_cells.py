@@ -26,6 +26,8 @@ from brownout.explore.session import experiment
 from brownout.pytest_options import chosen as option
 from brownout.pytest_options import provider
 from brownout.report.clean import clean
+from brownout.report.collector import CELLS
+from brownout.report.github import SUMMARY
 from brownout.report.grid import detail, plain
 from brownout.report.progress import of_pytest
 from brownout.run.turns import Turns
@@ -211,6 +213,18 @@ class CellSession:
         """Close the campaigns of all runners."""
         if self._runners:
             self._runners.close()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Add the outcomes of the test's cells to its report, for the summary of a run on GitHub."""
+        report = yield
+        if call.when == "call" and os.environ.get(SUMMARY):
+            cells = [cell for cell in getattr(item, "funcargs", {}).values() if isinstance(cell, MapCell)]
+            tried = [cell.runner.map(outcome.result).to_json() for cell in cells for outcome in cell.outcomes]
+            setattr(report, CELLS, tried)
+        return report
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:

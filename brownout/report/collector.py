@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from brownout.report.github import Cells
     from brownout.report.progress import Write
     from brownout.report.row import Row
     from brownout.run.events import Event, Stream
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 #: Attributes of a pytest report that xdist can send. `TRIALS`: the test's trials, as `Row.to_json` writes them.
 #: `FAILED`: the index of the trial whose report is the text of the test's failure.
 TRIALS, FAILED = "brownout_trials", "brownout_failed"
+CELLS = "brownout_cells"  # the cells of fault maps that a test has tried, each as a map of one cell
 CAMPAIGN = "pytest"
 PATIENCE = 2.0  # seconds of a run after which the controller of xdist shows how far it is
 _ANNOTATOR = "pytest_github_actions_annotate_failures"  # this pytest plugin annotates each failed test itself
@@ -34,6 +37,7 @@ class Collector:
     def __init__(self, config: pytest.Config, store: Store) -> None:
         self._config, self._store = config, store
         self._stream: Stream | None = None  # the handler that gets the events of all trials; None until the first trial
+        self._cells: Cells | None = None
         self._shown: set[str] = set()  # ids of the tests whose failure is on the terminal
         # The terminal under a descriptor of its own: pytest redirects descriptor 1 to a file while a test runs.
         self._tty = os.dup(sys.stdout.fileno()) if sys.stdout.isatty() else None
@@ -53,6 +57,8 @@ class Collector:
             # With --pdb pytest itself shows the failure's text before it starts the debugger.
             if report.failed and not self._config.getoption("usepdb"):
                 self._failed(report)
+        elif cells := getattr(report, CELLS, None):
+            self._tried(report, cells)
         elif report.when == "teardown" and report.nodeid in self._shown:
             from brownout.report import live
 
@@ -88,6 +94,14 @@ class Collector:
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """The tests begin in a worker of xdist; each worker has collected all of them."""
         self._total, self._begin = len(ids), self._begin or time.monotonic()
+
+    def _tried(self, report: pytest.TestReport, cells: Sequence[str]) -> None:
+        from brownout.explore.maps.faultmap import FaultMap
+        from brownout.report.github import Cells
+
+        self._cells = self._cells or Cells()
+        for text in cells:
+            self._cells(FaultMap.from_json(text), shlex.join(["pytest", report.nodeid]), failed=report.failed)
 
     def _handle(self, event: Event) -> None:
         if self._stream is None:
@@ -142,6 +156,8 @@ class Collector:
             from brownout.run.events import CampaignEnded
 
             self._stream(CampaignEnded(CAMPAIGN))
+        if self._cells:
+            self._cells.write()
 
     def _folder(self, folder: os.PathLike[str]) -> str:
         return os.path.relpath(folder, self._config.invocation_params.dir)

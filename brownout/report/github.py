@@ -4,19 +4,22 @@ import html
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brownout.check.words import severity
+from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.pairs_map import PairMap
 from brownout.report import grid, pairs
 from brownout.report.clean import clean
-from brownout.report.row import NOT_JUDGED, Row
+from brownout.report.row import NOT_JUDGED, WORST, Row
 from brownout.report.summary import counted
 from brownout.report.terminal import SIGNS
 from brownout.run.events import CampaignEnded, Event, TrialEnded
 
+SUMMARY = "GITHUB_STEP_SUMMARY"  # GitHub's variable: the file of the step's summary
 #: Bytes of a step's summary at most. GitHub drops a summary of more than 1 MiB, and other steps of the job add to it.
 BUDGET = 200_000
 #: GitHub shows at most ten errors and ten notices of a step.
@@ -43,9 +46,36 @@ class GitHub:
                     self._annotate(line)
 
 
+class Cells:
+    """The cells of fault maps that pytest has run, one test each: at the end, each map's table goes to the summary."""
+
+    def __init__(self) -> None:
+        self._maps: dict[str, FaultMap] = {}
+        self._tests: dict[str, str] = {}  # the test of each cell that failed, by the names of map and cell
+
+    def __call__(self, map_: FaultMap, test: str, *, failed: bool) -> None:
+        """Add a map that has the one cell of a test."""
+        known = self._maps.get(map_.title)
+        self._maps[map_.title] = known.merged(map_) if known else map_
+        if failed:
+            self._tests.update({f"{map_.title} {result.cell.full}": test for result in map_.cells})
+
+    def write(self) -> None:
+        """Append the maps to the step's summary. Cells that are as their tests expect have no entry of their own."""
+        for title, kept in self._maps.items():
+            whole = replace(kept, complete=True, part=True)
+            red = [result for result in whole.cells if f"{title} {result.cell.full}" in self._tests]
+            tests = [self._tests[f"{title} {result.cell.full}"] for result in red]
+            word = min((result.verdict for result in red), key=WORST.index, default="valid")
+            said = f"{len(whole.cells)} cells of pytest, of which {len(red)} are not as their tests expect"
+            append(map_entries(whole, word, [said], dict(zip((r.cell for r in red), tests, strict=True))))
+
+
 def append_map(map_: FaultMap, word: str, remarks: Iterable[str], again: Again) -> None:
     """Append a fault map to the step's summary; `again` is the command that tries a cell again."""
-    append(map_entries(map_, word, remarks, again))
+    names = map_.names
+    bad = {result.cell: again(map_, names[result.cell]) for result in map_.cells if result.verdict != "valid"}
+    append(map_entries(map_, word, remarks, bad))
 
 
 def append_pairs(pair_map: PairMap) -> None:
@@ -55,7 +85,7 @@ def append_pairs(pair_map: PairMap) -> None:
 
 def append(found: Iterable[str]) -> None:
     """Append entries to the file $GITHUB_STEP_SUMMARY, which then has at most `BUDGET` bytes."""
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+    if path := os.environ.get(SUMMARY):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(fitted(found, BUDGET - file.tell()))
 
@@ -95,13 +125,13 @@ def _failed(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.validity != "valid" and not row.expected]
 
 
-def failure(row: Row, lanes: Sequence[str] = ()) -> str:
+def failure(row: Row) -> str:
     """One trial that did not hold: its sentence, its facts, the lanes of its processes, and its commands."""
     facts = [f"seed {row.seed}", f"{row.seconds:.3g} s", *map(_plain, row.faults)]
     if row.recovery_ms is not None:
         facts.append(f"recovered in {row.recovery_ms} ms")
     lines = [f"#### {SIGNS[row.validity]} {_plain(row.name)}: {_plain(row.sentence)}", "", " · ".join(facts), ""]
-    lines += _fenced(lanes) if lanes else []
+    lines += _fenced(row.lanes) if row.lanes else []
     lines += _fenced([f"brownout replay {shlex.quote(row.store)}",
                       shlex.join(["pytest", row.scenario, f"--chaos-seed={row.seed}"])])  # fmt: skip
     return "\n".join([*lines, ""])
@@ -123,15 +153,15 @@ def _plain(text: str) -> str:
 # --- maps
 
 
-def map_entries(map_: FaultMap, word: str, remarks: Iterable[str], again: Again) -> Iterator[str]:
-    """A fault map as a table, then each cell that is not good with its command, the worst first."""
+def map_entries(map_: FaultMap, word: str, remarks: Iterable[str], again: Mapping[Cell, str]) -> Iterator[str]:
+    """A fault map as a table, then each cell of `again` with the command that tries it again, the worst first."""
     yield f"### {SIGNS.get(word, '?')} fault map {_plain(map_.title)}: {word}\n\n"
     yield from (f"- {_plain(remark)}\n" for remark in remarks)
     yield from (f"{line}\n" for line in ["", *grid.markdown(map_).splitlines(), ""])
-    bad = sorted((result for result in map_.cells if result.verdict != "valid"),
+    bad = sorted((result for result in map_.cells if result.cell in again),
                  key=lambda result: (result.verdict == "unknown", [-n for n in severity(result.worst)]))  # fmt: skip
     for result in bad:
-        command = "\n".join(f"  {line}" for line in _fenced([again(map_, map_.names[result.cell])]))
+        command = "\n".join(f"  {line}" for line in _fenced([again[result.cell]]))
         yield f"- {SIGNS[result.verdict]} {_plain(grid.sentence(result.worst))}\n\n{command}\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from brownout.report.terminal import style
+from brownout.report.terminal import fitted, style
 
 
 def failure(terminal: pytest.TerminalReporter, report: pytest.TestReport, *, own: bool) -> None:
@@ -19,7 +19,8 @@ def failure(terminal: pytest.TerminalReporter, report: pytest.TestReport, *, own
         return
     _leave_line(terminal)
     if own:
-        for line in str(report.longrepr).splitlines():
+        lines = str(report.longrepr).splitlines()
+        for line in fitted(lines, terminal._tw.fullwidth) if terminal.isatty else lines:
             terminal.line(line, **style(line))
     else:
         _name(terminal, report)

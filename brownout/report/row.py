@@ -11,6 +11,7 @@ from brownout.check.promises.loss import finished
 from brownout.history.view import History
 from brownout.report.clean import clean
 from brownout.report.facts.failure import facts
+from brownout.report.text.lanes import lanes_of
 from brownout.run.events import Event, TrialEnded
 from brownout.run.result import Result
 
@@ -18,6 +19,7 @@ from brownout.run.result import Result
 WORST = ("invalid", "unknown", "valid")
 NOT_JUDGED = "not judged"
 LONGEST = 160  # characters of a row's cause
+PROCESSES, LOGS = 4, 2  # processes and lines of logs among the lanes of a row
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Row:
     function `recovery` explains the field `recovery_ms`. `faults` has the faults that had a visible effect. `attempts`
     also counts the attempts that could not be judged because the machine was busy. `busy_ms` is empty unless no attempt
     could be judged; then it has, for each attempt, the longest time in milliseconds in which threads may have waited
-    for a CPU. `expected`: the test passed although the trial is not valid, as the test looks for an anomaly.
-    for a CPU. `cause` is the root anomaly, how often it came, and its cause, in one line: "late ×14: worker-1 stopped
-    consuming".
+    for a CPU. `expected`: the test passed although the trial is not valid, as the test looks for an anomaly. `cause` is
+    the root anomaly, how often it came, and its cause, in one line: "late ×14: worker-1 stopped consuming". `lanes` are
+    those of the terminal's text, if the trial is not valid.
     """
 
     scenario: str
@@ -56,6 +58,7 @@ class Row:
     line: int = 0
     expected: bool = False
     cause: str = ""
+    lanes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -119,7 +122,7 @@ class Row:
         """Make a row from the JSON text that `to_json` wrote."""
         fields = json.loads(text)
         findings = tuple(Finding(**finding) for finding in fields.pop("findings"))
-        tuples = {name: tuple(fields[name]) for name in ("faults", "busy_ms")}
+        tuples = {name: tuple(fields[name]) for name in ("faults", "busy_ms", "lanes")}
         return cls(**fields | tuples | {"findings": findings})
 
 
@@ -139,6 +142,7 @@ class Rows:
 
 def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
     """The row for a result; `root` is pytest's root directory, `file` and `line` are the test's."""
+    found = None if result.validity == WORST[2] else facts(result)
     return Row(
         scenario=result.scenario,
         validity=result.validity,
@@ -153,7 +157,8 @@ def row(result: Result, root: Path, file: str = "", line: int = 0) -> Row:
         busy_ms=tuple(_busy_ms(result)),
         file=file,
         line=line,
-        cause=clean(facts(result).short, LONGEST) if result.validity == WORST[0] else "",
+        cause=clean(found.short, LONGEST) if found and result.validity == WORST[0] else "",
+        lanes=tuple(lanes_of(found, PROCESSES, LOGS)) if found and not result.busy else (),
     )  # fmt: skip
 
 

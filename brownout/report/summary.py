@@ -65,11 +65,11 @@ def siblings(rows: Sequence[Row]) -> list[str]:
         failed = _parameters(group, lambda row: row.validity == WORST[0])
         if not failed or len({parameters for parameters, _ in group}) < 2:
             continue
-        parts = [f"{len(failed)} of {len({name for name, _ in group})} fail{'s' * (len(failed) == 1)} {_shown(failed)}"]
+        parts = [f"{len(failed)} of {len({name for name, _ in group})} fail{'s' * (len(failed) == 1)} {listed(failed)}"]
         passed = [name for name in _parameters(group, lambda row: row.validity == WORST[2]) if name not in failed]
         unjudged = [name for name in _parameters(group, lambda row: row.validity == WORST[1]) if name not in failed]
-        parts += [f"passes {_shown(passed)}"] if passed else []
-        parts += [f"{NOT_JUDGED} {_shown(unjudged)}"] if unjudged else []
+        parts += [f"passes {listed(passed)}"] if passed else []
+        parts += [f"{NOT_JUDGED} {listed(unjudged)}"] if unjudged else []
         lines.append(f"{clean(test.rpartition('::')[2])}: {'; '.join(parts)}")
     return lines
 
@@ -78,7 +78,8 @@ def _parameters(group: Sequence[tuple[str, Row]], wanted: Callable[[Row], bool])
     return sorted({name for name, row in group if wanted(row)}, key=natural)
 
 
-def _shown(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Parameters of a test in brackets: at most SIBLINGS of them, and how many more there are."""
     more = f" and {len(names) - SIBLINGS} more" if len(names) > SIBLINGS else ""
     return f"[{', '.join(clean(name, 60) for name in names[:SIBLINGS])}{more}]"
 

@@ -11,7 +11,7 @@ from brownout.report.clean import clean
 from brownout.report.facts.failure import Failure, facts
 from brownout.report.facts.leading import Lead
 from brownout.report.row import NOT_JUDGED, WORST, Row, between, row, shown
-from brownout.report.text.lanes import drawn
+from brownout.report.text.lanes import cut, lanes_of
 from brownout.report.text.place import placed
 from brownout.report.text.stall import stalled
 from brownout.report.timeline import ends, timeline
@@ -23,7 +23,10 @@ SIGNS = {"valid": "✓", "invalid": "✗", "unknown": "?"}
 LONGEST = 40  # lines
 PAGE = "report.html"
 NAMES = 6  # promises that one line names
-_LABELS = ("Cause", "Also", "Promise", "Where", "Stall", "Lanes", "Events", "Again", "Store", "Logs", "Page", " ")
+_LABELS = (
+    *("Cause", "Also", "Beside", "Promise", "Where", "Stall", "Lanes"),
+    *("Events", "Again", "Store", "Logs", "Page", " "),
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def failure(result: Result, again: Sequence[str], root: Path) -> str:
 
 def _lines(result: Result, trial: Row, found: Failure, detail: Detail, tail: list[str]) -> list[str]:
     counts = found.lead.counts if found.lead else {}
-    blocks = [[headline(trial, counts), *_head(result, found)], [*_why(found)], [*_unknown(result)]]
+    why = [*_why(found), *_labelled("Beside", beside(result))]
+    blocks = [[headline(trial, counts), *_head(result, found)], why, [*_unknown(result)]]
     blocks += [[*_where(found)], [*_lanes(found, detail)], [], tail]
     used = sum(len(block) + 1 for block in blocks if block)  # with an empty line below each block
     blocks[-2] = [*_events(result, found, max(detail.events, LONGEST - used))]
@@ -105,6 +109,28 @@ def causes(found: Failure) -> Iterator[str]:
     if found.lead and (before := found.lead.root.before):
         which = "all" if before == found.lead.root.count else f"{before} of {found.lead.root.count}"
         yield f"{which} came before the fault: the fault is not the cause"
+
+
+def beside(result: Result) -> list[str]:
+    """Which variants of a parametrised test fail, pass, and could not be judged, among those that have ended: a failure
+    is shown while others still run, or have not begun."""
+    from brownout.report.page.handlers import siblings_of
+    from brownout.report.summary import listed
+
+    names: dict[str, list[str]] = {}
+    for name, validity, _ in siblings_of(result.scenario, result.folder):
+        names.setdefault(validity, []).append(name)
+    said = {"invalid": "fails", "unknown": NOT_JUDGED, "valid": "passes"}
+    parts = [f"{said[validity]} {listed([*dict.fromkeys(names[validity])])}" for validity in WORST if validity in names]
+    return [f"of the other parameters that have ended: {'; '.join(parts)}"] if parts else []
+
+
+def fitted(lines: Iterable[str], columns: int) -> Iterator[str]:
+    """The lines of `failure` for a terminal of so many columns: lanes and lines of logs are cut, others are not."""
+    inside = False
+    for line in lines:
+        inside = line.startswith("  Lanes") or (inside and bool(line.strip()))
+        yield cut(line, columns) if inside else line
 
 
 def _also(lead: Lead) -> list[str]:
@@ -146,11 +172,7 @@ def _where(found: Failure) -> Iterator[str]:
 
 
 def _lanes(found: Failure, detail: Detail) -> Iterator[str]:
-    if not found.lanes.processes:
-        return
-    first = {found.cause.event.source} if found.cause and found.cause.event else set()
-    first |= {found.where.holder} if found.where else set()
-    yield from _labelled("Lanes", [*drawn(found.lanes, found.logs[: detail.logs], first, detail.processes)])
+    yield from _labelled("Lanes", lanes_of(found, detail.processes, detail.logs))
 
 
 def _events(result: Result, found: Failure, room: int) -> Iterator[str]:

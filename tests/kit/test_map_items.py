@@ -86,6 +86,21 @@ def test_a_cell_is_an_item_and_a_bad_one_is_red(project: Project, pytester: pyte
     assert trace(pytester).stat().st_mtime_ns == kept, "the points are looked for once"
 
 
+@pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_the_cells_are_a_table_in_the_summary_of_a_step(
+    project: Project, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    summary = pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    module(pytester)
+    project(*how, apart=bool(how)).assert_outcomes(passed=1, failed=1)
+    text = summary.read_text()
+    assert text.startswith("### ✗ fault map defaults/task: invalid\n\n- 2 cells of pytest, of which 1 are not")
+    assert "| `worker->broker/ZADD#1` | `ZADD unacked_index;HSET unacked` | **LOST** |" in text
+    assert f"  pytest 'test_it.py::test_map[{LOST}]'\n" in text
+    assert text.count("  pytest ") == 1
+
+
 def test_xdist_runs_the_same_items(project: Project, pytester: pytest.Pytester) -> None:
     shutil.rmtree(pytester.path / PLACE, ignore_errors=True)  # both workers want the points at once
     module(pytester, "points=['ZADD', 'ZREM'], actions=['cut']")

@@ -99,7 +99,9 @@ def test_lost(lab):
     lab.topology(settings={"security_key_password": SETTING})
     lab.inject(kill_child(), on="worker-1", when=started(nth=2, delay="150ms"))
     lab.promise(at_least_once(or_failure=False))
-    lab.run().must_hold()
+    outcome = lab.run()
+    assert BEARER not in outcome.result.plan.to_json()
+    outcome.must_hold()
 """
 LOST = "worker->broker/ZADD#1/before-cut"
 OWN = {"small.py", "conftest.py", "test_small.py", ".env"}  # what the project's owner wrote

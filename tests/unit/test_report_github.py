@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.report import github
-from brownout.report.github import annotations, append_map, append_pairs, entries, failure, fitted
+from brownout.report.github import Cells, annotations, append_map, append_pairs, entries, failure, fitted
 from brownout.report.row import Finding, Row
 from tests.unit.test_explore_faultmap import GOOD_CELL, LOST, ZADD, mapped, seen
 from tests.unit.test_explore_pairs_map import PAIR, result
@@ -70,7 +70,7 @@ def test_a_summary_has_what_failed_with_its_sentence_and_its_commands_the_worst_
 
 
 def test_lanes_stand_between_the_sentence_and_the_commands() -> None:
-    lines = failure(replace(BAD, recovery_ms=250), ["worker-1 ══┤", "api      ═══"]).splitlines()
+    lines = failure(replace(BAD, recovery_ms=250, lanes=("worker-1 ══┤", "api      ═══"))).splitlines()
     assert lines[2:] == [
         *("seed 7 · 1 s · recovered in 250 ms", ""),
         *("```text", "worker-1 ══┤", "api      ═══", "```", ""),
@@ -80,7 +80,7 @@ def test_lanes_stand_between_the_sentence_and_the_commands() -> None:
 
 def test_what_a_subject_wrote_is_text_and_nothing_else() -> None:
     sentence = "<b>*a*</b> | `b`\n# c\x1b[31m [d](javascript:e)"
-    text = failure(replace(BAD, findings=(Finding("lost", sentence, "p()"),), faults=("<i>",)), ["````", "x\x07"])
+    text = failure(replace(BAD, findings=(Finding("lost", sentence, "p()"),), faults=("<i>",), lanes=("````", "x\x07")))
     assert "<" not in text
     assert "\x1b" not in text
     assert "\x07" not in text
@@ -166,6 +166,25 @@ def test_a_map_is_a_table_and_what_is_bad_has_its_command_the_worst_first(step: 
     assert (first, second) == ("cut", "late")
     assert "- ✗ The task was accepted, took no effect, and its message is nowhere.\n" in text
     assert "LPUSH#1/before-cut'" not in text, "a good cell has no command"
+
+
+def test_cells_of_pytest_are_the_table_of_their_map(step: Path) -> None:
+    """A bad cell that its test expects, or the baseline accepts, is in the table and has no entry of its own."""
+    cells = Cells()
+    expected = seen(ZADD, "before-late", "unread")
+    for cell, failed in ((GOOD_CELL, False), (LOST, True), (expected, False)):
+        cells(mapped(cell, complete=False), f"pytest t.py::test_map[{cell.cell}]", failed=failed)
+    cells(replace(mapped(GOOD_CELL), name="late"), "pytest t.py::test_late", failed=False)
+    cells.write()
+    first, second = step.read_text().split("### ")[1:]
+    assert first.startswith(
+        "✗ fault map defaults/task: invalid\n\n- 3 cells of pytest, of which 1 are not as their tests"
+    )
+    assert "**LOST**" in first
+    assert "**gerr**" in first
+    assert re.findall("^  pytest .*", first, re.MULTILINE) == [f"  pytest t.py::test_map[{LOST.cell}]"]
+    assert "interrupted" not in first
+    assert second.startswith("✓ fault map late/task: valid\n\n- 1 cells of pytest, of which 0 are not")
 
 
 def test_a_map_of_pairs_is_a_table(step: Path) -> None:

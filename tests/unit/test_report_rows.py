@@ -9,6 +9,7 @@ from brownout.check.verdict import Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.report import summary
+from brownout.report.github import failure
 from brownout.report.row import Finding, Row, recovery, row
 from brownout.run.result import Result
 from tests.unit.report_specimens import BROKEN, FOLDER, ROOT, busy, event, result, verdict
@@ -71,6 +72,16 @@ def test_junit_is_told_the_facts() -> None:
         ("faults_fired", "cut() on api->broker"),
         ("store", "store/lost-reply/20261120T063100000000"),
     ]
+
+
+def test_the_lanes_of_a_trial_that_is_not_valid_go_to_github() -> None:
+    lanes = row(result(BROKEN), ROOT).lanes
+    assert any(line.startswith("api   ▪") for line in lanes)
+    assert max(map(len, lanes)) <= 108
+    assert Row.from_json(row(result(BROKEN), ROOT).to_json()).lanes == lanes
+    assert "\n".join(lanes) in failure(row(result(BROKEN), ROOT))
+    assert row(result(verdict("valid", "drained()")), ROOT).lanes == ()
+    assert row(busy(65), ROOT).lanes == ()
 
 
 def test_the_verdict_in_one_sentence_is_the_worst_of_all() -> None:

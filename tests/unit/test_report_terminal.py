@@ -1,12 +1,15 @@
 """A failure is read from top to bottom: what broke, what led to it, where the job is, what proves it, what to type."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from brownout.check.verdict import Anomaly, Verdict
-from brownout.report.terminal import failure, style
+from brownout.report.terminal import failure, fitted, style
+from brownout.run.result import Result
+from brownout.run.store import Store, new_run
 from tests.unit.report_specimens import BROKEN, INVOKE, ROOT, TASK, WITNESS, busy, duplicate, event, result, verdict
 
 AGAIN = ("brownout replay store/a/1", "pytest 'tests/test_publish.py::test_lost_reply[cut]' --chaos-seed=7741")
@@ -39,11 +42,11 @@ def test_a_failure_reads_as_promised() -> None:
         "            fault    ·······································█"
         "  kill() on worker-1, at +8.1 s, never seen to act",
         "            api      ▪·······································"
-        "  alive, 0 restarts, silent for 8.14 s from +112 ms, last event +112 ms",
+        "  alive, 0 restarts, silent for 8.14 s from +112 ms, last …",
         "            worker-1 ▪·······································"
-        "  alive, 0 restarts, silent for 8.13 s from +120 ms, last event +120 ms",
+        "  alive, 0 restarts, silent for 8.13 s from +120 ms, last …",
         "            worker-2 ·▪······································"
-        "  alive, 0 restarts, silent for 7.85 s from +400 ms, last event +400 ms",
+        "  alive, 0 restarts, silent for 7.85 s from +400 ms, last …",
         "            queue                                              queued at most 0, unacked at most 0;"
         " 0 and 0 at the end",
         "",
@@ -207,3 +210,36 @@ def test_logs_and_page_are_named_when_they_are_there(tmp_path: Path) -> None:
 )
 def test_what_broke_stands_out(line: str, expected: dict[str, bool]) -> None:
     assert style(line) == expected
+
+
+@pytest.mark.parametrize("columns", [40, 120])
+def test_lanes_and_lines_of_logs_are_cut_at_the_width_of_the_terminal(tmp_path: Path, columns: int) -> None:
+    """Other lines are not cut, so that commands can be copied."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "api.log").write_text(f"ERROR: {'x' * 200}\n")
+    whole = failure(replace(result(BROKEN), folder=tmp_path), AGAIN, ROOT).splitlines()
+    begin = next(n for n, line in enumerate(whole) if line.startswith("  Lanes"))
+    end = whole.index("", begin)
+    assert max(map(len, whole[begin:end])) == 120
+    assert any(line.endswith("…") and "api.log:1" in line for line in whole[begin:end])
+    shown = [*fitted(whole, columns)]
+    assert max(map(len, shown[begin:end])) == columns
+    assert (shown[:begin], shown[end:]) == (whole[:begin], whole[end:])
+
+
+def test_a_failure_names_the_other_parameters_that_have_ended(tmp_path: Path) -> None:
+    store = Store(tmp_path, new_run())
+
+    def stored(parameter: str, validity: str) -> Result:
+        found = replace(result(BROKEN, scenario=f"t.py::test_a[{parameter}]"), folder=store.place(parameter))
+        summary = {"scenario": found.scenario, "validity": validity}
+        (found.folder / "results.json").write_text(json.dumps(summary))
+        return found
+
+    assert "Beside" not in failure(stored("9s", "invalid"), AGAIN, ROOT)
+    for parameter, validity in (("10s", "valid"), ("2s", "valid"), ("stop()", "unknown")):
+        stored(parameter, validity)
+    text = failure(stored("cut()", "invalid"), AGAIN, ROOT)
+    line = "of the other parameters that have ended: fails [9s]; not judged [stop()]; passes [2s, 10s]"
+    assert f"  Beside    {line}\n" in text
+    assert "Beside" not in failure(replace(result(BROKEN), folder=store.place("x")), AGAIN, ROOT), "no parameters"

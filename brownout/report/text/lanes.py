@@ -8,14 +8,31 @@ from itertools import zip_longest
 
 from brownout.report.clean import clean
 from brownout.report.facts.bands import Band
+from brownout.report.facts.failure import Failure
 from brownout.report.facts.lanes import Lane, Lanes
 from brownout.report.facts.logs import LogLine
 from brownout.report.text.clock import length, since
 
 WIDTH = 40  # cells of a lane
+COLUMNS = 108  # of a line: 120 with the label that stands before it
 SILENT, ACTIVE, GONE, FROZEN, DIED = "·", "▪", " ", "░", "×"
 BAND, OUTSIDE = "█", "·"
 LEVELS = " ▁▂▃▄▅▆▇█"
+
+
+def lanes_of(found: Failure, most: int, logs: int) -> list[str]:
+    """The lanes of a failure as lines of at most COLUMNS characters, with at most `most` processes and `logs` lines of
+    logs: the process that is the cause and the one that holds the example's task come first."""
+    if not found.lanes.processes:
+        return []
+    first = {found.cause.event.source} if found.cause and found.cause.event else set()
+    first |= {found.where.holder} if found.where else set()
+    return [cut(line, COLUMNS) for line in drawn(found.lanes, found.logs[:logs], first, most)]
+
+
+def cut(line: str, columns: int) -> str:
+    """The line, with an ellipsis where it is longer than so many columns."""
+    return line if len(line) <= columns else f"{line[: max(0, columns - 1)]}…"
 
 
 def drawn(lanes: Lanes, logs: tuple[LogLine, ...], first: Collection[str], most: int) -> Iterator[str]:
