@@ -78,9 +78,9 @@ def measured(counts: list[int], requests: int, server: Postgres | None) -> dict[
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             env = system_env(redis, folder, server)
             given = {name.removeprefix("SYSTEM_").lower(): value for name, value in env.items()}
-            store = filled(Settings(_env_file=None, **given), count)
+            store = filled(Settings.model_validate(given), count)
             stack.callback(store.close)
-            _, port = stack.enter_context(uvicorn("system.main:app", folder, **env))
+            _, port = stack.enter_context(uvicorn("system.main:app", folder, env))
             client = stack.enter_context(httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False))
             some = f"/task-status/job-{count // 2}"
             kinds.append(

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ def _loaded(port: int, clients: int, seconds: float) -> list[float]:
 
 
 @contextmanager
-def uvicorn(app: str, folder: Path, *, relay: bool = False, **env: str) -> Iterator[tuple[Process, int]]:
+def uvicorn(app: str, folder: Path, env: Mapping[str, str], *, relay: bool = False) -> Iterator[tuple[Process, int]]:
     """One uvicorn process with this environment, and its port; with its relay beside it."""
     port, given = free_port(), {**env, "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-m", "uvicorn", app, "--host", HOST, "--port", str(port), "--no-access-log"]
@@ -135,9 +135,9 @@ def system_env(redis: RedisServer, folder: Path, server: Postgres | None) -> dic
 def _subject(subject: str, redis: RedisServer, folder: Path, server: Postgres | None) -> Any:
     if subject in ("sqlite", "postgres"):
         env = system_env(redis, folder, server if subject == "postgres" else None)
-        return uvicorn("system.main:app", folder, relay=True, **env)
+        return uvicorn("system.main:app", folder, env, relay=True)
     results = {"RESULT_URL": redis.url(1)} if subject == "plain" else {}
-    return uvicorn("benchmarks.plain:app", folder, BROKER_URL=redis.url(0), **results)
+    return uvicorn("benchmarks.plain:app", folder, {"BROKER_URL": redis.url(0), **results})
 
 
 def measured(subject: str, clients: int, seconds: float, server: Postgres | None) -> Slice:

@@ -91,6 +91,15 @@ def test_every_path_that_tox_runs_exists() -> None:
     assert [word for word in words if not (ROOT / word).exists()] == []
 
 
+def test_mypy_reads_each_folder_that_has_python() -> None:
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "tox.ini")
+    read = {*re.findall(r"[\w.]+", config["testenv:typing"]["commands"].partition("posargs:")[2])}
+    files = [path for pattern in ("*.py", "*/*.py", "*/*/*.py") for path in ROOT.glob(pattern)]
+    found = {path.relative_to(ROOT).parts[0] for path in files if not path.relative_to(ROOT).parts[0].startswith(".")}
+    assert {"benchmarks", "brownout", "conftest.py"} <= found - {"build", "dist"} <= read
+
+
 def test_contributing_has_a_line_for_each_environment_that_a_change_must_pass() -> None:
     config = ConfigParser(interpolation=None)
     config.read(ROOT / "tox.ini")

@@ -93,7 +93,7 @@ def test_a_secret_is_known_without_what_stands_beside_it(text: str, found: set[s
 
 
 def test_files_are_cleaned(tmp_path: Path) -> None:
-    event = Event(1, "worker-1", "failed", "key-s3cr3t", data={"error": f"no {SECRET}", "password": "x", "n": 5})
+    event = Event(1, "worker-1", "failed", "token=1", data={"error": f"no {SECRET}", "password": "x", "n": 5})
     torn = '{"at":2,"source":"api","data":{"error":"token=hunter22'
     (tmp_path / "history.ndjson").write_text(f"{event.to_json()}\n{torn}")
     (tmp_path / "log").mkdir()
@@ -102,7 +102,7 @@ def test_files_are_cleaned(tmp_path: Path) -> None:
     Mask([SECRET]).clean(tmp_path)
     first, second = (tmp_path / "history.ndjson").read_text().split("\n")
     assert Event.from_json(first) == Event(
-        1, "worker-1", "failed", "key-s3cr3t", data={"error": "no ***", "password": "***", "n": 5}
+        1, "worker-1", "failed", "token=1", data={"error": "no ***", "password": "***", "n": 5}
     )
     assert first.startswith('{"at":')
     assert second == torn.replace("hunter22", "***")
