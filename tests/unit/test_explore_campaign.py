@@ -12,7 +12,7 @@ from brownout.explore import campaign as module
 from brownout.explore.bounds import Bounds
 from brownout.explore.campaign import BESIDE, RECONCILE, Campaign
 from brownout.explore.discovery import Discovery
-from brownout.explore.experiment import HARDENED
+from brownout.explore.experiment import HARDENED, Configuration
 from brownout.explore.finding import Finding
 from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.cell_result import CellResult
@@ -57,7 +57,7 @@ def no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def campaign(trial: Trial, *, cells: Sequence[Cell] = (CELL,), **options: Any) -> Campaign:
     """One whose trials end as told."""
-    configuration = SimpleNamespace(name="defaults", settings={})
+    configuration = Configuration("defaults", "")
     load, app = SimpleNamespace(name="task"), SimpleNamespace(pool="prefork")
     experiment = SimpleNamespace(configuration=configuration, workload=load, application=app)
     made = Campaign(cast("Any", experiment), Options(**options))

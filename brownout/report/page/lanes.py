@@ -117,10 +117,12 @@ def _died(lane: Lane) -> bool:
 
 def said(lane: Lane) -> str:
     """A process in a few words: whether it lives, its restarts, its longest silence."""
-    parts = ["alive" if lane.alive else "ended"]
+    died = sum(not end.struck and not end.orderly for end in lane.ends)
+    alone = not lane.alive and died == len(lane.ends) == 1  # then "ended" says the same
+    parts = ["alive" if lane.alive else "ended by itself" if alone else "ended"]
     if lane.restarts:
         parts.append(f"{lane.restarts} restart{'s' * (lane.restarts > 1)}")
-    if died := sum(not end.struck and not end.orderly for end in lane.ends):
+    if died and not alone:
         parts.append(f"ended by itself {died} time{'s' * (died > 1)}")
     if lane.silence and lane.silence[1] - lane.silence[0] > 1e9:
         parts.append(f"silent for {length(lane.silence[1] - lane.silence[0])}")
