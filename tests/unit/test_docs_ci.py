@@ -25,6 +25,21 @@ def shards(text: str) -> list[str]:
     return re.findall(r"(?:--chaos-shard=|--shard )\S+(?: matrix\.shard \}\})?/(\S+)", text)
 
 
+REQUIRED = {"BROWNOUT_REQUIRE": "redis-server"}
+
+
+def merge_of(text: str) -> tuple[str, str]:
+    """The parts that the file's `brownout merge` joins, and the file in which it stores the map."""
+    ((found, saved),) = re.findall(r"brownout merge (\S+) --save (\S+) --baseline", text)
+    return found, saved
+
+
+def junit_of(text: str) -> str:
+    """The file that pytest writes."""
+    (found,) = re.findall(r"--junitxml=(\S+)", text)
+    return str(found)
+
+
 # --- GitHub
 
 
@@ -57,6 +72,21 @@ def test_the_workflow_has_all_its_shards_and_keeps_what_a_red_job_left() -> None
     assert [name for name in names if re.fullmatch(download["with"]["pattern"].replace("*", ".*"), name)] == [names[1]]
 
 
+def test_the_parts_of_the_map_reach_the_job_that_joins_them_also_when_a_shard_is_red() -> None:
+    file: dict[str, Any] = yaml.safe_load(FILES[WORKFLOW])
+    assert file["env"] == REQUIRED
+    suite, map_, whole = (file["jobs"][name] for name in ("suite", "map", "whole-map"))
+    assert suite["strategy"]["fail-fast"] is map_["strategy"]["fail-fast"] is False
+    assert (whole["needs"], whole["if"]) == ("map", "${{ !cancelled() }}")
+    kept = {job["steps"][-1]["with"]["path"] for job in (map_, whole)}
+    (place,) = [step["with"]["path"] for step in whole["steps"] if "download-artifact" in step.get("uses", "")]
+    # An artefact holds what lies in the folder that is uploaded, and is unpacked into a folder of its own name.
+    (found, saved), count = merge_of(FILES[WORKFLOW]), len(map_["strategy"]["matrix"]["shard"])
+    assert found == f"{place}/*/maps/*-of-{count}.json"
+    assert kept == {"store/", saved}
+    assert suite["steps"][-1]["with"]["path"].split() == ["store/", junit_of(FILES[WORKFLOW])]
+
+
 # --- GitLab
 
 
@@ -72,6 +102,19 @@ def test_gitlabs_jobs_have_stages_scripts_and_shards() -> None:
     assert shards(FILES[GITLAB]) == ["$CI_NODE_TOTAL"] * 2
     count = jobs["map"]["parallel"]
     assert f"*-of-{count}.json" in jobs["whole-map"]["script"][0]
+
+
+def test_gitlab_keeps_what_a_red_job_left_and_joins_the_parts() -> None:
+    file: dict[str, Any] = yaml.safe_load(FILES[GITLAB])
+    suite, map_, whole = (file[name] for name in ("suite", "map", "whole-map"))
+    assert file["variables"] == REQUIRED
+    assert suite["parallel"] == map_["parallel"]
+    assert FILES[GITLAB].count("$CI_NODE_INDEX/$CI_NODE_TOTAL") == 2
+    assert (whole["needs"], whole["when"]) == (["map"], "always")
+    found, saved = merge_of(FILES[GITLAB])
+    assert found == f"store/maps/*-of-{map_['parallel']}.json"
+    assert [job["artifacts"]["paths"] for job in (suite, map_, whole)] == [["store/"], ["store/"], [saved]]
+    assert suite["artifacts"]["reports"] == {"junit": junit_of(FILES[GITLAB])}
 
 
 # --- Jenkins
@@ -108,6 +151,20 @@ def test_the_jenkinsfile_is_a_declarative_pipeline() -> None:
     assert re.findall(r"'(\d)'", values) == ["1", "2", "3", "4"]
     assert re.findall(r"unstash 'map-(\d)'", FILES[JENKINS]) == ["1", "2", "3", "4"]
     assert shards(FILES[JENKINS]) == ["4", "4"]
+
+
+def test_the_jenkinsfile_keeps_what_a_red_stage_left_and_joins_the_parts() -> None:
+    text = FILES[JENKINS]
+    count = len(re.findall(r"unstash", text))
+    assert text.count(f"shard=$SHARD/{count}") + text.count(f"--shard $SHARD/{count}") == 2
+    assert re.findall(r"BROWNOUT_REQUIRE = '(.*)'", text) == [*REQUIRED.values()]
+    found, saved = merge_of(text)
+    assert found == f"store/maps/*-of-{count}.json"
+    assert f"stash name: \"map-${{SHARD}}\", includes: '{found}', allowEmpty: true" in text
+    assert f"junit testResults: '{junit_of(text)}', allowEmptyResults: true" in text
+    assert re.findall(r"artifacts: '(.*?)'", text) == ["store/**", saved]
+    red = [names for names in blocks(text) if names[-1].startswith("catchError(buildResult")]
+    assert [names[-3] for names in red] == ["stage('suite')"], "a red suite does not keep the map from being made"
 
 
 @pytest.mark.parametrize("brace", ["{", "}"])
