@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brownout.cli.application import CELLS, CampaignOptions
@@ -20,6 +21,7 @@ EXAMPLES = """\
 brownout map --config late
 brownout map --config late 'worker->broker/ZADD#1/before-cut' --repeat 10
 brownout map --app shop.worker --task shop.send --args '[1]' --actions cut kill"""
+SHOWN = 3  # trials whose report is shown in full, when the user names cells
 _AGAIN = """the cells that are not good in a stored map, which stays as it is; without FILE it is the map that
 the command would store (default: no)"""
 
@@ -93,9 +95,19 @@ def run(options: MapOptions) -> int:
     validity, remarks = judged(found.map, accepted_, names or None)
     if stored:
         remarks += reproduced(stored, found.map)
+    if wanted and not anew:
+        remarks += [line for folder in capsules[:SHOWN] for line in _failure(folder)]
     code, word = (SIGNAL + found.stopped, "interrupted") if found.stopped else (EXIT[validity], validity)
     append_map(found.map, word, remarks, again)
     return options.present(found.map, code, word, remarks, cells=bool(options.cells), full=anew)
+
+
+def _failure(folder: Path) -> list[str]:
+    """The report of a stored trial, as lines that begin with an empty one: as for a scenario."""
+    from brownout.report.page.stored import stored
+    from brownout.report.terminal import failure
+
+    return ["", *failure(stored(folder), [f"brownout replay {folder}"], Path.cwd()).splitlines(), ""]
 
 
 def _cell(name: str, there: Mapping[str, Cell]) -> Cell:

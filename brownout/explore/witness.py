@@ -3,7 +3,9 @@ the processes recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from brownout.history.event import Event
 from brownout.history.life import OPERATION, Life
@@ -22,7 +24,30 @@ def lines(history: History, life: Life, trace: Trace, name: Callable[[str], str]
     found = [(seen.at, name(seen.edge), seen.what) for seen in trace.seen]
     found += [(event.at, name(_where(event)), what) for event in history if (what := _what(event, life))]
     begin = life.sent - BEFORE
-    return tuple(f"{(at - life.sent) / 1e9:+.3f} s  {who:15} {what}" for at, who, what in sorted(found) if at >= begin)
+    told = [line for line in sorted(found) if line[0] >= begin]
+    texts = [_folded([*same], life.sent) for _, same in groupby(told, key=itemgetter(1, 2))]
+    return (*texts, *(f"at the end  {text}" for text in _left(history, life)))
+
+
+def _folded(same: Sequence[tuple[int, str, str]], zero: int) -> str:
+    """One line for events that follow each other and say the same."""
+    at, who, what = same[0]
+    times = f" ({len(same)} times, until {(same[-1][0] - zero) / 1e9:+.3f} s)" if len(same) > 1 else ""
+    return f"{(at - zero) / 1e9:+.3f} s  {who:15} {what}{times}"
+
+
+def _left(history: History, life: Life) -> Iterator[str]:
+    """Where the operation's tasks are at the end: in the application's store, and in the broker."""
+    own = {*life.tasks, *life.published}
+    for row in history.kind("row"):
+        if row.task in own:
+            fields = ", ".join(f"{name} {value}" for name, value in row.data.items() if value is not None)
+            yield f"{'store':15} {fields}"
+    if life.effects or history.sample is None or "by_task" not in history.sample.data:
+        return
+    places = history.sample.data["by_task"]
+    where = ", ".join(sorted({str(places[task]) for task in own if task in places}))
+    yield f"{'broker':15} the message is in {where or 'no queue, and it is not unacked'}"
 
 
 def _where(event: Event) -> str:
@@ -37,6 +62,8 @@ def _what(event: Event, life: Life) -> str:
         return _client(event) if event.key == OPERATION else ""
     if event.task in life.others:
         return ""
+    if event.kind == "publish" and event.task in (*life.tasks, *life.published):
+        return f"publishes to {event.data.get('to')}"
     if event.kind in ("started", "effect"):
         return event.kind
     if event.kind in ("ended", "failed", "retry"):

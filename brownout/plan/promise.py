@@ -14,10 +14,11 @@ def call(name: str, args: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return the `repr` of `value`; for a promise inside another promise, the text that its author would write."""
+    """Return `value` as its author would write it: a promise inside another promise as a call, and 11.03 where sums of
+    binary fractions gave 11.030000000000001."""
     if isinstance(value, Mapping) and value.keys() == {"name", "args"}:
         return call(value["name"], value["args"])
-    return repr(value)
+    return repr(float(f"{value:.12g}") if isinstance(value, float) else value)
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ class EvidenceTrial:
             # the task that beat sends counts as accepted, because beat's schedule promises it
             self._clients.tick(str(life.invoke.key))
         run.record("settled", again=again, left=sorted(life.left.values()))
+        self._observer.records.tell_rows()
 
     def trace(self) -> Trace:
         """Return the trace of the Redis requests that passed through the network proxy during the trial."""

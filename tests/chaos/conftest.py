@@ -31,8 +31,9 @@ SETTINGS = {
 #: What the report of a failure says of a job: its row, and its outbox entry, which is gone when the job is finished.
 ROWS = """
     SELECT id, state, attempts, starts, publishes AS "outbox.publishes",
-           ROUND(due - (julianday('now') - 2440587.5) * 86400, 1) AS "outbox.due_in_s"
-    FROM jobs LEFT JOIN outbox ON job_id = id
+           CASE WHEN late > 0 THEN late || ' s overdue' ELSE 'due in ' || -late || ' s' END AS "outbox"
+    FROM jobs LEFT JOIN
+         (SELECT *, ROUND((julianday('now') - 2440587.5) * 86400 - due, 1) AS late FROM outbox) ON job_id = id
 """
 
 

@@ -17,6 +17,7 @@ from brownout.plan.fault import FAULTS, Fault, FaultKind, register
 from brownout.plan.near import UnknownName
 from brownout.plan.operation import get, post, submit
 from brownout.plan.plan import Injection, Plan
+from brownout.plan.promise import Promise
 from brownout.plan.topology import Topology, Workers
 from brownout.plan.trigger import after, at, ended, event, started
 
@@ -147,6 +148,11 @@ def test_a_fault_reads_as_it_was_written_and_has_a_row() -> None:
     assert kill().kind.row == "A process is killed."
     assert kill().kind.weaker(kill()) == ()
     assert str(PLAN.injections[0]) == "test-kill(how='SIGKILL') on worker-1 at worker started #5"
+
+
+def test_a_promise_shows_no_digits_of_binary_fractions() -> None:
+    assert str(Promise("at_least_once", {"within": 1.1 + 2.2, "proof": None})) == "at_least_once(within=3.3)"
+    assert str(Promise("at_least_once", {"within": 30.0})) == "at_least_once(within=30.0)"
 
 
 def test_two_faults_of_one_name_are_refused() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from brownout.check.promises import (
+    answers,
     at_least_once,
     at_most_once,
     attempts_within,
@@ -21,7 +22,9 @@ from brownout.check.promises import (
 from brownout.check.registry import judge_all
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
+from brownout.plan.topology import Topology
 from brownout.report.facts.failure import Failure, facts
+from brownout.report.text.lanes import life
 from brownout.run.result import Result
 from tests.unit.check_specimens import Story
 
@@ -138,6 +141,18 @@ def test_a_task_that_failed() -> None:
         "op-2 failed with KeyError on worker-1",
         "failed 240",
     )
+
+
+def test_a_task_that_ignores_its_deliveries() -> None:
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    for at in (220, 300):
+        story.deliver(at, "t-2")
+        story.say(at + 10, "worker-1", "started", task="t-2")
+        story.say(at + 20, "worker-1", "ended", task="t-2", state="IGNORED")
+    story.sample(400)
+    how = "its task ignored each of the last 2 deliveries (celery.exceptions.Ignore); the last one was on worker-1"
+    assert lines(over(story, 3000), at_least_once())[1:] == (f"op-2 took no effect, because {how}", "ended 320")
 
 
 def test_an_attempt_after_which_the_next_one_never_began() -> None:
@@ -368,6 +383,16 @@ def test_a_stall_is_told_once_with_the_code_that_caused_it() -> None:
     assert (found.slowness.during, found.slowness.otherwise) == (1_400_000_000, 10_000_000)
 
 
+def test_a_stall_that_is_too_short_to_explain_a_late_answer_is_left_out() -> None:
+    story = begun()
+    story.say(1_040, "api", "stall", ms=40.0, starved_ms=0.0, stack=["app/main.py:7 run"], own="", ongoing=False)
+    story.get(1_000, "get-1", took=1_400)
+    promise = answers({200}, within="1s", path="/health-check")
+    assert told(over(story, 5_000), promise).stalls == ()
+    story.say(1_350, "api", "stall", ms=300.0, starved_ms=0.0, stack=["app/main.py:7 run"], own="", ongoing=False)
+    assert [stall.end // 1_000_000 for stall in told(story, promise).stalls] == [1_350]
+
+
 # --- what leads, and what follows
 
 
@@ -412,6 +437,16 @@ def test_lanes_tell_deaths_restarts_and_silence() -> None:
     assert one.frozen == ((1_300_000_000, 1_800_000_000),)
     assert (two.alive, two.restarts, two.frozen) == (False, 0, ())
     assert [depth.waiting for depth in lanes.depth] == [0, 0]
+
+
+def test_a_process_that_gave_no_sign_has_a_lane_too() -> None:
+    story = over(begun(), 4_000)
+    plan = Plan(topology=Topology(relay=True))
+    found = facts(Result("t::t", plan, judge_all(story.history, [drained()]), story.history, Path("/nowhere"), 1.0))
+    lane = found.lanes.lane("relay")
+    assert lane is not None
+    assert lane.signs == ()
+    assert life(found.lanes, lane) == "no event and no connection of it was seen"
 
 
 LOG = """\

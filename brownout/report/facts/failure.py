@@ -51,7 +51,7 @@ class Failure:
 def facts(result: Result) -> Failure:
     """The facts of a trial. Reads the logs in the trial's folder; everything else comes from the result."""
     history = result.history
-    lead, tracks = leading(result.verdicts, history), lanes(history)
+    lead, tracks = leading(result.verdicts, history), lanes(history, result.plan.topology.processes)
     if lead is None:
         logs = _logs(result, tracks.begin)
         return Failure("", "", None, None, tracks, None, (), (), None, logs)
@@ -59,7 +59,7 @@ def facts(result: Result) -> Failure:
     where = whereabouts(history, tracks, anomaly.key, anomaly.task)
     why = cause(history, tracks, anomaly, where)
     near = why.event.at if why.event else tracks.begin
-    found = _first(stalls(history), moment_of(anomaly)) if anomaly.kind in SLOW else ()
+    found = _first(stalls(history, _least(anomaly)), moment_of(anomaly)) if anomaly.kind in SLOW else ()
     return Failure(
         headline(lead, tracks),
         short(lead, why),
@@ -101,6 +101,14 @@ def _about(anomaly: Anomaly, history: History) -> Anomaly:
     left = history.sample.data.get("by_task", {}) if history.sample and anomaly.kind == "undrained" else {}
     jobs = sorted((op.key, task) for op in history.ops.values() for task in op.tasks if task in left)
     return replace(anomaly, key=jobs[0][0], task=jobs[0][1]) if jobs else anomaly
+
+
+def _least(anomaly: Anomaly) -> float:
+    """The length (ms) from which a stall may explain the anomaly: a twentieth of the time that the example took."""
+    if anomaly.kind == "stalled":
+        return 0.0
+    times = [event.at for event in anomaly.witness]
+    return (max(times) - min(times)) / 1e6 / 20 if times else 0.0
 
 
 def _first(found: tuple[Stall, ...], moment: Event | None) -> tuple[Stall, ...]:

@@ -81,10 +81,14 @@ def span(history: History) -> tuple[int, int]:
     return begin, max(begin, end)
 
 
-def lanes(history: History) -> Lanes:
-    """The processes in natural order of their names, each with its signs of life; the samples of the broker."""
+def lanes(history: History, processes: Iterable[str] = ()) -> Lanes:
+    """The processes in natural order of their names, each with its signs of life; the samples of the broker.
+
+    `processes` are those that the trial started: one that gave no sign at all has a lane too.
+    """
     begin, end = span(history)
-    signs: dict[str, list[int]] = {source: [] for source in history.by_source if source not in _WITNESSES}
+    sources = (*processes, *history.by_source)
+    signs: dict[str, list[int]] = {source: [] for source in sources if source not in _WITNESSES}
     for name, at in _signs(history):
         signs.setdefault(name, []).append(at)
     names = sorted((name for name in signs if name != "client"), key=natural)

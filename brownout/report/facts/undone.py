@@ -15,7 +15,7 @@ from brownout.report.facts.whereabouts import TAKEN, celery_settings, doer, is_u
 def lost(case: Case) -> Cause | None:
     """Why a job is nowhere."""
     taken = [event for event in case.events if event.kind in TAKEN]
-    if over := _over(case):
+    if over := _over(case) or _ignored(case):
         return over
     seen, gone = _last_seen(case)
     if seen and gone and (not taken or seen.at >= taken[-1].at):
@@ -37,6 +37,17 @@ def _over(case: Case) -> Cause | None:
     how = "failed" if last.kind == "failed" else f"was {last.kind}"
     error = f" with {last.data['error']}" if last.data.get("error") else ""
     return Cause(last, f"{case.name} {how}{error} on {last.source}", "it ended here")
+
+
+def _ignored(case: Case) -> Cause | None:
+    """Says that the last delivery was thrown away by the task itself, which raised `celery.exceptions.Ignore`."""
+    own = [event for event in case.events if event.kind in (*TAKEN, "ended")]
+    if not own or own[-1].kind != "ended" or state_of(own[-1]) != "IGNORED":
+        return None
+    last, count = own[-1], sum(event.kind == "ended" and state_of(event) == "IGNORED" for event in own)
+    times = f"each of the last {count} deliveries" if count > 1 else "the last delivery"
+    sentence = f"{case.name} took no effect, because its task ignored {times} (celery.exceptions.Ignore)"
+    return Cause(last, f"{sentence}; the last one was on {last.source}", "ignored")
 
 
 def _last_seen(case: Case) -> tuple[Event | None, Event | None]:
