@@ -86,10 +86,14 @@ def test_a_cold_shutdown_under_load_loses_nothing(lab: Lab) -> None:
 
 
 def test_a_task_that_was_sent_past_the_store_survives_its_worker(lab: Lab) -> None:
-    """Submitted by name, a task has nothing but late acks and the visibility timeout; they bring it back."""
+    """Submitted by name, a task has nothing but late acks and the visibility timeout; they bring it back.
+
+    The task takes a second, and the kill comes in its middle: an early ack would have left the worker by then.
+    """
     lab.workers(2)
+    lab.topology(env={"SYSTEM_PACE": "0.2"})
     lab.load(submit("system.divide", 1, 2, every="80ms", count=8))
-    lab.inject(kill(), on="worker-1", when=started(source="worker-1", nth=2))
+    lab.inject(kill(), on="worker-1", when=started(source="worker-1", nth=2, delay="300ms"))
     lab.promise(*by_name())
     lab.run().must_hold()
 
