@@ -109,6 +109,8 @@ def causes(found: Failure) -> Iterator[str]:
     if found.lead and (before := found.lead.root.before):
         which = "all" if before == found.lead.root.count else f"{before} of {found.lead.root.count}"
         yield f"{which} came before the fault: the fault is not the cause"
+    elif found.apart:
+        yield found.apart
 
 
 def beside(result: Result) -> list[str]:

@@ -20,13 +20,15 @@ from brownout.check.promises import (
     nothing_stuck,
 )
 from brownout.check.registry import judge_all
+from brownout.history.event import Event
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
 from brownout.plan.topology import Topology
 from brownout.report.facts.failure import Failure, facts
 from brownout.report.text.lanes import life
+from brownout.report.text.place import placed
 from brownout.run.result import Result
-from tests.unit.check_specimens import Story
+from tests.unit.check_specimens import TASK, Story
 
 CELERY = {"task_queues": ["celery"]}  # the settings of a worker that are not Celery's defaults
 
@@ -285,6 +287,21 @@ def test_a_job_that_was_done_and_never_says_so() -> None:
     )
 
 
+def test_a_status_that_is_older_than_the_applications_own_row() -> None:
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    story.deliver(220, "t-2")
+    story.run(230, "t-2")
+    over(story, 3_000)
+    for at in (2_000, 3_010):
+        story.say(at, "client", "read", "op-2", "t-2", state="STARTED")
+    story.say(3_020, "store", "row", task="t-2", state="SUCCESS")
+    assert lines(story, nothing_stuck())[1] == (
+        "op-2 was done, but its last status is STARTED, read 2 times after its effect; "
+        "the application's own store says SUCCESS"
+    )
+
+
 def twice(**conf: Any) -> Story:
     story = begun(**conf)
     story.say(2, "worker-2", "ready", layout={"queues": ["celery"]}, conf={"celery": {**CELERY, **conf}})
@@ -376,6 +393,8 @@ def test_a_stall_is_told_once_with_the_code_that_caused_it() -> None:
     story.get(2_700, "get-2", took=5)
     found = told(over(story, 5_000), loop_never_stalls("200ms"))
     assert found.headline == "the event loop of api stood still once, for 2 s, without any fault"
+    assert found.cause is not None
+    assert found.cause.sentence == "app/jobs.py:31 save blocked the event loop of api"
     stall = found.stalls[0]
     assert (stall.own, stall.inner, stall.libraries) == ("app/jobs.py:31 save", "redis/socket.py:64 read", 2)
     assert (stall.waiting, stall.slowest) == (1, 1_400_000_000)
@@ -418,6 +437,57 @@ def test_jobs_are_in_natural_order() -> None:
     assert found.lead.root.sentence == "3 of 4 jobs are lost"
 
 
+def test_the_longest_stall_is_the_example_before_a_fault_too() -> None:
+    story = begun()
+    for at, ms in ((900, 700.0), (2_000, 300.0)):
+        story.say(at, "api", "stall", ms=ms, starved_ms=0.0, stack=["app/main.py:7 run"], own="", ongoing=False)
+    story.fault(1_000, 1_100, "refuse()")
+    found = told(over(story, 5_000), loop_never_stalls("200ms"))
+    assert found.headline.startswith("the event loop of api stood still 2 times, for up to 700 ms")
+    assert found.stalls[0].end == 900_000_000
+
+
+def test_the_place_of_a_job_names_its_task() -> None:
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    story.deliver(220, "t-2")
+    found = told(over(story, 3_000), at_least_once())
+    assert found.where is not None
+    assert [*placed(found.where, found.zero)][0] == f"op-2, task t-2 ({TASK}), at the end of the trial (+2.9 s)"
+
+
+def test_an_example_that_met_no_fault_says_so() -> None:
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    story.fault(1_000, 1_500, "flush()")
+    assert told(over(story, 3_000), at_least_once()).apart == "op-2 was over 790 ms before the first fault began"
+    story = begun()
+    story.fault(140, 150, "flush()")
+    story.post(400, "op-2", "t-2")
+    assert told(over(story, 3_000), at_least_once()).apart == "op-2 began 250 ms after the last fault had healed"
+    story = begun()
+    story.fault(205, 300, "flush()")
+    story.post(200, "op-2", "t-2")
+    assert told(over(story, 3_000), at_least_once()).apart == ""
+
+
+def test_a_stored_trial_marks_the_event_of_its_history() -> None:
+    story = over(begun(), 3_000)
+    story.say(500, "client", "invoke", "get-1", op="http", method="GET", path="/up", intended=500_000_000)
+    story.say(2_500, "client", "info", "get-1", error="ReadTimeout: timed out")
+    verdicts = judge_all(story.history, [answers({200}, within="1s", path="/up")])
+    copied = replace(
+        verdicts[0],
+        anomalies=tuple(
+            replace(anomaly, witness=tuple(Event.from_json(event.to_json()) for event in anomaly.witness))
+            for anomaly in verdicts[0].anomalies
+        ),
+    )
+    found = facts(Result("t::t", Plan(), (copied,), story.history, Path("/nowhere"), 1.0))
+    assert [(step.event.kind, bool(step.mark)) for step in found.steps] == [("invoke", False), ("info", True)]
+    assert copied.anomalies[0].sentence == "/up (get-1) got no answer within 2 s; the limit is 1 s."
+
+
 # --- lanes and logs
 
 
@@ -446,7 +516,7 @@ def test_a_process_that_gave_no_sign_has_a_lane_too() -> None:
     lane = found.lanes.lane("relay")
     assert lane is not None
     assert lane.signs == ()
-    assert life(found.lanes, lane) == "no event and no connection of it was seen"
+    assert life(found.lanes, lane) == "alive, but no event and no connection of it was seen"
 
 
 LOG = """\

@@ -76,7 +76,7 @@ def test_junit_is_told_the_facts() -> None:
 
 def test_the_lanes_of_a_trial_that_is_not_valid_go_to_github() -> None:
     lanes = row(result(BROKEN), ROOT).lanes
-    assert any(line.startswith("api   ▪") for line in lanes)
+    assert any(line.startswith("api      ▪") for line in lanes)
     assert max(map(len, lanes)) <= 108
     assert Row.from_json(row(result(BROKEN), ROOT).to_json()).lanes == lanes
     assert "\n".join(lanes) in failure(row(result(BROKEN), ROOT))

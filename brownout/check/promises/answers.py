@@ -38,7 +38,8 @@ def answers(
             busy: int | None = 0
             if limit is not None and (busy := over(history, sent.at, until, limit * NS, ANSWERING)) is not None:
                 took = readable((until - sent.at) / NS, limit)
-                kind, how = "slow", f"waited {took} for an answer; the limit is {readable(limit)}"
+                waited = f"waited {took} for an answer" if status else f"got no answer within {took}"
+                kind, how = "slow", f"{waited}; the limit is {readable(limit)}"
             elif end is None:
                 continue  # the trial ended before the request's limit was over
             elif status is None:

@@ -40,8 +40,11 @@ def account(history: History, anomaly: Anomaly, cause: Cause) -> tuple[Step, ...
     own = _told_once(own or proof)
     times = {one.at: one for one in publishes(own)}
     events = {id(event): event for event in own if event.kind != "published"}
-    if cause.event is not None:
-        events[id(cause.event)] = cause.event
+    marked = cause.event
+    if marked is not None:
+        # A stored trial holds the event twice: in its history, and in the witness of the anomaly.
+        marked = next((event for event in events.values() if event == marked), marked)
+        events[id(marked)] = marked
     first = min((event.at for event in own), default=0)
     last = max((event.at for event in events.values()), default=0)
     for window in history.faults:
@@ -53,7 +56,7 @@ def account(history: History, anomaly: Anomaly, cause: Cause) -> tuple[Step, ...
         Step(
             event,
             by=doer(event, ordered) if event.kind == "effect" else "",
-            mark=cause.mark if event is cause.event else "",
+            mark=cause.mark if event is marked else "",
             took=_took(times.get(event.at)) if event.kind == "publish" else None,
         )
         for event in ordered

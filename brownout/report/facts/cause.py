@@ -39,6 +39,13 @@ def _failed(case: Case) -> Cause | None:
     return Cause(moment, f"{moment.source} failed with {error}" if moment and error else "", "the failure")
 
 
+def _stalled(case: Case) -> Cause | None:
+    """Names the application's own code in which the event loop stood still."""
+    moment = moment_of(case.anomaly)
+    own = str(moment.data.get("own") or "") if moment else ""
+    return Cause(moment, f"{own} blocked the event loop of {moment.source}", "stalled") if moment and own else None
+
+
 def _duplicate(case: Case) -> Cause | None:
     effects = [event for event in case.events if event.kind == "effect"]
     begun = [event for event in case.events if event.kind in TAKEN]
@@ -117,6 +124,7 @@ def _backlog(case: Case) -> Cause | None:
 _SEARCHES: dict[str, Callable[[Case], Cause | None]] = {
     "lost": lost,
     "failed": _failed,
+    "stalled": _stalled,
     "stuck": stuck,
     "abandoned": lost,
     "unrecovered": lost,

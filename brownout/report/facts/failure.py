@@ -5,21 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from brownout.check.interval import readable
 from brownout.check.verdict import Anomaly
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.report.facts.account import Step, account
 from brownout.report.facts.bands import Band, listed
-from brownout.report.facts.case import Cause
+from brownout.report.facts.case import NS, Cause
 from brownout.report.facts.cause import cause
 from brownout.report.facts.lanes import Lanes, lanes
 from brownout.report.facts.leading import Lead, Tally, leading, moment_of
 from brownout.report.facts.logs import LogLine, first_errors
 from brownout.report.facts.stalls import Slowness, Stall, slowness, stalls
-from brownout.report.facts.whereabouts import Whereabouts, whereabouts
+from brownout.report.facts.whereabouts import Whereabouts, events_of, whereabouts
 from brownout.run.result import Result
 
 DURING = frozenset({"stalled", "backlog", "unhandled"})  # kinds of anomaly that may end with the fault
+#: Kinds of event that are no part of a job's own course.
+UNMARKED = frozenset({"read", "unread", "left", "row", "stall", "starved", "exit"})
 #: Kinds of anomaly for which the stalls of the event loop are shown.
 SLOW = frozenset({"stalled", "slowed", "slow", "unanswered"})
 
@@ -28,7 +31,8 @@ SLOW = frozenset({"stalled", "slowed", "slow", "unanswered"})
 class Failure:
     """The facts of a trial. Without a broken promise `lead` is None, and so are the facts of the example job.
 
-    `headline` names what broke, for how many, and the faults. `short` says it for one line of a list.
+    `headline` names what broke, for how many, and the faults. `short` says it for one line of a list. `apart` says that
+    the example's own events came all before the first fault, or all after the last one; it is empty otherwise.
     """
 
     headline: str
@@ -41,6 +45,7 @@ class Failure:
     stalls: tuple[Stall, ...]
     slowness: Slowness | None
     logs: tuple[LogLine, ...]
+    apart: str = ""
 
     @property
     def zero(self) -> int:
@@ -71,7 +76,21 @@ def facts(result: Result) -> Failure:
         found,
         slowness(history, found) if found else None,
         _logs(result, near),
+        _apart(history, where.name, anomaly),
     )
+
+
+def _apart(history: History, name: str, anomaly: Anomaly) -> str:
+    """Whether the example job met no fault at all. Reads of its status do not count: a client repeats them."""
+    own = [event for event in events_of(history, anomaly.key, anomaly.task) if event.kind not in UNMARKED]
+    first, stops = history.faults[0].start.at if history.faults else 0, [window.stop for window in history.faults]
+    if not own or not history.faults:
+        return ""
+    if own[-1].at < first:
+        return f"{name} was over {readable((first - own[-1].at) / NS)} before the first fault began"
+    if all(stops) and own[0].at > (last := max(stop.at for stop in stops if stop)):
+        return f"{name} began {readable((own[0].at - last) / NS)} after the last fault had healed"
+    return ""
 
 
 def headline(lead: Lead, tracks: Lanes) -> str:

@@ -130,7 +130,7 @@ def tally(kind: str, anomalies: Sequence[Anomaly], promises: tuple[str, ...], hi
     later = [anomaly for anomaly in ordered if anomaly not in early]
     of_clients = [anomaly for anomaly in later or early if anomaly.key != "probe"]
     candidates = of_clients or later or early
-    example = max(candidates, key=_stalled_ms) if kind == "stalled" else candidates[0]
+    example = max(ordered, key=_stalled_ms) if kind == "stalled" else candidates[0]
     population = _population(kind, ordered, history)
     sentence, default = _counted(kind, ordered, example, population)
     return Tally(kind, sentence, len(ordered), population, len(early), example, promises, default)
@@ -183,7 +183,7 @@ _WORDS = {
     "overtried": ("task", "was tried too often", "were tried too often"),
     "misanswered": ("request", "got a wrong status", "got a wrong status"),
     "unanswered": ("request", "got no answer", "got no answer"),
-    "slow": ("request", "was answered too late", "were answered too late"),
+    "slow": ("request", "had no answer in time", "had no answer in time"),
     "cross-talk": ("answer", "belongs to another job", "belong to another job"),
 }
 _PLURAL = {"status": "statuses"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from brownout.check.accounting import is_over
 from brownout.check.interval import readable
 from brownout.history.event import Event
-from brownout.history.operation import state_of
+from brownout.history.operation import RANK, state_of
 from brownout.history.view import History
 from brownout.report.facts.case import NS, Case, Cause
 from brownout.report.facts.lanes import Lanes, state
@@ -151,7 +151,7 @@ def stuck(case: Case) -> Cause | None:
     done = next((event for event in case.events if event.kind == "effect"), None)
     if done is None:
         return lost(case)
-    sentence = f"{case.name} was done, but its last status is {where.status}"
+    sentence = f"{case.name} was done, but its last status is {where.status}{_told_instead(case, done)}"
     worker = doer(done, case.events)
     died = case.died(worker, done.at)
     own = (event for event in case.events if event.source == worker and event.kind == "ended")
@@ -160,6 +160,14 @@ def stuck(case: Case) -> Cause | None:
     after = readable((died.at - done.at) / NS)
     sentence += f"; {worker} {_ending(died)} {after} after the effect"
     return Cause(case.struck(worker, died), sentence, "before the work was acknowledged")
+
+
+def _told_instead(case: Case, done: Event) -> str:
+    """How often a status was read after the effect, and whether the application's own store has a final state."""
+    reads = sum(event.kind == "read" and event.at > done.at for event in case.events)
+    final = next((str(value) for value in (case.where.row or {}).values() if RANK.get(str(value).upper(), 0) > 1), "")
+    often = f", read {reads} times after its effect" if reads > 1 else ""
+    return f"{often}; the application's own store says {final}" if final else often
 
 
 def stopped_consuming(history: History, lanes: Lanes, at: int) -> Cause | None:

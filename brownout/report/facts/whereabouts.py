@@ -15,6 +15,8 @@ from brownout.report.facts.lanes import Lanes, span, state
 VISIBILITY_TIMEOUT = 3600.0  # kombu's default (kombu/transport/redis.py), in seconds
 #: Kinds of event by which a worker says that it has a task.
 TAKEN = ("received", "started")
+#: Kinds of event that tell the name of the task.
+NAMED = frozenset({"publish", *TAKEN})
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Whereabouts:
     no sample of the broker tells. `holder` is the worker that took the message and did not finish it; `state` is what
     became of that worker: "alive", "frozen" or "ended". `status` is the last one that a client read. `publishes` is
     None when no process told of publishing. `returns` (s) is the time after which kombu delivers an unacked message
-    again, None when no worker told it.
+    again, None when no worker told it. `called` is the name of the task.
     """
 
     key: str | None
@@ -63,6 +65,7 @@ class Whereabouts:
     effects: int = 0
     publishes: tuple[Publish, ...] | None = None
     returns: float | None = None
+    called: str = ""
 
     @property
     def name(self) -> str:
@@ -117,6 +120,7 @@ def whereabouts(history: History, lanes: Lanes, key: str | None, task: str | Non
         sum(event.kind == "effect" for event in events),
         publishes(events) if history.by_kind.get("publish") else None,
         visibility_timeout(history),
+        next((str(event.data["name"]) for event in events if event.kind in NAMED and event.data.get("name")), ""),
     )
 
 

@@ -103,7 +103,7 @@ def _process(lanes: Lanes, lane: Lane) -> str:
 def life(lanes: Lanes, lane: Lane) -> str:
     """Whether a process lives, how it ended, its restarts, its longest silence, its last event."""
     if not lane.signs and not lane.ends:
-        return "no event and no connection of it was seen"
+        return "alive, but no event and no connection of it was seen"
     words = ["alive" if lane.alive else f"ended {_ending(lanes, lane)}"]
     if lane.ends and lane.alive:
         words.append(f"died {_ending(lanes, lane)}")

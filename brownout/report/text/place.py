@@ -22,6 +22,7 @@ FIELDS = 8  # fields of a row that are shown at most
 def placed(where: Whereabouts, zero: int) -> Iterator[str]:
     """Where a job is, as lines. What nobody told is left out."""
     task = f", task {clean(where.task[:8])}" if where.task and where.task != where.key else ""
+    task += f" ({clean(where.called, 60)})" if where.called else ""
     yield f"{clean(where.key or where.task or 'the job', 60)}{task}, at the end of the trial ({since(where.at - zero)})"
     if where.row is not None:
         yield f"row      {_row(where)}"
