@@ -437,6 +437,17 @@ def test_jobs_are_in_natural_order() -> None:
     assert found.lead.root.sentence == "3 of 4 jobs are lost"
 
 
+def test_a_wrong_status_is_told_with_its_time_and_its_body() -> None:
+    story = begun()
+    story.say(500, "client", "invoke", "op-2", op="http", method="POST", path="/process-data", intended=500_000_000)
+    story.say(710, "client", "info", "op-2", status=503, body='{"detail":"the store is locked"}')
+    assert lines(over(story, 3_000), answers({202}, path="/process-data")) == (
+        "1 of 2 requests got a wrong status, without any fault",
+        'the API answered 503 after 210 ms: {"detail":"the store is locked"}',
+        "info 710",
+    )
+
+
 def test_the_longest_stall_is_the_example_before_a_fault_too() -> None:
     story = begun()
     for at, ms in ((900, 700.0), (2_000, 300.0)):
@@ -453,7 +464,7 @@ def test_the_place_of_a_job_names_its_task() -> None:
     story.deliver(220, "t-2")
     found = told(over(story, 3_000), at_least_once())
     assert found.where is not None
-    assert [*placed(found.where, found.zero)][0] == f"op-2, task t-2 ({TASK}), at the end of the trial (+2.9 s)"
+    assert next(placed(found.where, found.zero)) == f"op-2, task t-2 ({TASK}), at the end of the trial (+2.9 s)"
 
 
 def test_an_example_that_met_no_fault_says_so() -> None:

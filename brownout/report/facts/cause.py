@@ -46,6 +46,17 @@ def _stalled(case: Case) -> Cause | None:
     return Cause(moment, f"{own} blocked the event loop of {moment.source}", "stalled") if moment and own else None
 
 
+def _misanswered(case: Case) -> Cause | None:
+    """What the API answered instead, and after which time: a fast error has another cause than a slow one."""
+    moment = moment_of(case.anomaly)
+    sent = next((event for event in case.anomaly.witness if event.kind == "invoke"), None)
+    if moment is None or sent is None:
+        return None
+    body = f": {moment.data['body']}" if moment.data.get("body") else ""
+    sentence = f"the API answered {moment.data.get('status')} after {readable((moment.at - sent.at) / NS)}{body}"
+    return Cause(moment, sentence, "misanswered")
+
+
 def _duplicate(case: Case) -> Cause | None:
     effects = [event for event in case.events if event.kind == "effect"]
     begun = [event for event in case.events if event.kind in TAKEN]
@@ -124,6 +135,7 @@ def _backlog(case: Case) -> Cause | None:
 _SEARCHES: dict[str, Callable[[Case], Cause | None]] = {
     "lost": lost,
     "failed": _failed,
+    "misanswered": _misanswered,
     "stalled": _stalled,
     "stuck": stuck,
     "abandoned": lost,

@@ -59,7 +59,7 @@ _MOMENTS = {
     "zombie": ("read",),
     "misreported": ("read",),
     "cross-talk": ("ok", "read", "effect"),
-    "misanswered": ("ok", "fail"),
+    "misanswered": ("ok", "fail", "info"),
     "unanswered": ("info", "fail"),
     "slow": ("ok", "fail", "info"),
     "backlog": ("sample",),
