@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from brownout.subject.cpus import usable_cpus
 from tests.kit.own_projects import Project
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)")
@@ -38,13 +39,13 @@ def mapped(project: Project, *words: str, before: str = "", after: str = "", bod
     assert (found.code, found.out) == (2, ""), found.out + found.err
     assert found.last.startswith("brownout map: error: "), found.err
     assert "Traceback" not in found.err
-    assert found.seconds < LIMIT, found.err
+    assert found.seconds < LIMIT * max(1.0, os.getloadavg()[0] / usable_cpus()), found.err
     assert project.left == []
     return found.last.removeprefix("brownout map: error: ")
 
 
 CELL = "worker->broker/ZREM#1/after-cut"
-LIMIT = 30.0  # s, on a busy machine; each of these ends within a few seconds
+LIMIT = 30.0  # s, for each thread that wants a core; each of these ends within a few seconds on an idle machine
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_a_pool_process_that_is_killed_after_the_effect_was_not_killed_at_its_po
     def late(subject: Subject, target: str, fault: Fault) -> Strike:
         effects = subject.files / "effects.ndjson"
         before = effects.stat().st_size  # of the steady state
-        eventually(lambda: effects.stat().st_size > before, within=10.0, what="an effect")
+        eventually(lambda: effects.stat().st_size > before, within=60.0, what="an effect")
         struck: Strike = strike(subject, target, fault)
         return struck
 

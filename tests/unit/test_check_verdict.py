@@ -289,6 +289,15 @@ def test_a_stall_is_an_interval() -> None:
     assert judge(asleep, p.loop_never_stalls("90ms")).validity == "unknown"
 
 
+def test_a_loop_that_waits_in_a_socket_waits_for_those_who_answer() -> None:
+    """Redis, the network proxy and the harness may have had no CPU; a loop that computes waits for none of them."""
+    for inner, validity in (("redis/_parsers/socket.py:64 read", "unknown"), ("app.py:7 handler", "invalid")):
+        stall = plus(healthy(), 400, "api", "stall", ms=150.0, starved_ms=10.0, stack=["app.py:3 buy", inner])
+        behind = plus(stall, 410, "run", "waited", since=240 * MS, ms={"broker": 100.0}, longest=100.0)
+        assert judge(behind, p.loop_never_stalls("90ms")).validity == validity
+        assert judge(stall, p.loop_never_stalls("90ms")).validity == "invalid"
+
+
 def test_one_stall_is_one_stall_however_often_it_was_told() -> None:
     """It is told after 1, 2 and 4 seconds and at its end; the next stall is another one."""
     history = healthy()

@@ -77,7 +77,10 @@ def test_a_failure_proves_something_only_when_its_processes_had_a_cpu(starved: f
     with pytest.raises(Unusable, match="ValueError"):
         steady(failure(error="ValueError: no"), starved=starved)._warm(Call("tasks.work"))
     with pytest.raises(kind, match="WorkerLostError"):
-        steady(failure(error="WorkerLostError: exitcode 3"), starved=starved)._warm(Call("tasks.work"))
+        steady(failure(error="WorkerLostError: signal 9 (SIGKILL)"), starved=starved)._warm(Call("tasks.work"))
+    prematurely = "WorkerLostError: Worker exited prematurely: exitcode 3."
+    with pytest.raises(Unusable, match="WorkerLostError"):
+        steady(failure(error=prematurely), starved=starved)._warm(Call("tasks.work"))
     with pytest.raises(Unusable, match=r"did not end within 3 s without a fault; wait longer with --warm-up 9"):
         steady(SENT, starved=starved)._warm(Call("tasks.work"))
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from brownout.check.interval import Findings, busy, readable
+import re
+
+from brownout.check.interval import ANSWERING, Findings, busy, readable
 from brownout.check.registry import checker
 from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.duration import Duration, seconds
+
+#: Innermost frames in which a thread waits for another process: sockets of Python, redis-py, hiredis, psycopg, urllib3.
+WAITS = re.compile(r"socket|ssl|selectors|waiting|connection|transport|_parsers|http/client")
 
 
 def distinct_stalls(history: History) -> list[Event]:
@@ -32,8 +37,9 @@ def loop_never_stalls(history: History, limit: Duration = "100ms") -> Ruling:
     """The API's event loop never stands still for `limit` or longer.
 
     A stall's lower end leaves out the time in which threads of the process waited for a CPU: the loop's own
-    thread, or a thread that the loop may have waited for. Stalls before the process is ready do not count, because
-    a process that is not ready serves no requests.
+    thread, or a thread that the loop may have waited for. A loop that waits for an answer in a socket also waits for
+    the processes that answer, so their waits count too. Stalls before the process is ready do not count, because a
+    process that is not ready serves no requests.
     """
     most = round(seconds(limit) * 1000, 3)  # in milliseconds, the unit in the data of a stall event
     watched = [event for event in history.kind("ready", source="api") if event.data.get("watch", True)]
@@ -46,7 +52,9 @@ def loop_never_stalls(history: History, limit: Duration = "100ms") -> Ruling:
         longest = max(longest, lasted)
         if lasted >= most:
             begin = int(stall.at - lasted * 1e6)
-            others = busy(history, begin, stall.at, (stall.source,)) / 1e6
+            inner = str((stall.data.get("stack") or [""])[-1])
+            concerned = (stall.source, *ANSWERING) if WAITS.search(inner) else (stall.source,)
+            others = busy(history, begin, stall.at, concerned) / 1e6
             waited = min(lasted, max(stall.data.get("starved_ms", 0), others))
             on = stall.data.get("own") or (stall.data.get("stack") or ["an unknown place"])[-1]
             still = f"stood still for {readable(lasted / 1000, most / 1000)} (limit {readable(most / 1000)})"

@@ -24,8 +24,9 @@ from brownout.workload.clients import Clients
 
 MISROUTED = 0.5  # seconds after which a message in a queue that no worker reads stays there
 ENDED = "ended"
-#: Failures that a process without a CPU may have, although the application is right.
-DOUBTFUL = re.compile(r"Time|Lost|Connection|Operational|its state is|answered 5")
+#: Failures that a process without a CPU may have, although the application is right. A pool process that ended with an
+#: exit code ended by itself.
+DOUBTFUL = re.compile(r"Time|Lost(?!.*exitcode [1-9])|Connection|Operational|its state is|answered 5")
 LONGER = "wait longer with --warm-up"
 READ_IT = "start the worker with -Q, or give --queue"
 IDLE_FOR = 0.02  # seconds without a request after which the subject is idle
