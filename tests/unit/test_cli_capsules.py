@@ -348,6 +348,17 @@ def test_a_hole_that_a_test_expects_is_not_pinned(
     assert "broke no promise: its test expects all of its anomalies" in capsys.readouterr().err
 
 
+def test_a_hole_that_was_expected_and_did_not_show_is_pinned(
+    capsule: Path, forge: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(capsule, replace(ONE, promises=(must_show("lost"),)), "missing")
+    forge(then())
+    assert main(["pin", str(capsule)]) == 0
+    out = capsys.readouterr().out
+    assert "Pinned: missing." in out
+    assert "lab.promise(must_show(" in out
+
+
 def test_a_cell_of_the_stock_map_is_pinned_as_an_item(capsule: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cell = "worker->broker/ZADD unacked_index;HSET unacked#1/before-cut"
     named(capsule, STOCK_NAME, plan=ONE, scenario=f"late+task_time_limit=3/task {cell}")
