@@ -8,13 +8,13 @@ from typing import Any
 
 # seconds; a trial waits until the application's time-outs have passed, except for time-outs that are longer than this
 NOTICED = 5.0
-LEAST = 1.5  # seconds; a fault keeps a reply for this time when the application sets no time-out
-MARGIN = 1.5  # seconds; a trial waits for this time after a time-out, and then regards the state as final
-BRPOP = 1.0  # seconds; the default of kombu's `brpop_timeout`
-HEALTH = 25.0  # seconds; the value of kombu.transport.redis.DEFAULT_HEALTH_CHECK_INTERVAL
-VISIBILITY = 3_600.0  # seconds; the default of kombu's `visibility_timeout`
-RESTORE = 100.0  # seconds; kombu's `unacked_restore_interval` times its `unacked_restore_throttle`
-POOL_TIMER = 5.0  # seconds; Celery's pool (celery.concurrency.asynpool) looks for dead processes at this interval
+LEAST = 1.5  # Seconds; a fault keeps a reply for this time when the application sets no time-out.
+MARGIN = 1.5  # Seconds; a trial waits for this time after a time-out, and then regards the state as final.
+BRPOP = 1.0  # Seconds; the default of kombu's `brpop_timeout`.
+HEALTH = 25.0  # Seconds; the value of kombu.transport.redis.DEFAULT_HEALTH_CHECK_INTERVAL.
+VISIBILITY = 3_600.0  # Seconds; the default of kombu's `visibility_timeout`.
+RESTORE = 100.0  # Seconds; kombu's `unacked_restore_interval` times its `unacked_restore_throttle`.
+POOL_TIMER = 5.0  # Seconds; Celery's pool (celery.concurrency.asynpool) looks for dead processes at this interval.
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,12 @@ from brownout.subject.load import Load, load
 from brownout.subject.processes.launcher import Launcher
 from brownout.subject.servers import ladder
 
-DISCOVERIES = 3  # number of fault-free trials; only fault points that come in all these trials count
-CONTROL_EVERY = 20  # after this number of cells one control trial without a fault runs
-RECONCILE = 4  # tries of a cell whose outcomes differ between forked and newly started workers
-ATTEMPTS = 3  # a cell has at most so many trials while the machine is too busy for a verdict
-BESIDE = 2  # how many repeated trials run at the same time
-WHOLE = ("once", "recovered")  # the possible outcomes of a trial without a fault
+DISCOVERIES = 3  # Number of fault-free trials; only fault points that come in all these trials count.
+CONTROL_EVERY = 20  # After this number of cells one control trial without a fault runs.
+RECONCILE = 4  # Tries of a cell whose outcomes differ between forked and newly started workers.
+ATTEMPTS = 3  # A cell has at most so many trials while the machine is too busy for a verdict.
+BESIDE = 2  # How many repeated trials run at the same time.
+WHOLE = ("once", "recovered")  # The possible outcomes of a trial without a fault.
 Try = Callable[[], None]
 
 

@@ -64,8 +64,8 @@ class Experiment:
     task: str
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    name: str = ""  # the experiment was imported from this "module:attribute"
-    results: bool = True  # whether the task's caller can read its result
+    name: str = ""  # The experiment was imported from this "module:attribute".
+    results: bool = True  # Whether the task's caller can read its result.
     warm_up: float = WARM_UP
 
     @property

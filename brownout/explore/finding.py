@@ -44,8 +44,8 @@ class Finding:
     times: Mapping[Point, float] = field(default_factory=dict)
     reached: int = 0
     took: float = 0.0
-    acked: str = ""  # the message was acknowledged "before" or "after" its effect
-    logs: Mapping[str, str] = field(default_factory=dict)  # the ends of all logs, kept when the outcome is not good
+    acked: str = ""  # The message was acknowledged "before" or "after" its effect.
+    logs: Mapping[str, str] = field(default_factory=dict)  # The ends of all logs, kept when the outcome is not good.
     trouble: str = ""
     busy: bool = False
     facts: str = ""

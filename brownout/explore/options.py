@@ -14,9 +14,9 @@ from brownout.run.store import Store
 from brownout.subject.load import Load
 from brownout.subject.servers.redis_server import RungName
 
-COLD = 2  # number of cells that are also tried with workers that are not forked but started by their command line
-# how many trials run at the same time for each CPU core; half as many with an API, because such trials have twice the
-# processes
+COLD = 2  # Number of cells that are also tried with workers that are not forked but started by their command line.
+# How many trials run at the same time for each CPU core; half as many with an API, because such trials have twice the
+# processes.
 AT_ONCE = 8
 
 
@@ -35,8 +35,8 @@ class Options:
 
     actions: Collection[str] = ("standard",)
     points: Collection[str] = ()
-    jobs: int = 0  # how many trials run at the same time; 0 means that the machine's load decides
-    most: int = 0  # the largest useful number of trials that run at the same time; 0 means no limit
+    jobs: int = 0  # How many trials run at the same time; 0 means that the machine's load decides.
+    most: int = 0  # The largest useful number of trials that run at the same time; 0 means no limit.
     repeat: int = 1
     cold: int = COLD
     provider: RungName | None = None

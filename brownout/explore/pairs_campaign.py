@@ -21,8 +21,8 @@ from brownout.explore.signals import heeding
 from brownout.run.events import CampaignEnded, Planned, TrialEnded, campaigning
 from brownout.run.trial import Stopped
 
-CHECKED = 4  # if only a sample of the pairs is tried, there is at most one check for each this many pairs
-LONG = ("never", "held", "late", "restart-broker")  # trials with these actions take longest, so they start first
+CHECKED = 4  # If only a sample of the pairs is tried, there is at most one check for each this many pairs.
+LONG = ("never", "held", "late", "restart-broker")  # Trials with these actions take longest, so they start first.
 Key = tuple[Cell, Cell]
 
 
@@ -44,8 +44,8 @@ class PairCampaign:
         self.firsts: dict[Cell, First] = {}
         self.ordinary: set[str] = set()  # the commands that are sent in trials without a fault
         self.plan = Plan({}, ())
-        self.chosen: Mapping[Pair, Pair | None] = {}  # a check's value is the pair to compare it with
-        self.drawn = 0  # pairs to try in all shards, without the checks
+        self.chosen: Mapping[Pair, Pair | None] = {}  # A check's value is the pair to compare it with.
+        self.drawn = 0  # Pairs to try in all shards, without the checks.
         self.rows: dict[Key, PairResult] = {}
         self._lock = threading.Lock()
 

@@ -28,9 +28,9 @@ from brownout.plan.settle import Settle
 from brownout.plan.topology import Topology
 from brownout.plan.trigger import OnEvent, after, point
 
-OUTAGE = 0.3  # seconds; the time after which a killed server is started again
-STALL = "250ms"  # when the event loop of the API is blocked for this time, the API counts as stalled
-MESSAGE, PROCESS, BROKER = "message", "process", "broker"  # what the fault of an action can strike
+OUTAGE = 0.3  # Seconds; the time after which a killed server is started again.
+STALL = "250ms"  # When the event loop of the API is blocked for this time, the API counts as stalled.
+MESSAGE, PROCESS, BROKER = "message", "process", "broker"  # What the fault of an action can strike.
 
 #: The fault of each action, its target, and whether the fault heals after `Bounds.held` seconds.
 FAULTS: Mapping[str, tuple[Callable[[], Fault], str, bool]] = {

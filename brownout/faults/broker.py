@@ -26,7 +26,7 @@ TARGETS = frozenset({"broker"})
 # takes about 20 ms, and the whole load takes at least 4 s.
 FILLER_DB, FILLERS, LOAD_DELAY = 15, 250_000, "-4"
 FILL = f"for _ = 1, {FILLERS} do redis.call('INCR', 'brownout-filler') end"
-LONGEST_PAUSE = 3_600_000  # ms
+LONGEST_PAUSE = 3_600_000  # Ms.
 # Redis commands that block by design: a consumer that waits in such a command is not delayed by the fault.
 WAITING = frozenset({"brpop", "blpop", "bzpopmin", "bzpopmax", "blmove", "brpoplpush", "xread"})
 

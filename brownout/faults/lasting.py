@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from brownout.faults.strike import Strike
 
-QUICK = 0.04  # seconds that one call of `look` may take while the trial goes on
-PATIENT = 2.0  # seconds that the last call of `look` may take, just before the fault heals
+QUICK = 0.04  # Seconds that one call of `look` may take while the trial goes on.
+PATIENT = 2.0  # Seconds that the last call of `look` may take, just before the fault heals.
 
 
 def lasting(look: Callable[[float], str], undo: Callable[[], None]) -> Strike:

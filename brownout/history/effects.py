@@ -142,8 +142,8 @@ class _Changes:
     LONGEST seconds.
     """
 
-    CLOSE = 0.1  # s
-    LONGEST = 0.5  # s
+    CLOSE = 0.1  # S.
+    LONGEST = 0.5  # S.
 
     def __init__(self, path: Path) -> None:
         self._files = [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-journal")]

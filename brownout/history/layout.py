@@ -26,9 +26,9 @@ class Unreadable(ValueError):
 class Entry:
     """One entry of a Redis list of messages, or of the hash of unacknowledged messages."""
 
-    place: str  # the name of the message's queue, or UNACKED
-    task: str | None  # the task's id; None for an entry that is not a task's message
-    message: Any  # the message as kombu wraps it (JSON)
+    place: str  # The name of the message's queue, or UNACKED.
+    task: str | None  # The task's id; None for an entry that is not a task's message.
+    message: Any  # The message as kombu wraps it (JSON).
 
 
 @dataclass(frozen=True)

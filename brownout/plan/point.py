@@ -11,9 +11,9 @@ from typing import Literal, get_args
 
 Moment = Literal["before", "after"]  # "before" or "after" the server executes the command
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-IDLE = "[idle]"  # the label of a BRPOP that returns no message ends with this text
-LISTED = 12  # the message that no request reached a place lists at most this many points
-Reached = tuple[str, str, Moment]  # edge, label, moment
+IDLE = "[idle]"  # The label of a BRPOP that returns no message ends with this text.
+LISTED = 12  # The message that no request reached a place lists at most this many points.
+Reached = tuple[str, str, Moment]  # Edge, label, moment.
 
 
 @dataclass(frozen=True, order=True)

@@ -60,9 +60,9 @@ class Trigger:
 
 
 # Because of these types a type checker finds mistakes, such as a time `after(...)` at which a fault should begin.
-OnEvent = NewType("OnEvent", Trigger)  # an event or a point, at which a load or a fault may begin, or a fault may heal
-AtTime = NewType("AtTime", Trigger)  # a time at which a fault begins, counted from the start of the load
-AfterFault = NewType("AfterFault", Trigger)  # a time at which a fault heals, counted from the start of the fault
+OnEvent = NewType("OnEvent", Trigger)  # An event or a point, at which a load or a fault may begin, or a fault may heal.
+AtTime = NewType("AtTime", Trigger)  # A time at which a fault begins, counted from the start of the load.
+AfterFault = NewType("AfterFault", Trigger)  # A time at which a fault heals, counted from the start of the fault.
 
 
 def event(kind: str, source: str | None = None, nth: int = 1, *, delay: Duration = 0, **data: Any) -> OnEvent:

@@ -14,7 +14,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any, Callable, Mapping
 
 LEFT_OUT = "(left out)"
-LONGEST = 500  # the longest text of a value, in characters
+LONGEST = 500  # The longest text of a value, in characters.
 #: Names of settings whose value is a secret. A name in camel case is matched with "_" before its capitals.
 _NAMES = re.compile(
     r"pass(?!ive)|pwd|secret|token|salt|dsn|webhook|credential|signature|auth|private"
@@ -28,16 +28,16 @@ _VALUES = re.compile(
     r"|(api|access|account|encryption|private)[ _-]?key)([_-]\w+)?\s*[\\\"']*\s*[=:]"
     r"|[?&][^=&\s]*(pass|secret|token|key)[^=&\s]*=|authorization\s*[\\\"']*\s*[=:]"
     r"|\bbearer\s|\bbasic\s+[\w+/-]{8,}|begin .*private"
-    r"|//\S*@|//[^\s/@]*:[^@\n]*@"  # a password in a URL may contain "/" or a space: take all up to the last "@"
-    r"|input_value=",  # errors of pydantic repeat the wrong value after `input_value=`
+    r"|//\S*@|//[^\s/@]*:[^@\n]*@"  # A password in a URL may contain "/" or a space: take all up to the last "@".
+    r"|input_value=",  # Errors of pydantic repeat the wrong value after `input_value=`.
     re.IGNORECASE,
 )
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # A value with a placeholder such as {broker} gets an address or a folder of the trial, and is no secret
 _PLACE = re.compile(r"\{[a-z]+\}[\w/.-]*")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-DEPTH = 8  # values that are nested in other values are stored down to this depth
-# for one setting at most this many objects are converted, because attributes may lead to the whole program
+DEPTH = 8  # Values that are nested in other values are stored down to this depth.
+# For one setting at most this many objects are converted, because attributes may lead to the whole program.
 OBJECTS = 50
 #: Objects of these packages are stored as text, because their `repr` is short, and the pattern `_VALUES` finds all
 #: secrets in it.

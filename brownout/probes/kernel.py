@@ -6,9 +6,9 @@ import ctypes
 import os
 import signal
 
-PR_SET_PDEATHSIG = 1  # the value of the constant in linux/prctl.h
-PIDFD_OPEN = 434  # the number of the system call on nearly every architecture; os.pidfd_open is new in Python 3.9
-STARTED = 19  # the index of the start time in `fields`
+PR_SET_PDEATHSIG = 1  # The value of the constant in linux/prctl.h.
+PIDFD_OPEN = 434  # The number of the system call on nearly every architecture; os.pidfd_open is new in Python 3.9.
+STARTED = 19  # The index of the start time in `fields`.
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 

@@ -20,9 +20,9 @@ from brownout.probes.line import now
 from brownout.probes.recorder import Recorder
 from brownout.probes.stack import Stacks, summary
 
-TICK = 0.005  # seconds between two runs of the timer
-THRESHOLD = 0.020  # seconds; when the timer is later than this, the event loop is blocked
-_PAUSE = 0.200  # seconds; a shorter stop of the whole process is not recognised
+TICK = 0.005  # Seconds between two runs of the timer.
+THRESHOLD = 0.020  # Seconds; when the timer is later than this, the event loop is blocked.
+_PAUSE = 0.200  # Seconds; a shorter stop of the whole process is not recognised.
 # When the timer on the event loop is late, the loop counts as not blocked if the watching thread held the interpreter's
 # lock and waited for a CPU during at least this share of the delay.
 _INVERTED = 0.8

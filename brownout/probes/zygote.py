@@ -40,8 +40,8 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._unread = b""
-        self._children: dict[int, int] = {}  # maps the pid of each running child to its pidfd
-        # `poll` is used and not `epoll`, because an epoll descriptor would be shared with forked processes
+        self._children: dict[int, int] = {}  # Maps the pid of each running child to its pidfd.
+        # `poll` is used and not `epoll`, because an epoll descriptor would be shared with forked processes.
         self._waiting = selectors.PollSelector()
         self._waiting.register(control, selectors.EVENT_READ)
         self._set: dict[str, str] = {}  # the environment variables that the preloaded libraries have set
@@ -164,8 +164,8 @@ def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.
     for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
         del sys.modules[name]
     sys.modules["__main__"] = fresh = ModuleType("__main__")
-    fresh.__annotations__ = {}  # the attribute is set because the interpreter's own __main__ module has it, too
-    if "__mp_main__" in sys.modules:  # the module multiprocessing gives this name to the module __main__
+    fresh.__annotations__ = {}  # The attribute is set because the interpreter's own __main__ module has it, too.
+    if "__mp_main__" in sys.modules:  # The module multiprocessing gives this name to the module __main__.
         sys.modules["__mp_main__"] = fresh
     package = request["module"].partition(".")[0]
     if package in sys.modules and getattr(sys.modules[package], "__spec__", None) is None:

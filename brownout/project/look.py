@@ -13,8 +13,8 @@ DOCUMENTS = (
     *("*compose*.y*ml", "Procfile*", "*.md", "*.rst", "Makefile", "justfile"),
     *("*.sh", "Dockerfile*", ".env*", "*.toml"),
 )
-LARGEST = 200_000  # bytes of a file that is read
-FILES = 2_000  # Python files that are read
+LARGEST = 200_000  # Bytes of a file that is read.
+FILES = 2_000  # Python files that are read.
 _CELERY = re.compile(r"celery\s+(?:-A|--app)[\s=]+([\w.:]+)(?=\s)[^\n]*?\sworker\b([^\n]*)")
 _QUEUES = re.compile(r"(?:-Q|--queues)[\s=]+([\w,.-]+)")
 _API = re.compile(r"(?:uvicorn|gunicorn)\s[^\n]*?\b([A-Za-z_][\w.]*:[A-Za-z_]\w*(?:\(\))?)")

@@ -23,8 +23,8 @@ from brownout.subject.waiting import eventually
 from brownout.wire.redis.watch import Hit
 
 NS = 1_000_000_000
-UNDER_WAY = 0.005  # seconds; before a fault kills the server, replies to earlier requests get this time to arrive
-# nanoseconds; when a fault begins later than this after its fault point was reached, the task may have gone on
+UNDER_WAY = 0.005  # Seconds; before a fault kills the server, replies to earlier requests get this time to arrive.
+# Nanoseconds; when a fault begins later than this after its fault point was reached, the task may have gone on.
 IN_TIME = 20_000_000
 MEETS = 10.0  # seconds; a timed fault without a visible effect heals this much later
 
@@ -66,8 +66,8 @@ class _Armed:
     when: _Alarm
     until: _Alarm | None = None
     strike: Strike | None = None
-    reached: int = 0  # the time (ns) at which the injection's fault point was reached; 0 before that
-    # the time (ns) at which the fault began, if that was more than IN_TIME after its fault point was reached; else 0
+    reached: int = 0  # The time (ns) at which the injection's fault point was reached; 0 before that.
+    # The time (ns) at which the fault began, if that was more than IN_TIME after its fault point was reached; else 0.
     late: int = 0
     effect: int = 0  # the time (ns) at which a task first took effect after the fault point was reached; 0 if none did
     acted: bool = False

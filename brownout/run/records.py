@@ -13,8 +13,8 @@ from brownout.probes.recorder import Recorder
 from brownout.subject.application import EffectReader
 from brownout.subject.waiting import NeverHappened, eventually
 
-EVERY = 0.2  # seconds between two reads of the store
-WITHIN = 1.0  # the seconds within which the read at the end of the trial must succeed
+EVERY = 0.2  # Seconds between two reads of the store.
+WITHIN = 1.0  # The seconds within which the read at the end of the trial must succeed.
 
 
 class Records:

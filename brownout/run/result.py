@@ -26,8 +26,8 @@ class Result:
     seconds: float
     # earlier attempts of the trial that could not be judged because of a busy machine
     earlier: tuple[Result, ...] = field(default=())
-    services: Mapping[str, object] = field(default_factory=dict)  # the services that ran beside the subject, by name
-    # the Redis requests of the trial; empty unless the plan sets `settle`
+    services: Mapping[str, object] = field(default_factory=dict)  # The services that ran beside the subject, by name.
+    # The Redis requests of the trial; empty unless the plan sets `settle`.
     trace: Trace = field(default_factory=Trace)
 
     @property

@@ -44,7 +44,7 @@ class Setting:
     make_wire: MakeWire
     launcher: Launcher = field(default_factory=Cold)
     emit: Handler = nobody
-    alone: bool = False  # whether already the first attempt must run while no other trial runs
+    alone: bool = False  # Whether already the first attempt must run while no other trial runs.
     #: Services that run beside the subject, by name; the services are made and started anew for each attempt.
     services: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(default_factory=dict)
     #: For a trial that no test runs: the application, as "module:attribute" or as its fields in JSON.

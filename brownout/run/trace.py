@@ -28,8 +28,8 @@ class Trace:
     samples: Mapping[Point, Sample] = field(default_factory=dict)
     struck: int = 0
     seen: tuple[Seen, ...] = ()
-    handshakes: frozenset[Point] = frozenset()  # the fault points at which a new connection begins
-    monitored: frozenset[Point] = frozenset()  # the handshakes that a periodic request may have caused
+    handshakes: frozenset[Point] = frozenset()  # The fault points at which a new connection begins.
+    monitored: frozenset[Point] = frozenset()  # The handshakes that a periodic request may have caused.
     steps: tuple[Step, ...] = ()
     opened: tuple[Step, ...] = ()
 

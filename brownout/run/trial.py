@@ -37,13 +37,13 @@ from brownout.workload.clients import Clients, calls_of
 from brownout.workload.generator import Generator
 from brownout.workload.status_reader import FIRST, StatusReader
 
-PUMP = 0.005  # seconds between two looks at the history
-# seconds between two looks at the history in trials of fault maps; many such trials share a process
+PUMP = 0.005  # Seconds between two looks at the history.
+# Seconds between two looks at the history in trials of fault maps; many such trials share a process.
 SETTLING_PUMP = 0.01
-ANSWERS_WITHIN = 30.0  # the seconds in which clients may still get their last answers
-AGAIN_WITHIN = 10.0  # the seconds within which a killed API must be ready again
-ATTEMPTS = 3  # a trial has at most so many attempts while the machine is too busy to judge it
-LONGEST = 4  # however busy the machine is, a wait ends after this many times its limit in wall time
+ANSWERS_WITHIN = 30.0  # The seconds in which clients may still get their last answers.
+AGAIN_WITHIN = 10.0  # The seconds within which a killed API must be ready again.
+ATTEMPTS = 3  # A trial has at most so many attempts while the machine is too busy to judge it.
+LONGEST = 4  # However busy the machine is, a wait ends after this many times its limit in wall time.
 
 
 class Stopped(BaseException):
@@ -89,8 +89,8 @@ class Trial:
         # functions that stop the subject's parts; each function may be called twice
         self._ends: list[Callable[[], None]] = []
         self._trace = Trace()
-        self._woken = threading.Event()  # this `threading.Event` is set when a fault must begin immediately
-        # the values that replace {broker}, {backend}, ... in environment variables
+        self._woken = threading.Event()  # This `threading.Event` is set when a fault must begin immediately.
+        # The values that replace {broker}, {backend}, ... in environment variables.
         self._places: Mapping[str, str] = {}
         self.services: dict[str, object] = {}
         name, known = setting.application_name, capsule.secrets_of(setting)

@@ -21,8 +21,8 @@ from brownout.plan.promise import Promise
 from brownout.subject.cpus import usable_cpus
 from brownout.subject.load import load
 
-LOOK = 0.05  # seconds between two tries to get the permission to run
-SOON = 1.0  # seconds; when a promise of a trial has a shorter time limit, the trial must run alone
+LOOK = 0.05  # Seconds between two tries to get the permission to run.
+SOON = 1.0  # Seconds; when a promise of a trial has a shorter time limit, the trial must run alone.
 
 
 def most_at_once(cores: int) -> int:

@@ -12,10 +12,10 @@ from brownout.probes.loop_watch import only_looks
 from brownout.probes.recorder import Recorder
 from brownout.subject.run_delay import RunDelay
 
-TICK = 0.02  # seconds; the length of each sleep; it is measured how late the sleep ends
-LATE = 0.03  # seconds; a sleep that ends later than this is recorded
-EVERY = 0.2  # seconds between two reads of how long threads waited for a CPU
-LEAST = 1.0  # milliseconds; a shorter wait for a CPU between two reads is not recorded
+TICK = 0.02  # Seconds; the length of each sleep; it is measured how late the sleep ends.
+LATE = 0.03  # Seconds; a sleep that ends later than this is recorded.
+EVERY = 0.2  # Seconds between two reads of how long threads waited for a CPU.
+LEAST = 1.0  # Milliseconds; a shorter wait for a CPU between two reads is not recorded.
 NS = 1_000_000_000
 
 

@@ -21,8 +21,8 @@ from brownout.subject.environment import environment_of, filled, folder_of
 
 #: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
-IMPORT_WITHIN = 60  # seconds
-NOWHERE = "redis://127.0.0.1:1"  # the broker and the backend of a process that connects to neither
+IMPORT_WITHIN = 60  # Seconds.
+NOWHERE = "redis://127.0.0.1:1"  # The broker and the backend of a process that connects to neither.
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Warning|Exit|Configured|Interrupt)\b")
 # Packages with the same name as their module
 PACKAGES = frozenset({"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchemy", "uvicorn"})

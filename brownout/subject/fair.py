@@ -35,8 +35,8 @@ class FairTime:
         clock: Callable[[], float] = time.monotonic,
         delays: Delays | None = None,
     ) -> None:
-        self.seconds = 0.0  # the time that this clock showed at the last look
-        self.starved = 0.0  # the seconds of wall time that the clock has left out so far
+        self.seconds = 0.0  # The time that this clock showed at the last look.
+        self.starved = 0.0  # The seconds of wall time that the clock has left out so far.
         self._pids, self._clock = pids, clock
         self._delays = delays or RunDelay(threads=False)
         self._last: float | None = None

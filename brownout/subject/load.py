@@ -11,9 +11,9 @@ from pathlib import Path
 from brownout.subject.cpus import usable_cpus
 
 STAT = Path("/proc/stat")
-OVER = 0.3  # seconds; the length of a measurement of the load
-EVERY = 0.02  # seconds; the time between two counts of the threads that are ready to run
-LITTLE = 0.3  # cores; some programs always use up to this much of the CPUs
+OVER = 0.3  # Seconds; the length of a measurement of the load.
+EVERY = 0.02  # Seconds; the time between two counts of the threads that are ready to run.
+LITTLE = 0.3  # Cores; some programs always use up to this much of the CPUs.
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from brownout.subject.part import Part
 
 HOSTED = "brownout.probes.hosted"  # this module imports the application and overrides some of its Celery settings
 CALLER = "brownout.probes.caller"
-TAPPED = "brownout.probes.publish_tap"  # runs any module, and records what it publishes
-PATCHING = ("gevent", "eventlet")  # pools that patch the standard library before anything else is imported
+TAPPED = "brownout.probes.publish_tap"  # Runs any module, and records what it publishes.
+PATCHING = ("gevent", "eventlet")  # Pools that patch the standard library before anything else is imported.
 
 
 def celery_name(application: Application, topology: Topology) -> str:

@@ -19,7 +19,7 @@ _given: set[int] = set()
 # uses the port, a UDP socket with the same port number tells other processes of brownout, such as xdist's workers, that
 # the port is taken. The kernel closes these UDP sockets when this process ends. Only the newest KEPT of these UDP
 # sockets stay open, to save file descriptors.
-_owned: deque[int] = deque()  # file descriptors
+_owned: deque[int] = deque()  # File descriptors.
 KEPT = 128
 
 

@@ -29,8 +29,8 @@ class RunDelay:
         # maps the path of a thread in /proc to the nanoseconds that the thread has waited so far
         self._known: dict[str, int] | None = None
         first = f"/proc/{first_only_looks}/task/{first_only_looks}/schedstat"
-        self._counts: dict[str, bool] = {first: False}  # maps the path of a thread in /proc to whether its waits count
-        self.longest = 0  # the longest wait (ns) of a single thread between the last two calls
+        self._counts: dict[str, bool] = {first: False}  # Maps the path of a thread in /proc to whether its waits count.
+        self.longest = 0  # The longest wait (ns) of a single thread between the last two calls.
 
     def take(self, pids: Iterable[int]) -> dict[int, int]:
         """Return the nanoseconds that each process waited since the last call, summed over its threads; 0 at the first

@@ -33,9 +33,9 @@ from brownout.wire.interface import AnyEdge, AnyWire
 
 Calls = Literal["", "send", "results"]
 READY_WITHIN = 30.0
-RESTARTS = 20  # each process that is not a worker is restarted at most this many times
-RESTART_AFTER = 0.1  # the seconds between a process's end and its restart; systemd's default (RestartSec)
-BACKEND = 1  # the number of the Redis database for results
+RESTARTS = 20  # Each process that is not a worker is restarted at most this many times.
+RESTART_AFTER = 0.1  # The seconds between a process's end and its restart; systemd's default (RestartSec).
+BACKEND = 1  # The number of the Redis database for results.
 
 
 class Subject:
@@ -71,11 +71,11 @@ class Subject:
         self.supervisors: dict[str, Supervisor] = {}
         self.caller: Caller | None = None
         self._on_edge = on_edge
-        self.struck: set[int] = set()  # pids of processes that faults have ended
-        self.killed: dict[str, float] = {}  # maps a process's name to the time (s) at which a fault last ended it
+        self.struck: set[int] = set()  # Pids of processes that faults have ended.
+        self.killed: dict[str, float] = {}  # Maps a process's name to the time (s) at which a fault last ended it.
         self._calls, self._later, self._launcher = calls, frozenset(later), launcher or Cold()
-        self._layouts: list[Mapping[str, Any]] = []  # the queues and keys in Redis that the workers have reported
-        self._recorded: dict[str, int] = {}  # maps the name of each process to the number of its exits in the history
+        self._layouts: list[Mapping[str, Any]] = []  # The queues and keys in Redis that the workers have reported.
+        self._recorded: dict[str, int] = {}  # Maps the name of each process to the number of its exits in the history.
         self._stack = ExitStack()
         self._health = self._stack.enter_context(closing(ApiHealth(application.ready)))
 

@@ -19,7 +19,7 @@ from brownout.workload.answer import task_of as task_of
 
 #: The time-out of a request in seconds, longer than every bound that a scenario may promise.
 TIMEOUT = 15.0
-BODY = 1_000  # an event contains at most this many characters of an answer
+BODY = 1_000  # An event contains at most this many characters of an answer.
 #: HTTP statuses of an API that may answer a later request: too many requests, bad gateway, unavailable, time-out.
 UNAVAILABLE = (429, 502, 503, 504)
 KEY_HEADER = "Idempotency-Key"
@@ -39,7 +39,7 @@ class HttpClient:
 
     def __init__(self, application: Application, address: str, recorder: Recorder) -> None:
         self._application, self._recorder = application, recorder
-        self.tells_unread = False  # whether to record that an answer has no id by which its status can be asked for
+        self.tells_unread = False  # Whether to record that an answer has no id by which its status can be asked for.
         # Each request has a connection of its own: a server may close a kept connection just as a request is sent.
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
         self._http = httpx.Client(base_url=f"http://{address}", timeout=TIMEOUT, limits=limits, trust_env=False)

@@ -143,8 +143,8 @@ class Generator:
             if self._threads < min(self._open, THREADS):
                 try:
                     threading.Thread(target=self._work, name=f"client-{self._threads + 1}", daemon=True).start()
-                except RuntimeError:  # this error means that the machine allows no more threads
-                    self._open -= not self._threads  # if there is no thread at all, this job is never carried out
+                except RuntimeError:  # This error means that the machine allows no more threads.
+                    self._open -= not self._threads  # If there is no thread at all, this job is never carried out.
                     raise
                 self._threads += 1
 

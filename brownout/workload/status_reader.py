@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-FIRST = 0.25  # seconds between the first two reads of a job's status
-GROWTH = 0.1  # share of the time since the job's first read: a job that takes 10 s is read once a second
-AT_MOST = 20  # the largest number of reads in one call of `round`
+FIRST = 0.25  # Seconds between the first two reads of a job's status.
+GROWTH = 0.1  # Share of the time since the job's first read: a job that takes 10 s is read once a second.
+AT_MOST = 20  # The largest number of reads in one call of `round`.
 
 
 class StatusReader:

@@ -9,8 +9,8 @@ from brownout.check.verdict import Anomaly, Ruling, witness
 from brownout.history.event import Event
 from brownout.history.view import History
 
-_ENOUGH = 200  # the chi-square test needs at least this many countdowns with the same upper bound
-_CELLS = 10  # number of classes of the chi-square test
+_ENOUGH = 200  # The chi-square test needs at least this many countdowns with the same upper bound.
+_CELLS = 10  # Number of classes of the chi-square test.
 
 
 def _by_task(history: History, kind: str, name: str | None) -> dict[str, list[Event]]:

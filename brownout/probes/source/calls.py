@@ -12,8 +12,8 @@ from brownout.probes.source.functions import UNKNOWN, Code, reachable
 from brownout.probes.source.numbers import number
 
 PUBLISHING = {"delay", "apply_async", "send_task"}
-_WHEN = {"countdown", "eta", None}  # None stands for `**options`
-_MADE = {"s", "si", "signature", "subtask", "set", "clone"}  # `task.s(1)` stands for its task
+_WHEN = {"countdown", "eta", None}  # None stands for `**options`.
+_MADE = {"s", "si", "signature", "subtask", "set", "clone"}  # `task.s(1)` stands for its task.
 
 
 def calls(function: Any, *, thread: bool = False) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from brownout.run.observer import Observer
 from brownout.run.watch import BusyWatch
 from brownout.workload.clients import Clients
 
-SAMPLE = 0.2  # seconds between two samples of the broker
-ASK_WITHIN = 10.0  # the seconds within which an API must answer with the final statuses
+SAMPLE = 0.2  # Seconds between two samples of the broker.
+ASK_WITHIN = 10.0  # The seconds within which an API must answer with the final statuses.
 #: A function that waits until a condition is true, at most for a number of seconds, and returns whether the condition
 #: became true.
 Pump = Callable[[Callable[[], bool], float | None], bool]

@@ -25,19 +25,19 @@ from brownout.workload.clients import Clients
 # seconds; a state in which all work is done must last this long, because a message that moves is in no queue for a
 # moment
 SURE = 0.08
-QUIET = 0.25  # after so many seconds without any change the operation counts as finished, or a probe is sent
-LOOK = 0.02  # seconds between two looks at the state
-State = tuple[Any, ...]  # everything that can still change; it is compared with what the next look finds
+QUIET = 0.25  # After so many seconds without any change the operation counts as finished, or a probe is sent.
+LOOK = 0.02  # Seconds between two looks at the state.
+State = tuple[Any, ...]  # Everything that can still change; it is compared with what the next look finds.
 
 
 @dataclass(frozen=True)
 class OnWire:
     """The state of the Redis traffic at one moment."""
 
-    holds: bool  # whether a message is only in a worker's memory: delivered and not yet registered as unacked
-    polled: dict[str, float]  # maps a network edge to the time (s, monotonic) of its newest BRPOP
-    ticked: bool  # whether Celery's beat has sent a request to Redis
-    struck: int  # the number of faults that have struck so far
+    holds: bool  # Whether a message is only in a worker's memory: delivered and not yet registered as unacked.
+    polled: dict[str, float]  # Maps a network edge to the time (s, monotonic) of its newest BRPOP.
+    ticked: bool  # Whether Celery's beat has sent a request to Redis.
+    struck: int  # The number of faults that have struck so far.
 
 
 class Settling:
@@ -77,11 +77,11 @@ class Settling:
         self._accepted = 0.0  # the time (s, without waits for a CPU) at which the operation was accepted, or 0
         self._next = 0.0
         self._probes = 0
-        self._probe = ""  # task id or key of the newest probe; empty while no probe is valid
-        # the time (s, without waits for a CPU) from which on a worker could have taken the probe
+        self._probe = ""  # Task id or key of the newest probe; empty while no probe is valid.
+        # The time (s, without waits for a CPU) from which on a worker could have taken the probe.
         self._probed_since = 0.0
-        self._probed_at = 0.0  # the time (s, monotonic) at which the probe was sent
-        self._struck = 0  # the number of faults that had struck when the probe was sent
+        self._probed_at = 0.0  # The time (s, monotonic) at which the probe was sent.
+        self._struck = 0  # The number of faults that had struck when the probe was sent.
         self.on_wire = wire()
 
     def over(self) -> bool:
@@ -150,7 +150,7 @@ class Settling:
             # wait, because the broker may deliver the message again, or the application may publish it again
             return still > settle.still
         if life.missing and (left or life.answered != "waiting"):
-            return True  # the operation is lost or stuck, and no answer to the caller can change that
+            return True  # The operation is lost or stuck, and no answer to the caller can change that.
         # There is nothing to wait for: a caller whose request was refused asks for no result.
         return life.answered == "refused" or (life.answered != "waiting" and life.told != "waiting")
 

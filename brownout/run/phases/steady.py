@@ -29,8 +29,8 @@ ENDED = "ended"
 DOUBTFUL = re.compile(r"Time|Lost(?!.*exitcode [1-9])|Connection|Operational|its state is|answered 5")
 LONGER = "wait longer with --warm-up"
 READ_IT = "start the worker with -Q, or give --queue"
-IDLE_FOR = 0.02  # seconds without a request after which the subject is idle
-# if processes waited for a CPU for this many seconds, a failed warm-up proves nothing about the application
+IDLE_FOR = 0.02  # Seconds without a request after which the subject is idle.
+# If processes waited for a CPU for this many seconds, a failed warm-up proves nothing about the application.
 STARVED = 0.2
 NAP = 0.004  # seconds between two looks at the subject
 

@@ -17,8 +17,8 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened
 from brownout.workload.clients import Clients
 
-TELLS_WITHIN = 10.0  # the seconds within which the API must answer with the final status
-AGAIN = 0.03  # seconds between two requests for the status
+TELLS_WITHIN = 10.0  # The seconds within which the API must answer with the final status.
+AGAIN = 0.03  # Seconds between two requests for the status.
 NOTHING = "nothing"
 
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 RUN = uuid.uuid4().hex[:12]
-RUN_VARIABLE = "BROWNOUT_RUN"  # this variable is in the environment of every launched process
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that end a terminal session; the reaper blocks them
-LABEL = "brownout.run"  # the label of every container; its value is RUN
+RUN_VARIABLE = "BROWNOUT_RUN"  # This variable is in the environment of every launched process.
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Signals that end a terminal session; the reaper blocks them.
+LABEL = "brownout.run"  # The label of every container; its value is RUN.
 
 _lock = threading.RLock()
 _held: dict[str, dict[str, str | int]] = {}

@@ -40,9 +40,9 @@ LIBRARIES = (
 #: Prefixes of variables that the interpreter reads only when it starts, so a forked process cannot have other values
 #: for them.
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "GLIBC_")
-IMPORT_WITHIN = 60.0  # seconds in which the forking process must have imported the libraries
-FORK_WITHIN = 30.0  # seconds in which a forked process must have started; usually this takes milliseconds
-GRACE = 0.5  # seconds for the forking process to end by itself before it is killed
+IMPORT_WITHIN = 60.0  # Seconds in which the forking process must have imported the libraries.
+FORK_WITHIN = 30.0  # Seconds in which a forked process must have started; usually this takes milliseconds.
+GRACE = 0.5  # Seconds for the forking process to end by itself before it is killed.
 
 
 class ForkerEnded(RuntimeError):

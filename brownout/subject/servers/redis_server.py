@@ -69,8 +69,8 @@ class RedisServer:
 
     def __init__(self, rung: RungName, carrier: Carrier) -> None:
         self.rung = rung
-        self.version = ""  # the server's version; "" before the first start
-        self.run_id = ""  # the `run_id` of INFO, which is different after each start
+        self.version = ""  # The server's version; "" before the first start.
+        self.run_id = ""  # The `run_id` of INFO, which is different after each start.
         self._carrier = carrier
 
     @property

@@ -34,28 +34,28 @@ class Conductor(Record):
     handshakes: bool = False  # whether the handshakes of connections are counted also before the first fault strikes
     order: Sequence[Point] = ()
     overdue: float = OVERDUE
-    clock: Callable[[], float] = time.monotonic  # a clock in seconds: how long requests and messages wait
-    hits: list[Hit] = field(default_factory=list)  # the points at which faults struck
+    clock: Callable[[], float] = time.monotonic  # A clock in seconds: how long requests and messages wait.
+    hits: list[Hit] = field(default_factory=list)  # The points at which faults struck.
     naming: Naming = field(default_factory=Naming)
     watches: list[Watch] = field(default_factory=list)
     reached: Counter[Reached] = field(default_factory=Counter)  # the points that requests passed while a watch waited
     counting: bool = False
     noting: bool = True  # whether requests are recorded for reports; false while a probe is running
     probes: ProbeTrail = field(default_factory=ProbeTrail)
-    polling: dict[Request, Passage] = field(default_factory=dict)  # the BRPOP requests that wait at the Redis server
-    polled: dict[str, float] = field(default_factory=dict)  # maps an edge to the time (s) of its newest BRPOP
+    polling: dict[Request, Passage] = field(default_factory=dict)  # The BRPOP requests that wait at the Redis server.
+    polled: dict[str, float] = field(default_factory=dict)  # Maps an edge to the time (s) of its newest BRPOP.
     passages: set[Passage] = field(default_factory=set)
     # Maps an edge to the message that its worker has not registered yet, and the time (s) at which the message came
     in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)
-    aside: frozenset[str] = frozenset()  # BRPOPs on these edges wait until another edge has got the first message
-    _aside: list[Passage] = field(default_factory=list)  # the connections whose BRPOP `aside` delays
-    published: Message | None = None  # the last message that a client put into a queue before `arm` was called
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # maps an edge and a label to a count
-    _last: int = 0  # the time (ns) of the last request that a process did not send periodically
+    aside: frozenset[str] = frozenset()  # BRPOPs on these edges wait until another edge has got the first message.
+    _aside: list[Passage] = field(default_factory=list)  # The connections whose BRPOP `aside` delays.
+    published: Message | None = None  # The last message that a client put into a queue before `arm` was called.
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # Maps an edge and a label to a count.
+    _last: int = 0  # The time (ns) of the last request that a process did not send periodically.
     _frozen: bool = False
-    _fast: bool = False  # whether a request for which no watch waits takes the fast path
-    _points: dict[Request, Point] = field(default_factory=dict)  # for requests without an answer
-    _held: list[Callable[[], None]] = field(default_factory=list)  # `thaw` calls these to let kept requests pass
+    _fast: bool = False  # Whether a request for which no watch waits takes the fast path.
+    _points: dict[Request, Point] = field(default_factory=dict)  # For requests without an answer.
+    _held: list[Callable[[], None]] = field(default_factory=list)  # `thaw` calls these to let kept requests pass.
 
     def __post_init__(self) -> None:
         super().__init__()

@@ -13,8 +13,8 @@ from brownout.wire.redis.passage import Passage
 
 # Labels of requests that every new connection may send, whatever its purpose
 GREETING = re.compile(r"HELLO .*|CLIENT .*|SELECT|AUTH|SCRIPT LOAD")
-PIDBOX = "celery.pidbox"  # the purpose of a connection for remote control
-BINDINGS = "_kombu.binding"  # the purpose of a connection on which kombu declares queues
+PIDBOX = "celery.pidbox"  # The purpose of a connection for remote control.
+BINDINGS = "_kombu.binding"  # The purpose of a connection on which kombu declares queues.
 OF_ANY_WORKER = re.compile("worker.*->broker")  # a worker opens connections to the broker even when there is no message
 
 
@@ -26,8 +26,8 @@ class Connection:
     """
 
     edge: str
-    probing: bool  # a probe was running when the connection was opened
-    counted: bool  # the load had begun when the connection was opened
+    probing: bool  # A probe was running when the connection was opened.
+    counted: bool  # The load had begun when the connection was opened.
     naming: Naming = field(default_factory=Naming)
     labels: dict[str, None] = field(default_factory=dict)
     sole: bool = False  # the connection was opened only for a probe

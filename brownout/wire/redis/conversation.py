@@ -26,9 +26,9 @@ MESSAGES = {b"MESSAGE", b"PMESSAGE", b"SMESSAGE"}
 SUBCOMMANDS = {"CLIENT", "CONFIG", "SCRIPT", "HELLO", "COMMAND", "CLUSTER", "PUBSUB"}
 KEYLESS = {"MULTI", "EXEC", "DISCARD", "PING", "AUTH", "SELECT", "ECHO", "QUIT", "EVALSHA", "EVAL", "UNWATCH", "INFO"}
 BLOCKING = {"BRPOP", "BLPOP"}
-SHORT = 256  # bytes; longer arguments, such as scripts, are not cached, because they would fill the memory
-_MULTIPLE = {b"MULTI"} | CONFIRMED  # commands that do not have exactly one reply
-_new = tuple.__new__  # `tuple.__new__` is called because it is faster than a call of the NamedTuple's class
+SHORT = 256  # Bytes; longer arguments, such as scripts, are not cached, because they would fill the memory.
+_MULTIPLE = {b"MULTI"} | CONFIRMED  # Commands that do not have exactly one reply.
+_new = tuple.__new__  # `tuple.__new__` is called because it is faster than a call of the NamedTuple's class.
 
 
 def pattern(key: bytes) -> str:
@@ -75,8 +75,8 @@ class Request:
 
     # whether the next reply may not be the answer to the oldest request, as after MULTI or SUBSCRIBE
     several: bool = False
-    ordinal: int = 0  # the number that the conductor has given to the request, if the request took the fast path
-    # the answer to a request that the network proxy itself answers and does not send to Redis
+    ordinal: int = 0  # The number that the conductor has given to the request, if the request took the fast path.
+    # The answer to a request that the network proxy itself answers and does not send to Redis.
     canned: bytes | None = None
     replies: tuple[Reply, ...] = ()
 

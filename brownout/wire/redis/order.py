@@ -15,8 +15,8 @@ class Order:
     The function `clock` (in seconds) measures how long a point waits."""
 
     def __init__(self, points: Sequence[Point], overdue: float, clock: Callable[[], float]) -> None:
-        self.over = False  # whether a fault has struck; after that no request waits for another request
-        # points that have passed before an earlier point, after a wait of `overdue` seconds
+        self.over = False  # Whether a fault has struck; after that no request waits for another request.
+        # Points that have passed before an earlier point, after a wait of `overdue` seconds.
         self.disorder: list[Point] = []
         self.points, self._overdue, self._clock = points, overdue, clock
         self._answered: set[Point] = set()

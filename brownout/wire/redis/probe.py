@@ -26,8 +26,8 @@ class ProbeTrail:
         self.through_api = through_api
         self._own = own
         self._under_way = False
-        self._ids: set[str] = set()  # task ids and delivery tags of probes
-        self._known: set[str] = set()  # tasks that were published before a probe
+        self._ids: set[str] = set()  # Task ids and delivery tags of probes.
+        self._known: set[str] = set()  # Tasks that were published before a probe.
 
     def begin(self, commands: Iterable[tuple[bytes, ...]]) -> None:
         """Remember that a client sends the probe task next. `commands` are the operation's Redis commands so far."""

@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 from brownout.plan.point import Point
 from brownout.wire.redis.resp import Requests
 
-Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # the commands of one request, each with its arguments
+Sample: TypeAlias = tuple[tuple[bytes, ...], ...]  # The commands of one request, each with its arguments.
 #: One request or answer: time (ns), edge, label, ordinal, whether reports may show it, the bytes of a request, the
 #: error of an answer.
 Line: TypeAlias = "tuple[int, str, str, int, bool, bytes | None, str | None]"

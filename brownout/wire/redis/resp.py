@@ -13,9 +13,9 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from brownout.wire.redis.resp_value import Value, begin, decoded
 
-BULK_LIMIT = 512 << 20  # the limit for bytes of a string and for items of an array (proto-max-bulk-len)
-LINE_LIMIT = 64 << 10  # the limit for the bytes of an inline command (PROTO_INLINE_MAX_SIZE) or of any other line
-DEPTH_LIMIT = 64  # the limit for the levels of nested arrays and maps
+BULK_LIMIT = 512 << 20  # The limit for bytes of a string and for items of an array (proto-max-bulk-len).
+LINE_LIMIT = 64 << 10  # The limit for the bytes of an inline command (PROTO_INLINE_MAX_SIZE) or of any other line.
+DEPTH_LIMIT = 64  # The limit for the levels of nested arrays and maps.
 
 Bytes: TypeAlias = bytes | bytearray
 T = TypeVar("T")
@@ -56,8 +56,8 @@ class ProtocolError(ValueError):
 class Command(NamedTuple):
     """A command of a client."""
 
-    argv: tuple[bytes, ...]  # the command's name and arguments; never empty
-    raw: bytes  # the bytes of the command and of empty commands before it, which Redis skips without a reply
+    argv: tuple[bytes, ...]  # The command's name and arguments; never empty.
+    raw: bytes  # The bytes of the command and of empty commands before it, which Redis skips without a reply.
 
 
 class Reply(NamedTuple):
@@ -113,16 +113,16 @@ class _Stream(Generic[T]):
     """Remembers an incomplete frame and how far it was parsed."""
 
     __slots__ = ("_at", "_need", "_open", "_rest", "_seen", "_wrong")
-    _line = _LINE  # the types whose frames end with their first line
-    _first = _further = b"+-:_#,($!=*~>%|"  # the types allowed for the frame, and for items inside the frame
+    _line = _LINE  # The types whose frames end with their first line.
+    _first = _further = b"+-:_#,($!=*~>%|"  # The types allowed for the frame, and for items inside the frame.
 
     def __init__(self) -> None:
-        self._rest = bytearray()  # all bytes from the beginning of the incomplete frame
-        self._at = 0  # offset of the next token in the bytes
-        self._seen = 0  # the line of the next token does not end before this offset
-        self._need = 0  # parsing goes on only when this many bytes have come
-        self._open: list[int] = []  # the number of missing items of each array or map that is incomplete
-        self._wrong: ProtocolError | None = None  # the error after which nothing more is parsed
+        self._rest = bytearray()  # All bytes from the beginning of the incomplete frame.
+        self._at = 0  # Offset of the next token in the bytes.
+        self._seen = 0  # The line of the next token does not end before this offset.
+        self._need = 0  # Parsing goes on only when this many bytes have come.
+        self._open: list[int] = []  # The number of missing items of each array or map that is incomplete.
+        self._wrong: ProtocolError | None = None  # The error after which nothing more is parsed.
 
     @property
     def rest(self) -> bytes:

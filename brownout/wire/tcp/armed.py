@@ -13,10 +13,10 @@ class Acted:
     """Counts what all toxics with the same name have done on an edge, also after a toxic was removed and added
     again."""
 
-    connections: int = 0  # connections that the network fault acted on
-    shaped: int = 0  # the number of bytes that were passed on late, or in other pieces
-    dropped: int = 0  # bytes that were dropped
-    closed: int = 0  # the number of connections that the network fault ended, or whose end it delayed
+    connections: int = 0  # Connections that the network fault acted on.
+    shaped: int = 0  # The number of bytes that were passed on late, or in other pieces.
+    dropped: int = 0  # Bytes that were dropped.
+    closed: int = 0  # The number of connections that the network fault ended, or whose end it delayed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Counters:
     """Counts of connections of a network edge since the edge was created."""
 
     connected: int = 0
-    closed: int = 0  # number of connections that were closed in any way
-    reset: int = 0  # number of connections closed by RST, which the network proxy sent or passed on
-    refused: int = 0  # number of connections whose upstream could not be reached
-    abandoned: int = 0  # number of clients that left while the network edge connected to the upstream
+    closed: int = 0  # Number of connections that were closed in any way.
+    reset: int = 0  # Number of connections closed by RST, which the network proxy sent or passed on.
+    refused: int = 0  # Number of connections whose upstream could not be reached.
+    abandoned: int = 0  # Number of clients that left while the network edge connected to the upstream.
     toxics: tuple[tuple[str, Acted], ...] = ()
 
     def acted(self, name: str) -> Acted:

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 #: (asyncio.selector_events._SelectorSocketTransport.max_size) is 256 KiB: glibc may map and unmap a buffer of this size
 #: for every chunk, with two page faults (M_MMAP_THRESHOLD in mallopt(3)).
 CHUNK = 64 << 10
-EARLY = 1 << 20  # bytes that are kept from one side before the other side is connected
-NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER)
+EARLY = 1 << 20  # Bytes that are kept from one side before the other side is connected.
+NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER).
 
 
 class Side(asyncio.Protocol):
     """One end of a link: the client's or the server's connection. asyncio sets TCP_NODELAY on both ends of a link."""
 
-    reads: Pipe  # the pipe that gets the bytes that this side sends
-    writes: Pipe  # the pipe that brings the bytes that this side receives
+    reads: Pipe  # The pipe that gets the bytes that this side sends.
+    writes: Pipe  # The pipe that brings the bytes that this side receives.
     transport: asyncio.Transport
 
     def __init__(self, link: Link, name: str) -> None:
         self.link, self.name = link, name
-        self.early = bytearray()  # bytes that came before the other side was connected
-        # a function that is called if this side ends before the other side is connected
+        self.early = bytearray()  # Bytes that came before the other side was connected.
+        # A function that is called if this side ends before the other side is connected.
         self.leaving: Callable[[], object] | None = None
         self.ended = self.gone = self.failed = False
 

@@ -32,9 +32,9 @@ class Stage:
         # Entries of the queue: the time (s) at which to pass it on, the chunk or the end of the stream, the number of
         # bytes
         self.queue: deque[tuple[float, bytes | End, int]] = deque()
-        self.held = 0  # the number of bytes in the queue
-        self.last = 0.0  # the time (s) at which the last chunk or end is passed on
-        self.over = False  # whether the network fault of this stage has ended the stream
+        self.held = 0  # The number of bytes in the queue.
+        self.last = 0.0  # The time (s) at which the last chunk or end is passed on.
+        self.over = False  # Whether the network fault of this stage has ended the stream.
         self.timer: asyncio.TimerHandle | None = None
         self.armed = armed
 
@@ -163,10 +163,10 @@ class Pipe:
     def __init__(self, link: Link, stream: str, source: Side, sink: Side) -> None:
         self.link, self.stream, self.source, self.sink = link, stream, source, sink
         self.stages: list[Stage] = []
-        self.full = False  # the buffer of the receiving side is full
-        self.ended = False  # the sending side sends no more bytes
-        self.finished = False  # no more bytes go to the receiving side
-        self.send: Callable[[bytes], object] = _dropped  # a passage calls this function with bytes that may pass
+        self.full = False  # The buffer of the receiving side is full.
+        self.ended = False  # The sending side sends no more bytes.
+        self.finished = False  # No more bytes go to the receiving side.
+        self.send: Callable[[bytes], object] = _dropped  # A passage calls this function with bytes that may pass.
 
     def route(self) -> None:
         """Choose where the sender's chunks go: directly to the receiver, to the code that parses Redis requests (a

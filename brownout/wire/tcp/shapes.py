@@ -25,13 +25,13 @@ class Shape:
     """Lets everything pass immediately: for the toxic `noop`, and for other toxics on connections on which, by chance,
     they do not act."""
 
-    limit: ClassVar[int] = 1  # bytes that the network fault may hold before the sender has to wait
-    # what happens to held bytes, or to the connection, when the network fault is removed
+    limit: ClassVar[int] = 1  # Bytes that the network fault may hold before the sender has to wait.
+    # What happens to held bytes, or to the connection, when the network fault is removed.
     leaving: ClassVar[Leaving] = "flush"
     # whether the network fault acts only on connections that already exist when it is added
     old_only: ClassVar[bool] = False
-    apart: ClassVar[bool] = False  # whether pieces that are due at different times must not be sent as one TCP segment
-    hard: ClassVar[bool] = False  # whether the connection is reset (RST) at the deadline, not closed
+    apart: ClassVar[bool] = False  # Whether pieces that are due at different times must not be sent as one TCP segment.
+    hard: ClassVar[bool] = False  # Whether the connection is reset (RST) at the deadline, not closed.
 
     def __init__(self, values: Mapping[str, int], rng: Random, now: float, shared: MutableMapping[str, int]) -> None:
         self.values, self.rng, self.shared = values, rng, shared

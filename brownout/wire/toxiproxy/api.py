@@ -26,8 +26,8 @@ from brownout.wire.toxiproxy.http import TEXT, Request, Response, cleaned, host_
 if TYPE_CHECKING:
     from brownout.wire.tcp.wire import Wire
 
-VERSION = "2.12.0"  # clients parse the version; the header `Server` says that this is not Toxiproxy
-LOCAL = ("127.0.0.1", "localhost", "[::1]", "")  # HTTP/1.0 needs no Host header; browsers always send one
+VERSION = "2.12.0"  # Clients parse the version; the header `Server` says that this is not Toxiproxy.
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "")  # HTTP/1.0 needs no Host header; browsers always send one.
 PROXY = {"name": str, "listen": str, "upstream": str, "enabled": bool, "logger": Object}
 TOXIC = {"name": str, "type": str, "stream": str, "toxicity": Float32, "attributes": Object}
 Handler = Callable[[bytes], Response]

@@ -14,13 +14,13 @@ from urllib.parse import unquote
 
 import h11
 
-MAX_HEAD = 1 << 20  # the limit for the bytes of request line and headers, as in Go's net/http
-MAX_BODY = 1 << 20  # the limit for the bytes of a request's body
-READ_WITHIN = 15.0  # seconds; the time for a complete request from its first byte on, as ReadTimeout in api.go
-SEND_WITHIN = 30.0  # seconds; the time for a client to read an answer, as WriteTimeout in api.go
-IDLE = 60.0  # seconds; the longest time between two requests of a connection
-# seconds; the connection of a refused client is closed this late, because a close with unread bytes would send RST (as
-# in Go's net/http)
+MAX_HEAD = 1 << 20  # The limit for the bytes of request line and headers, as in Go's net/http.
+MAX_BODY = 1 << 20  # The limit for the bytes of a request's body.
+READ_WITHIN = 15.0  # Seconds; the time for a complete request from its first byte on, as ReadTimeout in api.go.
+SEND_WITHIN = 30.0  # Seconds; the time for a client to read an answer, as WriteTimeout in api.go.
+IDLE = 60.0  # Seconds; the longest time between two requests of a connection.
+# Seconds; the connection of a refused client is closed this late, because a close with unread bytes would send RST (as
+# in Go's net/http).
 LINGER = 0.5
 ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
