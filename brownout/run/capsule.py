@@ -55,8 +55,8 @@ class Capsule:
 
     @classmethod
     def load(cls, path: Path) -> Capsule:
-        """Read the capsule in a trial's folder; `path` is the folder or its `plan.json`. Raises ValueError, with a text
-        of one line, for a path that is no stored trial."""
+        """Read the capsule in a trial's folder; `path` is the trial's folder, or the file `plan.json` in this folder.
+        Raises ValueError, with a message of one line, if `path` is no stored trial."""
         folder = (path.parent if path.name == "plan.json" else path).resolve()
         try:
             text = (folder / "plan.json").read_text()
@@ -135,7 +135,7 @@ def write(
 def answer(result: Result, wanted: Collection[Broken], before: Collection[Broken]) -> tuple[Answer, str]:
     """Return whether one of the wanted anomalies appeared again, and a sentence that proves the answer.
 
-    If no wanted anomaly appears, but an anomaly that is not in `before`, the answer is "unknown".
+    The answer is "unknown" if no wanted anomaly appears, but another anomaly that is not in `before`.
     """
     found = {
         Broken(anomaly.kind, verdict.promise): anomaly.sentence
@@ -174,7 +174,7 @@ def configuration(history: History, env: Mapping[str, str], places: Mapping[str,
 
 
 def _replaced(value: Any, names: Mapping[str, str]) -> Any:
-    """Return the value with these texts replaced in every string; the keys of mappings do not change."""
+    """Return `value` with the texts in `names` replaced in every string; the keys of mappings do not change."""
     if isinstance(value, str):
         for text, name in names.items():
             value = value.replace(text, name)

@@ -30,7 +30,7 @@ class ConductorCalls:
         return self._ask(lambda: all(self.conductor.consumes(f"{worker}->broker", queue) for worker in workers))
 
     def idle_since(self) -> int:
-        """The time (ns, monotonic) of the last request that is not one of those that clients send periodically."""
+        """The time (ns, monotonic) of the last Redis request, except requests that clients send periodically."""
         return self._ask(lambda: self.conductor.latest)
 
     def put_aside(self, workers: Sequence[str]) -> None:
@@ -39,8 +39,8 @@ class ConductorCalls:
         self._ask(lambda: setattr(self.conductor, "aside", edges))
 
     def look(self, held: float) -> OnWire:
-        """Return the state of the Redis traffic at this moment. For at most `held` seconds a message may exist only in
-        the memory of a worker."""
+        """Return the state of the Redis traffic at this moment. `held` is the longest time in seconds for which a
+        message may exist only in a worker's memory."""
         conductor = self.conductor
 
         def state() -> OnWire:

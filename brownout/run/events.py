@@ -1,8 +1,8 @@
 """The events of a run, and how they reach handlers. The code that runs trials only emits events; it imports no handler.
 
-A campaign is a series of many trials. The events of a campaign come in this order: CampaignStarted, then Phase,
-Planned, TrialStarted, TrialEnded and Remark, then CampaignEnded. Events of different trials may overlap. A trial that
-is run alone has no campaign.
+A campaign is a series of many trials. The events of a campaign come in this order: first CampaignStarted; then Phase,
+Planned, TrialStarted, TrialEnded and Remark; at the end CampaignEnded. Events of different trials may overlap. A trial
+that is run alone has no campaign.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Purpose(Enum):
 
 @dataclass(frozen=True)
 class CampaignStarted:
-    """A campaign (a series of trials) begins; `name` is a name for people."""
+    """A campaign (a series of trials) begins; `name` is the campaign's name, for people to read."""
 
     name: str
 
@@ -47,7 +47,7 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class Phase:
-    """The next phase of the trial with the name `trial` begins; if the name is empty, it is a phase of the campaign."""
+    """The next phase begins: a phase of the trial with the name `trial`, or of the campaign if `trial` is empty."""
 
     name: str
     trial: str = ""
@@ -58,8 +58,8 @@ class TrialEnded:
     """An attempt of a trial ended; the first attempt is number 1. If `again` is true, another attempt follows, because
     the machine was busy.
 
-    `result` is a run.result.Result, the result of a cell of a fault map, or a Row that came from another process.
-    `result` is None when an exception ended the trial; the caller gets this exception.
+    `result` is the trial's run.result.Result, the result of a cell (one fault at one point) of a fault map, or a Row
+    from another process. `result` is None when an exception ended the trial; the caller gets this exception.
     """
 
     name: str
@@ -78,7 +78,8 @@ class Remark:
 
 @dataclass(frozen=True)
 class CampaignEnded:
-    """A campaign of trials ended. `result` is the map of the campaign; None when an exception ended the campaign."""
+    """A campaign of trials ended. `result` is the fault map that the campaign has made, or None when an exception ended
+    the campaign."""
 
     name: str
     result: object = None
@@ -95,8 +96,8 @@ def nobody(_: Event) -> None:
 class Stream:
     """A handler that passes each event to several handlers, one after the other. Any thread may call a handler.
 
-    When a handler raises an error, the other handlers still get the event. Afterwards the caller gets the handler's
-    error; several errors are raised as an ExceptionGroup.
+    When a handler raises an error, the other handlers still get the event. When all handlers have the event, the error
+    of a handler is raised; several errors are raised as an ExceptionGroup.
     """
 
     def __init__(self, *handlers: Handler) -> None:

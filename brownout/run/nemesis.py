@@ -77,8 +77,8 @@ class _Armed:
 
 
 class Nemesis:
-    """Begins and heals the faults of a schedule. The method `see` gets the new events of the history; `act` must be
-    called often.
+    """Begins and heals the faults of a schedule. The method `see` gets the new events of the history; The method `act`
+    begins and heals faults; it must be called often.
 
     `points` reports, on the network proxy's event loop, when a point (a Redis request or its reply) is reached. A fault
     that cannot heal raises an exception.
@@ -157,8 +157,8 @@ class Nemesis:
         """Whether it is time to heal the fault of this injection.
 
         When a fault heals after a time, this time counts from the first visible effect of the fault, because on a
-        slow machine the requests that the fault should hit come late. If a fault never has a visible effect, it heals
-        MEETS seconds later.
+        slow machine the requests that the fault should hit come late. A timed fault without any visible effect heals
+        MEETS seconds later than planned.
         """
         assert armed.until
         if not armed.until.rings():

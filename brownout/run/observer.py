@@ -17,7 +17,7 @@ from brownout.run.records import Records
 from brownout.subject.application import Application
 from brownout.subject.subject import Subject
 
-SAMPLE_WITHIN = 1.0  # the seconds within which Redis must answer a sample
+SAMPLE_WITHIN = 1.0  # the seconds within which Redis must answer when the state of its queues is read
 
 
 class Recorders(dict[str, Recorder]):

@@ -39,8 +39,8 @@ class Points:
 
     @classmethod
     def of(cls, plan: Plan, wire: AnyWire, application: Application, root: Path) -> Points | None:
-        """Return the object that watches the fault points of a plan; None when the plan waits for no point. Raises
-        LookupError when the network proxy is not the built-in network proxy."""
+        """Return the object that watches the fault points of a plan, or None when the plan waits for no fault point.
+        Raises LookupError when the network proxy is not the built-in network proxy."""
         places = [trigger.place for trigger in plan.triggers if trigger.place]
         if not places:
             return None

@@ -52,7 +52,8 @@ class Records:
                 self._recorder.append(event.to_json())
 
     def tell_rows(self) -> None:
-        """Record what the store says of each job now. A store that cannot be read becomes one `row` with the error."""
+        """Record what the store says of each job now. When the store cannot be read, one event `row` with the error is
+        recorded."""
         if self._rows is None:
             return
         read, events, why = self._rows(self._files), list[Event](), ""
@@ -61,7 +62,7 @@ class Records:
             nonlocal why
             try:
                 events[:] = read()
-            except sqlite3.OperationalError as error:  # a writer may have locked the file
+            except sqlite3.OperationalError as error:  # a writer may have locked the file of the store
                 why = str(error)
                 return False
             return True

@@ -1,6 +1,6 @@
 """The store of traces: each trial has a folder <store>/<scenario>/<time>/, and the traces of the newest runs are kept.
 
-A run is one command that stores trials: `pytest`, `brownout map` or `brownout replay`. The file
+A run is one command that stores trials, for example `pytest`, `brownout map` or `brownout replay`. The file
 `<store>/.runs/<time>-<id>` lists the trials of the run. While a process adds trials to the run, or replays or shrinks
 one of them, it holds a shared lock on this file. When no process holds a lock on this file, the run is over, and its
 trials may be removed.
@@ -68,7 +68,7 @@ class Store:
                 return own
 
     def seconds(self, scenario: str) -> float:
-        """How long the newest stored trial of the scenario took; 0 when nobody knows."""
+        """How long (seconds) the newest stored trial of the scenario took; 0 when this is not known."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             return float(
                 json.loads((self.root / folder_of(scenario) / "latest" / "results.json").read_text())["seconds"]
@@ -170,7 +170,7 @@ def of_same_run(folder: Path) -> list[Path]:
 
 
 def newest_run(root: Path) -> str | None:
-    """The name of the newest run of a store; None when the folder is no store."""
+    """The name of the newest run of a store of traces, or None when the folder is no such store."""
     return max((run.name for run in (root / ".runs").glob("*")), default=None)
 
 

@@ -18,9 +18,9 @@ class Trace:
     of each point.
 
     `struck` counts the fault points at which a fault struck; `seen` has the messages that a report may show. `steps`
-    has the fault points in their order; the step of a handshake names the purpose of its connection. Connections that
-    were used only for periodic requests or for a probe are left out. `opened` has one handshake for each connection
-    that was opened after the load began.
+    has the fault points in their order; a step that is a connection's handshake names the purpose of the connection.
+    Connections that were used only for periodic requests or for a probe are left out. `opened` has one handshake for
+    each connection that was opened after the load began.
     """
 
     points: tuple[Point, ...] = ()

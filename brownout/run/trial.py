@@ -208,7 +208,7 @@ class Trial:
         else:
             self._load(subject, clients, nemesis, generator)
 
-    # --- the end of a trial that settles by evidence
+    # --- the end of a trial that waits until the recorded events show that the outcome is final
 
     def _settle(self, evidence: EvidenceTrial, nemesis: Nemesis, generator: Generator) -> None:
         """Wait until the outcome cannot change any more, then record the final state. Faults that are still active do
@@ -293,6 +293,6 @@ class Trial:
             self._woken.clear()
 
     def _phase(self, name: str) -> None:
-        wall = datetime.now().astimezone().isoformat()  # logs have wall time, in the zone of this machine
+        wall = datetime.now().astimezone().isoformat()  # the lines of logs have wall time, in this machine's time zone
         self._observer.recorders["run"].record("phase", name=name, wall=wall)
         self.setting.emit(Phase(name, self.setting.scenario))

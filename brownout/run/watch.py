@@ -52,8 +52,8 @@ class Repeated:
 class BusyWatch:
     """Records how long the processes of a trial waited for a CPU, and has a clock that leaves this time out.
 
-    `processes` returns the pids of the subject's processes by name. Two events are recorded: `waited`, from the
-    kernel's run delays, every EVERY seconds; and `machine-late`, when a thread that only sleeps wakes up late.
+    `processes` returns the pids of the subject's processes by name. The event `waited` (from the kernel's run delays)
+    is recorded every EVERY seconds, and the event `machine-late` when a thread that only sleeps wakes up late.
     """
 
     def __init__(self, recorder: Recorder, processes: Callable[[], Mapping[str, Iterable[int]]]) -> None:

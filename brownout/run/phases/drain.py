@@ -33,8 +33,9 @@ def drain(observer: Observer, clients: Clients, busy: BusyWatch, pump: Pump, *, 
         if not observer.quiet:
             quiet_since = None
             return False
-        # `recovery` is counted in wall time, because it consists of time-outs. The short work after the time-outs is
-        # measured by a clock that leaves out waits for a CPU, because a busy machine makes this work slower.
+        # The time `recovery` is counted in wall time, because a recovery consists of time-outs. The short work after
+        # the time-outs is measured by a clock that leaves out waits for a CPU, because a busy machine makes this work
+        # slower.
         if quiet_since is None:
             quiet_since, worked = time.monotonic(), None
         if time.monotonic() - quiet_since <= (recovery if settled.waiting else 0.0):

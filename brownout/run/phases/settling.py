@@ -1,5 +1,5 @@
-"""Watches one operation until its outcome cannot change any more. Recorded events show that; if they do not, deadlines
-end the wait."""
+"""Watches one operation until its outcome cannot change any more. The recorded events show that the outcome is final;
+if they do not show it, deadlines end the wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from brownout.workload.clients import Clients
 SURE = 0.08
 QUIET = 0.25  # After so many seconds without any change the operation counts as finished, or a probe is sent.
 LOOK = 0.02  # Seconds between two looks at the state.
-State = tuple[Any, ...]  # Everything that can still change; it is compared with what the next look finds.
+State = tuple[Any, ...]  # The state of all that can still change; it is compared with the next look's.
 
 
 @dataclass(frozen=True)

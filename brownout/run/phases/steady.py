@@ -48,7 +48,7 @@ class Steady:
     workers: Sequence[str]
     queues: Sequence[str]
     patience: float
-    took: float = 0.0  # how long (seconds of fair time) the warm-up took
+    took: float = 0.0  # how long (seconds, without waits for a CPU) the warm-up took
 
     @property
     def queue(self) -> str:
@@ -86,13 +86,15 @@ class Steady:
         if end == ENDED:
             return
         why = end or f"{warm} did not end within {self.patience:g} s without a fault; {LONGER} {3 * self.patience:g}"
-        # On a busy machine the application's own time limits expire. The patience is counted in fair time.
+        # On a busy machine the application's own time limits may expire, although the application is right. The limit
+        # `patience` is counted without the time in which processes waited for a CPU.
         if end and self.fair.starved > STARVED and DOUBTFUL.search(end):
             raise NeverHappened(f"{why}; the subject's processes waited {self.fair.starved:.2f} s for a CPU")
         raise Unusable(why)
 
     def _end_of(self, warm: Operation, begun: float) -> str:
-        """How the warm-up, which began at `begun`, has ended: ENDED or what is wrong; empty while it goes on."""
+        """Return the state of the warm-up that began at `begun`: ENDED, or a text that says what is wrong; empty while
+        the warm-up goes on."""
         reads = warm.result if isinstance(warm, Call) else self.subject.application.status is not None
         if event := self.life.told_of(WARM):
             good = event.kind == "read" and state_of(event) in SUCCESS
@@ -140,7 +142,7 @@ class Steady:
 
 
 def _other(warm: Operation) -> str:
-    """What may help when the operation fails."""
+    """Return advice for the case that the warm-up operation fails."""
     return "send another request" if isinstance(warm, Http) else "--args, --kwargs and --env change what it gets"
 
 
