@@ -63,7 +63,7 @@ class AnyWire(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """The pid of the network proxy's process; None when the proxy runs inside the current process."""
+        """The pid of the network proxy's process, or None when the proxy runs inside the current process."""
 
     def edge(self, name: str, upstream: str) -> AnyEdge:
         """Return a new network edge that leads to `upstream` (`host:port`)."""

@@ -25,7 +25,7 @@ REGISTER = "ZADD unacked_index"  # a worker sends this command for each message 
 
 @dataclass
 class Conductor(Record):
-    """A `Director` for all edges of one subject. Use the conductor only on the proxy's event loop.
+    """The director of all edges of one subject (see `Director`). Use the conductor only on the proxy's event loop.
 
     Until `arm` is called, all requests pass and are not counted. A `Watch` waits for a point (a request or its reply).
     Requests of a probe (a test task) are not counted, and no watch gets them.
@@ -48,9 +48,9 @@ class Conductor(Record):
     # Maps an edge to the message that its worker has not registered yet, and the time (s) at which the message came
     in_hand: dict[str, tuple[Passage, float]] = field(default_factory=dict)
     aside: frozenset[str] = frozenset()  # BRPOPs on these edges wait until another edge has got the first message.
-    _aside: list[Passage] = field(default_factory=list)  # The connections whose BRPOP `aside` delays.
+    _aside: list[Passage] = field(default_factory=list)  # The connections whose BRPOP is delayed, as `aside` asks for.
     published: Message | None = None  # The last message that a client put into a queue before `arm` was called.
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # Maps an edge and a label to a count.
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # Counts requests by edge and label.
     _last: int = 0  # The time (ns) of the last request that a process did not send periodically.
     _frozen: bool = False
     _fast: bool = False  # Whether a request for which no watch waits takes the fast path.
@@ -69,7 +69,7 @@ class Conductor(Record):
         self._choose_path()
 
     def watch(self, *watches: Watch) -> None:
-        """Add watches; their points count from this call on, but not before `arm`."""
+        """Add watches; the points for which these watches wait are counted from this call on, but not before `arm`."""
         self.watches += watches
         self._choose_path()
 
@@ -90,7 +90,7 @@ class Conductor(Record):
         self.noting = True
 
     def steps(self) -> Iterator[Step]:
-        """Yield the points that passed, without handshakes of connections only for periodic requests or a probe."""
+        """Yield the points that passed, without handshakes of connections for only a probe or periodic requests."""
         return self.connections.steps(dict.fromkeys(self.trace))
 
     def freeze(self) -> None:
@@ -228,7 +228,7 @@ class Conductor(Record):
                     self.published = Message(raw["headers"]["id"], argv[1].decode(), raw)
 
     def _count(self, passage: Passage, label: str) -> Point | None:
-        """Count the point of a request or message and return it; None for a label that is not counted now."""
+        """Count the point of a request or message and return the point, or None for a label that is not counted now."""
         edge = passage.edge
         if not self.counting or (kind := self.naming.kind(label)) == "timer":
             return None

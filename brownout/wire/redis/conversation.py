@@ -62,7 +62,7 @@ def _name(verb: bytes, first: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _plain(verb: bytes, first: bytes) -> str:
-    """Return the result of `_name`, but "" for commands that do not have exactly one reply."""
+    """Return the result of `_name` for a command that has exactly one reply, and "" for other commands."""
     return "" if verb.upper() in _MULTIPLE else _name(verb, first)
 
 
@@ -70,7 +70,8 @@ class Request:
     """A request: one command, or a whole transaction (atom). `raw` has the bytes of the request; `answer` has the bytes
     of all replies to it that have come so far.
 
-    This is not a dataclass, because creating one takes twice as long, and a request is created for every Redis command.
+    The class is no dataclass, because creating such an object takes twice as long, and a request is created for every
+    Redis command.
     """
 
     # whether the next reply may not be the answer to the oldest request, as after MULTI or SUBSCRIBE
@@ -91,7 +92,7 @@ class Request:
 
     @property
     def verb(self) -> bytes:
-        """The name of the first command: `MULTI` for an atom."""
+        """The name of the first command; for a transaction (atom) the name is MULTI."""
         return self.commands[0].argv[0].upper()
 
     @property
@@ -101,12 +102,12 @@ class Request:
 
     @property
     def delivered(self) -> bool:
-        """Whether this is a request that waited for a message and has returned one."""
+        """Whether this request waited for a message and has got a message."""
         return self.blocking and bool(self.replies) and not self.replies[-1].nil and self.replies[-1].error is None
 
     @property
     def error(self) -> str | None:
-        """The text of the first error among the replies; None without an error."""
+        """The text of the first error among the replies, or None without an error."""
         for reply in self.replies:
             if (error := reply.error) is not None:
                 return error
@@ -144,7 +145,7 @@ class Conversation:
             argv, raw = command
             words = self._labelled(argv) if self._key else argv
             if self._atom is None and len(words) > 1 and len(words[1]) < SHORT and (label := _plain(*words[:2])):
-                done.append(Request([command], label, 1, raw))  # this is the most frequent request
+                done.append(Request([command], label, 1, raw))  # the most frequent kind
             elif self._atom is None and (verb := argv[0].upper()) not in _MULTIPLE:
                 done.append(Request([command], name(words), 1, raw))
             elif self._atom is not None:

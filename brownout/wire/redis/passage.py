@@ -31,7 +31,7 @@ class Director(Protocol):
 
 
 class Passage:
-    """A connection on a network edge with a director, which decides which requests pass; `Link` creates it.
+    """A connection on a network edge whose director decides which requests pass; the class `Link` creates passages.
 
     When the director has kept back a request or an answer, `let` makes it pass; `refuse` answers a request that was
     kept back. Kept requests and answers are dropped when the connection closes.

@@ -17,8 +17,8 @@ class ProbeTrail:
     """Distinguishes requests of a probe (a test task) from requests of the operation, by the ids that they contain.
 
     The message of a probe (a test task) that the trial itself puts into the queue has a special delivery tag. If
-    `through_api` is true, the probe is a request to the API. Its task is not in `own`, the tasks of the operation, and
-    is first published after the time `begin`.
+    `through_api` is true, the probe is a request to the API. The probe's task is not in `own` (the tasks of the
+    operation), and is first published after the time `begin`.
     """
 
     def __init__(self, own: Callable[[], Iterable[str]] = tuple, *, through_api: bool = False) -> None:
@@ -57,7 +57,7 @@ class ProbeTrail:
 
 
 def published(argv: tuple[bytes, ...]) -> tuple[str, str] | None:
-    """Return task id and delivery tag of the message that a command puts into a queue; None for other commands."""
+    """Return task id and delivery tag of the message that a command puts into a queue, or None for other commands."""
     if argv[0].upper() != b"LPUSH" or len(argv) < 3 or b'"headers"' not in argv[2]:
         return None
     message = json.loads(argv[2])

@@ -86,5 +86,5 @@ def request_seen(at: int, point: Point, usual: Collection[Point] = ()) -> Seen:
 
 
 def answer_seen(at: int, point: Point, error: str | None) -> Seen:
-    """Return the record of an answer or a message. Its field `telling` is true for an error."""
+    """Return the record of an answer or a message. The record's field `telling` is true for an error."""
     return Seen(at, point.edge, f"{point.label} answered{f': {error}' if error else ''}", bool(error))

@@ -1,9 +1,9 @@
 """The error replies of a Redis server in a bad state. A fault injects only errors that a real server can send.
 
 The error replies are those of redis-server 7.0 (`processCommand` in server.c). tests/kit/test_refusals.py brings a real
-server into each state and compares the replies byte by byte. Later servers word a few replies differently (Valkey with
-its own name; HELLO <proto> AUTH), and the test allows these differences. The error replies are the same in the
-protocols RESP2 and RESP3.
+server into each state and compares the replies byte by byte. Later servers word a few replies differently (Valkey uses
+its own name, others write HELLO <proto> AUTH), and the test allows these differences. The error replies are the same in
+the protocols RESP2 and RESP3.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ WRONG_PASSWORD = b"-WRONGPASS invalid username-password pair or user is disabled
 def refusal(state: str, commands: Sequence[Command]) -> bytes | None:
     """Return the bytes of the replies with which a server in this state refuses a request.
 
-    A request is one command, or a transaction: MULTI, commands and EXEC. Returns None if the server executes the
+    A request is one command, or a transaction (MULTI, commands and EXEC). Returns None if the server executes the
     request. A script (EVAL, EVALSHA) counts as executed when the server starts the script, although a write in the
     script can fail with an error that names a line. Returns None also for commands that are not in `COMMANDS`, because
     their replies were not tested. (CLIENT SETINFO is unknown to 7.0; from 7.2 on the reply is -BUSY; redis-py ignores
@@ -169,7 +169,7 @@ def name_of(command: Command) -> str:
 
 
 def _refused(state: State, command: Command, queued: bool) -> bytes | None:
-    """Return the error reply to one command of a request; None if the server accepts the command."""
+    """Return the error reply to one command of a request, or None if the server accepts the command."""
     name = name_of(command)
     if not state.refuses(name, COMMANDS[name], queued):
         return None

@@ -156,7 +156,8 @@ class _Stream(Generic[T]):
         return complete
 
     def _next(self, data: Bytes, start: int) -> T | None:
-        """Parse the rest of the frame that began at `start`, and move `_at` behind it; None if incomplete."""
+        """Parse the rest of the frame that began at `start`, and move `_at` behind it; return None if the frame is
+        incomplete."""
         raise NotImplementedError
 
     def _frame(self, data: Bytes) -> bool:

@@ -26,7 +26,8 @@ class Hit:
     """A hit: a request has reached the point for which a watch waits, and the network proxy keeps the request or its
     answer back.
 
-    `request` is the request, also at the moment "after"; None for a message that answers no request.
+    `request` is the request that the client sent, also when its answer is kept back (moment "after"), or None for a
+    message that answers no request.
     """
 
     point: Point

@@ -107,7 +107,7 @@ class Acceptor:
             if client.fileno() >= 0 and self._resets_refused:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self._edge.note("refused", connection=number, error=str(wrong))
-        except asyncio.CancelledError:  # this happens when the client has left, or when the network edge was closed
+        except asyncio.CancelledError:  # this error comes when the client has left, or when the network edge was closed
             self._edge.note("abandoned", connection=number)
         finally:
             if not link.opened:

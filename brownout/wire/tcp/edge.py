@@ -23,8 +23,8 @@ Observer = Callable[[int, str, bytes], None]  # a function that gets the connect
 
 
 class Edge:
-    """A network edge of the built-in network proxy; `Wire.edge` creates it. Every method may be called from any thread,
-    also from the network proxy's thread.
+    """A network edge of the built-in network proxy, which `Wire.edge` creates. Every method may be called from any
+    thread, also from the network proxy's thread.
 
     While the upstream refuses connections, the network edge accepts a client and resets it (RST). If `resets_refused`
     is False, the connection of the client is closed (FIN) and not reset, as with Toxiproxy. To refuse clients
@@ -133,7 +133,7 @@ class Edge:
 
     def tap(self, observer: Observer | None) -> None:
         """Call the function `observer` with every chunk of bytes, before any toxic acts, on the thread of the event
-        loop; None removes the observer."""
+        loop; the argument None removes the observer."""
 
         def change() -> None:
             self.observer = observer

@@ -68,7 +68,7 @@ class Stage:
             return
         if kind.leaving == "reset" and isinstance(self.shape, kind):
             self.pipe.link.reset("wire")
-        # this happens even if the toxic did not act on this connection, as in Toxiproxy's ToxicLink.RemoveToxic
+        # the connection is closed even if the toxic did not act on it, as in Toxiproxy's ToxicLink.RemoveToxic
         elif kind.leaving == "close":
             self.pipe.passed(self, "close")
         else:

@@ -204,8 +204,8 @@ class HalfOpen(Swallow):
 
 
 class Spike(Shape):
-    """Acts as no toxic of Toxiproxy: the nth chunk of the edge is later than the other chunks; `shared` counts chunks
-    over all connections."""
+    """Acts as no toxic of Toxiproxy: the nth chunk of the edge is later than the other chunks; `shared` counts the
+    chunks of all connections of the edge."""
 
     limit = Latency.limit
 

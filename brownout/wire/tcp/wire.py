@@ -48,7 +48,8 @@ class Wire:
     closed, reset, refused, abandoned, toxic-added, toxic-removed, and toxic-acted; the last comes once for each
     connection. The method `close()` raises the errors of `on_event` again. All random numbers follow from `seed`: a
     number depends on the seed, the edge, the connection's ordinal and the toxic. `loop` is "uvloop" or "asyncio". The
-    default is uvloop if it is installed, because it needs a quarter less CPU for each request (docs/evidence/wire.md).
+    default of `loop` is uvloop if it is installed, because uvloop needs a quarter less CPU for each request
+    (docs/evidence/wire.md).
     """
 
     kind = "builtin"

@@ -214,7 +214,7 @@ class ToxiproxyWire:
 
     @property
     def pid(self) -> int | None:
-        """The pid of the process `server`; None if there is no such process."""
+        """The pid of the process `server`, or None if there is no such process."""
         return self._server.pid if self._server else None
 
     def version(self) -> str:

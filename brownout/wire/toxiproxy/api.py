@@ -70,7 +70,7 @@ def handled(handler: Handler, request: Request) -> Response:
 
 
 def routes_of(wire: Wire, path: list[str]) -> Mapping[str, Handler] | None:
-    """Return the handlers of a path, by method; None for an unknown path."""
+    """Return the handlers of a path, by method, or None for an unknown path."""
     match path:
         case ["version"]:
             return {"GET": lambda _: version()}

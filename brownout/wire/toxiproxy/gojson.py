@@ -18,7 +18,7 @@ from brownout.wire.errors import BadRequest
 
 GO_NAMES = {list: "array", str: "string", bool: "bool"}
 SPACE = " \t\r\n"
-# the limit for nested arrays and objects; CPython's decoder can handle it with the usual recursion limit
+# the limit for nested arrays and objects, which CPython's decoder can handle with the usual recursion limit
 MAX_DEPTH = 500
 # This pattern also matches whole strings, because brackets inside a string do not count as levels
 BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)

@@ -119,7 +119,7 @@ class Connection:
         return event  # type: ignore[return-value]  # never NEED_DATA
 
     async def _request(self) -> Request | None:
-        """Return the next request, with its body; None when the client has closed the connection."""
+        """Return the next request, with its body, or None when the client has closed the connection."""
         self._method = ""
         if not self._http.trailing_data[0]:
             async with asyncio.timeout(IDLE):
