@@ -9,7 +9,7 @@ from typing import Any
 # seconds; a trial waits until the application's time-outs have passed, except for time-outs that are longer than this
 NOTICED = 5.0
 LEAST = 1.5  # Seconds; a fault keeps a reply for this time when the application sets no time-out.
-MARGIN = 1.5  # Seconds; a trial waits for this time after a time-out, and then regards the state as final.
+MARGIN = 1.5  # Seconds; when a time-out has passed, a trial waits for this time and then regards the state as final.
 BRPOP = 1.0  # Seconds; the default of kombu's `brpop_timeout`.
 HEALTH = 25.0  # Seconds; the value of kombu.transport.redis.DEFAULT_HEALTH_CHECK_INTERVAL.
 VISIBILITY = 3_600.0  # Seconds; the default of kombu's `visibility_timeout`.
@@ -20,8 +20,8 @@ POOL_TIMER = 5.0  # Seconds; Celery's pool (celery.concurrency.asynpool) looks f
 @dataclass(frozen=True)
 class Bounds:
     """The times (in seconds) for which a trial waits for each kind of change. `held` (seconds) is the time for which a
-    fault keeps a reply; it is longer than every time-out of 5 s or less. `beyond` has the names and values of the
-    application's time-outs that are too long for a trial to wait for."""
+    fault keeps a reply back; this time is longer than every time-out of 5 s or less. `beyond` has the names and values
+    of the application's time-outs that are too long for a trial to wait for."""
 
     held: float
     probe: float

@@ -39,12 +39,12 @@ Try = Callable[[], None]
 
 
 class Campaign:
-    """Runs the trials of one fault map; `run` is called once. After `stop` was called, `map(complete=False)` returns
-    the cells that were finished.
+    """Runs the trials of one fault map; call the method `run` once. After `stop` was called, `map(complete=False)`
+    returns the cells that were finished.
 
-    Instead of calling `run`, a caller may take the steps of `run` one by one: `with campaign`, call `discover`, set
-    `planned`, call `attempt`. After each trial with forked processes, the trial's thread calls the function `met` with
-    the cells and the result.
+    Instead of calling `run`, a caller may do its steps: enter the context of the campaign, call `discover`, set
+    `planned`, and call `attempt`. After each trial with forked processes, the trial's thread calls the function `met`
+    with the trial's cells and result.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Campaign:
         self.planned: tuple[Cell, ...] = ()
         self.trials: Trials
         self._began = time.monotonic()
-        self._doubtful: list[Try] = []  # trials that must run again because the machine was busy
+        self._doubtful: list[Try] = []  # trials that are run again later, because the machine was busy
         self._lock = threading.Lock()
         self._stopped = False
         self._stack = ExitStack()
@@ -107,7 +107,7 @@ class Campaign:
         return jobs
 
     def discover(self, known: Discovery | None = None) -> None:
-        """Find the bounds, the layout of the messages in Redis, and, unless `known` has them, the fault points.
+        """Find how long trials must wait, the messages' Redis keys, and, unless `known` has them, the fault points.
 
         Raises NoMap when the system does not work even without a fault, or when the keys of its messages are unknown.
         """
@@ -149,9 +149,9 @@ class Campaign:
     def _in_force(self, acked: Sequence[str]) -> None:
         """Raise NoMap when workers acknowledge messages at another time than `task_acks_late` asks for.
 
-        The time is wrong when Celery copied the setting before brownout replaced it. A late acknowledgement never comes
-        before the effect. An early acknowledgement may come after the effect on a busy machine; so it counts as late
-        only when it does so in all trials, also in the last trials, which run alone.
+        That happens when Celery copied the setting before brownout replaced it. A late acknowledgement never comes
+        before the effect. On a busy machine an early acknowledgement may come after the effect. Messages therefore
+        count as acknowledged late only when this is so in all trials, also in the last trials, which run alone.
         """
         wanted = self.experiment.configuration.settings.get(
             "task_acks_late", False if self.experiment.application == STOCK else None
@@ -171,7 +171,7 @@ class Campaign:
 
     @property
     def own(self) -> tuple[Cell, ...]:
-        """The planned cells that this shard tries. Each shard gets about as many long trials as the others."""
+        """The planned cells that this shard (one machine's share) tries. All shards have about as many long trials."""
         shard = self.options.shard
         return shard.share(self.planned, lambda cell: f"{cell.action} {cell.full}") if shard else self.planned
 
@@ -196,8 +196,8 @@ class Campaign:
 
     def _reconcile(self, cell: Cell) -> None:
         """Try a cell again when forked processes and processes started by their command lines (cold) gave different
-        outcomes. If the outcome of a cell depends on chance, then, after some repetitions, forked and newly started
-        processes show the same outcomes."""
+        outcomes. If the outcome of a cell depends on chance, forked and newly started processes show the same outcomes
+        after some repetitions."""
         for _ in range(RECONCILE):
             if not self._compared(cell).differs:
                 return

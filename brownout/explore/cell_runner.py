@@ -54,7 +54,7 @@ class CellRunner:
         return FaultMap(config, load, trace=self._points, cells=results, controls=Controls(1))
 
     def ruling(self, result: CellResult, accepted: Sequence[baseline.Accepted]) -> baseline.Ruling:
-        """Return whether the baseline (the file of accepted outcomes) accepts the outcome of one cell."""
+        """Return whether the baseline (the file of accepted outcomes) accepts the outcome of a cell."""
         return baseline.judge(self.map(result), accepted, datetime.now(UTC).date()).rulings[0]
 
     def look(self, emit: Handler = nobody) -> None:
@@ -105,7 +105,8 @@ class CellRunner:
         return hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=8).hexdigest()
 
     def trial(self, cell: Cell) -> CellResult:
-        """Try a cell once. The first call opens the campaign, and confirms the fault points by a fault-free trial."""
+        """Run one trial of a cell. The first call opens the campaign, and confirms the fault points by a fault-free
+        trial."""
         with self._runners.turns.taken():
             return self._trial(cell)
 
@@ -159,7 +160,7 @@ class CellRunners:
         return self._stack.enter_context(campaign)
 
     def runner(self, experiment: Experiment, rung: ladder.Rung) -> CellRunner:
-        """Return the experiment's runner; equal experiments share one runner."""
+        """Return the runner of the experiment's cells; equal experiments share one runner."""
         return self._runners.setdefault(repr(experiment), CellRunner(self, experiment, rung))
 
     def close(self) -> None:

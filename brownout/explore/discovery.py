@@ -25,8 +25,8 @@ class Discovery:
         return tuple(point for point in self.points if not point.label.endswith(IDLE))
 
     def within(self, met: Collection[Point]) -> Discovery:
-        """Return the discovery without the fault points that another trial did not meet. Fault points of an idle BRPOP
-        are kept, because no trial records them."""
+        """Return the discovery without those fault points that the other trial did not meet. Fault points of an idle
+        BRPOP are kept, because no trial records them."""
         return replace(self, points=tuple(point for point in self.points if point.label.endswith(IDLE) or point in met))
 
 

@@ -54,8 +54,8 @@ class Workload:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The input of one fault map. A trial sends the task named `task` with the arguments `args`; if `args` is None,
-    with one argument, a token that names the trial's effect."""
+    """The input of one fault map. A trial sends the task named `task` with the arguments `args`; if `args` is None, the
+    only argument is a text (token) that names the trial's effect."""
 
     application: Application
     root: Path
@@ -73,8 +73,8 @@ class Experiment:
         """The application as a capsule names it: the "module:attribute" to import, else the application's fields.
         A capsule stores them without secrets.
 
-        The name is empty for an application with readers of effects or jobs and without a "module:attribute": another
-        process cannot find that application.
+        The name is empty for an application that has readers of effects or jobs but no "module:attribute", because
+        another process cannot import such an application.
         """
         app = self.application
         if app == STOCK:

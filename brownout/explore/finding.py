@@ -28,11 +28,11 @@ class Finding:
     fault points in the order in which the trial met them.
 
     `samples` has the Redis commands that were seen at each fault point, `times` the time (s, monotonic clock) of each
-    point. `reached` says at how many of its planned points a fault struck. `seconds` is the time from the
-    submission to the last effect or answer, `took` is the time of the whole trial. `trouble` is the traceback of an
-    error in the trial itself. If `busy` is true, the outcome may be unknown only because the machine was busy, and the
-    trial may be run again. `unusable` says why no trial can use the application. `facts` has a sentence for each
-    anomaly. `steps` and `opened` are copies of the fields with these names of the class `Trace`.
+    point. `reached` says for how many of the planned points a fault struck. `seconds` is the time from the submission
+    to the last effect or answer, `took` is the time of the whole trial. `trouble` is the traceback of an error in the
+    trial itself. If `busy` is true, the outcome may be unknown only because the machine was busy, and the trial may be
+    run again. `unusable` says why no trial can use the application. `facts` has a sentence for each anomaly. `steps`
+    and `opened` are copies of the fields with these names of the class `Trace`.
     """
 
     word: str
@@ -112,7 +112,7 @@ def broken(wrong: BaseException, began: float, folder: Path | None = None) -> Fi
 
 
 def told_outward(trace: Trace, experiment: Experiment) -> Trace:
-    """Return the trial's trace of fault points, with the names of network edges that a map uses."""
+    """Return the trial's trace of fault points, with the names that a map uses for network edges."""
 
     def name(point: Point) -> Point:
         return outward(experiment, point)

@@ -27,10 +27,11 @@ class NoMap(RuntimeError):
 
 @dataclass
 class Options:
-    """The options that say how a fault map is made. `emit` gets the events of the campaign, from the threads of the
-    trials; `words` are the options of the command line, which the map stores as `options`.
+    """The options that say how a fault map is made. The function `emit` gets the events of the campaign, from the
+    threads of the trials; `words` are the options of the command line, which the map stores as `options`.
 
-    `store` keeps the capsule of each trial that broke a promise. Of the planned cells only those of `shard` are tried.
+    `store` keeps the capsule of each trial that broke a promise. The campaign tries only those planned cells that
+    belong to its `shard`.
     """
 
     actions: Collection[str] = ("standard",)

@@ -27,13 +27,14 @@ Key = tuple[Cell, Cell]
 
 
 class PairCampaign:
-    """Runs the trials of one pair map; `run` is called once. After `stop` was called, `pairs(complete=False)` returns
-    the pairs that were finished.
+    """Runs the trials of one pair map; call the method `run` once. After `stop` was called, `pairs(complete=False)`
+    returns the pairs that were finished.
 
-    `options` choose the first faults, all of which every shard tries, and the shard of the pairs. `sample` is the
-    number of pairs to try, evenly from all classes; 0 means all pairs of the plan. `seed` decides which pairs are
-    drawn, and which other first fault of each class is checked, with at most `check` pairs. Instead of `run`, a caller
-    may take its steps alone: `with campaign.singles`, then call `explore_singles`, `choose` and `explore_pairs`.
+    `options` says which first faults to try, and which shard (one machine's share) of the pairs; every shard tries all
+    the first faults. `sample` is the number of pairs to try, evenly from all classes; 0 means all pairs of the plan.
+    `seed` decides which pairs are drawn, and which other first fault of each class is checked; at most `check` pairs
+    are checked. Instead of calling `run`, a caller may do its steps: enter the context of `singles`, then call
+    `explore_singles`, `choose` and `explore_pairs`.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class PairCampaign:
         most = max(1, self.sample // CHECKED) if self.sample else 0
         checks = self.plan.checks(set(pairs), self.seed, self.check, most) if self.check else {}
         self.drawn, shard = len(pairs), self.options.shard
-        # By the kind alone: machines may choose other members of a class, and each kind must be in one shard of all.
+        # The shard of a pair depends only on the pair's kind: machines may choose other members of a class, and each
+        # kind must be in exactly one shard.
         chosen = (dict.fromkeys(pairs) | checks).items()
         self.chosen = {pair: stands for pair, stands in chosen if not shard or shard.has(" ".join(pair.kind))}
 
@@ -87,7 +89,8 @@ class PairCampaign:
         self._all(self._disagreeing())
 
     def _learn(self, schedule: Sequence[Cell], finding: Finding) -> None:
-        """Store the steps of a trial that had no fault or one fault; `Campaign` calls this after each trial."""
+        """Store the steps of a trial that had no fault or one fault; the campaign calls this method after each
+        trial."""
         with self._lock:
             if not schedule:
                 self.ordinary |= {step.spot for step in (*finding.steps, *finding.opened)}

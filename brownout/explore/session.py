@@ -26,7 +26,7 @@ from brownout.subject.application import NOWHERE, Application, Surface, Unusable
 from brownout.subject.environment import environment_of
 
 STOCK_TASK = "brownout.explore.stock.work"
-BROKER, BACKEND = "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"  # what Celery asks before its own settings
+BROKER, BACKEND = "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"  # Celery reads these variables before its own settings
 REDIS = ("redis", "rediss")
 Plan = Callable[[Campaign], Sequence[Cell]]
 
@@ -96,7 +96,8 @@ def experiment(
     experiment uses brownout's stock application; otherwise the application is imported from the directory `root`.
 
     The stock application runs with `python`. `given` has the names of the variables of `env` that the caller chose.
-    Raises UnknownName with similar names, ValueError for arguments that exclude each other, and Unusable.
+    Raises UnknownName with similar names, ValueError for arguments that exclude each other, and Unusable for an
+    application that cannot be tested.
     """
     load = workload if isinstance(workload, Workload) else WORKLOADS[known("workload", workload, WORKLOADS)]
     configuration = configured(config, settings)
@@ -133,7 +134,7 @@ def wired(
 ) -> Application:
     """Return the application with its broker and its results in the trial's Redis. Raises Unusable for another broker.
 
-    An application that has no result backend, or one that is not Redis, keeps that.
+    An application that has no result backend, or a result backend that is not Redis, keeps its setting.
     """
     if not wiring:
         return application
@@ -152,15 +153,16 @@ def wired(
 
 
 def called(points: Iterable[Point], cells: Iterable[Cell]) -> dict[str, Cell]:
-    """Return a mapping from the cells' short names, as a map with these fault points uses them, to the cells."""
+    """Return a mapping from the short names of the cells, as a map with the fault points `points` names them, to the
+    cells."""
     short = names(points)
     return {f"{short[cell.point]}/{cell.moment}-{cell.action}": cell for cell in cells}
 
 
 @dataclass(frozen=True)
 class Explored:
-    """The result of the function `explore`. `possible` has all cells that the map could have, by name. `stopped` is the
-    signal that ended the campaign, or 0."""
+    """The result of the function `explore`. `possible` maps names to all cells that the map could have. `stopped` is
+    the signal that ended the campaign, or 0."""
 
     map: FaultMap
     possible: Mapping[str, Cell]

@@ -30,8 +30,8 @@ def shrink(plan: Plan, keeps: Callable[[Step], bool]) -> Iterator[Step]:
     """Yield each accepted step of shrinking; the last step has the smallest plan. The function `keeps` says whether a
     smaller plan still breaks the promise; it is called once for each plan.
 
-    The last plan cannot be made smaller: `keeps` has refused every plan with one fault or load less, with a weaker
-    variant of a fault, with one operation less, and with half the time of a load.
+    The last plan cannot be made smaller: When the last plan was reached, `keeps` had refused every plan with one fault
+    or load less, with a weaker variant of a fault, with one operation less, and with half the time of a load.
     """
     refused, before = {plan.id}, None
     while plan.id != before:
@@ -43,7 +43,7 @@ def shrink(plan: Plan, keeps: Callable[[Step], bool]) -> Iterator[Step]:
 
 
 def _possible(stage: Stage, plan: Plan, refused: set[str]) -> Iterator[Step]:
-    """Yield those of the smaller plans that are valid and were not tried before."""
+    """Yield the smaller plans that are valid and were not tried before."""
     for step in stage(plan):
         try:
             step.plan.validated()
@@ -109,7 +109,7 @@ STAGES: tuple[Stage, ...] = (fewer_injections, fewer_loads, smaller_loads, weake
 
 def _fewer(items: Sequence[T], least: int) -> Iterator[tuple[T, ...]]:
     """Yield smaller parts of the items, as delta debugging does: first `least` items; then single chunks, and all items
-    without a chunk. A chunk has first half of the items, at last one item."""
+    without a chunk. At first a chunk has half of the items, at last one item."""
     if len(items) > least:
         yield tuple(items[:least])
     size = len(items) // 2

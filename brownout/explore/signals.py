@@ -15,7 +15,8 @@ class Terminated(BaseException):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within the block SIGTERM raises Terminated, so that everything is cleaned up; if ignored, it stays so."""
+    """Within the block SIGTERM raises Terminated, so that everything is cleaned up; if SIGTERM was ignored, it stays
+    ignored."""
     before = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
         yield
@@ -33,7 +34,8 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def heeding(stop: Callable[[int], None]) -> Iterator[None]:
-    """Let a signal call `stop`, where it would end this thread wherever it is; one that is ignored remains so."""
+    """Within the block SIGINT and SIGTERM call `stop`, when their default action would end this thread; a signal that
+    was ignored stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

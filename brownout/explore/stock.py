@@ -70,6 +70,6 @@ def retrying(self: Task[Any, Any], token: str) -> str:
 
 @app.task(bind=True)
 def gather(self: Task[Any, Any], _results: list[str], token: str) -> str:
-    """Write the effect of a chord's body."""
+    """The task that is the body of a chord: it writes the effect."""
     done(self, token)
     return token

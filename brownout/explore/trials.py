@@ -30,7 +30,7 @@ from brownout.wire.interface import AnyWire
 from brownout.wire.tcp.wire import Wire
 
 Job = Callable[[], None]
-HEED = 0.2  # seconds until a signal is heeded at the latest
+HEED = 0.2  # seconds after which a signal is handled at the latest
 CAPSULE = ("plan.json", "env.json", "conf.json", "results.json", "history.ndjson")
 
 
@@ -133,8 +133,8 @@ class Trials:
             shutil.copy(result.folder / name, place)
 
     def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
-        """Run all jobs, at most `at_once` of them at the same time; if `at_once` is 0, one for each thread. After an
-        error no more jobs start, and the error is raised."""
+        """Run all jobs, at most `at_once` at the same time; if `at_once` is 0, as many at the same time as there are
+        threads. After an error no more jobs start, and the error is raised."""
         limit = threading.Semaphore(at_once or self._jobs)
 
         def limited(job: Job) -> None:

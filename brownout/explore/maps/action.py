@@ -17,7 +17,7 @@ Commands = Sequence[tuple[bytes, ...]]
 @dataclass(frozen=True)
 class Action:
     """A kind of failure that may strike at a point (a Redis request or its reply). `summary` is the line about the
-    action in reports. Actions whose field `everything` is true are tried only with `--actions all`."""
+    action in reports. An action whose field `everything` is true is tried only with `--actions all`."""
 
     name: str
     moments: tuple[Moment, ...]
@@ -104,13 +104,13 @@ def cells(points: Iterable[Point], samples: Mapping[Point, Commands], actions: I
 def _moments(point: Point) -> tuple[Moment, ...]:
     if point.label.endswith(IDLE):
         return ("before",)
-    # A message that Redis pushes answers no request, and a BRPOP was sent long before its reply: for neither a fault
-    # can strike "before".
+    # A message that Redis pushes answers no request, and a BRPOP was sent long before its reply, so no fault can strike
+    # "before" them.
     pushed = point.command in ("PUSH", "BRPOP", "BLPOP")
     return ("after",) if pushed else ("before", "after")
 
 
 def _refused(state: str, commands: Commands) -> bool:
     if STATES[state].newcomers and commands and commands[0][0] != b"HELLO":
-        return False  # the server still serves connections that were open before
+        return False  # the server in this state still serves connections that were opened earlier
     return bool(commands) and refusal(state, commands) is not None

@@ -20,7 +20,8 @@ from brownout.plan.near import UnknownName, known
 
 FIELDS = ("cell", "map", "outcome", "reason", "link", "expires")
 
-#: Rulings on a cell or an entry: "good", "accepted" and "healed" count as valid, all others but "unknown" as invalid.
+#: Rulings on a cell or an entry: "good", "accepted" and "healed" count as valid, all other rulings except "unknown" as
+# invalid.
 Kind = Literal["good", "accepted", "healed", "unknown", "new", "changed", "expired", "stray"]
 _RED = ("new", "changed", "expired", "stray")
 
@@ -31,8 +32,8 @@ class Accepted:
     "configuration/workload", and `outcome` has the accepted outcomes.
 
     At least one accepted outcome is bad. Further accepted outcomes, which may be good, are for a cell whose outcome
-    depends on chance. The entry is in force until the end of the day `expires`. `where` tells where the entry stands:
-    the file, with the line or the number of the entry.
+    depends on chance. The entry of the baseline is in force until the end of the day `expires`. `where` says where the
+    entry is written: the file, with the line or the number of the entry.
     """
 
     cell: str
@@ -62,8 +63,8 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The rulings of a baseline on a whole map. `void` has the reasons why the map proves nothing, `doubts` has the
-    reasons why the map cannot be valid."""
+    """The rulings of a baseline on a whole map. `void` has the reasons why the map proves nothing; `doubts` has the
+    reasons why the map cannot count as valid."""
 
     rulings: tuple[Ruling, ...]
     void: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class Judgement:
         return merge((*(ruling.validity for ruling in self.rulings), "unknown" if self.doubts else "valid"))
 
     def of(self, *kinds: Kind) -> tuple[Ruling, ...]:
-        """Return the rulings whose kind is one of these, in the order of the map."""
+        """Return the rulings whose kind is one of the arguments, in the order of the map."""
         return tuple(ruling for ruling in self.rulings if ruling.kind in kinds)
 
 
@@ -152,7 +153,7 @@ def judge(map_: FaultMap, baseline: Sequence[Accepted], today: date, cells: Coll
     cells.
 
     When only some cells were run, `cells` has the names of all cells that the map could have. If `cells` is not given,
-    an interrupted map gives no ruling on entries whose cell is missing.
+    an entry whose cell is missing from an interrupted map gets no ruling.
     """
     called = map_.names
     by_name = {name: cell for cell, short in called.items() for name in (cell.full, short)}

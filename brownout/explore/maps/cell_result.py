@@ -113,8 +113,8 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Controls:
-    """The control trials, which run without a fault among the other trials: `ran` counts them, `bad` has the reasons
-    why some failed."""
+    """The control trials, which run without a fault among the other trials: the field `ran` is their number, and `bad`
+    has the reasons why some control trials failed."""
 
     ran: int = 0
     bad: tuple[str, ...] = ()

@@ -38,7 +38,7 @@ class Diff:
 
     Cells in `worse` went from good to bad, in `better` from bad to good, in `changed` from one bad outcome to another,
     in `shifted` from one good outcome to another. Cells in `unknown` have no verdict in at least one of the two maps.
-    `warnings` say why a map cannot be trusted.
+    `warnings` has sentences that say why a map cannot be trusted.
     """
 
     a: str
@@ -68,7 +68,7 @@ class Diff:
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
-#: How a cell may differ, and what that means; each is a field of Diff.
+#: The ways in which a cell may differ between two maps, and what each way means; each way is a field of Diff.
 KINDS = {
     "worse": "was good, is bad",
     "better": "was bad, is good",
@@ -112,16 +112,16 @@ def _severest(change: Change) -> tuple[int, ...]:
 
 
 def _called(first: FaultMap, second: FaultMap) -> str:
-    """Return the title of the first map. If both maps have the same title, the text also has the versions in which the
-    first map differs from the second."""
+    """Return the title of the first map, as the comparison names this map. If both maps have the same title, the text
+    also has the versions in which the first map differs from the second."""
     versions = [f"{name} {first.versions.get(name, 'none')}" for name in sorted({*first.versions, *second.versions})
                 if first.versions.get(name) != second.versions.get(name)]  # fmt: skip
     return f"{first.title} ({', '.join(versions)})" if first.title == second.title and versions else first.title
 
 
 def text(difference: Diff) -> str:
-    """Return the differences as text that a person can read. The cells that got worse come first, and in each group the
-    worst cells."""
+    """Return the differences as text that a person can read. The cells that got worse come first; within each group of
+    cells the worst come first."""
     return "\n".join(_text(difference))
 
 
@@ -160,8 +160,9 @@ REPRODUCED = 0.9  # a bad cell counts as reproduced when at least this share of 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well several runs of one map agree. `cells` counts all cells, `agreeing` counts those that agree, `differing`
-    names the others; `declared` names the cells whose outcome is declared to depend on chance."""
+    """How well several runs of one map agree. `cells` is the number of all cells, `agreeing` the number of cells that
+    agree, and `differing` has the names of the other cells; the field `declared` names the cells whose outcome is
+    declared to depend on chance."""
 
     cells: int
     agreeing: int

@@ -31,14 +31,14 @@ def column(cell: Cell) -> tuple[int, int, str]:
 
 @dataclass(frozen=True)
 class FaultMap(Kept):
-    """The results of every fault at every fault point of a workload, under the configuration `name`.
+    """The results of a fault map, for every fault at every fault point of a workload, under the configuration `name`.
 
     `options` are the options of `brownout map` except those that choose cells. `trace` has the points in the order of a
     fault-free trial. `bounds` and `seconds` (the time for the whole map) are in seconds. `versions` maps Python
-    distributions to versions. `repeats` counts all trials that were run again because the machine was busy. With
-    `complete` nothing interrupted the map. With `part` the command did not ask for all standard cells. With
-    `shard` ("2/4") other shards have the other cells. Cells are in the order of the trace, then of the columns. Raises
-    ValueError when a map has a cell twice.
+    distributions to versions. `repeats` counts all trials that were run again because the machine was busy. If
+    `complete` is true, nothing interrupted the making of the map. If `part` is true, the command did not ask for all
+    standard cells. If `shard` is "2/4", this is the second of four parts of the map; the other parts have the other
+    cells. Cells are in the order of the trace, then of the columns. Raises ValueError when a map has a cell twice.
     """
 
     KIND: ClassVar = "fault map"
@@ -76,13 +76,14 @@ class FaultMap(Kept):
 
     @property
     def names(self) -> dict[Cell, str]:
-        """The name of each cell: `worker->broker/ZADD#1/before-cut`, or the full name when two fault points would share
-        the short one."""
+        """The name of each cell, such as `worker->broker/ZADD#1/before-cut`, or the full name when two fault points
+        would have the same short name."""
         points = names((*self.trace, *(result.cell.point for result in self.cells)))
         return {c: f"{points[c.point]}/{c.moment}-{c.action}" for c in (result.cell for result in self.cells)}
 
     def result(self, name: str) -> CellResult:
-        """Return the result of the cell that has this short or full name. Raises UnknownName, with similar names."""
+        """Return the result of the cell that has this short or full name. Raises UnknownName, with similar names, when
+        no cell has the name."""
         called = self.names
         by_name = {name: result for result in self.cells for name in (result.cell.full, called[result.cell])}
         return by_name[name] if name in by_name else by_name[known("cell", name, called.values())]
@@ -101,7 +102,7 @@ class FaultMap(Kept):
 
     @property
     def void(self) -> tuple[str, ...]:
-        """The reasons why the outcomes of the map's cells prove nothing."""
+        """The reasons why the outcomes of all the map's cells prove nothing."""
         differing = (
             f"{comparison.cell} differs between forked ({', '.join(comparison.forked)})"
             f" and cold ({', '.join(comparison.cold)}) processes"
@@ -112,7 +113,7 @@ class FaultMap(Kept):
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """The reasons why the map cannot be valid. A bad cell still makes the map invalid."""
+        """The reasons why the verdict on the map cannot be "valid". A bad cell still makes the map invalid."""
         doubts = {
             "no cell was tried": not self.cells,
             "the map was interrupted": not self.complete,
@@ -137,8 +138,8 @@ class FaultMap(Kept):
         return {validity: verdicts[validity] for validity in EXIT}
 
     def counts(self) -> dict[str, int]:
-        """Return in how many cells each outcome and each flag was seen, the worst last. A cell with several outcomes is
-        counted once for each outcome."""
+        """Return the number of cells in which each outcome and each flag was seen; the worst outcome comes last. A cell
+        with several outcomes is counted once for each outcome."""
         found = Counter(
             part for result in self.cells for part in {part for word in result.seen for part in parts(word)}
         )

@@ -1,4 +1,4 @@
-"""Results as JSON files with one item a line, so that a person can read the differences of two files."""
+"""Results as JSON files with one item on each line, so that a person can read the differences of two files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Kept:
     """A result that is a dataclass and is stored as a JSON file. The methods `_record` and `_made` convert the fields
     that have types which JSON does not have.
 
-    With `complete` nothing interrupted the command. With `part` the command was asked for a part of the results only.
-    With `shard` ("2/4") it is one of several machines' shares.
+    If `complete` is true, nothing interrupted the command. If `part` is true, the command was asked for only a part of
+    the results. If `shard` is "2/4", the file has the second of four parts, each made on a machine of its own.
     """
 
     KIND: ClassVar[str]  # the value of the field "kind" in the JSON file
@@ -31,7 +31,7 @@ class Kept:
         return self.complete and not self.part and not self.shard
 
     def to_json(self) -> str:
-        """Return the result as JSON text with one item a line, always in the same order."""
+        """Return the result as JSON text with one item on each line, always in the same order."""
         plain = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}  # type: ignore[arg-type]  # whatever is kept is a dataclass
         record = {"kind": self.KIND, "schema": self.SCHEMA} | plain | self._record()
         return _readable(record | {self._LAST: record.pop(self._LAST)})

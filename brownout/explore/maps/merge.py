@@ -16,9 +16,10 @@ Map = TypeVar("Map", FaultMap, PairMap)
 
 
 def joined(parts: Sequence[Kept]) -> FaultMap | PairMap:
-    """The map that the shards are of. It is a whole map when all shards are there, and as one machine would make it.
+    """Return the whole map, joined from its shards (the parts that several machines made). The joined map counts as
+    complete when all shards are there; then it is the map that one machine would have made.
 
-    Raises ValueError for parts that are no shards, or that are not of one map, and for a cell that is in two parts.
+    Raises ValueError when a part is no shard, when the parts are not of one map, or when two parts have the same cell.
     """
     maps = [part for part in parts if isinstance(part, FaultMap)]
     if len(maps) == len(parts):
@@ -60,7 +61,8 @@ def _joined_pairs(parts: Sequence[PairMap]) -> PairMap:
 
 
 def _same(parts: Sequence[Map], *names: str) -> str:
-    """The shards of all parts as text, empty when all are there. Raises ValueError where two parts differ."""
+    """Return the shards of all parts as text; the text is empty when all shards are there. Raises ValueError where two
+    parts differ in a field that must be the same."""
     for name in names:
         first = getattr(parts[0], name)
         for part in parts[1:]:
@@ -73,7 +75,7 @@ def _same(parts: Sequence[Map], *names: str) -> str:
 
 
 def _differing(first: object, other: object) -> str:
-    """Two values; of two mappings only what differs."""
+    """Return two values as text; of two mappings, return only the entries that differ."""
     if isinstance(first, dict) and isinstance(other, dict):
         keys = [key for key in sorted({**first, **other}) if first.get(key) != other.get(key)]
         first, other = ({key: value[key] for key in keys if key in value} for value in (first, other))

@@ -1,6 +1,6 @@
 """Plans pairs of faults: which second faults to try after which first faults, from the traces of trials with one fault.
 
-A second fault is tried only at points (Redis requests and replies) that the recovery from the first fault meets. First
+A second fault is tried only at points (Redis requests and replies) that the recovery from the first fault passes. First
 faults are in one class when they have the same outcome and their recoveries meet the same fault points. Pairs are tried
 with only one first fault of a class.
 """
@@ -20,13 +20,14 @@ from brownout.plan.point import Point, Step
 #: The names of the second faults, written like the columns of a fault map.
 SECONDS = ("before-cut", "after-cut", "after-never", "before-loading", "after-restart-broker",
            "before-kill", "after-kill")  # fmt: skip
-# the largest number of pairs of another fault of a class that check whether the faults of the class are alike
+# the largest number of pairs that check whether the faults of one class behave alike
 CHECKS = 5
 
 
 @dataclass(frozen=True)
 class First:
-    """The result of a trial with one fault: the outcome, and the steps from the fault on, in order."""
+    """The result of a trial with one fault: the outcome, and the steps (points that passed) from the fault on, in
+    order."""
 
     cell: Cell
     word: str
@@ -84,8 +85,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Plan:
-    """The pairs to try. `counts` has the number of pairs after each step that reduces the number of pairs. `classes`
-    maps each class to its first faults."""
+    """The plan of a pair map: which pairs of faults to try. `counts` has the number of pairs that remain after each
+    step that leaves out pairs. `classes` maps each class to its first faults."""
 
     counts: Mapping[str, int]
     classes: tuple[tuple[First, ...], ...]
@@ -123,7 +124,7 @@ class Plan:
 
 def plan(firsts: Iterable[First], ordinary: Collection[str]) -> Plan:
     """Return the plan for these first faults. `ordinary` has the commands that trials without a fault send, and the
-    handshakes that timers cause."""
+    handshakes of connections that timers open."""
     firsts = tuple(firsts)
     recoveries = [first.only(ordinary) for first in firsts]
     classes: dict[tuple[frozenset[str], str], list[First]] = {}

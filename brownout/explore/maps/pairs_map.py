@@ -20,8 +20,8 @@ UNREACHED = "second not reached"
 
 @dataclass(frozen=True)
 class PairResult:
-    """The outcomes of one pair of faults. `seen` counts the outcomes of trials in which both faults struck, `unreached`
-    those of trials in which the second fault did not strike.
+    """The outcomes of one pair of faults. `seen` counts the outcomes of the trials in which both faults struck;
+    `unreached` counts the outcomes of the trials in which the second fault did not strike.
 
     In the result of a check, `instead` is the first fault that stands for the class: with this fault the plan tried the
     pairs of the whole class. `seconds` is the time from the submission to the last effect or answer. `witness` has the
@@ -53,7 +53,7 @@ class PairResult:
 
     @property
     def said(self) -> frozenset[str]:
-        """The outcomes that are compared with those of another first fault, which should behave alike; trials without a
+        """The outcomes that are compared with the outcomes of another first fault of the same class; trials without a
         verdict are left out."""
         known = frozenset(word for word in self.seen if validity_of(word) != "unknown")
         return known | {f"{UNREACHED}, {word}" for word in self.unreached}
@@ -71,8 +71,8 @@ class PairResult:
 
 @dataclass(frozen=True)
 class Check:
-    """Compares two pairs whose first faults are of the same class: `stands` was tried for the whole class, `member` has
-    another first fault."""
+    """Compares two pairs of faults whose first faults are of the same class: the pair `stands` was tried for the whole
+    class, and the pair `member` has another first fault."""
 
     member: PairResult
     stands: PairResult
@@ -94,13 +94,14 @@ class Check:
 
 @dataclass(frozen=True)
 class PairMap(Kept):
-    """The results of many pairs of faults. `counts` has the number of pairs after each step that reduces this number;
-    `firsts` and `classes` count the first faults and their classes.
+    """The results of many pairs of faults. `counts` has the number of pairs that remain after each step that leaves out
+    pairs; `firsts` and `classes` count the first faults and their classes.
 
-    `planned` is the number of pairs to try; with a sample it is smaller than the last of `counts`. `void` says why the
-    map proves nothing. `unknown` counts first faults without a verdict. Times are in seconds. With `complete` nothing
-    interrupted the campaign. With `part` the command asked for some first faults or pairs only. With
-    `shard` ("2/4") other shards have the other pairs.
+    `planned` is the number of pairs to try; if only a sample is tried, the number is smaller than the last number of
+    `counts`. `void` says why the map proves nothing. `unknown` counts first faults without a verdict. Times are in
+    seconds. If `complete` is true, nothing interrupted the campaign. If `part` is true, the command asked for only some
+    first faults or pairs. If `shard` is "2/4", this is the second of four parts of the pair map; the other parts have
+    the other pairs.
     """
 
     KIND: ClassVar = "pair map"
@@ -128,31 +129,31 @@ class PairMap(Kept):
 
     @property
     def tried(self) -> tuple[PairResult, ...]:
-        """The results of the planned pairs, without those of the checks."""
+        """The results of the planned pairs, without the pairs that only check a class."""
         return tuple(result for result in self.rows if result.instead is None)
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """First faults of one class should behave alike. Return the checks of that: the result of one more first fault
-        of a class, with the result of the fault that was tried for the whole class."""
+        """Return the checks that the first faults of a class behave alike: the result of one more first fault of a
+        class, with the result of the fault that was tried for the whole class."""
         plan = {(result.pair.first, result.pair.kind): result for result in self.tried}
         members = ((result, plan.get((result.instead, result.pair.kind))) for result in self.rows if result.instead)
         return tuple(Check(result, stands) for result, stands in members if stands)
 
     @property
     def bad(self) -> tuple[PairResult, ...]:
-        """The results that are bad, including those of checks; the worst come first."""
+        """The results of bad pairs, including the pairs that only check a class; the worst results come first."""
         found = (result for result in self.rows if result.verdict == "invalid")
         return tuple(sorted(found, key=lambda result: severity(result.worst), reverse=True))
 
     @property
     def candidates(self) -> int:
-        """The pairs that the last step of the pruning left."""
+        """The number of pairs that remain after the last step that leaves out pairs."""
         return [0, *self.counts.values()][-1]
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """The reasons why the map cannot be valid. A bad pair still makes the map invalid."""
+        """The reasons why the verdict on the pair map cannot be "valid". A bad pair still makes the map invalid."""
         doubts = {
             "the map was interrupted": not self.complete,
             "no pair was tried": not any(result.seen for result in self.rows),
@@ -178,9 +179,11 @@ class PairMap(Kept):
         *,
         only_bad: bool = False,
     ) -> PairMap:
-        """The pairs whose first fault is asked for: by point and action as `select` says, or by its cell's name.
+        """Return the pairs whose first fault matches: by point and action as `select` says, or by the name of the first
+        fault's cell.
 
-        Raises UnknownName with near matches. `only_bad` leaves the pairs that are not valid.
+        Raises UnknownName, with similar names, for a name that matches no cell. If `only_bad` is true, the result has
+        only the pairs whose verdict is not valid.
         """
         firsts = tuple(dict.fromkeys(row.pair.first for row in self.rows))
         short = names(cell.point for cell in firsts)
