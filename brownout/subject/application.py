@@ -22,7 +22,7 @@ from brownout.subject.environment import environment_of, filled, folder_of
 #: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
 IMPORT_WITHIN = 60  # Seconds.
-NOWHERE = "redis://127.0.0.1:1"  # The broker and the backend of a process that connects to neither.
+NOWHERE = "redis://127.0.0.1:1"  # The broker and the result backend of a process that connects to neither of them.
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Warning|Exit|Configured|Interrupt)\b")
 # Packages with the same name as their module
 PACKAGES = frozenset({"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchemy", "uvicorn"})
@@ -32,27 +32,30 @@ PACKAGES = frozenset({"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchem
 class Application:
     """An application under test. The application runs unchanged; the trial configures it by environment variables.
 
-    `celery` is the argument of `celery -A` (None: no worker), `api` an ASGI application "module:attribute" or
-    "module:factory()", `relay` the module and the arguments after `python -m`. In the values of `env`, {broker} and
-    {backend} become Redis URLs, and {files} becomes a directory of the trial. `ready` is a path that answers below 400
-    when the API can work; without a path, every answer to GET / below 500 counts. `status` is a path with {task} that
-    tells a task's state. `state`, `result` and `task` name fields of the API's JSON answers. `effects` makes a reader
-    of the effects in the trial's directory; `effects` is None when the application records no effect outside of Celery.
-    `accepted` makes a reader of the jobs that the application's own store has accepted: an accepted job that never runs
-    is lost, also when its client got no answer. `rows` makes a reader of what this store says of each job when the
-    drain has ended, for the report of a failure. `queues` are the queues that workers read (`-Q`); when empty, workers
-    read the queues of the application's configuration. `recovery` is the time in seconds after which the application
-    itself publishes a lost message again; 0 when the application never does. A job counts as lost when it is in no
-    queue and on no worker for longer than `recovery` seconds. When a worker ends with an exit code in `steps_down`, it
-    wants to be restarted, and has not failed. `polls` are patterns of Redis requests ("LLEN .*") that the application
-    sends periodically, `monitors` are processes that open connections periodically; fault maps leave both out.
-    `settings` names the application's own settings ("module:attribute": a mapping, a model, or a function that returns
-    one), so that each trial's `conf.json` has them.
+    `celery` is the argument of `celery -A` (None means that there is no worker), `api` an ASGI application
+    "module:attribute" or "module:factory()", `relay` the module and the arguments after `python -m`. In the values of
+    `env`, {broker} and {backend} become Redis URLs, and {files} becomes a directory of the trial. `ready` is a path
+    that answers below 400 when the API can work; without a path, every answer to GET / below 500 counts. `status` is a
+    path with {task} that tells a task's state. The API's answers in JSON have the fields that `state`, `result` and
+    `task` name. `effects` makes a reader of the effects in the trial's directory; `effects` is None when the
+    application records no effect outside of Celery. `accepted` makes a reader of the jobs that the application's own
+    store has accepted: an accepted job that never runs is lost, also when its client got no answer. `rows` makes a
+    reader that tells what this store says of each job when the drain (the wait for all work) has ended; the report of a
+    failure shows this. `queues` are the queues that workers read (option `-Q`); if empty, workers read the queues of
+    the application's configuration. `recovery` is the time in seconds after which the application itself publishes a
+    lost message again; 0 if the application never publishes one again. A job counts as lost when it is in no queue and
+    on no worker for longer than `recovery` seconds. A worker that ends with an exit code in `steps_down` wants to be
+    restarted, and has not failed. `polls` are patterns of Redis requests ("LLEN .*") that the application sends
+    periodically, `monitors` are processes that open connections periodically; fault maps leave both out. `settings`
+    names the application's own settings ("module:attribute": a mapping, a model, or a function that returns one), so
+    that each trial's `conf.json` has them.
 
-    `python` is the Python of the application's own environment; empty when that is the kit's. `pool`, `concurrency`
-    and `options` are those of the worker's command. `folders` and `part_env` have the working directory and more
-    variables of a role ("worker", "api", "relay", "beat"). `env_file` is a file such as ".env" in these folders.
-    `prepare` are shell commands that run before the processes of each trial start, with `env` and {files}.
+    `python` is the Python of the application's own environment; empty when the application uses the same environment as
+    brownout. `pool`, `concurrency` and `options` are the options of the command that starts a worker. `folders` and
+    `part_env` map a role ("worker", "api", "relay", "beat") to its working directory and its additional environment
+    variables. `env_file` is the name of a file such as ".env" in the working directory of a role. `prepare` are shell
+    commands that run before the processes of each trial start; the commands get the variables `env`, and {files}
+    becomes a directory of the trial.
     """
 
     celery: str | None = None
@@ -83,7 +86,7 @@ class Application:
     prepare: tuple[str, ...] = ()
 
     def workers(self, count: int = 1) -> Workers:
-        """So many workers, as the application's own command starts them."""
+        """Return the description of `count` workers, started as the application's own command starts them."""
         own = Workers()
         options = (*own.options, *(option for option in self.options if option not in own.options))
         return Workers(count, self.pool, self.concurrency, self.queues, options=options)
@@ -99,10 +102,10 @@ class Surface:
     """The tasks and routes of an application, so that a misspelt name is an error before a trial starts.
 
     `takes` maps a task to the names of its parameters, or to None when the task takes any keyword. `layout` describes
-    the Redis keys of the application, see `Layout.of`. `conf` has the settings, such as time-outs, from which a map's
-    waiting times follow. `wiring` tells where the application connects to, and the schemes of the URLs in its own
-    settings. The tasks that `ignores` names store no result. `versions` are those of the application's Python and
-    libraries.
+    the keys of the application in Redis, see `Layout.of`. `conf` has the settings of Celery, such as time-outs, from
+    which a fault map calculates its waiting times. `wiring` tells where the application connects to, and the schemes of
+    the URLs in its own settings. The tasks that `ignores` names store no result. `versions` are the versions of the
+    application's Python and libraries.
     """
 
     tasks: tuple[str, ...]
@@ -122,8 +125,8 @@ class NotLaunched(Unusable):
 class NotImportable(Unusable):
     """An application can't be imported, or a library that it needs is missing.
 
-    `trace` is the traceback; `modules` are the names of the application's own modules; `python` is its Python. The
-    message is one line with the cause and the next step.
+    `trace` is the traceback, `modules` are the names of the application's own modules, and `python` is the
+    application's Python. The message of this error is one line with the cause and the next step.
     """
 
     def __init__(self, trace: str, *modules: str | None, python: str = "") -> None:
@@ -157,9 +160,9 @@ def _cause(trace: str, modules: Sequence[str], python: str) -> str:
 def surface(application: Application, root: Path, settings: str = "{}") -> Surface:
     """Import the application in a separate process and read its tasks, routes, settings and versions.
 
-    `settings` (JSON) override Celery settings of the application. An API with a folder or variables of its own is
-    imported in a process of its own. Raises Unusable, and NotImportable with the reason when the application can't be
-    imported, or not within IMPORT_WITHIN.
+    `settings` (JSON) override Celery settings of the application. An API with a folder or environment variables of its
+    own is imported in another process than the Celery application. Raises Unusable, and NotImportable with the reason
+    when the application can't be imported, or when the import takes more than IMPORT_WITHIN seconds.
     """
     celery, api = application.celery or "", application.api or ""
     apart = bool(celery and {"api", "worker"} & {*application.folders, *application.part_env})
@@ -180,7 +183,8 @@ def asked(
     api: str,
     probe: str = "brownout.probes.surface",
 ) -> dict[str, Any]:
-    """The answer of a probe in a process of this role. Raises Unusable, NotImportable."""
+    """Run a probe (a module of brownout that reports facts) in a process of this role, and return the probe's answer.
+    Raises Unusable and NotImportable, as the function `surface` does."""
     places = {"broker": NOWHERE + "/0", "backend": NOWHERE + "/1", "files": os.devnull}
     argv = [application.python or sys.executable, "-m", probe, celery, api]
     hosted = {"BROWNOUT_CELERY": celery, "BROWNOUT_CONF": settings}

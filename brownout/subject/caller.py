@@ -142,7 +142,7 @@ class Caller:
                 answers_of.put({"event": "ended", "at": now(), "last": True})
 
     def _connection(self, listener: socket.socket) -> socket.socket | None:
-        """Wait for the process to connect; None when the process ends before it connects."""
+        """Wait for the process to connect; return the connection, or None when the process ends before it connects."""
         listener.settimeout(LOOK)
         while not self.process.handle.ended(0):
             with suppress(TimeoutError):

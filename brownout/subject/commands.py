@@ -11,18 +11,20 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-#: Words that only lead to the command: it is started by the application's own Python anyway.
+#: Words that only lead to the command; they are skipped, because the application's own Python starts the command
+# anyway.
 RUNNERS = ("exec", "poetry", "pipenv", "uv", "pdm", "rye", "hatch", "run")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
 
 
 class Unread(ValueError):
-    """A command that cannot be read; the message is one line that says what can be."""
+    """A command that brownout cannot read; the message is one line that says which commands can be read."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What a command says. `name` is the argument of `celery -A`, or the ASGI application; `options` are the rest."""
+    """The contents of a command: `name` is the argument of `celery -A`, or the ASGI application; `options` are all
+    other options."""
 
     name: str
     folder: str = "."
@@ -45,8 +47,8 @@ class _Words(argparse.ArgumentParser):
 def worker(text: str) -> Command:
     """Read `celery -A NAME worker OPTIONS`. Raises Unread.
 
-    Names, log levels, log files and pid files are the trial's own; every other option stays. A worker without `-c` has
-    one pool process, because a trial sends one task.
+    The trial itself sets names, log levels, log files and pid files of workers; every other option is kept. A worker
+    without `-c` has one pool process, because a trial sends one task.
     """
     folder, env, words = _before(text, "celery")
     own = _Words()
@@ -76,10 +78,11 @@ def worker(text: str) -> Command:
 
 
 def api(text: str) -> Command:
-    """Read `uvicorn MODULE:APP OPTIONS`, or the same by gunicorn or hypercorn, or MODULE:APP alone. Raises Unread.
+    """Read `uvicorn MODULE:APP OPTIONS`, the same command with gunicorn or hypercorn, or only MODULE:APP. Raises
+    Unread.
 
-    The API is served by uvicorn, at an address of the trial's own. Of the options only those count that say which
-    application it is: `--factory`, `--app-dir`, `--chdir` and `--env-file`.
+    The trial serves the API by uvicorn, at an address that the trial chooses. Only the options that say which
+    application is meant are kept: `--factory`, `--app-dir`, `--chdir` and `--env-file`.
     """
     if re.fullmatch(r"\S+:\S+", text):
         text = f"uvicorn {text}"
@@ -99,7 +102,7 @@ def api(text: str) -> Command:
 
 
 def _before(text: str, *programs: str) -> tuple[str, dict[str, str], list[str]]:
-    """The folder, the variables, and the words after the program's name. Raises Unread."""
+    """Return the folder, the environment variables, and the words after the program's name. Raises Unread."""
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 KIT = Path(__file__).parents[1]
 OLDEST = (3, 8)  # Python that the probes can run with.
-#: What another Python gets of the kit: the probes, and the stock application.
+#: The files of brownout that a Python of another environment can import: the probes, and the stock application.
 CARRIED = ("probes/**/*.py", "explore/stock.py")
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 
 
 class Unusable(ValueError):
-    """No trial can use the application as it is. The message is one line with the cause and the next step."""
+    """No trial can use the application as it is. The message of this error is one line with the cause and the next
+    step."""
 
 
 def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
-    """`env` with each `{name}` of `places` replaced by its value; other braces, such as those of JSON, stay."""
+    """Return `env` with each `{name}` of `places` replaced by its value; other braces, such as braces of JSON, stay."""
     if not places:
         return dict(env)
     known = re.compile("|".join(re.escape(f"{{{name}}}") for name in places))
@@ -41,10 +42,12 @@ def filled(env: Mapping[str, str], places: Mapping[str, str]) -> dict[str, str]:
 def environment_of(
     application: Application, role: str, root: Path, more: Mapping[str, str], **places: object
 ) -> dict[str, str]:
-    """What a process of the role ("worker", "api", "relay", "beat") gets in addition to this process's environment.
+    """Return the variables that a process of the role ("worker", "api", "relay", "beat") gets in addition to the
+    environment of brownout's process.
 
-    A later source wins: the file `env_file` of the part's folder, `more`, the application's `env`, the part's own. A
-    variable of this process's environment wins over the file, as with `load_dotenv`.
+    When several sources have the same variable, a later source wins: first the file `env_file`, then `more`, then the
+    application's `env`, then `part_env` of the role. A variable in the environment of brownout's process wins over the
+    file `env_file`, as with `load_dotenv`.
     """
     file = folder_of(application, role, root) / application.env_file
     told = read_env_file(file) if application.env_file and file.is_file() else {}
@@ -55,12 +58,13 @@ def environment_of(
 
 
 def folder_of(application: Application, role: str, root: Path) -> Path:
-    """The working directory of the role's processes."""
+    """Return the working directory of the processes of this role."""
     return root / application.folders.get(role, ".")
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """The variables of an env file: NAME=VALUE lines, with or without `export`, quotes and comments."""
+    """Return the variables of an env file, which has lines NAME=VALUE, with or without `export`, quotes and
+    comments."""
     found = {}
     for line in file.read_text(errors="replace").splitlines():
         if match := _LINE.match(line):
@@ -72,19 +76,21 @@ def read_env_file(file: Path) -> dict[str, str]:
     return found
 
 
-# --- another Python than the kit's own
+# --- a Python of another environment than brownout's own
 
 
 def is_own(python: str) -> bool:
-    """Whether this Python is the one that the kit itself runs with. A symbolic link names another environment."""
+    """Whether `python` is the Python that runs brownout itself. Symbolic links are not followed, because a link to the
+    same program can belong to another environment."""
     return not python or Path(python).absolute() == Path(sys.executable).absolute()
 
 
 def on_path(python: str, env: Mapping[str, str]) -> dict[str, str]:
-    """`env` with what another Python needs: the probes on its path, and the scripts of its environment on PATH.
+    """Return `env` with what a Python of another environment needs: the probes on its path, and the environment's
+    scripts on PATH.
 
-    Nothing else of the kit is on the path: neither the packages that are installed beside the kit, nor the folder that
-    holds the kit.
+    Nothing else of brownout is on this path: neither the packages that are installed beside brownout, nor the folder
+    that contains brownout.
     """
     if is_own(python):
         return dict(env)
@@ -101,9 +107,10 @@ def on_path(python: str, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def interpreter(path: str) -> str:
-    """The Python of an environment, or the Python itself, as an absolute path; "" for the kit's own.
+    """Return the Python of an environment's folder, or `path` itself if it is a Python, as an absolute path; "" for the
+    Python that runs brownout.
 
-    Raises Unusable for what is no Python, and for a Python that is too old for the probes.
+    Raises Unusable for a path that is no Python, and for a Python that is too old for the probes.
     """
     found = Path(path).expanduser().absolute()
     python = str(found / "bin" / "python" if found.is_dir() else found)
@@ -121,7 +128,8 @@ def interpreter(path: str) -> str:
 
 @cache
 def probes_folder() -> Path:
-    """A temporary folder that has the probes as the package `brownout`, and nothing else. It goes with this process."""
+    """Return a temporary folder that has the probes as the package `brownout`, and nothing else. The temporary folder
+    is removed when this process ends."""
     folder = Path(tempfile.mkdtemp(prefix="brownout-probes-"))
     custody.hold_directory(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -136,9 +144,9 @@ def probes_folder() -> Path:
 
 
 def python_of(project: Path) -> str:
-    """The Python of the environment that the project has for itself; "" for the kit's own.
+    """Return the Python of the environment that belongs to the project; "" for the Python that runs brownout.
 
-    It is that of `.venv`, else of VIRTUAL_ENV, if Celery is installed there.
+    The environment is `.venv` in the project, else the one that VIRTUAL_ENV names, if Celery is installed in it.
     """
     for place in (project / ".venv", Path(os.environ.get("VIRTUAL_ENV") or project / ".venv")):
         python = place / "bin" / "python"

@@ -1,7 +1,7 @@
 """Fair time: wall time without the time in which the subject's processes, or brownout itself, waited for a CPU.
 
-A trial that ends as soon as nothing can change any more measures its waits by this clock. A busy machine then makes the
-trial longer, but never lets the trial decide too early that nothing changes any more.
+A trial that ends as soon as nothing can change any more measures its waits by this clock (fair time). A busy machine
+then makes the trial longer, but never lets the trial decide too early that nothing changes any more.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class FairTime:
         self._last: float | None = None
 
     def look(self, late: float = 0.0) -> float:
-        """Add the time since the last call of `look` to the clock, and return the clock's time in seconds. `late` says
-        how many seconds the calling thread woke up too late.
+        """Add the time since the last call of `look` to the clock, and return the clock's time in seconds. `late` is
+        the number of seconds by which the calling thread woke up too late.
 
         The clock leaves out the sum of the waiting times of all processes, but at most the whole time since the last
         call of `look`. The clock may leave out too much, but not too little: one process may have waited while another

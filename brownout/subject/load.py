@@ -1,4 +1,4 @@
-"""Measures from `/proc/stat` how much of the CPUs other programs use; on a system without this file the answer is 0."""
+"""Measures from `/proc/stat` how much of the CPUs other programs use; on a system without this file the result is 0."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LITTLE = 0.3  # Cores; some programs always use up to this much of the CPUs.
 
 @dataclass(frozen=True)
 class Load:
-    """The load of the machine by other programs. `cores` is the number of CPUs that this process may use; `used` and
-    `wanted` are in cores, too.
+    """The load of the machine by other programs. `cores` is the number of CPUs that this process may use; The loads
+    `used` and `wanted` are in cores, too.
 
     `wanted` counts every thread that runs or waits for a CPU.
     """
@@ -85,7 +85,8 @@ def measured(samples: Sequence[Sample], cores: int, machine: int) -> Load:
 
 
 def load(over: float = OVER) -> Load:
-    """Measure the load for `seconds` seconds. Call this function before brownout starts processes of its own."""
+    """Measure the load of the machine for `over` seconds. Call this function before brownout starts processes of its
+    own."""
     cores = usable_cpus()
     samples: list[Sample] = []
     until = time.monotonic() + over

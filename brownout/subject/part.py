@@ -11,10 +11,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Part:
-    """One process of an application: `python -m module args` in `folder`.
+    """One process of an application, started as `python -m module args` in the directory `folder`.
 
-    `env` is added to this process's environment. `name` is the name of the process in histories and logs. A part that
-    is not `forkable` must be started by its command line: as a forked process it behaves differently.
+    The variables of `env` are added to the environment of brownout's process. `name` is the name of the process in
+    histories and logs. A part that is not `forkable` must be started by its command line: as a forked process it
+    behaves differently.
     """
 
     name: str

@@ -32,7 +32,8 @@ def part_of(
     files: Path,
     port: int = 0,
 ) -> Part:
-    """Return the part `name` of a topology; `port` is the port of the API, `files` is the trial's directory."""
+    """Return the part (process) `name` of a topology: `port` is the port of the API, and `files` is the trial's
+    directory."""
     role = name.partition("-")[0]
     celery = ("-A", celery_name(application, topology))
     level = ("--loglevel", topology.workers.log_level)
@@ -57,8 +58,8 @@ def part_of(
 
 
 def caller_part(address: str, *, application: Application, results: bool, root: Path, env: Mapping[str, str]) -> Part:
-    """Return the part that sends the clients' tasks; with `results` it also reads their results from the result
-    backend."""
+    """Return the part (process) that sends the clients' tasks; if `results` is true, the part also reads their results
+    from the result backend."""
     args = (address, *(("results",) if results else ()))
     return Part("client", CALLER, args, folder_of(application, "worker", root), env, python_of(application))
 

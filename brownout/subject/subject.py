@@ -80,9 +80,10 @@ class Subject:
         self._health = self._stack.enter_context(closing(ApiHealth(application.ready)))
 
     def start(self, rung: ladder.Rung, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start all processes and wait until they are ready, for READY_WITHIN seconds of `clock` at most.
+        """Start all processes and wait until they are ready, for at most READY_WITHIN seconds of `clock`.
 
-        Raises NotLaunched when a process ends before it is ready, NeverHappened when the time is up, OSError.
+        Raises NotLaunched when a process ends before it is ready, NeverHappened when the time is up, and OSError when a
+        start fails.
         """
         log = self.history.parent / "log"
         self._scratch = self._stack.enter_context(scratch())  # the folder is removed after all processes have ended
@@ -153,7 +154,8 @@ class Subject:
         self._stack.callback(self.supervisors[name].stop, signal.SIGKILL)
 
     def renew_caller(self) -> None:
-        """Replace the process that sends the clients' tasks; `caller.ready` tells when the new process is ready."""
+        """Replace the process that sends the clients' tasks; the attribute `caller.ready` becomes true when the new
+        process is ready."""
         assert self.caller
         self.caller.stop()
         self._launch_caller()
@@ -222,7 +224,8 @@ class Subject:
             raise
 
     def _ended(self) -> dict[str, list[int]]:
-        """Exit codes since the launch by process name, without the codes by which a worker asks for a restart."""
+        """Return the exit codes since the launch by process name, without the exit codes by which a worker asks for a
+        restart."""
         steps_down = self.application.steps_down
         ends = {
             name: [end.code for end in list(supervisor.exits) if end.code not in steps_down]
@@ -232,7 +235,8 @@ class Subject:
 
     @cached_property
     def layout(self) -> Layout | Unreadable:
-        """The queues and keys of the messages in Redis, from a worker, else from the configuration.
+        """Return the queues and keys of the messages in Redis, as a worker reported them, else as the configuration
+        says.
 
         Raises Unreadable, with the reason, when neither a worker nor the configuration tells the Redis keys.
         """
@@ -256,7 +260,8 @@ class Subject:
             return sum(connection["cmd"] == "brpop" for connection in client.client_list())
 
     def api_ready(self) -> bool:
-        """Whether the API answers, past the network proxy, that it can work; true when there is no API."""
+        """Whether the API answers that it can work, asked on a direct connection and not through the network proxy;
+        true when there is no API."""
         return not self.api_port or self._health.ready(self.process("api").pid, self.api_port)
 
     def pids(self) -> dict[str, list[int]]:

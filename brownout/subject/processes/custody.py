@@ -23,8 +23,8 @@ _reaper: subprocess.Popen[bytes] | None = None
 
 
 def hold_process(pid: int, started: str) -> None:
-    """Tell the reaper to kill the process group of the leader `pid` at the end of this run; `started` is the token of
-    table.Entry."""
+    """Tell the reaper to kill the process group of the leader `pid` at the end of this run; `started` is the field of
+    `table.Entry` that tells processes with the same pid apart."""
     _hold(f"process {pid}", {"pid": pid, "started": started})
 
 

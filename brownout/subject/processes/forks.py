@@ -59,9 +59,8 @@ class Forked:
     """Starts parts of an application as forked processes. Several threads may use the same object of this class.
 
     `remarks` has the reasons why a forked process may differ from a process that is started by its command line. A part
-    of the application is not forked but started by its command line when it is not forkable, when it uses another
-    Python than the forking process, or when an environment variable that the forking process has already read has
-    another value for the part; `cold_because` names these variables.
+    is started by its command line, and not forked, if it is not forkable, uses another Python than the forker, or needs
+    another value of a variable that the forker has already read; `cold_because` names these variables.
     """
 
     kind = "forked"

@@ -26,10 +26,11 @@ class Handle(Protocol):
 
     @property
     def started(self) -> str:
-        """The token of `table.Entry`, which differs between processes that have had the same pid."""
+        """The text of the field `started` of `table.Entry`, which differs between processes that have had the same
+        pid."""
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while the process lives."""
+        """The exit code, negative for a signal, or None while the process lives."""
 
     def ended(self, within: float) -> bool:
         """Wait at most `within` seconds for the process to end; returns whether it has ended. The wait takes no CPU
@@ -50,7 +51,7 @@ class Child:
         self.started = entry.started
 
     def poll(self) -> int | None:
-        """Return the exit code of the process; None while it lives."""
+        """Return the exit code of the process, or None while the process lives."""
         return self.popen.poll()
 
     def ended(self, within: float) -> bool:
@@ -94,7 +95,7 @@ class Fork:
             self._pidfd = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
-        """Return the exit code of the process; None while it lives."""
+        """Return the exit code of the process, or None while the process lives."""
         return self._code
 
     def ended(self, within: float) -> bool:

@@ -1,5 +1,5 @@
-"""A process of the subject, in its own process group and with a log. Until the process has ended, the reaper (which
-cleans up) knows it."""
+"""A process of the subject, in its own process group and with a log. Until the process has ended, it is registered at
+the reaper, which kills what a run has left behind."""
 
 import os
 import re
@@ -22,8 +22,8 @@ _ERROR = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^\w[\w.]*(Error|Exception)\b|^E
 
 
 class Process:
-    """A running command, and all processes that the command has started. If nobody kills its process group before, the
-    reaper does."""
+    """A running command, and all processes that the command has started. If nobody kills the process group of the
+    command before the end of the run, the reaper kills it."""
 
     def __init__(self, name: str, handle: Handle, log: Path) -> None:
         self.name = name

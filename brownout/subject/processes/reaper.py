@@ -1,4 +1,4 @@
-"""The reaper outlives a run and removes what the run left behind: `python -m brownout.subject.processes.reaper RUN`.
+"""The reaper (`python -m brownout.subject.processes.reaper RUN`) outlives a run and removes what the run left behind.
 
 The reaper reads lines of JSON from its standard input, by which custody.py registers processes, containers and
 directories. The pipe is closed when the process of the run ends, for whatever reason, also by SIGKILL. When the pipe is

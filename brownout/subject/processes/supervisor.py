@@ -25,8 +25,8 @@ class Exit:
 
 
 class Supervisor:
-    """Keeps one process of the subject running. `current` is the process that was started last; `exits` has the exits
-    that `stop` did not cause.
+    """Keeps one process of the subject running. `current` is the process that was started last, and `exits` has the
+    exits that `stop` did not cause.
 
     A process is restarted `delay` seconds after it has ended, at most `budget` times.
     """

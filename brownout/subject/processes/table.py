@@ -17,8 +17,8 @@ LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A process of this machine: one entry of the process table. `started` is an opaque token: two processes with the
-    same pid have different tokens."""
+    """A process of this machine: one entry of the process table. `started` is a text without further meaning; it is
+    different for two processes that have had the same pid."""
 
     pid: int
     parent: int
@@ -28,12 +28,13 @@ class Entry:
 
     @property
     def living(self) -> bool:
-        """Whether the process lives; False for a zombie, which holds no port, no file and no lock any more."""
+        """Whether the process lives; the result is False for a zombie, which holds no port, no file and no lock any
+        more."""
         return self.state[:1] not in ("Z", "X")
 
 
 def from_proc(pid: int) -> Entry | None:
-    """Read `/proc/<pid>/stat` (proc(5)); None when there is no such process."""
+    """Read `/proc/<pid>/stat` (proc(5)); return None when there is no such process."""
     try:
         fields = kernel.fields(pid)
     except OSError:
@@ -42,7 +43,7 @@ def from_proc(pid: int) -> Entry | None:
 
 
 def from_ps(*which: str) -> list[Entry]:
-    """Read the table from `ps`, for systems without /proc; `started` then has a resolution of one second."""
+    """Read the table from `ps`, for systems without /proc; the field `started` then has a resolution of one second."""
     command = ["ps", *which, "-o", "pid=,ppid=,pgid=,stat=,lstart="]
     out = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     rows = (line.split(None, 4) for line in out.stdout.splitlines())
@@ -50,7 +51,7 @@ def from_ps(*which: str) -> list[Entry]:
 
 
 def entry(pid: int) -> Entry | None:
-    """The process with this pid, also when it is a zombie; None when there is no such process."""
+    """The process with this pid, also when the process is a zombie, or None when there is no such process."""
     if _PROC.joinpath("self", "stat").exists():
         return from_proc(pid)
     return next(iter(from_ps("-p", str(pid))), None)
@@ -65,7 +66,7 @@ def entries() -> list[Entry]:
 
 
 def living_group(group: int, started: str) -> list[Entry]:
-    """The living members of the process group whose leader had the token `started`, also when the leader is dead.
+    """The living members of the process group whose leader had the start time `started`, also when the leader is dead.
 
     The kernel gives no new process a pid that is still the id of a group. When the leader of a process group has
     another start time than before, the old process group is therefore empty, and its present members belong to another

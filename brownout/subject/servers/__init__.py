@@ -1,1 +1,1 @@
-"""The servers of a subject: Redis as a local process or in a container, and Toxiproxy."""
+"""The servers of a subject: a Redis server (a local process or a container), and a Toxiproxy server."""

@@ -19,7 +19,8 @@ class DockerError(ConnectionError):
 
 
 def endpoint() -> str:
-    """The daemon's address: DOCKER_HOST, else the address of the current docker context, else the default socket."""
+    """Return the address of the Docker daemon: from DOCKER_HOST, else from the current docker context, else the default
+    socket."""
     if host := os.environ.get("DOCKER_HOST"):
         return host
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
@@ -77,8 +78,8 @@ def call(method: str, path: str, *, within: float = ANSWER_WITHIN, **query: str)
 
 
 def image(name: str) -> dict[str, Any] | None:
-    """The description of a local image; None when the image is not on this machine. Raises DockerError when Docker does
-    not answer."""
+    """Return the description of a local image, or None when the image is not on this machine. Raises DockerError when
+    Docker does not answer."""
     try:
         return dict(call("GET", f"/images/{quote(name)}/json"))
     except DockerError as error:

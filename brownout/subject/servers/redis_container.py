@@ -19,7 +19,8 @@ class ContainerCarrier:
         self._image = image
         self._options = {
             **server_options(persistence=persistence),
-            # Protected mode would refuse clients: seen from inside the container, 127.0.0.1 is another address.
+            # In protected mode Redis would refuse all clients, because inside the container their address is not
+            # 127.0.0.1.
             "protected-mode": "no",
             **(options or {}),
         }

@@ -29,7 +29,7 @@ class LocalCarrier:
 
     @property
     def pid(self) -> int | None:
-        """The server's pid; None before the first start."""
+        """The server's pid, or None before the first start."""
         return self._process.pid if self._process else None
 
     def once(self, options: Mapping[str, str]) -> None:

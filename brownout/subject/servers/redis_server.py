@@ -31,7 +31,7 @@ class Carrier(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """The server's pid; None when it is unknown."""
+        """The server's pid, or None when the pid is unknown."""
 
     def start(self) -> None:
         """Start the server with its kept data, and return before it is ready. Raises OSError when the start fails."""
@@ -81,7 +81,7 @@ class RedisServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's pid; None inside a container."""
+        """The server's pid, or None when the server runs in a container."""
         return self._carrier.pid
 
     def url(self, db: int = 0) -> str:
@@ -154,12 +154,13 @@ class RedisServer:
         self.end(graceful=False)
 
     def end(self, *, graceful: bool) -> None:
-        """End the server by SIGKILL, or SIGTERM when `graceful`. The data of a persistent server stay on the disk."""
+        """End the server by SIGKILL, or by SIGTERM if `graceful` is true. The data of a persistent server stay on the
+        disk."""
         self._carrier.halt(graceful=graceful)
 
     def relaunch(self, options: Mapping[str, str]) -> None:
-        """Kill the server and start it once with more settings, without waiting. Raises OSError when the server runs in
-        a container."""
+        """Kill the server and start it once with additional settings; return before the server is ready. Raises OSError
+        when the server runs in a container."""
         self._carrier.once(options)
         self._carrier.halt(graceful=False)
         self._carrier.start()
