@@ -1,7 +1,7 @@
 """The registry of checkers. A checker is one function, and the function also defines the promise that it judges.
 
-An author of scenarios writes the function's name and its arguments without the history. `@checker(...)` replaces
-the function by this constructor of promises, and stores the function in the registry for `judge`.
+An author of scenarios writes the function's name and its arguments without the history. `@checker(...)` replaces the
+function by a function that makes promises, and stores the original function in the registry for `judge`.
 """
 
 from __future__ import annotations

@@ -78,10 +78,10 @@ class Ruling:
 def witness(*core: Event | None, about: Operation | None = None, history: History | None = None) -> tuple[Event, ...]:
     """The events that prove an anomaly, in order of time.
 
-    These are all events that prove it directly, and events of the context, six events in all at most.
+    The result has all events that prove the anomaly directly, and events of the context; six events in all at most.
 
-    Context is the event that joins the operation's key to its task, the operation's invoke, its acceptance, its
-    last delivery or start, and the last event at which a fault had a visible effect.
+    Events of the context are the event that joins the operation's key to its task, the operation's invoke, its
+    acceptance, its last delivery or start, and the last event at which a fault had a visible effect.
     """
     chosen = {id(event): event for event in core if event}
     latest = max(event.at for event in chosen.values())

@@ -54,7 +54,7 @@ OUTCOMES: tuple[tuple[str, str], ...] = (
 #: Maps an anomaly that was found to the flag that the outcome gets. A worker that ended by itself cannot consume, so
 #: the anomaly `worker-dead` excludes the flag `silent`.
 BESIDE: tuple[tuple[str, str, str], ...] = (
-    # columns: the anomaly, the flag, and the anomaly that excludes the flag
+    # the columns of this table are the anomaly, the flag, and the anomaly that excludes the flag
     ("stalled", "api-stalled", ""),
     ("worker-dead", "worker-dead", ""),
     ("silent", "silent", "worker-dead"),
@@ -91,8 +91,8 @@ class Outcome:
 
 
 def outcome(verdicts: Iterable[Verdict], life: Life) -> Outcome:
-    """Return the one outcome that follows from the verdicts on a map's promises: UNKNOWN if a verdict is unknown and no
-    anomaly was found."""
+    """Return the one outcome that follows from the verdicts on a map's promises, or UNKNOWN if a verdict is unknown and
+    no anomaly was found."""
     verdicts = tuple(verdicts)
     kinds = {anomaly.kind for verdict in verdicts for anomaly in verdict.anomalies}
     flags = tuple(flag for kind, flag, but in BESIDE if kind in kinds and but not in kinds)

@@ -21,12 +21,12 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 
 TARGETS = frozenset({"broker"})
-# With this key-load-delay Redis sleeps 1 us after one loaded command in four (debugDelay); Linux makes that 55 us or
-# more. Redis answers its clients after every 1,024 loaded commands (aof.c). During this slow load an answer of Redis
-# takes about 20 ms, and the whole load takes at least 4 s.
+# With this key-load-delay Redis sleeps 1 us after one loaded command in four (debugDelay); Linux makes this sleep take
+# 55 us or more. Redis answers its clients after every 1,024 loaded commands (aof.c). During this slow load an answer of
+# Redis takes about 20 ms, and the whole load takes at least 4 s.
 FILLER_DB, FILLERS, LOAD_DELAY = 15, 250_000, "-4"
 FILL = f"for _ = 1, {FILLERS} do redis.call('INCR', 'brownout-filler') end"
-LONGEST_PAUSE = 3_600_000  # Ms.
+LONGEST_PAUSE = 3_600_000  # Milliseconds; the longest time for which a fault pauses Redis.
 # Redis commands that block by design: a consumer that waits in such a command is not delayed by the fault.
 WAITING = frozenset({"brpop", "blpop", "bzpopmin", "bzpopmax", "blmove", "brpoplpush", "xread"})
 
@@ -173,7 +173,7 @@ def _loading(subject: Subject, target: str, fault: Fault) -> Strike:
     look = refusals("LOADING", fresh=not already)(direct)
 
     def loaded() -> bool:
-        # INFO, because Redis refuses PING while it loads, and counts the refusal.
+        # INFO is sent instead of PING, because Redis refuses PING while it loads data, and counts this refusal.
         return direct.info("persistence", PATIENT).get("loading") == 0
 
     def heal() -> None:

@@ -58,8 +58,8 @@ def error_reply(state: str) -> Fault:
 
 
 def instant_strike(evidence: str, undo: Callable[[], None] = lambda: None) -> Strike:
-    """A fault that has had its effect at the moment it struck, with a text that describes the effect. The method `heal`
-    calls the function `undo` the first time that `heal` is called."""
+    """Return the strike of a fault that had its effect at the moment it struck; `evidence` is a text that describes the
+    effect. The method `heal` calls the function `undo` the first time that `heal` is called."""
     healed = False
 
     def heal() -> None:

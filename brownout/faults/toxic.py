@@ -18,8 +18,8 @@ SHORTEST = 0.001  # seconds; toxics (network faults) count in milliseconds, so a
 
 
 class Where(TypedDict, total=False):
-    """Arguments that every fault of this sort takes: `stream`, and `toxicity`, which is the share of connections that
-    are disturbed (0 to 1)."""
+    """Arguments that every fault of this sort takes, namely `stream`, and `toxicity`, the share of connections that are
+    disturbed (0 to 1)."""
 
     stream: Stream
     toxicity: float

@@ -60,7 +60,7 @@ def _read(message: bytes, carried_bytes: dict[int, int]) -> None:
 
 
 def has_connections(edge: AnyEdge) -> bool:
-    """Whether connections of the subject lead to the network edge; False when the kernel cannot tell."""
+    """Whether connections of the subject lead to the network edge; the result is False when the kernel cannot tell."""
     try:
         return bool(carried(edge.port))
     except OSError:

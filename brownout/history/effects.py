@@ -142,8 +142,8 @@ class _Changes:
     LONGEST seconds.
     """
 
-    CLOSE = 0.1  # S.
-    LONGEST = 0.5  # S.
+    CLOSE = 0.1  # Seconds; see the docstring of this class.
+    LONGEST = 0.5  # Seconds; see the docstring of this class.
 
     def __init__(self, path: Path) -> None:
         self._files = [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-journal")]

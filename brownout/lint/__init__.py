@@ -1,1 +1,1 @@
-"""What will go wrong in an application, read from its live configuration and its code: `brownout lint`."""
+"""Finds what will go wrong in an application, from its live configuration and its code, for `brownout lint`."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from brownout.plan.operation import Operation
 
-LITTLE = 0.5  # S; every limit leaves more than that for the operation itself.
-WARM_UP = 20.0  # S; how long each step of the warm-up may take.
+LITTLE = 0.5  # Seconds; every time limit leaves more time than this for the operation itself.
+WARM_UP = 20.0  # Seconds; the longest time that each step of the warm-up may take.
 
 
 @dataclass(frozen=True)

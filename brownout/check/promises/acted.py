@@ -17,9 +17,9 @@ def faults_acted(history: History) -> Ruling:
     """Every fault had an effect while an operation was in flight, and healed.
 
     When a fault did not act or heal, the verdict is unknown, never invalid. An operation is in flight from the moment
-    at which its client sends it to its effect, or to its answer when it has no effect. A fault without a `fault-stop`
-    is a mistake of brownout. So is a network fault that still acts on a connection after every fault that may have
-    added it has healed.
+    at which its client sends it to its effect, or to its answer when it has no effect. A fault without the event
+    `fault-stop` in the history is an error of brownout, not of the subject. A network fault that still acts on a
+    connection after every fault that may have added it has healed is also an error of brownout.
     """
     windows, spans = history.faults, _spans(history)
     doubts = [] if windows else ["no fault was injected"]
@@ -66,7 +66,7 @@ def _during(history: History, event: Event) -> list[Window]:
 
 def _outlived(history: History, added: Event, until: int) -> int:
     """Return the time (ns) at which the last of the faults that may have added this toxic (a network fault) had healed.
-    Return 0 unless the network fault was still in force after that time."""
+    Return 0 unless the network fault was still in force after all these faults had healed."""
     stops = [window.stop.at if window.stop else until for window in _during(history, added)]
     return max(stops) if stops and max(stops) < until else 0
 

@@ -161,7 +161,7 @@ def _acceptance(op: Operation) -> str:
 
 
 def _unread_queue(history: History, op: Operation) -> str | None:
-    """Return a queue that no worker reads and that holds a message of the operation at the end; None if there is no
+    """Return a queue that no worker reads and that holds a message of the operation at the end, or None if there is no
     such queue."""
     places = history.sample.data.get("by_task", {}) if history.sample else {}
     return next((places[task] for task in op.tasks if task in places and history.unread(places[task])), None)

@@ -21,8 +21,8 @@ def recovery_bound(
     """Seconds after which stock Celery on Redis has redelivered the messages that a dead worker held.
 
     The result is `visibility_timeout` plus the time until kombu looks for overdue messages (unacked_restore_interval
-    times unacked_restore_throttle). `mutex` adds 300 s for a worker that died while it held `unacked_mutex`. `slack`
-    (seconds) is added for the time in the queue and the work itself.
+    times unacked_restore_throttle). If `mutex` is true, 300 s are added for a worker that died while it held the lock
+    `unacked_mutex`. `slack` (seconds) is added for the time in the queue and the work itself.
     """
     return visibility_timeout + interval * throttle + 300 * mutex + slack
 

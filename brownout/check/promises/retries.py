@@ -83,7 +83,8 @@ def backoff_within(
 
 
 def _spread(waits: list[int], bound: int) -> bool:
-    """A chi-square test against equal chances; Wilson and Hilferty's approximation gives its critical value."""
+    """A chi-square test of whether all values are equally likely; the critical value comes from Wilson and Hilferty's
+    approximation."""
     cells = min(bound + 1, _CELLS)
     expected: Counter[int] = Counter(value * cells // (bound + 1) for value in range(bound + 1))
     observed = Counter(int(wait) * cells // (bound + 1) for wait in waits)

@@ -78,7 +78,7 @@ def nothing_raised(history: History) -> Ruling:
     for event in history.kind("raised"):
         path = str(event.data.get("path"))
         before = [invoke for invoke in history.kind("invoke") if invoke.at <= event.at and _path(invoke) == path]
-        key = before[-1].key if before else history.key_of.get(path.rpartition("/")[2])  # a status path
+        key = before[-1].key if before else history.key_of.get(path.rpartition("/")[2])  # a path of a status
         op = history.ops.get(key or "")
         sentence = f"{event.data.get('path')} raised {event.data.get('error')}, and no code handled it."
         proved = witness(event, *before[-1:], about=op, history=history)
