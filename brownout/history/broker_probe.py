@@ -22,11 +22,12 @@ def looked(redis: Any, layout: Layout, *, clients: bool = True) -> Event:
 
     `redis` is a client of the type `redis.Redis` for the broker's database; it may return bytes or text. In the event's
     data, `queues` has the length of each queue over all its priorities: the queues of the layout, and every other list
-    that contains a task's message. `unacked` and `unacked_index` are the sizes of these two keys. `by_task` maps each
-    task to the place of its message: the name of a queue, or "unacked". Unless `clients` is False, `clients` is the
-    number of connections, and `commands` counts connections by the last command that they sent ("brpop": a consumer).
-    All lists and the hash are read in one transaction, so no message is counted twice. One sample may miss a message
-    that moves into a new list that no worker reads; two samples in a row do not miss it.
+    that contains a task's message. `unacked` and `unacked_index` are the numbers of entries of the two Redis keys that
+    have these names by default. `by_task` maps each task to the place of its message: the name of a queue, or
+    "unacked". Unless `clients` is False, `clients` is the number of connections, and `commands` counts connections by
+    the last command that they sent ("brpop": a consumer). All lists and the hash are read in one transaction, so no
+    message is counted twice. One sample may miss a message that moves into a new list that no worker reads; two samples
+    in a row do not miss it.
     """
     try:
         lists = layout.lists(redis.scan_iter(count=1_000, _type="list"))
@@ -40,7 +41,7 @@ def looked(redis: Any, layout: Layout, *, clients: bool = True) -> Event:
         for key, reply in zip((*lists, hash_, index_), (*entries, unacked, index), strict=True):
             if isinstance(reply, ResponseError) and (key in layout.own or key in layout.unacked_keys):
                 raise reply
-        # For any other key an error only means that the type of the key has changed since the scan.
+        # For a key outside the layout, an error only means that the type of the key has changed since the scan.
         located = list(layout.located(lists, ([] if isinstance(e, ResponseError) else e for e in entries), unacked))
         connections = redis.client_list() if clients else []
     except Exception as error:

@@ -18,7 +18,7 @@ from brownout.history.event import Event
 from brownout.history.tail import Tail
 from brownout.probes.line import now
 
-ROWS = 10_000  # rows of jobs that are read at most
+ROWS = 10_000  # the largest number of rows of jobs that are read
 Reader = Callable[[Path], Callable[[], Iterator[Event]]]
 
 

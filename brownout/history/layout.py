@@ -137,11 +137,11 @@ class Layout:
 
 
 def task_id(message: Any, *, strict: bool = False) -> str | None:
-    """Return the task's id from a task's message; None for any other value.
+    """Return the task's id from a task's message, or None for any other value.
 
     In task protocol 1 the headers have no id, and kombu puts the id into the correlation id. A result message of
     Celery's RPC backend also has a correlation id. If `strict` is true, a message without an id in its headers counts
-    as a task's only if something else shows that it is one.
+    as a task's message only if something else in the message shows this.
     """
     try:
         headers, properties = message["headers"], message["properties"]

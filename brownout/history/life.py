@@ -84,7 +84,7 @@ class Life:
             return
         if event.kind == "invoke":
             self.invoke = event
-            self.others |= {effect.task for effect in self._effects if effect.task}  # what came before is not its own
+            self.others |= {effect.task for effect in self._effects if effect.task}  # earlier effects are not its own
             self.wanted = tuple(event.data.get("effects", (OPERATION,)))
             if event.data.get("op") == "tick" or event.data.get("result") is False:  # no client reads a result
                 self.told = "read"
@@ -141,7 +141,8 @@ class Life:
         return [(event, name) for event in self._effects if (name := self._name(event, own_tasks))]
 
     def _of_request(self) -> set[str]:
-        """The task of a request. An API may tell an id of its own: then it is the first task that it published."""
+        """Return the task of the operation's request. If the API answers with an id of its own, this is the first task
+        that the API published for the request."""
         told = set(self.tasks)
         if self.published:
             return told if told & set(self.published) else {self.published[0]}
@@ -155,7 +156,7 @@ class Life:
         return effects
 
     def _name(self, event: Event, own_tasks: set[str]) -> str | None:
-        """Return which of the wanted effects this event shows; None for an effect of another operation."""
+        """Return which of the wanted effects this event shows, or None for an effect of another operation."""
         if event.key in self.wanted:
             return event.key
         of_operation = event.task in own_tasks if own_tasks else event.task not in self.others
@@ -227,7 +228,8 @@ class Life:
 
     @property
     def recorded(self) -> bool | None:
-        """Whether the application's own store has the operation's job; None when the rows do not show it.
+        """Whether the application's own store has the operation's job, or None when the rows of the store do not show
+        this.
 
         `recorded` (whether the application's store has the job) is False only when every row of the store belongs to
         another task. `recorded` is None when this is not known, for instance when the row of a chain has the id of the
@@ -250,7 +252,8 @@ class Life:
 
     @property
     def obliged(self) -> bool:
-        """Whether the subject must do the operation: accepted, or unanswered but in the application's store."""
+        """Whether the subject must do the operation: the operation was accepted, or it got no answer but is in the
+        application's store."""
         return self.answered == "accepted" or (self.answered == "unknown" and self.recorded is True)
 
     @property

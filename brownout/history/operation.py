@@ -41,7 +41,7 @@ class Operation:
 
     @property
     def invoke(self) -> Event | None:
-        """The event of the client's first try; None when no client sent the operation."""
+        """The event of the client's first try, or None when no client sent the operation."""
         return next((event for event in self.events if event.kind == "invoke"), None)
 
     @property

@@ -44,7 +44,7 @@ class Window:
 class Wait:
     """A time span, from `begin` to `end` (ns), in which threads waited for a CPU.
 
-    `waited` has the nanoseconds that each process waited; None means that only `late` was measured. `longest` (ns) is
+    `waited` has the nanoseconds that each process waited, or is None when only `late` was measured. `longest` (ns) is
     the longest wait of a single thread. `late` (ns) is the delay with which a thread of brownout that only sleeps woke
     up.
     """
@@ -146,7 +146,8 @@ class History:
 
     @cached_property
     def faults(self) -> tuple[Window, ...]:
-        """The faults, sorted by their start. Events with the same `data["id"]`, else the same name, are one fault."""
+        """The faults, sorted by their start. Events belong to one fault when they have the same `data["id"]` or,
+        without this id, the same name."""
         open_: dict[str, list[Event]] = {}
         windows: list[Window] = []
 
@@ -170,7 +171,7 @@ class History:
 
     @cached_property
     def healed_at(self) -> int | None:
-        """The time (ns) at which the last fault healed; None when no fault healed."""
+        """The time (ns) at which the last fault healed, or None when no fault healed."""
         stops = self.kind("fault-stop")
         return stops[-1].at if stops else None
 
@@ -203,7 +204,7 @@ class History:
 
     @cached_property
     def drained(self) -> Event | None:
-        """The event at the end of the drain; None when the trial had no drain."""
+        """The event at the end of the drain, or None when the trial had no drain."""
         ends = self.kind("drained")
         return ends[-1] if ends else None
 
@@ -215,7 +216,7 @@ class History:
 
     @cached_property
     def queues_read(self) -> frozenset[str] | None:
-        """The queues that workers have reported as the queues they read; None when no worker has reported its
+        """The queues that workers have reported as the queues they read, or None when no worker has reported its
         queues."""
         queues = [event.data["layout"]["queues"] for event in self.readers]
         return frozenset().union(*queues) if queues else None
