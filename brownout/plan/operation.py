@@ -58,12 +58,12 @@ class Submit:
 
 @dataclass(frozen=True)
 class Call:
-    """Call a task as a process of the application does: `apply_async`, then `get()` on the result.
+    """Call a task as a process of the application does, by `apply_async` and then `get()` on the result.
 
     `canvas` is "task", "chain", "group" or "chord". The call consists of `effects` tasks, each with one effect; in a
     chord the last task is `body`. Each task gets one argument, the name of its effect; if `args` is not None, each task
-    gets the arguments `args`. After an exception of `apply_async` the caller knows that no message was sent. Without
-    `result` the caller does not ask for a result, because the application stores none.
+    gets the arguments `args`. After an exception of `apply_async` the caller knows that no message was sent. If
+    `result` is false, the caller does not ask for a result, because the application stores none.
     """
 
     task: str
@@ -145,7 +145,7 @@ class Load:
         return replace(self, when=trigger)
 
     def with_options(self, **options: Unpack[SendOptions]) -> Load:
-        """Return this load with options of `apply_async`: `queue="slow"`, `countdown=2`, `expires=1`, ...
+        """Return this load with options of `apply_async`, such as `queue="slow"`, `countdown=2` or `expires=1`.
 
         Raises ValueError when the operation is not a `submit`, and UnknownName, with similar names, for unknown
         options.
@@ -210,8 +210,8 @@ def submit(task: str, *args: Any, every: Duration, count: int | None = None, **k
     """Submit a task with these arguments once in each period `every`, `count` times or for the duration `lasting` that
     `lab.load` gets.
 
-    All keyword arguments except `every` and `count` are passed to the task. Options of `apply_async` are set with
-    `with_options`: `submit("shop.pay", 1, every="1s").with_options(queue="slow", countdown=2)`.
+    All keyword arguments except `every` and `count` are passed to the task. Options of `apply_async` are set with the
+    method `with_options`, for example `submit("shop.pay", 1, every="1s").with_options(queue="slow", countdown=2)`.
     """
     return Load(Submit(task, args, kwargs), seconds(every), count)
 

@@ -13,7 +13,7 @@ Moment = Literal["before", "after"]  # "before" or "after" the server executes t
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 IDLE = "[idle]"  # The label of a BRPOP that returns no message ends with this text.
 LISTED = 12  # The message that no request reached a place lists at most this many points.
-Reached = tuple[str, str, Moment]  # Edge, label, moment.
+Reached = tuple[str, str, Moment]  # A network edge, a label, a moment.
 
 
 @dataclass(frozen=True, order=True)

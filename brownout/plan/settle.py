@@ -1,4 +1,4 @@
-"""For a trial of one operation, as data: what is sent before the load, and how long the end of the trial waits for late
+"""The data for a trial of one operation: what is sent before the load, and how long the end of the trial waits for late
 changes."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Settle:
     back to a worker. The trial ends after `limit` seconds at the latest.
     Each step of the warm-up may take `warm_up` seconds.
 
-    These limits are for a task that ends at once; see `patient`.
+    The default limits are for a task that ends at once; the method `patient` makes longer limits.
     """
 
     warm: Operation
@@ -41,7 +41,8 @@ class Settle:
     warm_up: float = WARM_UP
 
     def patient(self, seconds: float) -> Settle:
-        """These limits for an operation that took so many seconds without a fault; up to LITTLE they stay."""
+        """Return the limits for an operation that took `seconds` seconds without a fault; if this is at most LITTLE,
+        the limits do not change."""
         if seconds <= LITTLE:
             return self
         longer = {name: getattr(self, name) + seconds for name in ("held", "probe", "result", "still")}

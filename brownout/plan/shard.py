@@ -1,4 +1,4 @@
-"""One of several equal shares of the same items, so that each of several machines takes one share."""
+"""Equal shares (shards) of the same items, so that each of several machines takes one share."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """The shares `numbers` of `of` shares, counted from 1. A run takes one share; a merged map may hold several."""
+    """A selection of shares: `numbers` are the numbers of the selected shares, counted from 1, and `of` is the number
+    of all shares. A run takes one share; a map that was merged from several runs may hold several shares."""
 
     numbers: frozenset[int]
     of: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "2/4" or "1,3/4". Raises ValueError for anything else, and for a share that there is not."""
+        """Read the text "2/4" (the second of four shares) or "1,3/4" (the first and the third). Raises ValueError for
+        any other text, and for the number of a share that does not exist."""
         found = re.fullmatch(r"(\d+(?:,\d+)*)/(\d+)", text)
         shard = cls(frozenset(map(int, found[1].split(","))), int(found[2])) if found else None
         if shard is None or not all(1 <= number <= shard.of for number in shard.numbers):
@@ -32,7 +34,7 @@ class Shard:
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The numbers of the other shares."""
+        """The numbers of the shares that are not in this selection."""
         return tuple(number for number in range(1, self.of + 1) if number not in self.numbers)
 
     def share(self, items: Sequence[T], name: Callable[[T], str]) -> tuple[T, ...]:
@@ -46,16 +48,17 @@ class Shard:
         return tuple(item for place, item in enumerate(items) if place in own)
 
     def has(self, name: str) -> bool:
-        """Whether an item belongs to this shard by its name alone, whatever other items there are.
+        """Whether an item belongs to this shard by the item's name alone, whatever other items there are.
 
-        Sizes of shards are equal on average only.
+        Shards that the method `has` chooses have equal sizes only on average.
         """
         digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") % self.of + 1 in self.numbers
 
 
 def united(shards: Collection[Shard]) -> Shard:
-    """All shares together. Raises ValueError for shards of different divisions, and for a share that is there twice."""
+    """Return one selection that has all shares of these selections. Raises ValueError when the selections differ in the
+    number of all shares, and for a share that is in two of them."""
     if len(divisions := sorted({shard.of for shard in shards})) != 1:
         raise ValueError(f"shards of {' and of '.join(map(str, divisions))}")
     numbers = [number for shard in shards for number in sorted(shard.numbers)]

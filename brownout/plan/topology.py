@@ -102,7 +102,7 @@ class Topology:
         """The names of everything that a fault can strike: processes, services, and network edges of one process or of
         all processes of one kind."""
         edges = (f"{name}->{end}" for name in self.processes for end in ("broker", "backend"))
-        services = ("broker", "backend", "store")  # how a store fails is for the faults of its project
+        services = ("broker", "backend", "store")  # brownout has no fault for a store; its project may add one
         return tuple(dict.fromkeys((*self.processes, *self.links, *edges, "client", *CLIENT, *services)))
 
 

@@ -21,8 +21,8 @@ Since = Literal["", "load", "fault"]
 class Trigger:
     """The trigger fires `delay` seconds after the nth matching event.
 
-    If `kind` is None, the trigger is a time: `delay` counts from the start of the load (`at`) or from the start of the
-    fault (`after`); `since` says which. `source` is one source, or a name for several: "worker" stands for worker-1,
+    If `kind` is None, the trigger is a time: then `delay` counts from the start of the load (`at`) or from the start of
+    the fault (`after`), as `since` says. `source` is one source, or a name for several: "worker" stands for worker-1,
     worker-2, ... The data of the event must contain the items of `data`. For a trigger that `point` made, `place` is
     the Redis request or reply for which it waits.
     """
@@ -45,8 +45,8 @@ class Trigger:
 
     @property
     def place(self) -> Place | None:
-        """The place in the Redis traffic for which the trigger waits; None for a trigger that does not wait for a Redis
-        request."""
+        """The place in the Redis traffic for which the trigger waits, or None for a trigger that does not wait for a
+        Redis request."""
         return Place(**self.data) if self.kind == POINT and self.data.keys() >= {"edge", "command"} else None
 
     def matches(self, event: Event) -> bool:
@@ -80,7 +80,7 @@ def point(edge: str, command: str, *, nth: int = 1, moment: Moment = "before") -
     "worker-1->broker" for worker-1. `command` is "ZADD", or a command with its key: "ZADD unacked_index". A transaction
     is named by its first command or by all its commands: "ZADD unacked_index;HSET unacked". For a BRPOP the moment
     "after" comes only when the BRPOP returns a message. The network proxy keeps the message at the point until the
-    fault has struck. Raises ValueError; for an unknown moment the message has similar names.
+    fault has struck. Raises ValueError, for example for an unknown moment; the message then has similar names.
     """
     known("moment", moment, MOMENTS)
     if nth < 1:
@@ -119,12 +119,12 @@ def effect(nth: int = 1, **data: Any) -> OnEvent:
 
 
 def at(time: Duration) -> AtTime:
-    """Return the time at which a fault begins: `time` after the load began."""
+    """Return the time at which a fault begins, `time` after the load began."""
     return AtTime(Trigger(delay=seconds(time), since="load"))
 
 
 def after(time: Duration) -> AfterFault:
-    """Return the time at which a fault heals: `time` after the fault's first visible effect."""
+    """Return the time at which a fault heals, `time` after the fault's first visible effect."""
     return AfterFault(Trigger(delay=seconds(time), since="fault"))
 
 
