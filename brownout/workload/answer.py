@@ -1,4 +1,5 @@
-"""What an API's answer says: the id of the task or job, and its state. Both are looked for at any depth."""
+"""What an API's answer says: the id of the task or job, and its state. The id and the state are looked for at any depth
+of the answer's JSON."""
 
 from __future__ import annotations
 
@@ -9,14 +10,16 @@ from urllib.parse import urlsplit
 
 from brownout.history.operation import RANK
 
-#: Names under which APIs tell an id or a state, the likeliest first, after the name that the application gives.
+#: Field names under which APIs usually tell an id or a state, the likeliest first; a name that the application gives is
+# tried before them.
 IDS = ("task_id", "taskId", "job_id", "jobId", "id", "uuid")
 STATES = ("task_status", "status", "state")
 TASK = "{task}"
 
 
 def task_of(content: Any, location: str, name: str, status: str | None = None) -> tuple[str | None, bool]:
-    """The id of the job in an API's answer, and whether it is guessed: whether it may be no id of Celery's.
+    """Return the id of the job in an API's answer, and whether the id is a guess, which may not be the id of a Celery
+    task.
 
     The id is the field `name` at any depth of the body, else a field that usually has an id, else a part of the
     `location` header: the part that stands for the id in `status`, the path that tells a state, or the last part.
@@ -33,7 +36,8 @@ def task_of(content: Any, location: str, name: str, status: str | None = None) -
 
 
 def state_in(content: Mapping[str, Any], name: str) -> Any:
-    """The state in an answer's JSON: of the field `name`, else of the first field whose value is a known state."""
+    """Return the state in an answer's JSON, from the field `name`, else from the first field whose value is a known
+    state."""
     if name in content:
         return content[name]
     for field in STATES:
@@ -44,7 +48,7 @@ def state_in(content: Mapping[str, Any], name: str) -> Any:
 
 
 def _values(content: Any, name: str) -> Iterator[Any]:
-    """The values of all fields of this name, those nearest to the top first."""
+    """Return the values of all fields with this name; the fields nearest to the top of the JSON come first."""
     level = [content]
     while level:
         yield from (item[name] for item in level if isinstance(item, dict) and name in item)

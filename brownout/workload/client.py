@@ -55,7 +55,7 @@ class HttpClient:
         details: dict[str, Any] = {"op": "http", "method": operation.method, "path": operation.path}
         told: dict[str, Any] = (
             {} if self._application.status else {"result": False}
-        )  # no client can read the status of its job
+        )  # without an id no client can read the status of the job
         self._recorder.record("invoke", key=key, **details, **told, intended=intended)
         path = filled(operation.path, key, n)
         headers = {KEY_HEADER: key} if operation.method != "GET" else {}

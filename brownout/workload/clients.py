@@ -16,8 +16,8 @@ RESULT_WITHIN = 90.0  # seconds; a caller waits at most this time for the result
 
 
 def calls_of(plan: Plan) -> Calls:
-    """Return the kind of process that the plan's clients need: one that reads "results", one that can "send", or none
-    ("")."""
+    """Return what the plan's clients need a process of the application for: to read "results", only to "send" tasks, or
+    nothing ("")."""
     operations = [load.operation for load in plan.load]
     if any(isinstance(operation, Call | Tick) for operation in operations):
         return "results"
@@ -70,7 +70,8 @@ class Clients:
         self._recorder.record("unread", key=key, error=why)
 
     def tell_unread(self) -> None:
-        """From now on, record of an answer without an id that nobody can ask for its status."""
+        """From now on, record an event for each answer without an id, because nobody can ask for the status of its
+        job."""
         if self._http:
             self._http.tells_unread = True
 

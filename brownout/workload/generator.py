@@ -37,9 +37,9 @@ class Generator:
     """An open-loop generator: one thread for each load starts operations by the clock, and other threads carry the
     operations out.
 
-    When `THREADS` operations hang, later operations start late; `intended` keeps their planned time, so the
-    latency is not hidden. All threads are daemons: an interrupted run does not wait for clients that still wait
-    for an answer.
+    When `THREADS` operations hang, later operations start late; `intended` keeps the planned time of each operation, so
+    the latency is not hidden. All threads are daemons: an interrupted run does not wait for clients that still wait for
+    an answer.
     """
 
     def __init__(self, loads: Iterable[Load], seed: int, call: Call) -> None:
