@@ -1,1 +1,2 @@
-"""What a project is made of, as far as its files and its application tell: for `brownout init`."""
+"""Finds out what a project is made of, from its files and its application; `brownout init` and `brownout doctor` use
+this package."""

@@ -1,4 +1,5 @@
-"""Tries an application part by part, without a fault: does it start, is it wired, does it take a task, does it end?"""
+"""Tries an application part by part, without a fault: whether each part starts, is connected, takes a task, and
+ends."""
 
 from __future__ import annotations
 
@@ -28,13 +29,14 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import NeverHappened
 
 GOOD = ("once", "recovered")
-ENDS_WITHIN = 15.0  # seconds from SIGTERM
+ENDS_WITHIN = 15.0  # The seconds after SIGTERM within which a part must end.
 _RAISED = re.compile(r"^\s*\w[\w.]*(Error|Exception)\b|\braised unexpected: ")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was tried with one part. `why` is empty when it went well; `type` is what to type then."""
+    """One step of `brownout doctor`: something that was tried with one part of the application. `why` is the reason of
+    a failure, empty after a success; `type` is what the user should type after a failure."""
 
     part: str
     what: str
@@ -43,7 +45,8 @@ class Step:
 
 
 def examine(experiment: Experiment, rung: Rung) -> Iterator[Step]:
-    """Try everything, and yield each step when it is known; after a step with a `why` come only those that still can.
+    """Try everything, and yield each step when its result is known; after a failed step only those steps follow that
+    are still possible.
 
     Raises NotImportable.
     """
@@ -94,7 +97,7 @@ def _parts(experiment: Experiment, rung: Rung, folder: Path, stack: ExitStack) -
         part = str(error).partition(" ")[0]
         if part in subject.supervisors:
             yield Step(part, "starts", str(error), _command(subject, part))
-        else:  # what the API answered, and what to type
+        else:  # the error has the API's answer, and what the user should type
             yield Step("api", "answers", str(error))
         return False
     except NeverHappened as error:
@@ -116,7 +119,7 @@ def _parts(experiment: Experiment, rung: Rung, folder: Path, stack: ExitStack) -
 
 
 def _unready(subject: Subject, connected: set[str], what: str) -> Iterator[Step]:
-    """Which parts are not ready, and why."""
+    """Return which parts are not ready, with the reason for each part."""
     ready = {event.source for event in History.load(subject.history).kind("ready")}
     for name, supervisor in subject.supervisors.items():
         last = supervisor.current.last_line()
@@ -132,7 +135,7 @@ def _unready(subject: Subject, connected: set[str], what: str) -> Iterator[Step]
 
 
 def _command(subject: Subject, part: str) -> str:
-    """How the owner starts a part by hand."""
+    """Return the command by which the application's owner starts a part by hand."""
     application = subject.application
     if part == "api":
         return shlex.join(["python", "-m", "uvicorn", str(application.api)])
@@ -142,7 +145,7 @@ def _command(subject: Subject, part: str) -> str:
 
 
 def _task(experiment: Experiment, rung: Rung, conf: Mapping[str, Any]) -> Step:
-    """One trial without a fault."""
+    """Run one trial without a fault, and return the step that says whether the operation was done."""
     operation = operation_of(experiment)
     with Trials(experiment, rung, 1) as trials:
         bounds = Bounds.of(conf, experiment.application.recovery)
@@ -156,5 +159,5 @@ def _task(experiment: Experiment, rung: Rung, conf: Mapping[str, Any]) -> Step:
 
 
 def _error(text: str) -> str:
-    """The last line of a log that names an exception."""
+    """Return the last line of a log that names an exception."""
     return next((line.strip() for line in reversed(text.splitlines()) if _RAISED.search(line)), "")

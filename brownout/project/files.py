@@ -14,7 +14,8 @@ KEY = re.compile(r"[\w-]+")
 
 
 def toml(value: Any) -> str:
-    """A JSON value in TOML, in one line. TOML has no null: None is left out of a table, and is "" elsewhere."""
+    """Return a JSON value as TOML, in one line. TOML has no null: a None in a table is left out, and any other None
+    becomes an empty text."""
     if isinstance(value, Mapping):
         items = (f"{_key(name)} = {toml(item)}" for name, item in value.items() if item is not None)
         return "{" + ", ".join(items) + "}"
@@ -28,7 +29,7 @@ def _key(name: str) -> str:
 
 
 def project_file(found: Found, sent: Sent | None) -> str:
-    """brownout.toml, with the reason for each value above it."""
+    """Return the text of the file brownout.toml, which has the reason for each value above the value."""
     lines = ["# Written by `brownout init`: check each line. `brownout doctor` tries all of it once.", "", "[parts]"]
     for name, guess in (("app", found.celery), ("api", found.api), ("ready", found.ready)):
         lines += _line(name, guess.value, guess.why) if guess else []
@@ -49,7 +50,7 @@ def _line(name: str, value: Any, why: str) -> list[str]:
 
 
 def scenario(found: Found, sent: Sent) -> str:
-    """A test that kills a worker in the middle of a task."""
+    """Return the code of a test that kills a worker in the middle of a task."""
     http = next((method for method in ("post", "put") if method in sent.values), "")
     load = "submit" if not http else "post"
     if http:
@@ -98,7 +99,7 @@ def test_a_killed_worker_loses_nothing(lab: Lab) -> None:
 
 
 def guesses(found: Found, sent: Sent | None) -> list[tuple[str, Guess]]:
-    """What was guessed, for a person to read."""
+    """Return a text that tells a person which values were guessed."""
     named = [("app", found.celery), ("api", found.api), ("ready", found.ready), ("queue", found.queues)]
     told = [(name, guess) for name, guess in named if guess]
     told += [(f"env {name}", guess) for name, guess in found.env.items()]

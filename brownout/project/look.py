@@ -13,8 +13,8 @@ DOCUMENTS = (
     *("*compose*.y*ml", "Procfile*", "*.md", "*.rst", "Makefile", "justfile"),
     *("*.sh", "Dockerfile*", ".env*", "*.toml"),
 )
-LARGEST = 200_000  # Bytes of a file that is read.
-FILES = 2_000  # Python files that are read.
+LARGEST = 200_000  # The largest number of bytes that are read of a file.
+FILES = 2_000  # The largest number of Python files that are read.
 _CELERY = re.compile(r"celery\s+(?:-A|--app)[\s=]+([\w.:]+)(?=\s)[^\n]*?\sworker\b([^\n]*)")
 _QUEUES = re.compile(r"(?:-Q|--queues)[\s=]+([\w,.-]+)")
 _API = re.compile(r"(?:uvicorn|gunicorn)\s[^\n]*?\b([A-Za-z_][\w.]*:[A-Za-z_]\w*(?:\(\))?)")
@@ -26,7 +26,7 @@ _ASSIGNED = re.compile(
 
 @dataclass(frozen=True)
 class Guess:
-    """A value and why it was taken."""
+    """A value for the project's file, and the reason why this value was taken."""
 
     value: str
     why: str
@@ -34,18 +34,20 @@ class Guess:
 
 @dataclass
 class Found:
-    """What the files tell. `env` has the variables that hold a URL of Redis, with {broker} or {backend} as value."""
+    """The facts about a project that its files tell. `env` has the variables that hold a URL of Redis, with {broker} or
+    {backend} as value."""
 
     celery: Guess | None = None
     api: Guess | None = None
     queues: Guess | None = None
-    ready: Guess | None = None  # a path; the files do not tell it
+    ready: Guess | None = None  # a path; it cannot be found from the files alone
     env: dict[str, Guess] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)  # what else could have been meant
+    others: list[str] = field(default_factory=list)  # other values that the files could also mean
 
 
 def look(root: Path) -> Found:
-    """Look at the project in this folder. A documented command counts more than what the code could mean."""
+    """Look at the project in this folder. A command in the project's documentation counts more than a value that the
+    code only suggests."""
     found = Found()
     for file in _documents(root):
         _documented(found, file.relative_to(root), file.read_text(errors="replace"))
@@ -114,7 +116,7 @@ def _take(found: Found, what: str, value: str, why: str) -> None:
 
 
 def _made(tree: ast.Module, kind: str) -> Iterator[str]:
-    """Names at the top of a module that are given a call of `kind`."""
+    """Return the names at the top level of a module to which the result of a call of `kind` is assigned."""
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and _calls(node.value, kind):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -122,7 +124,7 @@ def _made(tree: ast.Module, kind: str) -> Iterator[str]:
 
 
 def _factories(tree: ast.Module, kind: str) -> Iterator[str]:
-    """Functions without arguments that have to be given, which call `kind`."""
+    """Return the functions of a module that call `kind` and can be called without arguments."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and any(_calls(inner, kind) for inner in ast.walk(node)):
             arguments = node.args

@@ -25,7 +25,7 @@ class Sent:
 
 
 def choose(facts: Facts) -> Sent | None:
-    """The workload, or None when there is neither a route that publishes nor a task."""
+    """Return the workload, or None when there is neither a route that publishes a task nor a task."""
     for route in facts.routes:
         methods, _, path = route.route.partition(" ")
         method = next((method for method in ("POST", "PUT") if method in methods.split(",")), "")
@@ -43,7 +43,7 @@ def choose(facts: Facts) -> Sent | None:
 
 
 def ready(facts: Facts) -> Guess | None:
-    """A path that answers when the API works; None for "/" and without an API."""
+    """Return a path that answers when the API works, or None when the path is "/" or when there is no API."""
     paths = [path for method, _, path in (route.route.partition(" ") for route in facts.routes) if method == "GET"]
     plain = [path for path in paths if "{" not in path and not path.endswith((".json", "redirect"))]
     if not plain or "/" in plain:
@@ -68,7 +68,7 @@ def _request(facts: Facts, method: str, path: str, task: str, place: str) -> Sen
 
 
 def _status(facts: Facts) -> str | None:
-    """The path that tells a state: best a route that reads an AsyncResult."""
+    """Return the path that tells a job's state; a route that reads an AsyncResult is preferred."""
     paths = [
         (not any(call.kind == "result" for call in route.calls), route.route.partition(" ")[2])
         for route in facts.routes
@@ -82,7 +82,7 @@ def _named(text: str) -> str:
 
 
 def example(schema: Mapping[str, Any], whole: Mapping[str, Any], depth: int = DEPTH) -> Any:
-    """A small value that fits a JSON schema: its example or default, else one for its type."""
+    """Return a small value that fits a JSON schema: its example or default, else a value of its type."""
     if "$ref" in schema:
         found: Any = whole
         for part in str(schema["$ref"]).removeprefix("#/").split("/"):
