@@ -1,4 +1,5 @@
-"""What the rules look at, as an application's own process tells it (probes/source/facts.py)."""
+"""The facts that the rules of `brownout lint` look at, as a process of the application reports them
+(probes/source/facts.py)."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True)
 class Call:
-    """A call in the application's code: it publishes a task, runs it in place, reads its result, hands work away.
+    """A call in the application's code that publishes a task, runs a task in place, reads a task's result, or hands
+    work away.
 
-    `kind` is "publish", "run", "result", "retry" or "background". `countdown` and `ignored` are None when only a run
-    could tell them.
+    `kind` is "publish", "run", "result", "retry" or "background". `countdown` and `ignored` are None when their values
+    are known only at run time.
     """
 
     kind: str
@@ -31,13 +33,14 @@ class Call:
 
     @property
     def place(self) -> str:
-        """Where it stands."""
+        """The place of the call in the code, as file and line."""
         return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
 class Route:
-    """A route of the API, and what its function, its dependencies and the functions that they call do."""
+    """A route of the API, with what the code of the route, of its dependencies and of the functions called there
+    does."""
 
     route: str
     calls: tuple[Call, ...] = ()
@@ -45,7 +48,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of beat's schedule."""
+    """An entry of the schedule of Celery's beat."""
 
     task: str
     countdown: float | None = None
@@ -56,8 +59,8 @@ class Entry:
 class Task:
     """A task with the options that are in effect. Times are in seconds.
 
-    `bounded`: the task can end a delivery that came too often. `retry_delay`: its longest known countdown. `needs` are
-    the parameters that a call must give.
+    `bounded` says whether the task can end a message that was delivered too often. `retry_delay` is the longest known
+    countdown before a retry of the task. `needs` are the parameters that a call of the task must give.
     """
 
     name: str
@@ -73,7 +76,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Celery:
-    """A Celery application. `backend` is "redis", "other" or "" for none; `watched`: it has worker code of its own."""
+    """A Celery application. `backend` is "redis", "other", or "" without a result backend; `watched` says whether the
+    application adds code of its own to the worker's start."""
 
     transport: str = "redis"
     channel_error_retry: bool = False
@@ -90,7 +94,7 @@ class Celery:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything; without `celery` there is only an API."""
+    """All facts about an application; `celery` is None when the application has only an API."""
 
     celery: Celery | None
     routes: tuple[Route, ...] = ()
@@ -98,11 +102,11 @@ class Facts:
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """The tasks by their names."""
+        """The tasks of the Celery application, by their names."""
         return {task.name: task for task in self.celery.tasks} if self.celery else {}
 
     def calls(self, kind: str) -> Iterator[tuple[str, Call]]:
-        """The calls of one kind with who makes them: a route or a task."""
+        """Return the calls of one kind, each with the route or task that makes the call."""
         for route in self.routes:
             yield from ((route.route, call) for call in route.calls if call.kind == kind)
         for task in self.tasks.values():
@@ -110,7 +114,7 @@ class Facts:
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Facts:
-        """From what the process prints."""
+        """Make the facts from the JSON that the application's process prints."""
         celery = answer["celery"]
         if celery is not None:
             more = ({"calls": _calls(task), "needs": tuple(task.get("needs", ()))} for task in celery["tasks"])
@@ -131,10 +135,12 @@ def _made(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
 
 
 def read(celery: str, api: str, root: Path, env: Mapping[str, str], python: str = "") -> Facts:
-    """Import an application in a process of its own, with `env` over the environment, and ask it.
+    """Import an application in a process of its own, with the variables `env` added to the environment, and return its
+    facts.
 
-    `celery` is the argument of `celery -A`, `api` an ASGI application; "" where there is none. `python` is that of the
-    application's environment, "" for the kit's own. Raises Unusable, NotImportable.
+    `celery` is the argument of `celery -A`, and `api` names an ASGI application; each is "" when the application has
+    none. `python` is the Python of the application's environment; "" means the Python that runs brownout. Raises
+    Unusable, and NotImportable when the application cannot be imported.
     """
     application = Application(celery=celery or None, api=api or None, env=env, python=python, env_file=".env")
     role = "worker" if celery else "api"

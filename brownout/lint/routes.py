@@ -17,7 +17,7 @@ from brownout.lint.rule import Found, Scenario, rule
     shown=Scenario("tests/chaos/test_seeds.py::test_seeds[blocking_loop-wrong]"),
 )
 def publish_on_loop(facts: Facts) -> Iterator[Found]:
-    """Found in the code; functions that are handed to a thread are left out."""
+    """The calls are found in the code; functions that are passed to a thread are left out."""
     for who, call in facts.calls("publish"):
         if call.on_loop:
             yield Found(f"{who} ({call.place})", f"publishes {call.task or 'a task'} on the event loop")
@@ -31,7 +31,7 @@ def publish_on_loop(facts: Facts) -> Iterator[Found]:
     shown=Scenario("tests/chaos/test_seeds.py::test_seeds[cpu_on_loop-wrong]"),
 )
 def task_on_loop(facts: Facts) -> Iterator[Found]:
-    """`task(x)` sends nothing."""
+    """A call `task(x)` runs the task in place and sends no message."""
     for who, call in facts.calls("run"):
         if call.on_loop:
             yield Found(f"{who} ({call.place})", f"calls {call.task}, which runs there and then on the event loop")
@@ -46,7 +46,8 @@ def task_on_loop(facts: Facts) -> Iterator[Found]:
     shown=Scenario("tests/integration/test_system_relay.py::test_a_result_backend_that_is_away_stops_no_publishing"),
 )
 def backend_stops_publishing(facts: Facts) -> Iterator[Found]:
-    """See `RedisBackend.on_task_call`. In a worker's task the subscription is left out."""
+    """See `RedisBackend.on_task_call`. Celery does not subscribe to the result when a worker's task publishes, so only
+    routes are judged."""
     if facts.celery is None or facts.celery.backend != "redis":
         return
     for route in facts.routes:
@@ -65,7 +66,7 @@ def backend_stops_publishing(facts: Facts) -> Iterator[Found]:
     shown=Scenario("tests/chaos/test_seeds.py::test_seeds[ignoring_results-wrong]"),
 )
 def result_never_stored(facts: Facts) -> Iterator[Found]:
-    """PENDING is also what Celery says of an id that it does not know."""
+    """Celery also answers PENDING for an id that it does not know."""
     for who, call in facts.calls("result"):
         if call.task in facts.tasks and facts.tasks[call.task].ignore_result:
             yield Found(f"{who} ({call.place})", f"reads the result of {call.task}, which stores none")
@@ -79,6 +80,6 @@ def result_never_stored(facts: Facts) -> Iterator[Found]:
     shown=Scenario("tests/chaos/test_seeds.py::test_seeds[overusing_background-wrong]"),
 )
 def background_work(facts: Facts) -> Iterator[Found]:
-    """A wrapper of the application around BackgroundTasks is not looked into."""
+    """The rule does not find calls of a wrapper that the application puts around BackgroundTasks."""
     for who, call in facts.calls("background"):
         yield Found(f"{who} ({call.place})", "hands work to BackgroundTasks")

@@ -1,4 +1,4 @@
-"""What a rule is, and the registry of rules."""
+"""Defines the rules of `brownout lint`, and the registry of all rules."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from brownout.lint.facts import Facts
 
 @dataclass(frozen=True)
 class Cell:
-    """A bad cell of a stored map of stock Celery, which anybody can try again."""
+    """A bad cell of a stored fault map of stock Celery; anybody can run the trial of this cell again."""
 
     config: str
     cell: str
 
     @property
     def command(self) -> str:
-        """What to type to see it."""
+        """The command that runs the trial of this cell."""
         config = () if self.config == "defaults" else ("--config", self.config)
         return shlex.join(["brownout", "map", self.cell, *config])
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A test of brownout's repository that shows it."""
+    """A test of brownout's own repository that shows what a rule says."""
 
     test: str
 
     @property
     def command(self) -> str:
-        """What to type to see it."""
+        """The command that runs this test."""
         return shlex.join(["pytest", self.test])
 
 
 @dataclass(frozen=True)
 class Found:
-    """One place where a rule holds. `what` is a sentence with the names and numbers of this application."""
+    """One place in an application to which a rule applies. `what` is a sentence with the names and numbers of this
+    application."""
 
     where: str
     what: str
@@ -48,9 +49,10 @@ Look = Callable[[Facts], Iterable[Found]]
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that goes wrong.
+    """A rule of `brownout lint`: one thing that goes wrong in an application with certain settings or code.
 
-    `looks_at` says when the rule holds, `sentence` what goes wrong then, `mend` what to set. `shown` shows it.
+    `looks_at` says when the rule applies, `sentence` what then goes wrong, `mend` what to set; `shown` is a cell of a
+    map or a test that shows it.
     """
 
     id: str
@@ -61,20 +63,20 @@ class Rule:
     look: Look
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
-        """The places where the rule holds."""
+        """Return the places in the application to which the rule applies."""
         return (Finding(self, found.where, found.what) for found in self.look(facts))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that holds somewhere."""
+    """A rule that applies to an application, with the places where it applies."""
 
     rule: Rule
     where: str
     what: str
 
     def as_json(self) -> Mapping[str, str]:
-        """The finding, with its rule's sentence, mend and proof."""
+        """Return the finding as JSON values, with the rule's sentence, mend and proof."""
         rule = self.rule
         return {
             **{"rule": rule.id, "where": self.where, "what": self.what, "goes_wrong": rule.sentence},

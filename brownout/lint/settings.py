@@ -18,7 +18,7 @@ SETTINGS = "Celery's settings"
     shown=Cell("defaults", "client->broker/LPUSH#1/after-never"),
 )
 def no_socket_timeout(facts: Facts) -> Iterator[Found]:
-    """kombu's default is None."""
+    """The default of kombu's `socket_timeout` is None, so kombu waits without a limit."""
     if facts.celery and not facts.celery.socket_timeout:
         yield Found(SETTINGS, "the connection to the broker has no socket_timeout")
 
@@ -33,7 +33,7 @@ def no_socket_timeout(facts: Facts) -> Iterator[Found]:
     shown=Cell("hardened", "worker->broker/ZREM#1/before-cut"),
 )
 def lost_prefetch_credit(facts: Facts) -> Iterator[Found]:
-    """One credit for each pool process."""
+    """The worker has one prefetch credit for each pool process."""
     celery = facts.celery
     if celery and celery.prefetch == 1 and not celery.retry_on_timeout and not celery.watched:
         yield Found(SETTINGS, "worker_prefetch_multiplier is 1: a failed ack takes a pool process's only credit")
@@ -47,7 +47,7 @@ def lost_prefetch_credit(facts: Facts) -> Iterator[Found]:
     shown=Cell("defaults", "worker->broker/BRPOP[idle]#1/before-readonly"),
 )
 def channel_error_ends_worker(facts: Facts) -> Iterator[Found]:
-    """Celery's default is off."""
+    """Celery's default for `broker_channel_error_retry` is off."""
     if facts.celery and not facts.celery.channel_error_retry:
         yield Found(SETTINGS, "broker_channel_error_retry is off")
 

@@ -1,4 +1,4 @@
-"""All rules; and their table, in Markdown."""
+"""All rules of `brownout lint`, and their table in Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["RULES", "markdown", "routes", "settings", "tasks"]
 
 
 def markdown() -> str:
-    """A row for each rule."""
+    """Return a table with a row for each rule."""
     head = "| rule | looks at | what goes wrong | what to set | shown by |\n|---|---|---|---|---|"
     rows = (
         f"| `{rule.id}` | {rule.looks_at} | {rule.sentence} | {rule.mend} | `{rule.shown.command}` |"

@@ -31,7 +31,7 @@ def early_ack(facts: Facts) -> Iterator[Found]:
     shown=Scenario("tests/chaos/test_seeds.py::test_seeds[short_visibility-wrong]"),
 )
 def short_visibility(facts: Facts) -> Iterator[Found]:
-    """Times that only a run could tell are left out."""
+    """Times that are known only at run time are left out."""
     if facts.celery is None:
         return
     limit, after = facts.celery.visibility, f"the message comes again after {facts.celery.visibility:g} s"
@@ -57,7 +57,7 @@ def short_visibility(facts: Facts) -> Iterator[Found]:
     shown=Scenario("tests/integration/test_system_poison.py::test_poison_ends_as_a_failure_and_others_go_on"),
 )
 def unbounded_redelivery(facts: Facts) -> Iterator[Found]:
-    """A task that only beat sends, with an expiry, is bounded by it."""
+    """A task that only beat sends, and sends with an expiry, is redelivered only until it expires."""
     if facts.celery is None:
         return
     expiring = {entry.task for entry in facts.celery.beat if entry.expires}

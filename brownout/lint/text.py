@@ -1,4 +1,4 @@
-"""Findings of `brownout lint` as text: each rule once, with the places where it holds."""
+"""Findings of `brownout lint` as text: each rule once, with the places to which the rule applies."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from brownout.lint.rule import Finding
 from brownout.report.clean import clean
 
-PLACES = 5  # places of one rule that are shown
+PLACES = 5  # The largest number of places that are shown for one rule.
 
 
 def text(findings: Sequence[Finding], rules: int) -> str:
-    """The findings by rule, and a line with their number; `rules` is how many rules looked."""
+    """Return the findings by rule as text, and a line with the number of findings; `rules` is the number of rules that
+    were checked."""
     lines: list[str] = []
     for rule in dict.fromkeys(finding.rule for finding in findings):
         places = [finding for finding in findings if finding.rule == rule]
