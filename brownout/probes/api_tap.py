@@ -1,9 +1,10 @@
-"""Watches any ASGI application: `uvicorn brownout.probes.api_tap:app`.
+"""Watches any ASGI application that a server runs through it: `uvicorn brownout.probes.api_tap:app`.
 
-BROWNOUT_APP names the application as "module:attribute" or "module:factory()". HTTP requests and answers pass through
-this wrapper unchanged. With BROWNOUT_HISTORY (a file) the tap records when the application is ready, which code blocks
-the event loop, which exceptions leave the application or its background tasks, and which tasks the application
-publishes, if it has imported Celery. The variable BROWNOUT_SOURCE names the process in events, "api" by default.
+The variable BROWNOUT_APP names the application as "module:attribute" or "module:factory()". HTTP requests and answers
+pass through this wrapper unchanged. With BROWNOUT_HISTORY (a file) the tap (this module) records when the application
+is ready, which code blocks the event loop, which exceptions leave the application or its background tasks, and which
+tasks the application publishes, if it has imported Celery. The variable BROWNOUT_SOURCE names the process in events,
+"api" by default.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from brownout.probes.configuration import effective
 from brownout.probes.loop_watch import LoopWatch
 from brownout.probes.recorder import Recorder
 
-KEY_HEADER = b"idempotency-key"  # names the operation, see workload/client.py
+KEY_HEADER = b"idempotency-key"  # this header names the operation, see workload/client.py
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

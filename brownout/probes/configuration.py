@@ -95,7 +95,8 @@ def _item(name: str, item: Any, depth: int, seen: list[Any]) -> Any:
 
 
 def _fields(value: Any) -> Mapping[Any, Any] | None:
-    """The fields of a mapping or an object; None for a value without fields, and for a value that is kept as text."""
+    """Return the fields of a mapping or an object, or None for a value without fields, and for a value that is kept as
+    text."""
     if isinstance(value, Mapping):
         return value
     kind = type(value)
@@ -139,8 +140,8 @@ def of_application() -> dict[str, Any]:
 
 
 def effective(app: Any = None) -> dict[str, Any]:
-    """Return the settings in effect in this process; `app` is the worker's Celery application. Return the error as text
-    when the settings cannot be read, because this probe must not end a process."""
+    """Return the settings in effect in this process; the argument `app` is the worker's Celery application. Return the
+    error as text when the settings cannot be read, because this probe must not end a process."""
     readers: dict[str, Callable[[], dict[str, Any]]] = {"application": of_application}
     if app is not None:
         readers["celery"] = lambda: of_celery(app)

@@ -1,4 +1,4 @@
-"""A Celery application with some of its settings replaced: `celery -A brownout.probes.hosted`.
+"""A Celery application with some of its settings replaced, for `celery -A brownout.probes.hosted`.
 
 `BROWNOUT_CELERY` names the application as `celery -A` would. `BROWNOUT_CONF` holds the new settings as JSON.
 """

@@ -42,7 +42,8 @@ def fields(pid: int) -> list[str]:
 
 
 def started(pid: int) -> str:
-    """Return an opaque token for the start of a process: two processes with one pid have different tokens.
+    """Return a text that stands for the start of a process: two processes that have had the same pid have different
+    texts.
 
     Raises OSError when there is no such process.
     """

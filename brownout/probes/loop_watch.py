@@ -33,7 +33,8 @@ LOOKER = "brownout-looks"
 
 
 class LoopWatch:
-    """Watches the running loop of the thread that makes it; `start` and `stop` are called on that loop."""
+    """Watches the running loop of the thread that makes this object; the methods `start` and `stop` must be called on
+    that loop."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -69,8 +70,8 @@ class LoopWatch:
         self._schedstat = self._own_schedstat = None
 
     def _use(self) -> tuple[int, int, int]:
-        """How long the loop's thread has run, how long it has waited for a CPU, and how long the watching thread has
-        waited (all in ns)."""
+        """Return how long the loop's thread has run, how long it has waited for a CPU, and how long the watching thread
+        has waited for a CPU (all in ns)."""
         ran, waited = _read(self._schedstat)
         return ran, waited, _read(self._own_schedstat)[1]
 

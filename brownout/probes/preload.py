@@ -34,7 +34,7 @@ def import_all(names: Iterable[str]) -> None:
 
 
 def import_named(name: str) -> None:
-    """Import a module as `celery -A` does: `module.attribute` names the module, too."""
+    """Import a module as `celery -A` does, which accepts `module.attribute` as a name of the module, too."""
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -1,8 +1,10 @@
-"""Records which process publishes a task's message: `publish` before the broker is asked, `published` afterwards.
+"""Records which process publishes a task's message: an event `publish` before the message is sent to the broker, and an
+event `published` afterwards.
 
-A `publish` without a `published` of the same process is an attempt that failed, or that still waits for the broker.
-`python -m brownout.probes.publish_tap MODULE ARGS` runs a module as `python -m` does, under this tap: for a process of
-the application that is neither a worker nor the API. Without BROWNOUT_HISTORY (a file) nothing is recorded.
+An event `publish` without an event `published` of the same process is an attempt that failed, or that still waits for
+the broker. `python -m brownout.probes.publish_tap MODULE ARGS` runs a module as `python -m` does and records what the
+module publishes; it is meant for a process of the application that is neither a worker nor the API. Without
+BROWNOUT_HISTORY (a file) nothing is recorded.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from typing import Any, Callable
 
 from brownout.probes.recorder import Recorder
 
-#: The key of the operation whose request is answered here; the API's tap sets it. It tells whose task is published.
+#: The key of the operation whose request the API is answering now; the API's tap sets this variable. The key tells to
+#: which operation a published task belongs.
 KEY: ContextVar[str | None] = ContextVar("brownout_key", default=None)
 
 
 def connect(recorder: Recorder) -> None:
-    """Record what this process publishes with Celery. Raises ImportError where Celery is not installed."""
+    """Record what this process publishes with Celery. Raises ImportError when Celery is not installed."""
     from celery import signals
 
     for signal, kind in ((signals.before_task_publish, "publish"), (signals.after_task_publish, "published")):
@@ -39,7 +42,7 @@ def _recording(recorder: Recorder, kind: str) -> Callable[..., None]:
 
 
 def main() -> None:
-    """Run the module; its exceptions and its exit code are those of this process."""
+    """Run the module; this process ends with the module's exceptions and exit code."""
     if os.environ.get("BROWNOUT_HISTORY"):
         with contextlib.suppress(Exception):
             connect(Recorder(os.environ["BROWNOUT_HISTORY"], os.environ["BROWNOUT_SOURCE"]))

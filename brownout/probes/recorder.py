@@ -27,7 +27,8 @@ class Recorder:
     def record(
         self, kind: str, *, key: str | None = None, task: str | None = None, at: int | None = None, **data: Any
     ) -> int:
-        """Append one event of this process, and return its time in nanoseconds; `at` defaults to now."""
+        """Append one event of this process, and return its time in nanoseconds; `at`, the event's time in nanoseconds,
+        defaults to the time of the call."""
         when = now() if at is None else at
         try:
             self.append(line(when, self.source, kind, key, task, os.getpid(), data))

@@ -43,7 +43,8 @@ class Stacks:
         self._file: IO[bytes] = _scratch()
 
     def of(self, thread: int) -> list[Frame]:
-        """The innermost 100 frames of a thread (`threading.get_ident`), outermost first; [] for an unknown thread.
+        """Return the innermost 100 frames of the thread with the id `thread` (`threading.get_ident`), the outermost
+        frame first; [] for an unknown thread.
 
         `faulthandler` writes only the newest 100 threads, so an older thread is unknown.
         """

@@ -1,4 +1,5 @@
-"""`python -m brownout.probes.surface CELERY [API]` prints what an application is, as JSON: tasks, routes, keys, times.
+"""`python -m brownout.probes.surface CELERY [API]` prints the description of an application as JSON: its tasks, routes,
+Redis keys and times.
 
 `BROWNOUT_CELERY` and `BROWNOUT_CONF` have the same meaning as in hosted.py. {"unusable": reason} is the answer for an
 application that no trial can use.
@@ -35,7 +36,8 @@ class Unusable(Exception):
 
 
 def parameters(run: Callable[..., object]) -> list[str] | None:
-    """Return the names of a task's parameters; None when the task takes any keyword or its parameters are unknown."""
+    """Return the names of a task's parameters, or None when the task takes any keyword or its parameters are
+    unknown."""
     try:
         signature_parameters = inspect.signature(run).parameters.values()
     except (TypeError, ValueError):
@@ -55,7 +57,8 @@ def versions() -> dict[str, str]:
 
 
 def application(name: str) -> Any:
-    """The Celery application of this name, with all of its tasks. Raises Unusable, and what its import raises."""
+    """The Celery application of this name, with all of its tasks. Raises Unusable, and the exceptions of the
+    application's import."""
     numbers = tuple(int(number) for number in re.findall(r"\d+", library.__version__)[:2])
     if numbers < OLDEST:
         raise Unusable(f"Celery {library.__version__} is too old: brownout needs Celery 5.1 or newer")
@@ -89,7 +92,7 @@ def loaded(name: str, load: Callable[[], Any]) -> Any:
 
 
 def others(name: str) -> list[str]:
-    """The Celery applications of the module that a name begins with."""
+    """Return the Celery applications in the module whose name is the first part of `name`."""
     parts = name.partition(":")[0].split(".")
     for end in range(len(parts), 0, -1):
         with contextlib.suppress(ModuleNotFoundError):
@@ -100,10 +103,12 @@ def others(name: str) -> list[str]:
 
 
 def wiring(app: Any) -> dict[str, object]:
-    """Where the application connects to with this environment, and what its own settings say, without passwords."""
+    """Return the addresses to which the application connects with this environment, without passwords, and the schemes
+    of the URLs in its own settings."""
 
     def own(setting: str) -> str | None:
-        """The scheme of a URL in the application's settings. Celery's own variables override these settings."""
+        """Return the scheme of a URL in the application's own settings. Celery's own environment variables override the
+        application's settings."""
         value = app.conf.first(setting)
         return None if value is None else re.split("[:;]", str(value))[0]
 
@@ -116,7 +121,8 @@ def wiring(app: Any) -> dict[str, object]:
 
 
 def main(name: str, api: str) -> None:
-    """Print the worker's tasks with their parameters, the API's paths, the layout, the wiring, settings, versions."""
+    """Print the application's tasks with their parameters, its API's paths, Redis keys, connections, settings and
+    versions."""
     tasks: dict[str, list[str] | None] = {}
     found: dict[str, object] = {"layout": {}, "conf": {}, "wiring": {}, "ignores": []}
     if name:

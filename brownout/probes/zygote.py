@@ -1,4 +1,5 @@
-"""The process that imports libraries once and then forks: `python -m brownout.probes.zygote FD`.
+"""The process that imports libraries once and then forks (the forker), started as `python -m brownout.probes.zygote
+FD`.
 
 FD is the number of a stream socket's file descriptor. The launcher (`subject/processes/forks.py`), at the other end of
 the socket, sends requests, one JSON object a line. The first request is {"preload", "scout", "cwd"}; the answer is
@@ -138,9 +139,9 @@ def _dispositions() -> Dispositions:
 def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.Signals]) -> None:
     """Continue, in a process that was just forked, like `python -m module args` after its start.
 
-    `first` (signal handlers) and `mask` (signal mask) are those with which this interpreter started. An exception
-    of the module, SystemExit included, reaches the interpreter, so the process ends as any other process does:
-    with its exit code, traceback, threads, atexit handlers and flushed files.
+    `first` (signal handlers) and `mask` (signal mask) have the values with which this interpreter started. An exception
+    of the module, SystemExit included, reaches the interpreter, so the process ends as any other process does: with its
+    exit code, traceback, threads, atexit handlers and flushed files.
     """
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)  # standard input reads from /dev/null, as with subprocess.DEVNULL
@@ -169,7 +170,8 @@ def become(request: dict[str, Any], first: Dispositions, mask: set[int | signal.
         sys.modules["__mp_main__"] = fresh
     package = request["module"].partition(".")[0]
     if package in sys.modules and getattr(sys.modules[package], "__spec__", None) is None:
-        # Celery up to 5.2 replaces its own module by one without a spec, which runpy wants for a loaded module.
+        # Celery up to 5.2 replaces its own module by a module without `__spec__`, which runpy needs for a loaded
+        # module.
         sys.modules[package].__spec__ = PathFinder.find_spec(package)
     runpy._run_module_as_main(request["module"])  # type: ignore[attr-defined] # what `python -m` itself calls
 

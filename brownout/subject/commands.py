@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 #: Words that only lead to the command; they are skipped, because the application's own Python starts the command
-# anyway.
+#: anyway.
 RUNNERS = ("exec", "poetry", "pipenv", "uv", "pdm", "rye", "hatch", "run")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from brownout.history.operation import RANK
 
 #: Field names under which APIs usually tell an id or a state, the likeliest first; a name that the application gives is
-# tried before them.
+#: tried before them.
 IDS = ("task_id", "taskId", "job_id", "jobId", "id", "uuid")
 STATES = ("task_status", "status", "state")
 TASK = "{task}"

@@ -21,7 +21,7 @@ from brownout.plan.near import UnknownName, known
 FIELDS = ("cell", "map", "outcome", "reason", "link", "expires")
 
 #: Rulings on a cell or an entry: "good", "accepted" and "healed" count as valid, all other rulings except "unknown" as
-# invalid.
+#: invalid.
 Kind = Literal["good", "accepted", "healed", "unknown", "new", "changed", "expired", "stray"]
 _RED = ("new", "changed", "expired", "stray")
 

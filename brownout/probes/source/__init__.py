@@ -1,1 +1,1 @@
-"""Reads the application's own code from its live objects: nothing of it is called."""
+"""Reads the code of the application from its live objects, without calling any function of the application."""

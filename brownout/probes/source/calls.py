@@ -1,4 +1,5 @@
-"""What an application's functions do with its tasks: publish them, run them in place, read results, hand work away."""
+"""Finds what an application's functions do with its tasks: publish them, run them in place, read results, hand work
+away."""
 
 from __future__ import annotations
 
@@ -12,12 +13,13 @@ from brownout.probes.source.functions import UNKNOWN, Code, reachable
 from brownout.probes.source.numbers import number
 
 PUBLISHING = {"delay", "apply_async", "send_task"}
-_WHEN = {"countdown", "eta", None}  # None stands for `**options`.
-_MADE = {"s", "si", "signature", "subtask", "set", "clone"}  # `task.s(1)` stands for its task.
+_WHEN = {"countdown", "eta", None}  # The key None stands for the arguments in `**options`.
+_MADE = {"s", "si", "signature", "subtask", "set", "clone"}  # The signature `task.s(1)` stands for its task.
 
 
 def calls(function: Any, *, thread: bool = False) -> list[dict[str, Any]]:
-    """The calls that count, as JSON, of a function and of what it calls; `thread` says that a thread runs it."""
+    """Return the calls that concern tasks, as JSON, of a function and of the functions that it calls; `thread` says
+    whether a thread runs the function."""
     return [fact for code in reachable(function) for call in code.calls() for fact in _facts(code, call, thread)]
 
 
@@ -44,16 +46,17 @@ def _facts(code: Code, call: ast.Call, thread: bool) -> Iterator[dict[str, Any]]
         yield {
             **{"kind": "publish", "task": name if isinstance(name, str) else "", **place},
             "countdown": countdown,
-            # None stands for `**options` and for a value that only a run could tell.
+            # The key None stands for `**options`, and the value None for a value that is known only at run time.
             "ignored": None if None in given else bool(getattr(ignored, "value", ignored)),
         }
 
 
 def _task(code: Code, node: Any) -> Any | None:
-    """The task or the Celery application that an expression stands for, also through `task.s(...)`; else None."""
+    """Return the task or the Celery application that an expression stands for, also through `task.s(...)`, else
+    None."""
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _MADE:
         node = node.func.value
-    if isinstance(node, ast.Call):  # chain(...), group(...), chord(...)
+    if isinstance(node, ast.Call):  # the expression is a canvas: chain(...), group(...) or chord(...)
         kind = code.value(node.func)
         return Signature if isinstance(kind, type) and issubclass(kind, Signature) else None
     value = code.value(node)
@@ -61,7 +64,8 @@ def _task(code: Code, node: Any) -> Any | None:
 
 
 def _is_bound(code: Code, node: Any) -> bool:
-    """Whether an expression is the task itself: the first parameter of a function, `self` or `task`."""
+    """Whether an expression is the task itself: the function's first parameter, or a parameter with the name `self` or
+    `task`."""
     first = [argument.arg for argument in code.tree.args.args[:1]]
     return isinstance(node, ast.Name) and node.id in ("self", "task", *first) and code.value(node) is UNKNOWN
 
@@ -73,7 +77,8 @@ def _is_background(code: Code, node: Any) -> bool:
 
 
 def refuses(function: Any) -> bool:
-    """Whether a task can end a delivery that came too often: it raises Ignore or Reject, or asks for `redelivered`."""
+    """Whether a task can end a message that was delivered too often: its code raises Ignore or Reject, or reads
+    `redelivered`."""
     for code in reachable(function):
         for node in code.nodes():
             if isinstance(node, ast.Raise) and node.exc is not None:

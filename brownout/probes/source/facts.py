@@ -1,7 +1,8 @@
-"""`python -m brownout.probes.source.facts CELERY API` prints what the rules of `brownout lint` look at, as JSON.
+"""`python -m brownout.probes.source.facts CELERY API` prints the facts that the rules of `brownout lint` look at, as
+JSON.
 
-The application is imported with the environment as it is, and nothing is connected. No URL and no value of a setting
-that could be a secret is printed.
+The application is imported with the environment of this process, and no connection is opened. No URL and no value of a
+setting that could be a secret is printed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LOCAL = {"localhost", "::1", ""}
 
 
 def of_celery(name: str) -> dict[str, Any]:
-    """The broker, the settings and the tasks of a Celery application."""
+    """Return the broker, the settings and the tasks of a Celery application."""
     from celery.app.utils import find_app
 
     from brownout.probes.surface import loaded
@@ -47,7 +48,8 @@ def of_celery(name: str) -> dict[str, Any]:
 
 
 def _redis(connection: Any) -> dict[str, Any]:
-    """Options of kombu's Redis transport; an option that is not set has the value of its channel's class."""
+    """Return options of kombu's Redis transport; an option that is not set has the value of the class of kombu's
+    channel."""
     channel, options = connection.get_transport_cls().Channel, connection.transport_options or {}
 
     def option(name: str) -> Any:
@@ -61,7 +63,7 @@ def _redis(connection: Any) -> dict[str, Any]:
 
 
 def _task(task: Any) -> dict[str, Any]:
-    run = plain(task.run)  # `autoretry_for` wraps it
+    run = plain(task.run)  # the task's `run` is then a function that `autoretry_for` has wrapped
     found = calls(run, thread=True)
     return {
         "name": task.name,
@@ -77,7 +79,7 @@ def _task(task: Any) -> dict[str, Any]:
 
 
 def _needs(run: Any) -> list[str]:
-    """The parameters that a call must give by position."""
+    """Return the parameters that a call of the task must give by position."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         parameters = inspect.signature(run).parameters.values()
@@ -87,7 +89,7 @@ def _needs(run: Any) -> list[str]:
 
 
 def _retry_delays(task: Any, found: list[dict[str, Any]]) -> Iterator[float]:
-    """The longest countdown of each way in which a task asks for a retry (celery.app.autoretry, Task.retry)."""
+    """Return the longest countdown of each way in which a task asks for a retry (celery.app.autoretry, Task.retry)."""
     if getattr(task, "autoretry_for", None):
         given = getattr(task, "retry_kwargs", None) or {}
         backoff, retries = getattr(task, "retry_backoff", False), given.get("max_retries", task.max_retries)
@@ -111,7 +113,7 @@ def _entry(entry: Any) -> dict[str, Any]:
 
 
 def _watched(app: Any) -> bool:
-    """Whether the application adds steps or receivers of its own to a worker, which may be a watchdog."""
+    """Whether the application adds steps or signal receivers of its own to a worker, which may be a watchdog."""
     from celery import signals
 
     if any(app.steps.get(part) for part in ("worker", "consumer")):
@@ -125,7 +127,7 @@ def _watched(app: Any) -> bool:
 
 
 def _backend(app: Any) -> str:
-    """ "redis" for a backend that subscribes to a task's result before the task is sent, else "" or its name."""
+    """Return "redis" for a backend that subscribes to a result before the task is sent, else "other"; "" for none."""
     try:
         backend = app.backend
     except Exception:
@@ -138,7 +140,7 @@ def _backend(app: Any) -> str:
 
 
 def _one_database(app: Any, connection: Any) -> bool | None:
-    """Whether messages and results lie in one database of one server; None when it cannot be told."""
+    """Whether messages and results are in the same database of one server, or None when this cannot be found out."""
     try:
         results = app.backend.connparams
         there = _address(results["host"], results["port"], results["db"])
@@ -154,7 +156,8 @@ def _address(host: Any, port: Any, database: Any) -> tuple[str, int, int]:
 
 
 def of_api(name: str) -> dict[str, Any]:
-    """The routes of an ASGI application, what their functions do with tasks, and its OpenAPI document."""
+    """Return the routes of an ASGI application, what their functions do with tasks, and the application's OpenAPI
+    document."""
     from brownout.probes.api_tap import load
 
     served: Any = load(name)
@@ -167,7 +170,7 @@ def of_api(name: str) -> dict[str, Any]:
 
 def _routes(router: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for route in getattr(router, "routes", ()):
-        inner = getattr(route, "original_router", None)  # FastAPI nests included routers since 0.13x
+        inner = getattr(route, "original_router", None)  # FastAPI nests the routes of included routers since 0.13x
         context = getattr(route, "include_context", None)
         path = prefix + (getattr(context, "prefix", None) or getattr(route, "path", None) or "")
         if inner is not None or hasattr(route, "routes"):

@@ -14,7 +14,8 @@ from typing import Any, Iterator
 
 from celery.local import Proxy, maybe_evaluate
 
-#: Stands for a name whose object is unknown: a parameter, a local variable, an attribute that only a call would give.
+#: Stands for a name whose object is known only at run time: a parameter, a local variable, or an attribute that a call
+#: sets.
 UNKNOWN = object()
 _LIBRARIES = tuple({os.path.realpath(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib", "platlib")})
 
@@ -28,7 +29,8 @@ def own(function: Any) -> bool:
 
 
 def plain(function: Any) -> Any:
-    """The function behind decorators that kept its name, behind a method and behind `functools.partial`."""
+    """Return the function that is inside decorators that kept its name, inside a method, or inside
+    `functools.partial`."""
     for _ in range(20):
         if isinstance(function, MethodType):
             function = function.__func__
@@ -42,7 +44,7 @@ def plain(function: Any) -> Any:
 
 
 class Code:
-    """The syntax tree of one function. `name_of` and `place` are for messages."""
+    """The syntax tree of one function. The members `line` and `file` are for messages."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -56,25 +58,26 @@ class Code:
         for name, cell in closed:
             try:
                 self._scope[name] = cell.cell_contents
-            except ValueError:  # not assigned yet
+            except ValueError:  # the variable of the outer function is not assigned yet
                 self._scope[name] = UNKNOWN
         local = {*function.__code__.co_varnames, *function.__code__.co_cellvars}
         self._scope.update(dict.fromkeys(local, UNKNOWN))
         self._scope.update(_imported(tree, function))
 
     def line(self, node: Any) -> int:
-        """The line of a node in its file."""
+        """Return the number of a node's line in its file."""
         return self._first + int(node.lineno) - 1
 
     @property
     def file(self) -> str:
-        """The file, as seen from the working directory where it is below it."""
+        """The path of the function's file, relative to the working directory if the file is inside it."""
         file = self.function.__code__.co_filename
         near = os.path.relpath(file)
         return str(file if near.startswith("..") else near)
 
     def nodes(self) -> Iterator[ast.AST]:
-        """All nodes that are executed when the function is called: not the bodies of functions defined in it."""
+        """Yield all nodes that are executed when the function is called, without the bodies of functions that are
+        defined in it."""
         inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
         todo: list[ast.AST] = list(self.tree.body)
         while todo:
@@ -84,11 +87,12 @@ class Code:
                 todo = [*ast.iter_child_nodes(node), *todo]
 
     def calls(self) -> Iterator[ast.Call]:
-        """All calls that the function makes itself."""
+        """Yield all calls in the function's own code."""
         return (node for node in self.nodes() if isinstance(node, ast.Call))
 
     def value(self, node: Any) -> Any:
-        """The live object that a name, or attributes of a name, stands for; UNKNOWN when only a run could tell."""
+        """Return the live object that a name, or a name with attributes, stands for, or UNKNOWN when the object is
+        known only at run time."""
         if isinstance(node, ast.Name):
             return _evaluated(self._scope.get(node.id, UNKNOWN))
         if isinstance(node, ast.Attribute):
@@ -97,7 +101,7 @@ class Code:
         return UNKNOWN
 
     def annotation(self, name: str) -> Any:
-        """The live annotation of a parameter; UNKNOWN without one."""
+        """Return the live annotation of a parameter, or UNKNOWN when the parameter has no annotation."""
         arguments = self.tree.args
         for argument in [*getattr(arguments, "posonlyargs", []), *arguments.args, *arguments.kwonlyargs]:
             if argument.arg == name and argument.annotation is not None:
@@ -109,7 +113,7 @@ class Code:
 
 
 def attribute(base: Any, name: str) -> Any:
-    """An attribute that is stored, not computed: no property and no `__getattr__` of the application runs."""
+    """Return an attribute that is stored and not computed: no property and no `__getattr__` of the application runs."""
     if isinstance(base, ModuleType):
         return vars(base).get(name, UNKNOWN)
     fields = getattr(base, "__dict__", None)
@@ -119,24 +123,25 @@ def attribute(base: Any, name: str) -> Any:
         found = vars(kind).get(name, UNKNOWN)
         if isinstance(found, (staticmethod, classmethod)):
             return found.__func__
-        if found is not UNKNOWN:  # a property is itself then, and nothing that anybody looks for
+        if found is not UNKNOWN:  # a property counts as itself; no caller looks for a property object
             return found
     return UNKNOWN
 
 
 def _evaluated(value: Any) -> Any:
-    """The object behind a proxy of Celery: `@app.task` gives a promise of a task, `current_app` stands for one."""
+    """Return the object behind a proxy of Celery: `@app.task` makes a proxy that stands for a task, and `current_app`
+    is a proxy for an application."""
     if Proxy not in type(value).__mro__:
         return value
     try:
         value = maybe_evaluate(value)
         return value._get_current_object() if Proxy in type(value).__mro__ else value
-    except Exception:  # no application, or no task, is there now
+    except Exception:  # this error means that the proxy stands for no application or task now
         return UNKNOWN
 
 
 def _imported(tree: Any, function: Any) -> dict[str, Any]:
-    """What a function imports in its body, from modules that are already loaded."""
+    """Return the objects that a function imports in its body, from modules that are already loaded."""
     found: dict[str, Any] = {}
     package = function.__globals__.get("__package__") or ""
     for node in ast.walk(tree):
@@ -154,9 +159,9 @@ def _imported(tree: Any, function: Any) -> dict[str, Any]:
 
 
 def reachable(function: Any) -> Iterator[Code]:
-    """The function and the application's functions that it calls by name, and so on.
+    """Yield the function, the application's functions that it calls by name, the functions that these call, and so on.
 
-    A function that is handed to a thread, or to somebody else, is named and not called, and is left out.
+    A function that is only named and not called is left out, for example a function that is passed to a thread.
     """
     todo: list[Any] = [plain(function)]
     seen: set[Any] = set()
@@ -173,7 +178,8 @@ def reachable(function: Any) -> Iterator[Code]:
 
 
 def code_of(function: Any) -> Code | None:
-    """The syntax tree of a function; None without a source, for a lambda, and for what `exec` made."""
+    """Return the syntax tree of a function, or None for a function without source, for a lambda, and for code that
+    `exec` has made."""
     try:
         return Code(function)
     except (OSError, TypeError, SyntaxError, IndexError):

@@ -23,10 +23,11 @@ _PURE = {int, float, round, abs, min, max}
 
 
 def number(code: Code, node: Any) -> float | None:
-    """The value of a numeric expression; None when only a run could tell.
+    """Return the value of a numeric expression, or None when the value is known only at run time.
 
-    Followed are constants, names and stored attributes, arithmetic, `int`, `float`, `min`, `max`, `round` and `abs`,
-    `os.environ.get` and `os.getenv`, and the application's functions without arguments that only return such a value.
+    The value is found for constants, names and stored attributes, arithmetic, `int`, `float`, `min`, `max`, `round` and
+    `abs`, `os.environ.get` and `os.getenv`, and calls of the application's functions without arguments that only return
+    such a value.
     """
     try:
         value = _value(code, node, DEPTH)
@@ -71,7 +72,7 @@ def _called(code: Code, node: ast.Call, depth: int) -> Any:
 
 
 def _environment(code: Code, function: Any) -> bool:
-    """Whether a call reads a variable of the environment."""
+    """Whether a call reads an environment variable."""
     if code.value(function) is os.getenv:
         return True
     return isinstance(function, ast.Attribute) and function.attr == "get" and code.value(function.value) is os.environ
