@@ -57,7 +57,7 @@ class Campaign:
         self.repeats = 0  # number of trials that were run again because the machine was busy
         self.discovery: Discovery | None = None
         self.bounds = Bounds.of({})
-        self.versions: Mapping[str, str] = {}  # what the application's processes really use
+        self.versions: Mapping[str, str] = {}  # the versions that the application's processes really use
         self.planned: tuple[Cell, ...] = ()
         self.trials: Trials
         self._began = time.monotonic()
@@ -149,9 +149,9 @@ class Campaign:
     def _in_force(self, acked: Sequence[str]) -> None:
         """Raise NoMap when workers acknowledge messages at another time than `task_acks_late` asks for.
 
-        That happens when Celery copied the setting before brownout replaced it. A late acknowledgement never comes
-        before the effect. On a busy machine an early acknowledgement may come after the effect. Messages therefore
-        count as acknowledged late only when this is so in all trials, also in the last trials, which run alone.
+        Workers use an old value if Celery copied the setting before brownout replaced it. A late acknowledgement never
+        comes before the effect; on a busy machine an early acknowledgement may come after the effect. Workers therefore
+        acknowledge late only if the effect comes first in all trials, also in the last trials, which run alone.
         """
         wanted = self.experiment.configuration.settings.get(
             "task_acks_late", False if self.experiment.application == STOCK else None
@@ -171,7 +171,7 @@ class Campaign:
 
     @property
     def own(self) -> tuple[Cell, ...]:
-        """The planned cells that this shard (one machine's share) tries. All shards have about as many long trials."""
+        """The planned cells that this shard (one machine's share) tries. Shards have about equally many long trials."""
         shard = self.options.shard
         return shard.share(self.planned, lambda cell: f"{cell.action} {cell.full}") if shard else self.planned
 

@@ -95,9 +95,9 @@ def experiment(
     """Return the experiment (application, workload, configuration) for a fault map. If `application` is not given, the
     experiment uses brownout's stock application; otherwise the application is imported from the directory `root`.
 
-    The stock application runs with `python`. `given` has the names of the variables of `env` that the caller chose.
-    Raises UnknownName with similar names, ValueError for arguments that exclude each other, and Unusable for an
-    application that cannot be tested.
+    The stock application runs with the Python at the path `python`. `given` has the names of the variables of `env`
+    that the caller chose. Raises UnknownName with similar names, ValueError for arguments that exclude each other, and
+    Unusable for an application that cannot be tested.
     """
     load = workload if isinstance(workload, Workload) else WORKLOADS[known("workload", workload, WORKLOADS)]
     configuration = configured(config, settings)

@@ -1,4 +1,4 @@
-"""Faults of the Redis server's process: Redis ends and is started again with its data, or is frozen."""
+"""Faults of the Redis server's process, in which Redis ends and is started again with its data, or is frozen."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Reader = Callable[[Path], Callable[[], Iterator[Event]]]
 def ledger(name: str) -> Callable[[Path], Callable[[], list[Event]]]:
     """For `Application.effects`: effects that the application appends to the file `name` of the trial's directory.
 
-    Each effect is one line of JSON with these fields: `at` (int, required) is the time in nanoseconds from
+    Each effect is one line of JSON; its field `at` (int, required) is the time in nanoseconds from
     `time.monotonic_ns()`, `task` is the Celery task's id, and `name` says what was done. An effect that names no task
     must have the operation's `key`. All other fields of the line become the data of the effect, which
     `effectively_once(by=...)` can use. The application must write each line with one `write()` to a file that is opened
@@ -142,8 +142,8 @@ class _Changes:
     LONGEST seconds.
     """
 
-    CLOSE = 0.1  # Seconds; see the docstring of this class.
-    LONGEST = 0.5  # Seconds; see the docstring of this class.
+    CLOSE = 0.1  # Seconds; after a new modification time the files count as changed for this long.
+    LONGEST = 0.5  # Seconds; the files count as changed at least once in this time.
 
     def __init__(self, path: Path) -> None:
         self._files = [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-journal")]

@@ -32,9 +32,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "run": ("phase", "machine-late", "waited", "drained", "unread", "consumes", "settled", "note"),
 }
 ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
-#: Kinds that reports read. The events of kinds that only reports read are no part of an operation. No verdict depends
-#: on events of these kinds, with one exception: in a fault map, a `publish` with a request's key tells which task
-#: belongs to the request (`Life`).
+#: The kinds of events that only reports read. The events of kinds that only reports read are no part of an operation.
+# No verdict depends : on events of these kinds, with one exception: in a fault map, a `publish` with a request's key
+# tells which task : belongs to the request (`Life`).
 FOR_REPORTS = frozenset({"publish", "published", "row"})
 _FIELDS = frozenset({"at", "source", "kind", "key", "task", "pid", "data"})
 

@@ -27,7 +27,7 @@ class Entry:
     """One entry of a Redis list of messages, or of the hash of unacknowledged messages."""
 
     place: str  # The name of the message's queue, or UNACKED.
-    task: str | None  # The task's id; None for an entry that is not a task's message.
+    task: str | None  # The task's id, or None for an entry that is not a task's message.
     message: Any  # The message as kombu wraps it (JSON).
 
 

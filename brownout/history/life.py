@@ -22,7 +22,8 @@ Told = Literal["waiting", "read", "unread", "left"]
 
 
 class Life:
-    """Collects the events of the operation. Pass the events in their order; events after `settled` are ignored.
+    """Collects the events that belong to one operation. Pass the events in their order; events after `settled` are
+    ignored.
 
     An effect without a key is assigned by its task: the effect belongs to the operation when its task does. While the
     operation's task is not known, every effect that belongs to no other task of the trial counts as an effect of the
@@ -84,7 +85,7 @@ class Life:
             return
         if event.kind == "invoke":
             self.invoke = event
-            self.others |= {effect.task for effect in self._effects if effect.task}  # earlier effects are not its own
+            self.others |= {effect.task for effect in self._effects if effect.task}  # earlier effects belong to others
             self.wanted = tuple(event.data.get("effects", (OPERATION,)))
             if event.data.get("op") == "tick" or event.data.get("result") is False:  # no client reads a result
                 self.told = "read"

@@ -45,7 +45,8 @@ OPTIONS = SendOptions.__optional_keys__
 
 @dataclass(frozen=True)
 class Submit:
-    """Send a task by its name, not through the application's HTTP API; `options` are those of `apply_async`."""
+    """Send a task by its name, not through the application's HTTP API; `options` are options of `apply_async`, see
+    SendOptions."""
 
     task: str
     args: Sequence[Any] = ()

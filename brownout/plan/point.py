@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Moment = Literal["before", "after"]  # "before" or "after" the server executes the command
+Moment = Literal["before", "after"]  # A fault strikes "before" or "after" the server executes the command.
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 IDLE = "[idle]"  # The label of a BRPOP that returns no message ends with this text.
 LISTED = 12  # The message that no request reached a place lists at most this many points.
-Reached = tuple[str, str, Moment]  # A network edge, a label, a moment.
+Reached = tuple[str, str, Moment]  # A point that was reached, as network edge, label and moment.
 
 
 @dataclass(frozen=True, order=True)

@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """A selection of shares: `numbers` are the numbers of the selected shares, counted from 1, and `of` is the number
-    of all shares. A run takes one share; a map that was merged from several runs may hold several shares."""
+    """A selection of shares, in which `numbers` are the numbers of the selected shares, counted from 1, and `of` is the
+    number of all shares. A run takes one share; a map that was merged from several runs may hold several shares."""
 
     numbers: frozenset[int]
     of: int

@@ -1,4 +1,4 @@
-"""Watches any ASGI application that a server runs through it: `uvicorn brownout.probes.api_tap:app`.
+"""Watches any ASGI application, which is served by the command `uvicorn brownout.probes.api_tap:app`.
 
 The variable BROWNOUT_APP names the application as "module:attribute" or "module:factory()". HTTP requests and answers
 pass through this wrapper unchanged. With BROWNOUT_HISTORY (a file) the tap (this module) records when the application

@@ -1,4 +1,4 @@
-"""Records Celery's signals as events, in a worker: `celery -A app worker -I brownout.probes.celery_tap`.
+"""Records Celery's signals as events, in a worker that is started with the option `-I brownout.probes.celery_tap`.
 
 The worker's command line imports this module, so the application need not be changed. Without BROWNOUT_HISTORY (the
 file to append to) the module connects no signal. BROWNOUT_SOURCE names the worker, "worker-1" by default. Celery's

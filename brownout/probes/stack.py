@@ -30,7 +30,7 @@ class Frame(NamedTuple):
     function: str
 
     def __str__(self) -> str:
-        """The text of a call: `folder/file:line function`."""
+        """The text of a call, as `folder/file:line function`."""
         return "/".join(self.file.split("/")[-2:]) + f":{self.line} {self.function}"
 
 

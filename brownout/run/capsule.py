@@ -82,8 +82,8 @@ class Capsule:
 
 
 def _broken(verdicts: Collection[Mapping[str, Any]], plan: Plan) -> Iterator[Broken]:
-    # The plan's promises come first, in their order. The promises come from the plan, because a plan that was read from
-    # JSON writes their arguments in another order.
+    # The first verdicts are those on the plan's promises, in the order of the promises. The promises come from the
+    # plan, because a plan that was read from JSON writes their arguments in another order.
     promises = dict(enumerate(map(str, plan.promises)))
     found = {
         Broken(anomaly["kind"], promises.get(n, verdict["promise"])): verdict["validity"] != "invalid"

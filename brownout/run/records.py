@@ -18,8 +18,8 @@ WITHIN = 1.0  # The seconds within which the read at the end of the trial must s
 
 
 class Records:
-    """Records an event `accepted` for each job in the application's own store; `reader` reads the store, see
-    `Application.accepted`.
+    """Records an event `accepted` for each job in the application's own store; `reader` reads the application's store,
+    and is made by the function `Application.accepted`.
 
     A job without the key of a client's operation was not submitted by a client. A job that no client submitted is
     recorded only if `every_row` is true.

@@ -89,8 +89,8 @@ class Turns:
             taken = len(files) - len(free)
             for file in free[1:]:
                 fcntl.flock(file, fcntl.LOCK_UN)
-            # a running trial uses about one CPU The measured load of the machine includes the trials that run now, so
-            # they are subtracted.
+            # A running trial uses about one CPU. The measured load of the machine includes the trials that run now, so
+            # these trials are subtracted.
             if free and (not taken or taken < at_once(self.cores, self.load() - taken)):
                 return
             for file in free[:1]:

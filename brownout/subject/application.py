@@ -24,7 +24,7 @@ EffectReader = Callable[[], Iterable[Event]]
 IMPORT_WITHIN = 60  # Seconds.
 NOWHERE = "redis://127.0.0.1:1"  # The broker and the result backend of a process that connects to neither of them.
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Warning|Exit|Configured|Interrupt)\b")
-# Packages with the same name as their module
+# Packages that have the same name as the module that an application imports from them
 PACKAGES = frozenset({"celery", "fastapi", "httpx", "kombu", "redis", "sqlalchemy", "uvicorn"})
 
 

@@ -23,8 +23,8 @@ class Unread(ValueError):
 
 @dataclass(frozen=True)
 class Command:
-    """The contents of a command: `name` is the argument of `celery -A`, or the ASGI application; `options` are all
-    other options."""
+    """The contents of a command, in which `name` is the argument of `celery -A`, or the ASGI application, and `options`
+    are all other options."""
 
     name: str
     folder: str = "."
@@ -82,7 +82,7 @@ def api(text: str) -> Command:
     Unread.
 
     The trial serves the API by uvicorn, at an address that the trial chooses. Only the options that say which
-    application is meant are kept: `--factory`, `--app-dir`, `--chdir` and `--env-file`.
+    application is meant are kept, namely `--factory`, `--app-dir`, `--chdir` and `--env-file`.
     """
     if re.fullmatch(r"\S+:\S+", text):
         text = f"uvicorn {text}"

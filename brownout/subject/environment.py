@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brownout.subject.application import Application
 
 KIT = Path(__file__).parents[1]
-OLDEST = (3, 8)  # Python that the probes can run with.
+OLDEST = (3, 8)  # The oldest version of Python that the probes can run with.
 #: The files of brownout that a Python of another environment can import: the probes, and the stock application.
 CARRIED = ("probes/**/*.py", "explore/stock.py")
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")

@@ -13,7 +13,7 @@ from brownout.subject.part import Part
 
 HOSTED = "brownout.probes.hosted"  # this module imports the application and overrides some of its Celery settings
 CALLER = "brownout.probes.caller"
-TAPPED = "brownout.probes.publish_tap"  # Runs any module, and records what it publishes.
+TAPPED = "brownout.probes.publish_tap"  # This module runs another module, and records the tasks that are published.
 PATCHING = ("gevent", "eventlet")  # Pools that patch the standard library before anything else is imported.
 
 
@@ -32,7 +32,7 @@ def part_of(
     files: Path,
     port: int = 0,
 ) -> Part:
-    """Return the part (process) `name` of a topology: `port` is the port of the API, and `files` is the trial's
+    """Return the part (process) `name` of a topology, where `port` is the port of the API, and `files` is the trial's
     directory."""
     role = name.partition("-")[0]
     celery = ("-A", celery_name(application, topology))

@@ -28,8 +28,8 @@ def attempts_within(
     """A task has at most `max_retries` retries, as Celery counts them, and at most `starts` starts.
 
     The retry count in the message tells attempts apart. The number of starts alone proves nothing, because a crash
-    between a retry's publish and the ack leaves two messages. Set `starts` for a task that kills its pool process:
-    Celery delivers such a task again and again with retry count 0.
+    between a retry's publish and the ack leaves two messages. Set `starts` for a task that kills its pool process,
+    because Celery delivers such a task again and again with retry count 0.
     """
     by_task, anomalies = _by_task(history, "started", task), []
     for id, started in by_task.items():

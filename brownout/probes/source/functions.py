@@ -129,8 +129,8 @@ def attribute(base: Any, name: str) -> Any:
 
 
 def _evaluated(value: Any) -> Any:
-    """Return the object behind a proxy of Celery: `@app.task` makes a proxy that stands for a task, and `current_app`
-    is a proxy for an application."""
+    """Return the object behind a proxy of Celery; for example `@app.task` makes a proxy of a task, and `current_app` is
+    a proxy of an application."""
     if Proxy not in type(value).__mro__:
         return value
     try:

@@ -16,7 +16,7 @@ class Settled:
 
     def __init__(self, *, by_effect: bool) -> None:
         self._by_effect = by_effect
-        self._accepted: dict[str, str] = {}  # Task -> key.
+        self._accepted: dict[str, str] = {}  # Maps each task to its key.
         self._nameless: dict[str, None] = {}  # Keys of operations that were accepted without a task id.
         self._done: set[str] = set()  # The tasks and keys of operations that are finished.
         self._running: dict[str, str] = {}  # Maps each running task to the process that runs it.

@@ -93,8 +93,8 @@ class Steady:
         raise Unusable(why)
 
     def _end_of(self, warm: Operation, begun: float) -> str:
-        """Return the state of the warm-up that began at `begun`: ENDED, or a text that says what is wrong; empty while
-        the warm-up goes on."""
+        """Return the state of the warm-up that began at `begun`, which is ENDED, or a text that says what is wrong, or
+        empty while the warm-up goes on."""
         reads = warm.result if isinstance(warm, Call) else self.subject.application.status is not None
         if event := self.life.told_of(WARM):
             good = event.kind == "read" and state_of(event) in SUCCESS

@@ -60,7 +60,8 @@ class Forked:
 
     `remarks` has the reasons why a forked process may differ from a process that is started by its command line. A part
     is started by its command line, and not forked, if it is not forkable, uses another Python than the forker, or needs
-    another value of a variable that the forker has already read; `cold_because` names these variables.
+    another value of a variable that the forker has already read; `cold_because` has the names of the variables that
+    needed another value.
     """
 
     kind = "forked"

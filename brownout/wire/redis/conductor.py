@@ -54,8 +54,8 @@ class Conductor(Record):
     _last: int = 0  # The time (ns) of the last request that a process did not send periodically.
     _frozen: bool = False
     _fast: bool = False  # Whether a request for which no watch waits takes the fast path.
-    _points: dict[Request, Point] = field(default_factory=dict)  # For requests without an answer.
-    _held: list[Callable[[], None]] = field(default_factory=list)  # `thaw` calls these to let kept requests pass.
+    _points: dict[Request, Point] = field(default_factory=dict)  # The points of requests without an answer.
+    _held: list[Callable[[], None]] = field(default_factory=list)  # Functions by which `thaw` lets requests pass.
 
     def __post_init__(self) -> None:
         super().__init__()

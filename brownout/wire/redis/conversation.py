@@ -145,7 +145,7 @@ class Conversation:
             argv, raw = command
             words = self._labelled(argv) if self._key else argv
             if self._atom is None and len(words) > 1 and len(words[1]) < SHORT and (label := _plain(*words[:2])):
-                done.append(Request([command], label, 1, raw))  # the most frequent kind
+                done.append(Request([command], label, 1, raw))  # the most frequent kind of request comes here
             elif self._atom is None and (verb := argv[0].upper()) not in _MULTIPLE:
                 done.append(Request([command], name(words), 1, raw))
             elif self._atom is not None:

@@ -32,7 +32,7 @@ _BY_FLAGS: Mapping[str, str] = {
 COMMANDS: Mapping[str, Flags] = {
     name: frozenset(flags.split()) for flags, names in _BY_FLAGS.items() for name in names.split()
 }
-# Commands that a transaction does not queue
+# Commands that Redis does not queue in a transaction
 UNQUEUED = frozenset({"DISCARD", "EXEC", "MULTI", "QUIT", "RESET", "WATCH"})
 ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 ABORTED_BY = b"-EXECABORT Transaction discarded because of: "

@@ -44,8 +44,8 @@ _head_of = _Heads({size: b"$%d" % size for size in range(4096)}).__getitem__
 class ProtocolError(ValueError):
     """The bytes are not RESP, or exceed a limit.
 
-    No byte is lost by the error: `complete` has the frames before the error from the same call of `feed`, `rest` the
-    bytes after these frames. The first wrong byte is at the position `offset` of `rest`.
+    No byte is lost by the error, because `complete` has the frames before the error from the same call of `feed`, and
+    `rest` has the bytes after these frames. The first wrong byte is at the position `offset` of `rest`.
     """
 
     def __init__(self, why: str, offset: int, rest: bytes = b"", complete: Sequence[object] = ()) -> None:

@@ -28,9 +28,9 @@ class Edge:
 
     While the upstream refuses connections, the network edge accepts a client and resets it (RST). If `resets_refused`
     is False, the connection of the client is closed (FIN) and not reset, as with Toxiproxy. To refuse clients
-    immediately, use `down`. When a client ends its stream while the edge still connects to the upstream server, this
-    connecting is cancelled, so that the server never sees a client that has left. If `keeps_port` is False, the edge
-    binds its port only while it listens, as Toxiproxy does; until then, `address` is the text `listen`.
+    immediately, call the method `down`. When a client ends its stream while the edge still connects to the upstream
+    server, this connecting is cancelled, so that the server never sees a client that has left. If `keeps_port` is
+    False, the edge binds its port only while it listens, as Toxiproxy does; until then, `address` is the text `listen`.
     """
 
     def __init__(

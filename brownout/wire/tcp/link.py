@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: for every chunk, with two page faults (M_MMAP_THRESHOLD in mallopt(3)).
 CHUNK = 64 << 10
 EARLY = 1 << 20  # Bytes that are kept from one side before the other side is connected.
-NO_LINGER = struct.pack("ii", 1, 0)  # close() sends RST (socket(7), SO_LINGER).
+NO_LINGER = struct.pack("ii", 1, 0)  # With this value of SO_LINGER, close() sends RST (socket(7)).
 
 
 class Side(asyncio.Protocol):

@@ -60,7 +60,7 @@ class Stage:
             self.end(how)
 
     def leave(self) -> None:
-        """Handle the removal of the toxic: `Shape.leaving` says what happens to held bytes and connection."""
+        """Handle the removal of the toxic; held bytes and connection are treated as `Shape.leaving` says."""
         kind = SHAPES[self.armed.toxic.type]
         if self.timer:
             self.timer.cancel()

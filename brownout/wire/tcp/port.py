@@ -7,7 +7,7 @@ import socket
 from brownout.wire.errors import BadRequest, WireError
 from brownout.wire.tcp.address import joined, resolved
 
-BACKLOG = 1024  # connections that wait to be accepted
+BACKLOG = 1024  # the largest number of connections that wait to be accepted
 
 
 def bound(listen: str) -> socket.socket:

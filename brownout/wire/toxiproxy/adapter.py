@@ -188,8 +188,8 @@ class ToxiproxyWire:
     such a server.
 
     `deadline` is the longest time in seconds for every call. For a server in a container, `published` maps ports of the
-    container to ports of `host`; each edge uses one of these ports. Toxiproxy does not report when a toxic acts:
-    `on_event` gets only toxic-added and toxic-removed, so it must be found out in another way that a fault had an
+    container to ports of `host`; each edge uses one of these ports. Toxiproxy does not report when a toxic acts, so
+    `on_event` gets only toxic-added and toxic-removed, and it must be found out in another way that a fault had an
     effect. The method `close` ends the process `server`.
     """
 

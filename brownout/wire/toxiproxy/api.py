@@ -84,7 +84,7 @@ def routes_of(wire: Wire, path: list[str]) -> Mapping[str, Handler] | None:
             return {
                 "GET": lambda _: ok(shown(find(wire, name))),
                 "POST": (update_it := lambda body: update(find(wire, name), body)),
-                "PATCH": update_it,  # Toxiproxy keeps POST for old clients
+                "PATCH": update_it,  # Toxiproxy keeps the method POST for old clients
                 "DELETE": lambda _: gone(find(wire, name).close),
             }
         case ["proxies", name, "toxics"] if name:
