@@ -15,8 +15,8 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True)
 class Call:
-    """A call in the application's code that publishes a task, runs a task in place, reads a task's result, or hands
-    work away.
+    """A call in the application's code that publishes a task, runs a task in place, reads a task's result, retries a
+    task, or hands work to FastAPI's BackgroundTasks.
 
     `kind` is "publish", "run", "result", "retry" or "background". `countdown` and `ignored` are None when their values
     are known only at run time.

@@ -40,8 +40,9 @@ class Shard:
     def share(self, items: Sequence[T], name: Callable[[T], str]) -> tuple[T, ...]:
         """The items of this shard, in their order. The sizes of two shards differ by at most one.
 
-        Each item is in exactly one shard, which depends on the names of all items, and not on their order. Items
-        whose names are neighbours in the alphabet are in different shards, because such items often cost alike.
+        The shard of an item depends on the names of all items, and not on their order; each item is in exactly one
+        shard. Items whose names are neighbours in the alphabet are in different shards, because such items often cost
+        alike.
         """
         ranked = sorted(range(len(items)), key=lambda place: (name(items[place]), place))
         own = {place for rank, place in enumerate(ranked) if rank % self.of + 1 in self.numbers}

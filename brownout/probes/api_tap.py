@@ -39,8 +39,8 @@ def load(name: str) -> Asgi:
 
 
 def tap(app: Asgi, recorder: Recorder) -> Asgi:
-    """Return an ASGI application that behaves as `application`. Its event loop and its errors are watched from the
-    lifespan event "startup" on."""
+    """Return an ASGI application that behaves as `application`. The event loop and the errors of the application are
+    watched from the lifespan event "startup" on."""
 
     async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
         watch = None

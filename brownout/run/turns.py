@@ -33,8 +33,8 @@ def most_at_once(cores: int) -> int:
 def at_once(cores: int, others: float) -> int:
     """The number of trials that may run beside `others` threads that want a CPU.
 
-    This is the number for an idle machine, minus one for each thread of another program that has no core for itself;
-    it is never less than `cores`.
+    The result is the number for an idle machine, minus one for each thread of another program that has no core for
+    itself; the result is never less than `cores`.
     """
     return max(cores, most_at_once(cores) - round(max(0.0, others - cores)))
 

@@ -16,8 +16,8 @@ from brownout.check.promises.show import must_show
 from brownout.check.promises.stall import loop_never_stalls, nothing_raised
 from brownout.check.promises.status import status_monotone, status_truthful
 
-# The promises of the module `life` judge one operation only. They are imported last, because `registry.finder_of`
-# takes the first promise that finds an anomaly.
+# The promises of the module `life` judge one operation only. The module `life` is imported last, because
+# `registry.finder_of` takes the first promise that finds an anomaly.
 # isort: split
 from brownout.check.promises.life import told_truly, took_effect_once, workers_consume, workers_survive
 

@@ -1,7 +1,8 @@
 """A pipe is one direction of a connection: the bytes of one side pass through the toxics and go to the other side.
 
 Without toxics and observer, the reading transport calls the other transport's `write` directly, without any code of the
-network proxy. All methods run on the network proxy's event loop, so no byte can pass while a toxic is being added.
+network proxy. All methods of a pipe run on the network proxy's event loop, so no byte can pass while a toxic is being
+added.
 """
 
 from __future__ import annotations
