@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -176,8 +177,11 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     from brownout.report.terminal import failure
     from brownout.run.events import Stream
     from brownout.run.setting import Setting
+    from brownout.subject.environment import project_of, python_of
 
     config, node = request.config, request.node
+    root = project_of(node.path, config.rootpath)
+    application = replace(application, python=application.python or python_of(root))
     store, seed, marker = config.stash[_store], seed_of(config), node.get_closest_marker("wire")
     progress = of_pytest(config, store.seconds(node.nodeid))
     with progress.during("looking for a Redis"):
@@ -187,7 +191,9 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
         pytest.skip(f"the wire is to be toxiproxy: {why}")
     launch = node.get_closest_marker("launch")
     with progress.during("starting the process that others are forked from"):
-        launcher = _launcher(config, application, str(launch.args[0]) if launch else chosen(config, "chaos_launch"))
+        launcher = _launcher(
+            config, application, root, str(launch.args[0]) if launch else chosen(config, "chaos_launch")
+        )
     file, line, _ = node.location
     rows = Rows(node.user_properties, config.rootpath, file, (line or 0) + 1)
     node.stash[_rows] = rows.kept
@@ -200,7 +206,7 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     setting = Setting(
         scenario=node.nodeid,
         application=application,
-        root=config.rootpath,
+        root=root,
         store=store,
         rung=rung,
         make_wire=_wire_maker(wire),
@@ -218,13 +224,13 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     return bench
 
 
-def _launcher(config: pytest.Config, application: Application, launch: str) -> Launcher:
+def _launcher(config: pytest.Config, application: Application, root: Path, launch: str) -> Launcher:
     from brownout.subject.processes.forks import NotForkable
     from brownout.subject.processes.launchers import Launchers
 
     launchers = config.stash.setdefault(_launchers, Launchers())
     try:
-        return launchers.of(application, config.rootpath, cast("Launch", launch))
+        return launchers.of(application, root, cast("Launch", launch))
     except NotForkable as error:
         pytest.fail(f"the processes are to be forked, and cannot be: {error}", pytrace=False)
 

@@ -126,12 +126,27 @@ class History:
 
     @cached_property
     def key_of(self) -> dict[str, str]:
-        """A mapping from each task to its key, from the events that name both."""
+        """A mapping from each task to its key, from the events that name both, and for ids of the API's own from what
+        the API published."""
         keys: dict[str, str] = {}
         for event in self.events:
             if event.key and event.task and event.kind not in FOR_REPORTS:
                 keys.setdefault(event.task, event.key)
-        return keys
+        return {**self._published, **keys}
+
+    @cached_property
+    def _published(self) -> dict[str, str]:
+        """A mapping to its key from the first task that an API published for a request, where the id in the API's
+        answers is not Celery's: no worker, and no process that publishes, has ever named such an id."""
+        answers = [e for e in self.kind("ok") if e.data.get("op") == "http" and (e.data.get("guessed") or not e.task)]
+        celerys = {e.task for e in self.kind("publish", "received", "started", "ended", "failed") if e.task}
+        if any(answer.task in celerys for answer in answers):
+            return {}
+        own, firsts = {answer.key for answer in answers}, dict[str, str]()
+        for event in self.kind("publish"):
+            if event.task and event.key in own:
+                firsts.setdefault(event.key or "", event.task)
+        return {task: key for key, task in firsts.items()}
 
     @cached_property
     def ops(self) -> dict[str, Operation]:

@@ -39,11 +39,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """A route of the API, with what the code of the route, of its dependencies and of the functions called there
-    does."""
+    """A route of the API, and what its function, its dependencies and the functions that they call do.
+
+    `keys` are what the function reads from its parameters, as `payload["kind"]` does.
+    """
 
     route: str
     calls: tuple[Call, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class Facts:
             tasks = tuple(_made(Task, task | own) for task, own in zip(celery["tasks"], more, strict=True))
             beat = tuple(_made(Entry, entry) for entry in celery["beat"])
             celery = _made(Celery, celery | {"tasks": tasks, "beat": beat})
-        routes = tuple(Route(route["route"], _calls(route)) for route in answer["routes"])
+        routes = tuple(Route(one["route"], _calls(one), tuple(one.get("keys", ()))) for one in answer["routes"])
         return cls(celery, routes, answer.get("openapi", {}))
 
 
@@ -134,14 +137,26 @@ def _made(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     return kind(**{name: value for name, value in values.items() if name in names})
 
 
-def read(celery: str, api: str, root: Path, env: Mapping[str, str], python: str = "") -> Facts:
-    """Import an application in a process of its own, with the variables `env` added to the environment, and return its
-    facts.
+def read(
+    celery: str,
+    api: str,
+    root: Path,
+    env: Mapping[str, str],
+    python: str = "",
+    folders: Mapping[str, str] | None = None,
+) -> Facts:
+    """Import an application in a process of its own, with `env` over the environment, and ask it.
 
-    `celery` is the argument of `celery -A`, and `api` names an ASGI application; each is "" when the application has
-    none. `python` is the Python of the application's environment; "" means the Python that runs brownout. Raises
-    Unusable, and NotImportable when the application cannot be imported.
+    `celery` is the argument of `celery -A`, `api` an ASGI application; "" where there is none. `python` is that of the
+    application's environment, "" for the kit's own. `folders` are those of the roles "worker" and "api"; with them each
+    role is asked in a process of its own. Raises Unusable, NotImportable.
     """
-    application = Application(celery=celery or None, api=api or None, env=env, python=python, env_file=".env")
-    role = "worker" if celery else "api"
-    return Facts.of(asked(application, root, "{}", role, celery, api, probe="brownout.probes.source.facts"))
+    places = folders or {}
+    application = Application(
+        celery=celery or None, api=api or None, env=env, python=python, env_file=".env", folders=places
+    )
+    probe = "brownout.probes.source.facts"
+    if not (celery and api and places):
+        return Facts.of(asked(application, root, "{}", "worker" if celery else "api", celery, api, probe=probe))
+    told = asked(application, root, "{}", "worker", celery, "", probe=probe)
+    return Facts.of(told | asked(application, root, "{}", "api", "", api, probe=probe) | {"celery": told["celery"]})

@@ -11,6 +11,7 @@ from brownout.project.look import Found, Guess
 from brownout.project.workload import Sent
 
 KEY = re.compile(r"[\w-]+")
+WIDTH = 80  # of an argument in the scenario, whose line begins with eight spaces
 
 
 def toml(value: Any) -> str:
@@ -31,8 +32,8 @@ def _key(name: str) -> str:
 def project_file(found: Found, sent: Sent | None) -> str:
     """Return the text of the file brownout.toml, which has the reason for each value above the value."""
     lines = ["# Written by `brownout init`: check each line. `brownout doctor` tries all of it once.", "", "[parts]"]
-    for name, guess in (("app", found.celery), ("api", found.api), ("ready", found.ready)):
-        lines += _line(name, guess.value, guess.why) if guess else []
+    for name, guess in _parts(found):
+        lines += _line(name, guess.value, guess.why)
     if found.queues:
         lines += _line("queue", found.queues.value.split(","), found.queues.why)
     if found.env:
@@ -45,22 +46,40 @@ def project_file(found: Found, sent: Sent | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _parts(found: Found) -> list[tuple[str, Guess]]:
+    """The application, the API and its path, by the options that say them. A part with a folder of its own is given by
+    its command."""
+    worker, api = (found.folders.get(role) for role in ("worker", "api"))
+    parts = [("app", found.celery), ("api", found.api), ("ready", found.ready)]
+    named = {name: guess for name, guess in parts if guess}
+    if worker and found.celery:
+        command = f"cd {worker} && celery -A {found.celery.value} worker"
+        named = {"worker": Guess(command, found.celery.why), **named}
+        del named["app"]
+    if api and found.api:
+        factory = " --factory" if found.api.value.endswith("()") else ""
+        command = f"cd {api} && uvicorn{factory} {found.api.value.removesuffix('()')}"
+        named["api"] = Guess(command, found.api.why)
+    return list(named.items())
+
+
 def _line(name: str, value: Any, why: str) -> list[str]:
     return [*([f"# {' '.join(why.split())}"] if why else []), f"{name} = {toml(value)}"]
 
 
-def scenario(found: Found, sent: Sent) -> str:
-    """Return the code of a test that kills a worker in the middle of a task."""
+def scenario(found: Found, sent: Sent, patience: float = 0.0) -> str:
+    """A test that kills a worker in the middle of a task, and then waits for `patience` seconds if that is needed."""
     http = next((method for method in ("post", "put") if method in sent.values), "")
     load = "submit" if not http else "post"
     if http:
-        body = f", json={sent.values['json']!r}" if "json" in sent.values else ""
-        sends = f'post({sent.values[http]!r}{body}, every="2s", count=3)'
+        body = f", json={_code(sent.values['json'])}" if "json" in sent.values else ""
+        sends = f'post({_code(sent.values[http])}{body}, every="2s", count=3)'
     else:
-        args = "".join(f", {argument!r}" for argument in sent.values.get("args", ()))
-        sends = f'submit({sent.values["task"]!r}{args}, every="2s", count=3)'
+        args = "".join(f", {_code(argument)}" for argument in sent.values.get("args", ()))
+        sends = f'submit({_code(sent.values["task"])}{args}, every="2s", count=3)'
     env = {"CELERY_BROKER_URL": "{broker}", "CELERY_RESULT_BACKEND": "{backend}"}
     env |= {name: guess.value for name, guess in found.env.items()}
+    roles = ("worker", "api") if http else ("worker",)
     fields = {
         "celery": found.celery and found.celery.value,
         "api": found.api and found.api.value if http else None,
@@ -68,8 +87,11 @@ def scenario(found: Found, sent: Sent) -> str:
         "status": sent.values["status"].replace("{id}", "{task}") if "status" in sent.values else None,
         "queues": tuple(found.queues.value.split(",")) if found.queues else None,
         "env": env,
+        "env_file": ".env" if found.env_file else None,
+        "folders": {role: found.folders[role] for role in roles if role in found.folders},
     }
-    arguments = ",\n        ".join(f"{name}={value!r}" for name, value in fields.items() if value)
+    arguments = "\n        ".join(_argument(name, value) for name, value in fields.items() if value)
+    drain = f'    lab.drain("{patience:g}s")  # until kombu has delivered the task again\n' if patience else ""
     topology = "" if http else "    lab.topology(servers=0)\n"
     return f'''"""A first scenario, written by `brownout init`: the worker is killed in the middle of a task.
 
@@ -84,7 +106,7 @@ from brownout import Application, Lab, at_least_once, kill, {load}, started
 @pytest.fixture(scope="session")
 def application() -> Application:
     return Application(
-        {arguments},
+        {arguments}
     )
 
 
@@ -94,14 +116,33 @@ def test_a_killed_worker_loses_nothing(lab: Lab) -> None:
     lab.inject(kill(children=True), on="worker-1", when=started(nth=2, delay="100ms"))
     # "ended": the tasks record no effect that brownout could read. "accounting": what is nowhere is lost at once.
     lab.promise(at_least_once(proof="ended", accounting=True))
-    lab.run().must_hold()
+{drain}    lab.run().must_hold()
 '''
 
 
+def _argument(name: str, value: Any) -> str:
+    """A keyword argument as a formatter writes it: a table that is too long for a line has a line for each entry."""
+    line = f"{name}={_code(value)},"
+    if not isinstance(value, Mapping) or len(line) <= WIDTH:
+        return line
+    entries = "".join(f"            {_code(key)}: {_code(item)},\n" for key, item in value.items())
+    return f"{name}={{\n{entries}        }},"
+
+
+def _code(value: Any) -> str:
+    """A JSON value, or a tuple of texts, as Python code with double quotes."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_code(key)}: {_code(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_code, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_code, value)) + ("," if len(value) == 1 else "") + ")"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
 def guesses(found: Found, sent: Sent | None) -> list[tuple[str, Guess]]:
-    """Return a text that tells a person which values were guessed."""
-    named = [("app", found.celery), ("api", found.api), ("ready", found.ready), ("queue", found.queues)]
-    told = [(name, guess) for name, guess in named if guess]
+    """What was guessed, for a person to read."""
+    told = [*_parts(found), *([("queue", found.queues)] if found.queues else [])]
     told += [(f"env {name}", guess) for name, guess in found.env.items()]
     if sent:
         told += [(name, Guess(_shown(value), sent.why.get(name, ""))) for name, value in sent.values.items()]

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brownout.lint.facts import Facts
+from brownout.lint.facts import Call, Facts, Route
 from brownout.project.look import Guess
 
 DEPTH = 5
+SWEEP, LONGEST = 100.0, 300.0  # seconds
 _STATUS = re.compile(r"status|result|task|job|state", re.IGNORECASE)
 _ONE = re.compile(r"\{[^/{}]+\}")
 
@@ -31,7 +32,7 @@ def choose(facts: Facts) -> Sent | None:
         method = next((method for method in ("POST", "PUT") if method in methods.split(",")), "")
         published = next((call for call in route.calls if call.kind == "publish"), None)
         if method and published and "{" not in path:
-            return _request(facts, method, path, published.task or "a task", published.place)
+            return _request(facts, method, path, route, published)
     for name, task in facts.tasks.items():
         why = {"task": "no route was found that sends a task; it is the first task of the application"}
         values: dict[str, Any] = {"task": name}
@@ -40,6 +41,17 @@ def choose(facts: Facts) -> Sent | None:
             why["args"] = "guessed from the parameters' names"
         return Sent(_named(name), values, why)
     return None
+
+
+def patience(facts: Facts) -> float:
+    """How long (s) a late-acked task of a dead worker may wait for its second delivery; 0 when no task is acked late,
+    and when that would take longer than LONGEST.
+
+    kombu looks every 100 s for messages whose visibility timeout is over (kombu.transport.redis).
+    """
+    late = any(task.acks_late for task in facts.tasks.values())
+    seconds = facts.celery.visibility + SWEEP if facts.celery and late else 0.0
+    return seconds if seconds <= LONGEST else 0.0
 
 
 def ready(facts: Facts) -> Guess | None:
@@ -52,29 +64,46 @@ def ready(facts: Facts) -> Guess | None:
     return Guess(path, "there is no route /; this one needs no parameter")
 
 
-def _request(facts: Facts, method: str, path: str, task: str, place: str) -> Sent:
+def _request(facts: Facts, method: str, path: str, route: Route, published: Call) -> Sent:
     values: dict[str, Any] = {method.lower(): path}
-    why = {method.lower(): f"it sends {task} ({place})"}
-    route = facts.openapi.get("paths", {}).get(path, {}).get(method.lower(), {})
-    content = route.get("requestBody", {}).get("content", {})
+    why = {method.lower(): f"it sends {published.task or 'a task'} ({published.place})"}
+    described = facts.openapi.get("paths", {}).get(path, {}).get(method.lower(), {})
+    content = described.get("requestBody", {}).get("content", {})
     for kind, key in (("application/json", "json"), ("application/x-www-form-urlencoded", "form")):
         if kind in content:
             values[key] = example(content[kind].get("schema", {}), facts.openapi)
             why[key] = "made from the route's schema: put a body here that your task can work on"
-    if status := _status(facts):
+            if values[key] == {} and route.keys:
+                values[key] = {name: _argument(name) for name in route.keys}
+                why[key] = (
+                    "guessed from the keys that the route's code reads: put a body here that your task can work on"
+                )
+    if status := _status(facts, path):
         values["status"] = _ONE.sub("{id}", status, count=1)
-        why["status"] = "a route with one parameter that reads a result, or is called like one"
+        why["status"] = "a route with one parameter that reads a result, is called like one, or reads what was posted"
     return Sent(_named(path), values, why)
 
 
-def _status(facts: Facts) -> str | None:
-    """Return the path that tells a job's state; a route that reads an AsyncResult is preferred."""
-    paths = [
-        (not any(call.kind == "result" for call in route.calls), route.route.partition(" ")[2])
-        for route in facts.routes
-        if route.route.startswith("GET ") and len(_ONE.findall(route.route)) == 1
-    ]
-    return next((path for worse, path in sorted(paths) if not worse or _STATUS.search(path)), None)
+def _status(facts: Facts, posted: str) -> str | None:
+    """The path that tells a state: best a route that reads an AsyncResult, else one that is called like that, else the
+    route of what was posted."""
+    found = []
+    for route in facts.routes:
+        path = route.route.partition(" ")[2]
+        if route.route.startswith("GET ") and len(_ONE.findall(path)) == 1:
+            below = path.startswith(f"{posted.rstrip('/')}/{{")
+            result = any(call.kind == "result" for call in route.calls)
+            if result or _STATUS.search(path) or (below and _may_tell(facts, path)):
+                found.append((not result, not below, not _STATUS.search(path), path))
+    return min(found)[-1] if found else None
+
+
+def _may_tell(facts: Facts, path: str) -> bool:
+    """Whether the answer of a route may have a state: it has a field that is called so, or its fields are unknown."""
+    answers = facts.openapi.get("paths", {}).get(path, {}).get("get", {}).get("responses", {})
+    schema = answers.get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    properties = _resolved(schema, facts.openapi).get("properties")
+    return not properties or any(re.search("stat(us|e)$", name) for name in properties)
 
 
 def _named(text: str) -> str:
@@ -84,10 +113,7 @@ def _named(text: str) -> str:
 def example(schema: Mapping[str, Any], whole: Mapping[str, Any], depth: int = DEPTH) -> Any:
     """Return a small value that fits a JSON schema: its example or default, else a value of its type."""
     if "$ref" in schema:
-        found: Any = whole
-        for part in str(schema["$ref"]).removeprefix("#/").split("/"):
-            found = found.get(part, {})
-        return example(found, whole, depth - 1) if depth else {}
+        return example(_resolved(schema, whole), whole, depth - 1) if depth else {}
     for key in ("example", "default", "const"):
         if key in schema:
             return schema[key]
@@ -99,7 +125,8 @@ def example(schema: Mapping[str, Any], whole: Mapping[str, Any], depth: int = DE
             return example(schema[key][0], whole, depth - 1) if depth else {}
     kind = schema.get("type")
     if kind == "array":
-        wanted = schema.get("minItems", 0)
+        # two, so that a list is no special case for what makes a group or a chord of it
+        wanted = max(schema.get("minItems", 0), min(2, schema.get("maxItems", 2)) if schema.get("items") else 0)
         return [example(schema.get("items", {}), whole, depth - 1)] * wanted if depth else []
     if kind in ("integer", "number"):
         return schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
@@ -111,6 +138,14 @@ def example(schema: Mapping[str, Any], whole: Mapping[str, Any], depth: int = DE
     return {name: example(properties.get(name, {}), whole, depth - 1) for name in wanted}
 
 
+def _resolved(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a reference leads to, or the schema itself."""
+    found: Any = whole
+    for part in str(schema.get("$ref", "")).removeprefix("#/").split("/") if "$ref" in schema else ():
+        found = found.get(part, {})
+    return found if "$ref" in schema else schema
+
+
 def _text(schema: Mapping[str, Any]) -> str:
     formats = {"email": "a@example.org", "date-time": "2030-01-01T00:00:00Z", "date": "2030-01-01",
                "uuid": "00000000-0000-4000-8000-000000000001", "uri": "http://127.0.0.1/"}  # fmt: skip
@@ -120,6 +155,6 @@ def _text(schema: Mapping[str, Any]) -> str:
 def _argument(name: str) -> Any:
     if re.search(r"(^|_)(data|payload|body|item|options|params|kwargs)$", name):
         return {}
-    if re.search(r"(^|_)(id|n|x|y|count|number|amount|size|seconds|limit)$", name):
+    if re.search(r"(^|_)(id|n|x|y|count|number|amount|size|seconds|limit|type)$", name):
         return 1
     return "a"

@@ -18,6 +18,7 @@ from brownout.history.event import Event
 from brownout.plan.topology import Workers
 from brownout.subject.environment import Unusable as Unusable
 from brownout.subject.environment import environment_of, filled, folder_of
+from brownout.subject.processes.scratch import scratch
 
 #: A reader returns the effects, or the accepted jobs, that are new since its last call; each trial has its own reader.
 EffectReader = Callable[[], Iterable[Event]]
@@ -183,17 +184,17 @@ def asked(
     api: str,
     probe: str = "brownout.probes.surface",
 ) -> dict[str, Any]:
-    """Run a probe (a module of brownout that reports facts) in a process of this role, and return the probe's answer.
-    Raises Unusable and NotImportable, as the function `surface` does."""
-    places = {"broker": NOWHERE + "/0", "backend": NOWHERE + "/1", "files": os.devnull}
+    """The answer of a probe in a process of this role. Raises Unusable, NotImportable."""
     argv = [application.python or sys.executable, "-m", probe, celery, api]
     hosted = {"BROWNOUT_CELERY": celery, "BROWNOUT_CONF": settings}
-    env = {**os.environ, **environment_of(application, role, root, hosted, **places)}
     folder = folder_of(application, role, root)
     try:
-        done = subprocess.run(
-            argv, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_WITHIN
-        )
+        with scratch() as files:  # many applications make the tables of their SQLite file when they are imported
+            places = {"broker": NOWHERE + "/0", "backend": NOWHERE + "/1", "files": files}
+            env = {**os.environ, **environment_of(application, role, root, hosted, **places)}
+            done = subprocess.run(
+                argv, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_WITHIN
+            )
     except subprocess.TimeoutExpired:
         raise Unusable(f"the application was not imported within {IMPORT_WITHIN} s") from None
     except OSError as error:

@@ -143,6 +143,12 @@ def probes_folder() -> Path:
     return folder
 
 
+def project_of(file: Path, top: Path) -> Path:
+    """The folder of the project that a file belongs to: the nearest one with a brownout.toml, not above `top`."""
+    above = file.parents[: file.parents.index(top)] if top in file.parents else ()
+    return next((folder for folder in above if (folder / "brownout.toml").is_file()), top)
+
+
 def python_of(project: Path) -> str:
     """Return the Python of the environment that belongs to the project; "" for the Python that runs brownout.
 

@@ -45,6 +45,36 @@ def test_an_operation_has_what_its_key_and_its_task_name() -> None:
     assert op.path == "/process-data"
 
 
+def answered(number: int, told: str | None, **data: object) -> list[Event]:
+    """A request that publishes a task with an id of Celery's, and what its answer told."""
+    at, name, celerys = number * 100 * MS, key(number), f"celery-{number}"
+    return [
+        Event(at, "client", "invoke", name, data={"op": "http", "method": "POST", "path": "/orders"}),
+        Event(at + MS, "api", "publish", name, celerys),
+        Event(at + 2 * MS, "api", "publish", name, f"second-{number}"),
+        Event(at + 3 * MS, "client", "ok", name, told, data={"op": "http", "status": 201, **data}),
+        Event(at + 4 * MS, "worker-1", "ended", None, celerys, data={"state": "SUCCESS"}),
+    ]
+
+
+@pytest.mark.parametrize(("told", "data"), [("7", {"guessed": True}), (None, {})])
+def test_an_answer_without_celerys_id_has_the_first_task_that_was_published(
+    told: str | None, data: dict[str, object]
+) -> None:
+    op = History(answered(1, told, **data)).ops[key(1)]
+    assert set(op.tasks) - {told} == {"celery-1"}
+    assert [event.task for event in op.of("ended")] == ["celery-1"]
+
+
+def test_an_id_that_celery_knows_is_the_only_task_of_its_operation() -> None:
+    """The answer may name a task that a worker publishes later, as the body of a chord."""
+    body = Event(500 * MS, "worker-1", "received", None, "body-1")
+    events = [*answered(1, "body-1", guessed=True), body, *answered(2, "body-2", guessed=True)]
+    ops = History(events).ops
+    assert (ops[key(1)].tasks, ops[key(2)].tasks) == (("body-1",), ("body-2",))
+    assert History(answered(1, "7")).ops[key(1)].tasks == ("7",), "the field that the application names has Celery's id"
+
+
 @pytest.mark.parametrize(
     ("outcomes", "accepted", "refused"),
     [

@@ -19,8 +19,9 @@ from brownout.probes.source.numbers import number
 HEAD = """
 import asyncio, functools, os
 from asyncio import to_thread
-from celery import Celery, chain, group
+from celery import Celery, chain, chord, group
 from celery.exceptions import Ignore, Reject
+from celery.result import AsyncResult
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI
 app, celery = FastAPI(), Celery("shop", broker="memory://", set_as_current=False)
 MINUTE = 60
@@ -58,6 +59,11 @@ def kinds(function: Any) -> list[tuple[str, str]]:
         ("celery.send_task('other')", [("publish", "other")]),
         ("send(1)", [("run", "send")]),
         ("send.AsyncResult('x').status", [("result", "send")]),
+        ("celery.AsyncResult('x').status", [("result", "")]),
+        ("AsyncResult('x').status", [("result", "")]),
+        ("chord(send.s(n) for n in range(2))(send.s())", [("publish", "")]),
+        ("group(send.s(1), send.s(2))()", [("publish", "")]),
+        ("chord([send.s(1)])", []),
         ("if 1:\n        for _ in [send.delay()]: pass", [("publish", "send")]),
         ("from written_shop import send as later; later.delay()", [("publish", "send")]),
         ("import written_shop as w; w.send.delay()", [("publish", "send")]),
@@ -243,6 +249,17 @@ async def own(): send.delay()
     }
     assert found["POST /v1/jobs/new"] == [True, False]
     assert found["GET /own"] == [True]
+
+
+def test_the_keys_that_a_route_reads_from_its_parameters(written: Write) -> None:
+    written("""
+other = {"a": 1}
+@app.post("/jobs")
+def create(payload: dict): return payload["kind"], payload["kind"], payload["to"], other["a"], payload[0]
+""")
+    assert [route["keys"] for route in of_api("written_shop:app")["routes"] if route["route"] == "POST /jobs"] == [
+        ["kind", "to"]
+    ]
 
 
 def test_settings_and_tasks(written: Write) -> None:

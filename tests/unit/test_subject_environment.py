@@ -15,6 +15,7 @@ from brownout.subject.environment import (
     interpreter,
     on_path,
     probes_folder,
+    project_of,
     python_of,
     read_env_file,
 )
@@ -31,6 +32,16 @@ def test_an_env_file_is_read_as_shells_and_dotenv_read_it(tmp_path: Path) -> Non
         "DOUBLE": "{}",
         "EMPTY": "",
     }
+
+
+def test_a_file_belongs_to_the_nearest_project(tmp_path: Path) -> None:
+    test = tmp_path / "shop" / "tests" / "test_it.py"
+    assert project_of(test, tmp_path) == tmp_path
+    test.parent.mkdir(parents=True)
+    (tmp_path / "shop" / "brownout.toml").touch()
+    assert project_of(test, tmp_path) == tmp_path / "shop"
+    assert project_of(test, tmp_path / "shop" / "tests") == tmp_path / "shop" / "tests", "not above pytest's root"
+    assert project_of(test, tmp_path / "other") == tmp_path / "other"
 
 
 def test_the_nearest_source_of_a_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

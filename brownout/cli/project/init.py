@@ -45,7 +45,7 @@ def run(options: InitOptions) -> int:
     from brownout.lint.facts import read
     from brownout.project.files import guesses, project_file, scenario
     from brownout.project.look import Guess, look
-    from brownout.project.workload import choose, ready
+    from brownout.project.workload import choose, patience, ready
     from brownout.subject import commands
     from brownout.subject.environment import Unusable, python_of
 
@@ -56,11 +56,17 @@ def run(options: InitOptions) -> int:
         return 1
     found = look(Path.cwd())
     typed = "it was typed"
-    found.celery = Guess(options.app, typed) if options.app else found.celery
+    if options.app:
+        found.celery = Guess(options.app, typed)
+        found.folders.pop("worker", None)
     try:
-        found.api = Guess(commands.api(options.api).name, typed) if options.api else found.api
+        if options.api:
+            api = commands.api(options.api)
+            found.api = Guess(api.name, typed)
+            found.folders = {**found.folders, "api": api.folder}
     except commands.Unread as error:
         raise Usage(error) from error
+    found.folders = {role: folder for role, folder in found.folders.items() if folder != "."}
     for word in options.env:
         name, equals, value = word.partition("=")
         if not (name and equals):
@@ -71,13 +77,15 @@ def run(options: InitOptions) -> int:
     env = {name: guess.value for name, guess in found.env.items() if guess.why == typed or name not in os.environ}
     try:
         root = Path.cwd()
-        facts = read(found.celery.value, found.api.value if found.api else "", root, env, python_of(root))
+        api_name = found.api.value if found.api else ""
+        facts = read(found.celery.value, api_name, root, env, python_of(root), found.folders)
     except Unusable as error:
         _tell(guesses(found, None), found.others)
         return _unread(f"{error}\nsay it better with --app, --api and --env")
     sent, found.ready = choose(facts), ready(facts)
+    first = scenario(found, sent, patience(facts)) if sent else ""
     _tell(guesses(found, sent), found.others)
-    texts = {Path(_FILE): project_file(found, sent), Path(options.scenario): scenario(found, sent) if sent else ""}
+    texts = {Path(_FILE): project_file(found, sent), Path(options.scenario): first}
     for path in (path for path in files if texts[path]):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x") as file:  # it may have come meanwhile

@@ -8,6 +8,7 @@ from typing import Any, Iterator
 
 from celery import Celery, Signature, Task
 from celery.exceptions import Ignore, Reject
+from celery.result import AsyncResult
 
 from brownout.probes.source.functions import UNKNOWN, Code, reachable
 from brownout.probes.source.numbers import number
@@ -26,8 +27,13 @@ def calls(function: Any, *, thread: bool = False) -> list[dict[str, Any]]:
 def _facts(code: Code, call: ast.Call, thread: bool) -> Iterator[dict[str, Any]]:
     place = {"file": code.file, "line": code.line(call), "on_loop": not thread}
     function = call.func
-    if isinstance(code.value(function), Task):
-        yield {"kind": "run", "task": code.value(function).name, **place}
+    value = code.value(function)
+    if isinstance(value, Task):
+        yield {"kind": "run", "task": value.name, **place}
+    elif isinstance(value, type) and issubclass(value, AsyncResult):
+        yield {"kind": "result", "task": "", **place}
+    elif isinstance(function, ast.Call) and _task(code, function) is Signature:  # chord(...)(body)
+        yield {"kind": "publish", "task": "", **place, "countdown": None, "ignored": False}
     if not isinstance(function, ast.Attribute):
         return
     target = _task(code, function.value)
@@ -35,8 +41,8 @@ def _facts(code: Code, call: ast.Call, thread: bool) -> Iterator[dict[str, Any]]
     countdown = number(code, given["countdown"]) if "countdown" in given else None
     if function.attr == "add_task" and _is_background(code, function.value):
         yield {"kind": "background", "task": "", **place}
-    elif function.attr == "AsyncResult" and isinstance(target, Task):
-        yield {"kind": "result", "task": target.name, **place}
+    elif function.attr == "AsyncResult" and target is not None:  # of a task, or of the Celery application
+        yield {"kind": "result", "task": target.name if isinstance(target, Task) else "", **place}
     elif function.attr == "retry" and _is_bound(code, function.value):
         yield {"kind": "retry", "task": "", **place, "countdown": countdown, "by_default": not {*given} & _WHEN}
     elif function.attr in PUBLISHING and target is not None:

@@ -16,7 +16,7 @@ import weakref
 from typing import Any, Iterator
 
 from brownout.probes.source.calls import calls, refuses
-from brownout.probes.source.functions import own, plain
+from brownout.probes.source.functions import code_of, own, plain
 
 #: Signals with which an application adds code of its own to a worker's start: such code may be a watchdog.
 SIGNALS = ("celeryd_init", "worker_init", "worker_ready", "celeryd_after_setup", "heartbeat_sent")
@@ -185,7 +185,9 @@ def _route(path: str, route: Any) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     for function in functions:
         found += calls(function, thread=not asyncio.iscoroutinefunction(plain(function)))
-    return {"route": " ".join(filter(None, [",".join(methods), path])), "calls": found}
+    code = code_of(plain(route.endpoint))
+    keys = code.keys() if code is not None and own(code.function) else []
+    return {"route": " ".join(filter(None, [",".join(methods), path])), "calls": found, "keys": keys}
 
 
 def _dependencies(dependant: Any) -> Iterator[Any]:

@@ -100,6 +100,17 @@ class Code:
             return UNKNOWN if base is UNKNOWN else _evaluated(attribute(base, node.attr))
         return UNKNOWN
 
+    def keys(self) -> list[str]:
+        """The keys that the function reads from its parameters, as `payload["kind"]` does."""
+        arguments = self.tree.args
+        given = {argument.arg for argument in [*arguments.args, *arguments.kwonlyargs]}
+        found: list[Any] = []
+        for node in self.nodes():
+            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in given:
+                key = getattr(node.slice, "value", None)
+                found.append(getattr(key, "value", key))  # Python 3.8 has an Index around the constant
+        return list(dict.fromkeys(key for key in found if isinstance(key, str)))
+
     def annotation(self, name: str) -> Any:
         """Return the live annotation of a parameter, or UNKNOWN when the parameter has no annotation."""
         arguments = self.tree.args

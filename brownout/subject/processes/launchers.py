@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from brownout.subject.application import NOWHERE, Application
 from brownout.subject.environment import environment_of, folder_of, on_path
 from brownout.subject.processes.forks import LIBRARIES, Forked, ForkerEnded, NotForkable
 from brownout.subject.processes.launcher import Cold, Launcher
+from brownout.subject.processes.scratch import scratch
 from brownout.subject.waiting import NeverHappened
 
 Launch = Literal["auto", "forked", "cold"]
@@ -94,10 +94,11 @@ def forks_of(application: Application, root: Path) -> Forked:
 
     The modules of an API with a folder of its own are not imported before the fork.
     """
-    places = {"broker": f"{NOWHERE}/0", "backend": f"{NOWHERE}/1", "files": os.devnull}
     role = "worker" if application.celery else "api"
     apart = folder_of(application, "api", root) != folder_of(application, role, root)
     named = (application.celery, None if apart else application.api, *application.relay[:1])
     modules = [name.partition(":")[0] for name in named if name]
-    env = environment_of(application, role, root, {}, **places)
-    return Forked(modules=modules, env=env, folder=folder_of(application, role, root), python=application.python)
+    with scratch() as files:  # only the import in a child of the forking process needs it
+        places = {"broker": f"{NOWHERE}/0", "backend": f"{NOWHERE}/1", "files": files}
+        env = environment_of(application, role, root, {}, **places)
+        return Forked(modules=modules, env=env, folder=folder_of(application, role, root), python=application.python)
