@@ -34,7 +34,7 @@ class Life:
     def __init__(self, *, by_effect: bool = True) -> None:
         self._by_effect = by_effect
         self.invoke: Event | None = None
-        self.wanted: tuple[str, ...] = (OPERATION,)
+        self._wanted: tuple[str, ...] = (OPERATION,)
         self.answered: Answered = "waiting"
         self.answer: Event | None = None
         self.told: Told = "waiting"  # Whether the client has read the operation's result.
@@ -85,8 +85,8 @@ class Life:
             return
         if event.kind == "invoke":
             self.invoke = event
-            self.others |= {effect.task for effect in self._effects if effect.task}  # earlier effects belong to others
-            self.wanted = tuple(event.data.get("effects", (OPERATION,)))
+            self.others |= {effect.task for effect in self._effects if effect.task}  # what came before is not its own
+            self._wanted = tuple(event.data.get("effects", (OPERATION,)))
             if event.data.get("op") == "tick" or event.data.get("result") is False:  # no client reads a result
                 self.told = "read"
         elif event.kind in ("ok", "fail", "info") and self.answered == "waiting":
@@ -136,6 +136,23 @@ class Life:
         """The effects of the operation, in the order of their events."""
         return [event for event, _ in self._named()]
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The names of the effects that the operation should have."""
+        return self._canvas or self._wanted
+
+    @property
+    def _canvas(self) -> tuple[str, ...]:
+        """The tasks of a chain, a group or a chord that a request has started; empty for any other operation.
+
+        The answer then names a task that the API did not publish itself: a worker publishes it later. An id that may be
+        the API's own shows nothing.
+        """
+        guessed = self.answer is None or self.answer.data.get("guessed")
+        if self._by_effect or guessed or not self.tasks or {*self.tasks} & {*self.published}:
+            return ()
+        return tuple(dict.fromkeys((*self.published, *self.tasks))) if self.published else ()
+
     def _named(self) -> list[tuple[Event, str]]:
         http = self.invoke is not None and self.invoke.data.get("op") == "http"
         own_tasks = self._of_request() if http else set()
@@ -145,6 +162,8 @@ class Life:
         """Return the task of the operation's request. If the API answers with an id of its own, this is the first task
         that the API published for the request."""
         told = set(self.tasks)
+        if self._canvas:
+            return {*self._canvas}
         if self.published:
             return told if told & set(self.published) else {self.published[0]}
         guessed = self.answer is not None and self.answer.data.get("guessed")
@@ -157,9 +176,11 @@ class Life:
         return effects
 
     def _name(self, event: Event, own_tasks: set[str]) -> str | None:
-        """Return which of the wanted effects this event shows, or None for an effect of another operation."""
-        if event.key in self.wanted:
+        """Return which of the wanted effects this event shows; None for an effect of another operation."""
+        if event.key in self._wanted:
             return event.key
+        if event.task in self._canvas:
+            return event.task
         of_operation = event.task in own_tasks if own_tasks else event.task not in self.others
         return self.wanted[0] if of_operation and not str(event.key).startswith((WARM, PROBE)) else None
 

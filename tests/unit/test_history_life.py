@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -268,6 +269,24 @@ def test_the_tasks_that_an_api_published_while_it_served_a_request_are_the_reque
     assert [event.task for event in life.own] == ["own"]
     assert life.done("probe-1")
     assert life.tasks == ("17",), "the id by which the status is read"
+
+
+def test_a_request_that_starts_a_chord_wants_each_of_its_tasks() -> None:
+    """The API publishes the header, and answers with the id of the body, which a worker publishes at the end."""
+    header = [at(15, "api", "publish", KEY, "first"), at(16, "api", "publish", KEY, "second")]
+    named = at(20, "client", "ok", KEY, "body", op="http", status=202)
+    ended = [at(30 + n, "worker-1", "ended", None, name, state="SUCCESS") for n, name in enumerate(("first", "body"))]
+    life = Life.of([invoked("http"), *header, named, *ended], by_effect=False)
+    assert life.wanted == ("first", "second", "body")
+    assert (life.missing, dict(life.effects)) == (True, {"first": 1, "body": 1})
+    again = at(40, "worker-1", "ended", None, "second", state="SUCCESS")
+    whole = Life.of([invoked("http"), *header, named, *ended, again], by_effect=False)
+    assert (whole.missing, whole.repeated) == (False, [])
+    twice = Life.of([invoked("http"), *header, named, *ended, again, replace(again, at=again.at + 1)], by_effect=False)
+    assert [event.task for event in twice.repeated] == ["second", "second"]
+    own = at(20, "client", "ok", KEY, "17", op="http", status=202, guessed=True)
+    assert Life.of([invoked("http"), *header, own, *ended], by_effect=False).wanted == ("op-1",)
+    assert Life.of([invoked("http"), *header, named, *ended]).wanted == ("op-1",), "the application records its effects"
 
 
 def test_a_task_that_a_worker_publishes_is_of_no_other_request() -> None:
