@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.own_projects import ALONE, environment
 from tests.kit.small_project import ROOT
 
-SHOP = """
+SHOP = f"""{ALONE}
 import os, time
 
 from celery import Celery
@@ -35,26 +36,32 @@ def send(kind):
 
 @app.post("/orders")
 def order(order: Order):
-    return {"id": send.delay(order.kind).id}
+    return {{"id": send.delay(order.kind).id}}
 
 
-@app.get("/orders/{number}")
+@app.get("/orders/{{number}}")
 def state(number: str):
-    return {"state": celery.AsyncResult(number).state}
+    return {{"state": celery.AsyncResult(number).state}}
 """
 LOST = "worker->broker/ZADD#1/before-cut"
 
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project; its path is short, because unix sockets' names must be."""
-    found = tmp_path_factory.mktemp("i")
+    """A project with an environment of its own, in a folder of a larger one.
+
+    Its path is short, because unix sockets' names must be.
+    """
+    found = tmp_path_factory.mktemp("i") / "shop"
+    found.mkdir()
+    environment(found / ".venv")
     (found / "shop.py").write_text(SHOP)
+    (found.parent / "pytest.ini").touch()
     return found
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-m", *words], cwd=folder, env=env, capture_output=True, text=True, timeout=150
     )
@@ -71,6 +78,6 @@ def test_three_commands_without_a_line_of_ones_own(folder: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✗ worker->broker/ZADD#1/before-cut  invalid · lost ×1" in done.stdout
 
-    done = run(folder, "pytest", "tests/chaos/test_first.py", "-q", "-p", "no:cacheprovider")
+    done = run(folder.parent, "pytest", "shop/tests/chaos/test_first.py", "-q", "-p", "no:cacheprovider")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "lost ×1" in done.stdout, done.stdout  # Celery's defaults lose it

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from brownout.subject.application import Application, surface
+from brownout.subject.processes.launchers import forks_of
 from tests.kit.own_projects import Project
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfds (Linux)")
@@ -147,6 +148,27 @@ def test_an_api_with_an_id_of_its_own_and_no_status_in_another_folder(project: P
     assert found.code == 1, found.out + found.err
     assert "✗ worker->broker/ZADD#1/before-cut  invalid · lost ×1" in found.out
     assert re.search(rf"✓ {GOOD}  valid · (once|recovered)", found.out), "no probe is taken for the job"
+
+
+# --- files
+
+
+def test_an_application_may_make_its_tables_when_it_is_imported(project: Project) -> None:
+    """{files} is a folder also where no trial runs."""
+    project.write(
+        own="""
+        import os, sqlite3
+        from celery import Celery
+        sqlite3.connect(os.environ["TABLES"]).execute("create table if not exists orders (number)")
+        app = Celery("own")
+        @app.task(name="own.add")
+        def add(): pass
+    """
+    )
+    application = Application(celery="own", env={"TABLES": "{files}/own.db"})
+    assert surface(application, project.folder).tasks == ("own.add",)
+    with forks_of(application, project.folder) as forked:
+        assert forked.remarks == ()
 
 
 # --- sending and seeing as the application does
