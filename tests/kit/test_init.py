@@ -12,7 +12,7 @@ import pytest
 from tests.kit.own_projects import ALONE, environment
 from tests.kit.small_project import ROOT
 
-SHOP = f"""{ALONE}
+SHOP = f"""{ALONE.replace('"tests", ', "")}
 import os, time
 
 from celery import Celery
