@@ -11,7 +11,7 @@ from brownout.explore.maps.faultmap import FaultMap
 from tests.examples.machine import EXAMPLES
 from tests.kit.own_projects import ALONE, Project, environment
 
-FEW = ("--point", "LPUSH", "--point", "ZADD", "--point", "ZREM", "--actions", "cut")
+FEW = ("--point", "LPUSH", "--point", "ZADD", "--actions", "cut")
 SAME = {"recovered": "once"}  # whether a worker is fast enough to need no recovery is a matter of time
 
 
