@@ -7,7 +7,7 @@ app = Celery("sums", broker="redis://localhost:6379/0", backend="redis://localho
 
 @app.task
 def square(number: int) -> int:
-    time.sleep(0.1)
+    time.sleep(0.3)
     return number * number
 
 

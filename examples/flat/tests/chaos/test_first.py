@@ -21,7 +21,7 @@ def application() -> Application:
 @pytest.mark.chaos
 def test_a_killed_worker_loses_nothing(lab: Lab) -> None:
     lab.load(post("/tasks", json={"type": 1}, every="2s", count=3))
-    lab.inject(kill(children=True), on="worker-1", when=started(nth=2))
+    lab.inject(kill(children=True), on="worker-1", when=started(nth=2, delay="100ms"))
     # "ended": the tasks record no effect that brownout could read. "accounting": what is nowhere is lost at once.
     lab.promise(at_least_once(proof="ended", accounting=True))
     lab.run().must_hold()
