@@ -95,6 +95,21 @@ def test_a_fault_that_nobody_met_proves_nothing(history: History, why: str) -> N
     assert judge(_fault("fault-start", "fault-acted", "fault-stop"), p.faults_acted()).validity == "valid"
 
 
+@pytest.mark.parametrize("kind", ["ended", "failed"])
+def test_an_operation_without_an_effect_is_in_flight_until_its_task_is_over(kind: str) -> None:
+    def verdict(at: int) -> str:
+        """The fault lasts from 100 to 102 ms; the operation is acknowledged at 10 ms, and over at `at`."""
+        fault = [event for event in _fault("fault-start", "fault-acted", "fault-stop") if event.source == "nemesis"]
+        story = Story()
+        story.post(5, "op-1", "t1", took=5)
+        story.say(at, "worker-1", kind, "op-1", "t1", **({"state": "SUCCESS"} if kind == "ended" else {}))
+        story.say(121, "run", "note")
+        return judge(History([*fault, *story.events]), p.faults_acted()).validity
+
+    assert verdict(110) == "valid"
+    assert verdict(50) == "unknown"
+
+
 def _struck(*targets: str, unseen: int) -> History:
     """Two refusals, of which one was not seen to act."""
     story = Story()

@@ -17,9 +17,9 @@ def faults_acted(history: History) -> Ruling:
     """Every fault had an effect while an operation was in flight, and healed.
 
     When a fault did not act or heal, the verdict is unknown, never invalid. An operation is in flight from the moment
-    at which its client sends it to its effect, or to its answer when it has no effect. A fault without the event
-    `fault-stop` in the history is an error of brownout, not of the subject. A network fault that still acts on a
-    connection after every fault that may have added it has healed is also an error of brownout.
+    at which its client sends it to its effect, to the end of its task when it has no effect, or to its answer when it
+    has neither. A fault without a `fault-stop` is a mistake of brownout. So is a network fault that still acts on a
+    connection after every fault that may have added it has healed.
     """
     windows, spans = history.faults, _spans(history)
     doubts = [] if windows else ["no fault was injected"]
@@ -75,10 +75,10 @@ def _spans(history: History) -> list[tuple[int, int]]:
     spans = []
     for op in history.ops.values():
         if op.invoke:
-            done = finished(op) if op.works else None
+            done = (finished(op) or next(filter(is_over, op.events), None)) if op.works else None
             ends = [event.at for event in (done, *op.outcomes) if event]
-            # An operation that was acknowledged and had no effect counts as in flight until the end of the history.
-            unfinished = not ends or (op.accepted is not None and done is None and not any(map(is_over, op.events)))
+            # An acknowledged operation that is neither done nor over counts as in flight until the end of the history.
+            unfinished = not ends or (op.accepted is not None and done is None)
             spans.append((op.invoke.at, history.end if unfinished else max(ends)))
     return spans
 
