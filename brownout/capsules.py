@@ -226,8 +226,9 @@ def _env(capsule: Capsule) -> dict[str, Any]:
 
 
 def _env_options(capsule: Capsule) -> list[str]:
-    """Return the pytest options of the stored trial that choose how network faults are carried out and how processes
-    are started."""
+    """Return the pytest options of the stored trial: how network faults are carried out, which Python the application
+    runs with, and how processes are started."""
     env = _env(capsule)
     wire = ["--chaos-wire=toxiproxy"] if env.get("wire") == "toxiproxy" else []
-    return wire + (["--chaos-launch=cold"] if env.get("launch") == "cold" else [])
+    python = [f"--chaos-python={env['interpreter']}"] if env.get("interpreter") else []
+    return wire + python + (["--chaos-launch=cold"] if env.get("launch") == "cold" else [])

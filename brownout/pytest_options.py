@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PROVIDERS = ("auto", "container", "local", "embedded")
 WIRES = ("builtin", "toxiproxy")
 LAUNCHES = ("auto", "forked", "cold")
-OPTIONS = ("provider", "wire", "launch", "seed", "store", "shard", "keep")
+OPTIONS = ("provider", "wire", "launch", "python", "seed", "store", "shard", "keep")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("chaos-provider", "where Redis comes from", "auto", choices=PROVIDERS)
     option("chaos-wire", "what carries network faults out", "builtin", choices=WIRES)
     option("chaos-launch", "how processes of the subject are started", "auto", choices=LAUNCHES)
+    option(
+        "chaos-python",
+        "the application's Python, or its environment (default: as the application says)",
+        metavar="PATH",
+    )
     option("chaos-seed", "seed of all random choices in a trial (default: a new seed for each trial)", metavar="N")
     option("chaos-store", "where trials leave their traces, from the root directory", "store", metavar="DIR")
     option("chaos-shard", "only the N-th of M equal parts of the tests, such as 2/4", metavar="N/M")

@@ -16,6 +16,7 @@ import pytest
 from brownout.pytest_options import LAUNCHES, OPTIONS, PROVIDERS, WIRES, chosen, number, provider, pytest_addoption
 from brownout.pytest_options import seed as seed_of
 from brownout.pytest_options import shard as shard_of
+from brownout.pytest_python import python_lines, with_python
 from brownout.pytest_redis import RUNGS, SERVERS, own_redis, redis_server, rung_of
 
 if TYPE_CHECKING:
@@ -115,12 +116,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    """Print the header if it was not printed before and a test uses brownout. If no test uses brownout, the plugin does
-    not look for a Redis server."""
-    if config.stash[_headed] or config.get_verbosity() < 0:
+    """Print the header if it was not printed before and a test uses brownout, and the application's own Python. If no
+    test uses brownout, the plugin does not look for a Redis server."""
+    if config.get_verbosity() < 0:
         return []
     used = any(item.get_closest_marker("chaos") or FIXTURES & set(getattr(item, "fixturenames", ())) for item in items)
-    return _header(config) if used else []
+    header = _header(config) if used and not config.stash[_headed] else []
+    return [*header, *python_lines(config, items)]
 
 
 def _header(config: pytest.Config) -> list[str]:
@@ -180,8 +182,7 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     from brownout.subject.environment import project_of, python_of
 
     config, node = request.config, request.node
-    root = project_of(node.path, config.rootpath)
-    application = replace(application, python=application.python or python_of(root))
+    application = with_python(config, application)
     store, seed, marker = config.stash[_store], seed_of(config), node.get_closest_marker("wire")
     progress = of_pytest(config, store.seconds(node.nodeid))
     with progress.during("looking for a Redis"):
@@ -237,7 +238,7 @@ def _launcher(config: pytest.Config, application: Application, root: Path, launc
 
 def _again(config: pytest.Config, nodeid: str, seed: int) -> str:
     """Return the command that runs a trial again in the folder in which pytest was started."""
-    names = ("chaos_wire", "chaos_provider", "chaos_launch", "chaos_store")
+    names = ("chaos_wire", "chaos_provider", "chaos_launch", "chaos_python", "chaos_store")
     more = [f"--{name.replace('_', '-')}={value}" for name in names if (value := config.getoption(name)) is not None]
     path, *inside = nodeid.split("::")
     here = os.path.relpath(config.rootpath / path, config.invocation_params.dir)

@@ -175,8 +175,8 @@ class Trial:
         stack.callback(self._busy.thread.stop)
         subject.start(setting.rung, self._busy.clock)
         redis = f"{subject.broker.rung} {subject.broker.version}"
-        parts = {"redis": redis, "wire": wire.kind, "launch": setting.launcher.kind}
         own = setting.application.python
+        parts = {"redis": redis, "wire": wire.kind, "launch": setting.launcher.kind, "interpreter": own}
         used = surface(setting.application, setting.root, plan.topology.settings_json).versions if own else {}
         store.write(self.folder / "env.json", store.environment(**{**used, **parts}))
         self._places = subject.places

@@ -19,6 +19,7 @@ LAYERS = (
         "authoring",
         "map_cells",
         "pytest_plugin",
+        "pytest_python",
         "pytest_redis",
         "pytest_options",
         "extend",
