@@ -103,7 +103,8 @@ class HttpClient:
             return status not in UNAVAILABLE
         state = str(state_in(content, self._application.state))
         result = json.dumps(content.get(self._application.result))[:BODY]
-        self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked)
+        by: dict[str, Any] = {"by": "key"} if "{key}" in self._application.status else {}
+        self._recorder.record("read", key=key, task=task, state=state, result=result, invoked=invoked, **by)
         return True
 
     def close(self) -> None:

@@ -107,6 +107,16 @@ def test_a_message_that_no_process_published() -> None:
     assert where.place == ""
 
 
+@pytest.mark.parametrize("by", [{}, {"by": "key"}], ids=str)
+def test_a_status_that_was_read_by_the_key(by: dict[str, str]) -> None:
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    story.say(300, "client", "read", "op-2", "op-2", state="STARTED", **by)
+    where = told(over(story, 3000), at_least_once()).where
+    assert where is not None
+    assert (where.status, where.by_key) == ("STARTED", bool(by))
+
+
 def test_a_worker_that_was_killed_with_a_message_that_it_had_acknowledged() -> None:
     story = begun()
     story.post(200, "op-2", "t-2")

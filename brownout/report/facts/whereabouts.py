@@ -45,9 +45,10 @@ class Whereabouts:
     `row` are the fields of the job in the application's own store: None when the application gives no such witness,
     empty when the store has no row. `place` is a queue or "unacked", "" when the message is in no queue, and None when
     no sample of the broker tells. `holder` is the worker that took the message and did not finish it; `state` is what
-    became of that worker: "alive", "frozen" or "ended". `status` is the last one that a client read. `publishes` is
-    None when no process told of publishing. `returns` (s) is the time after which kombu delivers an unacked message
-    again, None when no worker told it. `called` is the name of the task.
+    became of that worker: "alive", "frozen" or "ended". `status` is the last one that a client read, with the job's key
+    where `by_key` is true: then nobody knows which task it speaks of. `publishes` is None when no process told of
+    publishing. `returns` (s) is the time after which kombu delivers an unacked message again, None when no worker told
+    it. `called` is the name of the task.
     """
 
     key: str | None
@@ -62,6 +63,7 @@ class Whereabouts:
     state: str = ""
     status: str = ""
     status_at: int | None = None
+    by_key: bool = False
     effects: int = 0
     publishes: tuple[Publish, ...] | None = None
     returns: float | None = None
@@ -117,6 +119,7 @@ def whereabouts(history: History, lanes: Lanes, key: str | None, task: str | Non
         _state(history, lanes, holder, at) if holder else "",
         state_of(reads[-1]) if reads else "",
         reads[-1].at if reads else None,
+        bool(reads) and reads[-1].data.get("by") == "key",
         sum(event.kind == "effect" for event in events),
         publishes(events) if history.by_kind.get("publish") else None,
         visibility_timeout(history),

@@ -33,7 +33,8 @@ def placed(where: Whereabouts, zero: int) -> Iterator[str]:
         return
     yield f"worker   {_worker(where, zero)}"
     if where.status and where.status_at is not None:
-        yield f"status   {clean(where.status, 40)}, read last at {since(where.status_at - zero)}"
+        by = "; the status was judged by the key" if where.by_key else ""
+        yield f"status   {clean(where.status, 40)}, read last at {since(where.status_at - zero)}{by}"
     if where.publishes is not None:
         yield f"publish  {_published(where.publishes, zero)}"
 
