@@ -1,22 +1,14 @@
-"""One small application under the versions of Celery that are in use, each in an environment of its own.
-
-The environments are made with pip, in the environment that runs these tests, and kept there. A version whose Python is
-not on this machine (on PATH, or among pyenv's) is skipped.
-"""
+"""One small application under the versions of Celery that are in use, each in an environment of its own."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from brownout.explore.maps.faultmap import FaultMap
 from tests.kit.own_projects import ALONE, Project
+from tests.versions.environments import Row, environment
 
 LOST = "worker->broker/ZADD#1/before-cut"
 SHOP = f"""
@@ -35,20 +27,6 @@ def add(self, a, b=0):
 """
 
 
-@dataclass(frozen=True)
-class Row:
-    """Versions that went together. `python` is the newest that this Celery supports, or an old one on purpose."""
-
-    celery: str
-    kombu: str
-    redis: str
-    python: str
-    gevent: bool = False
-
-    def __str__(self) -> str:
-        return f"celery-{self.celery}-redis-{self.redis}-python-{self.python}"
-
-
 ROWS = (
     Row("5.1.2", "5.1.0", "3.5.3", "3.8"),
     Row("5.2.7", "5.2.4", "4.3.6", "3.9", gevent=True),
@@ -58,29 +36,6 @@ ROWS = (
     Row("5.6.3", "5.6.2", "6.4.0", "3.13"),
     Row("5.7.0", "5.7.0", "8.1.0", "3.13"),
 )
-
-
-def interpreter(version: str) -> str:
-    """A Python of this version. Skips the test where there is none."""
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for found in (shutil.which(f"python{version}"), *sorted(root.glob(f"versions/{version}.*/bin/python"))):
-        if found and subprocess.run([found, "-c", "import ssl"], check=False, capture_output=True).returncode == 0:
-            return str(found)
-    pytest.skip(f"there is no Python {version} on PATH or among pyenv's")
-
-
-def environment(row: Row) -> Path:
-    """The environment of this row, made once."""
-    place = Path(sys.prefix) / "others" / str(row)
-    if not (place / "made").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        subprocess.run([interpreter(row.python), "-m", "venv", place], check=True)
-        wanted = [f"{name}=={getattr(row, name)}" for name in ("celery", "kombu", "redis")]
-        # kombu 5.7 imports packaging and does not require it.
-        wanted += ["packaging", "fastapi", "uvicorn", *(["gevent"] if row.gevent else [])]
-        subprocess.run([place / "bin" / "python", "-m", "pip", "install", "-q", *wanted], check=True)
-        (place / "made").touch()
-    return place
 
 
 @pytest.fixture
