@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brownout.cli.application import CELLS, CampaignOptions
-from brownout.cli.output import OutputOptions, accepted, again, judged, load
+from brownout.cli.output import OutputOptions, accepted, again, judged, load, warn
 from brownout.cli.parser import SIGNAL, Commands, Usage, command, option, positive
 from brownout.plan.near import known
 
@@ -62,6 +62,7 @@ def run(options: MapOptions) -> int:
     if options.shard and (options.cells or anew):
         raise Usage("--shard divides a map: no CELL, no --again")
     asked = options.experiment_of()
+    warn(asked)
     place = options.place(asked)
     accepted_ = accepted(options.baseline, asked.title)
     wanted = tuple(dict.fromkeys(options.cells))

@@ -18,6 +18,7 @@ from brownout.report.stored import STORE, write
 
 if TYPE_CHECKING:
     from brownout.check.verdict import Validity
+    from brownout.explore.experiment import Experiment
     from brownout.explore.maps.baseline import Accepted
     from brownout.explore.maps.diff import Diff
     from brownout.explore.maps.faultmap import FaultMap
@@ -206,3 +207,14 @@ def again(map_: FaultMap, cell: str) -> str:
     }
     words = map_.options or [word for name, value in options.items() if value for word in (name, value)]
     return shlex.join(["brownout", "map", cell, *words])
+
+
+def warn(experiment: Experiment) -> None:
+    """Say in one line when brownout shares the application's environment, and versions there are not as pinned."""
+    from brownout.explore.experiment import STOCK
+    from brownout.project.pins import changed
+
+    if experiment.application.python or experiment.application == STOCK:
+        return
+    if line := changed(Path.cwd()):
+        sys.stderr.write(f"brownout: {line}\n")

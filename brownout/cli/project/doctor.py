@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from brownout.cli.application import ApplicationOptions
+from brownout.cli.output import warn
 from brownout.cli.parser import Commands, command
 
 EXAMPLES = """\
@@ -34,6 +35,7 @@ def run(options: DoctorOptions) -> int:
     from brownout.subject.servers import ladder
 
     experiment = options.experiment_of()
+    warn(experiment)
     rung = ladder.choose("local", options.rung)
     wrong = 0
     for step in examine(experiment, rung):
