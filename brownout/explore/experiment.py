@@ -95,7 +95,7 @@ def remarks_of(experiment: Experiment, versions: Mapping[str, str]) -> tuple[str
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
     first = f"{used}; {experiment.application.python or 'the Python of brownout itself'}"
     more = [] if experiment.results else ["the task stores no result: unread and wrong results are not judged"]
-    if experiment.workload.http and "{key}" in (experiment.application.status or ""):
+    if "{key}" in (experiment.application.status or ""):
         more.append("the status was judged by the key: --status has {key}, and not {id}")
     return (first, *more)
 
