@@ -182,7 +182,9 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     from brownout.subject.environment import project_of, python_of
 
     config, node = request.config, request.node
+    root = project_of(node.path, config.rootpath)
     application = with_python(config, application)
+    application = replace(application, python=application.python or python_of(root))
     store, seed, marker = config.stash[_store], seed_of(config), node.get_closest_marker("wire")
     progress = of_pytest(config, store.seconds(node.nodeid))
     with progress.during("looking for a Redis"):
