@@ -53,6 +53,8 @@ class Life:
         self._ended: dict[str, Event] = {}  # Maps the key of each other operation to the last event of its client.
         self._tasks: dict[str, set[str]] = {}  # Maps the key of each other operation to its task.
         self._unread: dict[str, str] = {}  # Maps the task of each request without a final status to the request's key.
+        self._ids: dict[str, str] = {}  # Ids that the API "told" in an answer, and tasks that a worker "ended".
+        self._tells_tasks = False  # Whether an id that the API told was that of a task.
         self._effects: list[Event] = []
         self._rows: list[Event] = []
         self._store: Event | None = None
@@ -74,6 +76,7 @@ class Life:
     def _client(self, event: Event) -> None:
         if event.kind == "ok" and event.data.get("op") == "http" and event.task and event.key:
             self._unread[event.task] = event.key
+            self._tells_tasks |= self._ids.setdefault(event.task, "told") == "ended"
         elif _final(event) and event.task:
             self._unread.pop(event.task, None)
         if event.key != OPERATION:
@@ -107,6 +110,7 @@ class Life:
             self.running[event.task] = event
         elif event.kind in ("ended", "failed", "rejected") and event.task:
             self.running.pop(event.task, None)
+            self._tells_tasks |= self._ids.setdefault(event.task, "ended") == "told"
             if event.kind == "failed":
                 self.failures[event.task] = str(event.data.get("error"))
             if not self._by_effect and event.kind == "ended" and state_of(event) == "SUCCESS":
@@ -149,7 +153,8 @@ class Life:
         the API's own shows nothing.
         """
         guessed = self.answer is None or self.answer.data.get("guessed")
-        if self._by_effect or guessed or not self.tasks or {*self.tasks} & {*self.published}:
+        # An API that tells ids of its own tells none that a worker ends, not even after the warm-up.
+        if self._by_effect or guessed or not self._tells_tasks or {*self.tasks} & {*self.published}:
             return ()
         return tuple(dict.fromkeys((*self.published, *self.tasks))) if self.published else ()
 

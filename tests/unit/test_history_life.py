@@ -284,7 +284,12 @@ def test_a_request_that_starts_a_chord_wants_each_of_its_tasks() -> None:
     assert (whole.missing, whole.repeated) == (False, [])
     twice = Life.of([invoked("http"), *header, named, *ended, again, replace(again, at=again.at + 1)], by_effect=False)
     assert [event.task for event in twice.repeated] == ["second", "second"]
-    own = at(20, "client", "ok", KEY, "17", op="http", status=202, guessed=True)
+    own = at(20, "client", "ok", KEY, "17", op="http", status=202)
+    warm = [at(5, "client", "ok", "warm", "16", op="http", status=202), at(6, "worker-1", "ended", None, "warm-task")]
+    assert Life.of([invoked("http"), *warm, *header, own, *ended], by_effect=False).wanted == ("op-1",), "a row's id"
+    lost = [at(5, "client", "ok", "warm", "w", op="http"), at(6, "worker-1", "ended", None, "w", state="SUCCESS")]
+    assert Life.of([*lost, invoked("http"), *header, named], by_effect=False).wanted == ("first", "second", "body")
+    own = replace(own, data={"op": "http", "guessed": True})
     assert Life.of([invoked("http"), *header, own, *ended], by_effect=False).wanted == ("op-1",)
     assert Life.of([invoked("http"), *header, named, *ended]).wanted == ("op-1",), "the application records its effects"
 

@@ -15,8 +15,10 @@ from brownout.check.promises import drained
 from brownout.check.registry import judge
 from brownout.history.event import Event
 from brownout.history.view import History
+from brownout.plan.plan import Plan
 from brownout.run.phases import drain as draining
 from brownout.run.trial import Stopped, Trial
+from brownout.subject.application import Application
 
 QUIET: dict[str, Any] = {"queues": {"celery": 0}, "unacked": 0}
 BUSY: dict[str, Any] = {"queues": {"celery": 0}, "unacked": 1}
@@ -25,11 +27,16 @@ NOBODY = cast("Any", SimpleNamespace(read=lambda _key, _task: True))
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Iterator[Trial]:
-    application = SimpleNamespace(effects=None, accepted=None, rows=None, recovery=0.0, queues=("celery",))
+    application = Application(celery="nowhere", queues=("celery",))
     setting = SimpleNamespace(
-        scenario="s", application=application, store=SimpleNamespace(place=lambda _: tmp_path), stopped=lambda: False
+        scenario="s",
+        application_name="",
+        application=application,
+        root=tmp_path,
+        store=SimpleNamespace(place=lambda _: tmp_path),
+        stopped=lambda: False,
     )
-    made = Trial(cast("Any", SimpleNamespace(settle=None)), cast("Any", setting))
+    made = Trial(Plan(), cast("Any", setting))
     made._observer.look = lambda: None  # type: ignore[method-assign]  # there is no subject
     yield made
     made._observer.recorders.close()

@@ -43,7 +43,7 @@ def _samples(history: History, path: str) -> Iterator[Sample]:
 
 @checker(anomalies=("slowed",), timed=("slowed",))
 def p99(history: History, path: str, *, times: float = 3, floor: Duration = "50ms") -> Ruling:
-    """During the faults the 99th percentile of the latency of `path` is at most `times` the value before, or `floor`.
+    """During the faults the 99th percentile of the latency of `path` is at most `times` that before, or `floor`.
 
     "Before the faults" is the time until the first fault. Both percentiles are measured as intervals: the lower ends
     leave out the time in which the client, the API and the broker may have waited for a CPU. The verdict is valid when
