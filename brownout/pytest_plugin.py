@@ -47,7 +47,9 @@ _launchers: pytest.StashKey[Launchers] = pytest.StashKey()
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers. Report wrong options and missing requirements (BROWNOUT_REQUIRE) before a test is skipped
     because of them."""
-    config.addinivalue_line("markers", "chaos: breaks parts of a real system on purpose; prefers a local Redis")
+    config.addinivalue_line(
+        "markers", "chaos: breaks parts of a real system on purpose; takes a local Redis before one in a container"
+    )
     config.addinivalue_line(
         "markers", "wire(kind): the wire of this scenario, builtin or toxiproxy, whatever the option"
     )

@@ -99,7 +99,7 @@ _TAPS: tuple[tuple[Any, str, Callable[..., dict[str, Any]]], ...] = (
 
 
 def connect(recorder: Recorder) -> None:
-    """Record the signals of this process and of the processes that it forks."""
+    """Record Celery's signals (celery.signals) in this process and in the processes that it forks."""
 
     def connected(kind: str, details_of: Callable[..., dict[str, Any]]) -> Callable[..., None]:
         def tell(**details: Any) -> None:

@@ -1,5 +1,5 @@
-"""`python -m brownout.probes.surface CELERY [API]` prints the description of an application as JSON: its tasks, routes,
-Redis keys and times.
+"""`python -m brownout.probes.surface CELERY [API]` prints the description of an application as JSON: its tasks, its
+routes, the names of its keys in Redis, and its time-outs.
 
 `BROWNOUT_CELERY` and `BROWNOUT_CONF` have the same meaning as in hosted.py. {"unusable": reason} is the answer for an
 application that no trial can use.

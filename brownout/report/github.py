@@ -126,7 +126,8 @@ def _failed(rows: Iterable[Row]) -> list[Row]:
 
 
 def failure(row: Row) -> str:
-    """One trial that did not hold: its sentence, its facts, the lanes of its processes, and its commands."""
+    """One trial whose promises did not all hold: its verdict as a sentence, its facts, one line for each process over
+    time, and the commands that run it again."""
     facts = [f"seed {row.seed}", f"{row.seconds:.3g} s", *map(_plain, row.faults)]
     if row.recovery_ms is not None:
         facts.append(f"recovered in {row.recovery_ms} ms")
