@@ -16,7 +16,6 @@ import pytest
 from brownout.pytest_options import LAUNCHES, OPTIONS, PROVIDERS, WIRES, chosen, number, provider, pytest_addoption
 from brownout.pytest_options import seed as seed_of
 from brownout.pytest_options import shard as shard_of
-from brownout.pytest_python import python_lines, with_python
 from brownout.pytest_redis import RUNGS, SERVERS, own_redis, redis_server, rung_of
 
 if TYPE_CHECKING:
@@ -123,8 +122,11 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     if config.get_verbosity() < 0:
         return []
     used = any(item.get_closest_marker("chaos") or FIXTURES & set(getattr(item, "fixturenames", ())) for item in items)
-    header = _header(config) if used and not config.stash[_headed] else []
-    return [*header, *python_lines(config, items)]
+    if not used:
+        return []
+    from brownout.pytest_python import python_lines
+
+    return [*([] if config.stash[_headed] else _header(config)), *python_lines(config, items)]
 
 
 def _header(config: pytest.Config) -> list[str]:
@@ -174,6 +176,7 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     `must_hold()`."""
     from brownout.lab import Lab
     from brownout.plan.seed import fresh_seed
+    from brownout.pytest_python import with_python
     from brownout.report.page.handlers import TrialPage
     from brownout.report.progress import of_pytest
     from brownout.report.results import results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -67,8 +66,7 @@ class Trials:
         self.forked: Forked
 
     def __enter__(self) -> Self:
-        folder = Path(tempfile.mkdtemp(prefix="brownout-map-"))
-        custody.hold_directory(folder)
+        folder = custody.make_directory("brownout-map-")
         self._stack.callback(_remove, folder)
         self._scratch = Scratch(folder)
         try:

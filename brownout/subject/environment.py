@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -130,8 +129,7 @@ def interpreter(path: str) -> str:
 def probes_folder() -> Path:
     """Return a temporary folder that has the probes as the package `brownout`, and nothing else. The temporary folder
     is removed when this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="brownout-probes-"))
-    custody.hold_directory(folder)
+    folder = custody.make_directory("brownout-probes-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for file in (file for pattern in CARRIED for file in KIT.glob(pattern)):
         place = folder / "brownout" / file.relative_to(KIT)

@@ -204,6 +204,20 @@ def test_a_killed_run_leaves_no_redis(drive: Drive, name: str) -> None:
         assert not Path(facts["folder"]).exists()
 
 
+def test_a_directory_is_told_before_it_is_made(drive: Drive) -> None:
+    """A process that is killed right after it has made the directory leaves none behind."""
+    driver, facts = drive("""
+        there, hold = [], custody.hold_directory
+        custody.hold_directory = lambda path: (there.append(path.exists()), hold(path))
+        folder = custody.make_directory("brownout-")
+        say(there=there, folder=str(folder), mode=folder.stat().st_mode & 0o777)
+    """)
+    assert (facts["there"], facts["mode"]) == ([False], 0o700)
+    driver.kill()
+    all_gone(facts["reaper"])
+    assert not Path(facts["folder"]).exists()
+
+
 def test_a_process_that_was_not_told_yet_is_found_by_its_folder(drive: Drive) -> None:
     """SIGKILL between the start of a Redis and its entry at the reaper; Redis wipes what would mark it."""
     driver, facts = drive(f"""

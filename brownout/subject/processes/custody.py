@@ -4,9 +4,11 @@ reaper.py)."""
 import atexit
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 from contextlib import suppress
@@ -36,6 +38,17 @@ def release_process(pid: int) -> None:
 def hold_containers() -> None:
     """Tell the reaper to remove all containers with the label `LABEL=RUN` at the end of this run."""
     _hold("containers", {"label": f"{LABEL}={RUN}"})
+
+
+def make_directory(prefix: str) -> Path:
+    """Make a temporary directory that the reaper removes at the end of this run.
+
+    The reaper is told the name first: a process that is killed right after it has made the directory leaves none.
+    """
+    path = Path(tempfile.gettempdir()) / f"{prefix}{secrets.token_hex(6)}"
+    hold_directory(path)
+    path.mkdir(mode=0o700)
+    return path
 
 
 def hold_directory(path: Path) -> None:

@@ -1,7 +1,6 @@
 """A folder for the temporary files of the subject's processes, so that a trial leaves none behind."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,7 @@ def scratch() -> Iterator[Path]:
     process is killed. TMPDIR is not inside the trial's folder, because the path of a Unix socket may have at most 107
     bytes (unix(7)).
     """
-    folder = Path(tempfile.mkdtemp(prefix="brownout-"))
-    custody.hold_directory(folder)
+    folder = custody.make_directory("brownout-")
     try:
         yield folder
     finally:

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,8 +38,7 @@ class LocalCarrier:
     def start(self) -> None:
         """Start Redis on a free port; a later start uses the same port."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="brownout-redis-"))
-            custody.hold_directory(self._folder)
+            self._folder = custody.make_directory("brownout-redis-")
         self.port = self.port or free_port()
         options = {**self._options, **self._once, "port": str(self.port), "bind": HOST, "dir": str(self._folder)}
         argv = [self._program, *(part for key, value in options.items() for part in (f"--{key}", value))]
