@@ -479,9 +479,16 @@ def test_the_place_of_a_job_names_its_task() -> None:
 
 def test_an_example_that_met_no_fault_says_so() -> None:
     story = begun()
-    story.post(200, "op-2", "t-2")
+    story.say(200, "client", "invoke", "op-2", op="http", method="GET", path="/up", intended=200_000_000)
+    story.say(210, "client", "fail", "op-2", status=500)
     story.fault(1_000, 1_500, "flush()")
-    assert told(over(story, 3_000), at_least_once()).apart == "op-2 was over 790 ms before the first fault began"
+    failed = answers({200}, path="/up")
+    assert told(over(story, 3_000), failed).apart == "op-2 was over 790 ms before the first fault began"
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    story.deliver(220, "t-2")
+    story.fault(1_000, 1_500, "flush()")
+    assert told(over(story, 3_000), at_least_once()).apart == "", "a worker still has it"
     story = begun()
     story.fault(140, 150, "flush()")
     story.post(400, "op-2", "t-2")

@@ -23,6 +23,8 @@ from brownout.run.result import Result
 DURING = frozenset({"stalled", "backlog", "unhandled"})  # kinds of anomaly that may end with the fault
 #: Kinds of event that are no part of a job's own course.
 UNMARKED = frozenset({"read", "unread", "left", "row", "stall", "starved", "exit"})
+#: Kinds of event after which nothing more happens to a job by itself.
+OVER = frozenset({"ended", "effect", "failed", "revoked", "rejected", "fail", "info"})
 #: Kinds of anomaly for which the stalls of the event loop are shown.
 SLOW = frozenset({"stalled", "slowed", "slow", "unanswered"})
 
@@ -81,12 +83,13 @@ def facts(result: Result) -> Failure:
 
 
 def _apart(history: History, name: str, anomaly: Anomaly) -> str:
-    """Whether the example job met no fault at all. Reads of its status do not count: a client repeats them."""
+    """Whether the example job met no fault at all. Reads of its status do not count: a client repeats them. A job that
+    waits in a queue or on a worker is not over."""
     own = [event for event in events_of(history, anomaly.key, anomaly.task) if event.kind not in UNMARKED]
     first, stops = history.faults[0].start.at if history.faults else 0, [window.stop for window in history.faults]
     if not own or not history.faults:
         return ""
-    if own[-1].at < first:
+    if own[-1].at < first and own[-1].kind in OVER:
         return f"{name} was over {readable((first - own[-1].at) / NS)} before the first fault began"
     if all(stops) and own[0].at > (last := max(stop.at for stop in stops if stop)):
         return f"{name} began {readable((own[0].at - last) / NS)} after the last fault had healed"
