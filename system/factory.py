@@ -14,7 +14,7 @@ from system.celery_app import make_celery
 from system.limits import BodyLimit
 from system.monitor import BrokerMonitor, Ping, redis_ping
 from system.publisher import Publisher, send
-from system.routers import background, health, jobs
+from system.routers import background, dead_letters, health, jobs
 from system.schemas import Invalid, Problem
 from system.services import Services
 from system.settings import Settings, get_settings
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
     app.add_exception_handler(RequestValidationError, _invalid)
     for kind in Unusable:
         app.add_exception_handler(kind, _store_unavailable)
-    for module in (health, jobs, background):
+    for module in (health, jobs, dead_letters, background):
         app.include_router(module.router)
     return app
 

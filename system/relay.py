@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 
+from celery.exceptions import NotRegistered
 from kombu.exceptions import OperationalError
 
 from system.celery_app import App, make_celery
@@ -32,6 +33,9 @@ def sweep(app: App) -> int:
                 send(app, job)
             except OperationalError:
                 raise
+            except NotRegistered:
+                log.error("job %s (%s) can't be published: its task is unknown here", job.id, job.task)
+                app.store.unknown(job.id)
             except Exception:  # a job that can't be sent must not delay other jobs
                 log.exception("job %s (%s) can't be published", job.id, job.task)
             else:

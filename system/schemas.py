@@ -110,6 +110,27 @@ class TaskStatus(BaseModel):
     error: JobError | None = None
 
 
+class DeadLetter(BaseModel):
+    """A job that used up its retries or starts, or whose task no worker knows, and the error that it ended with.
+    `died_at` is in seconds since the epoch."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    task_id: str = Field(validation_alias="job_id")
+    task: str
+    reason: Literal["poison", "retries", "unknown task"]
+    error: JobError
+    attempts: int
+    died_at: float = Field(validation_alias="at")
+
+
+class DeadLetterPage(BaseModel):
+    """Dead letters, the oldest first. `next` is the `after` of the next page; null on the last page."""
+
+    dead_letters: list[DeadLetter]
+    next: int | None
+
+
 class Problem(BaseModel):
     """The answer to a request that failed: one sentence with the reason."""
 

@@ -5,11 +5,13 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, HttpUrl, PostgresDsn, RedisDsn, model_validator
+from pydantic import Field, HttpUrl, PostgresDsn, RedisDsn, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+OwnerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+ApiKey = Annotated[SecretStr, Field(min_length=16)]
 
 
 class Settings(BaseSettings):
@@ -30,9 +32,12 @@ class Settings(BaseSettings):
     database_url: PostgresDsn | None = Field(None, repr=False, description="the job store's PostgreSQL")
     service_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:9000/deliveries"), repr=False)
 
+    api_keys: dict[OwnerName, ApiKey] = Field({}, description="owner's name -> key; without keys all is one owner's")
+
     pace: float = Field(1.0, ge=0, le=10, description="factor for the seconds of pretended work of the example tasks")
     tick_seconds: Seconds = Field(60.0, description="period of the task that beat sends")
     retention: Seconds = Field(86_400.0, description="time for which the job store keeps a finished job")
+    dead_letter_retention: Seconds = Field(30 * 86_400.0, description="time for which the job store keeps a dead job")
 
     body_limit: int = Field(65_536, gt=0, description="largest request body, bytes")
     backlog_limit: int = Field(1_000, gt=0, description="unfinished jobs above which the API answers 503")
@@ -72,6 +77,11 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return URL.create("sqlite", database=str(self.database))
         return make_url(str(self.database_url)).set(drivername="postgresql+psycopg")
+
+    @property
+    def owner_backlog(self) -> int:
+        """The unfinished jobs above which the API answers 503 to one owner: an equal share for each."""
+        return max(1, self.backlog_limit // max(1, len(self.api_keys)))
 
     @property
     def mutex_expire(self) -> int:

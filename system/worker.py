@@ -2,13 +2,19 @@
 
 from typing import Any
 
-from celery.signals import worker_ready
+from celery.signals import task_unknown, worker_ready
 
 from system import watchdog
 from system.celery_app import make_celery
 from system.settings import get_settings
 
 app = make_celery(get_settings())
+
+
+@task_unknown.connect
+def count_unknown(id: str, **_: Any) -> None:
+    """Celery has dropped the message of a task that this worker does not know."""
+    app.store.unknown(id)
 
 
 @worker_ready.connect

@@ -18,13 +18,16 @@ router = APIRouter(tags=["jobs"])
 POLL_SECONDS = 0.1
 TRY_AGAIN_LATER = 1013  # the WebSocket close code "try again later" of IANA's registry
 
-SUBMISSION: dict[int | str, dict[str, Any]] = {
-    409: {"model": Problem, "description": "The Idempotency-Key belongs to another request"},
+BUSY: dict[int | str, dict[str, Any]] = {
     503: {
         "model": Problem,
         "description": "No job was recorded: there are too many unfinished jobs, or the job store can't be used",
         "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
     },
+}
+SUBMISSION: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "The Idempotency-Key belongs to another request"},
+    **BUSY,
 }
 IdempotencyKey = Annotated[Key, Header()]
 
@@ -36,9 +39,13 @@ async def accept(services: Services, task: str, *args: Any, key: str | None) -> 
     except KeyReused as error:
         raise HTTPException(409, str(error)) from None
     except Backlog as error:
-        retry_after = {"Retry-After": str(services.settings.retry_after)}
-        raise HTTPException(503, str(error), headers=retry_after) from None
+        raise busy(services, error) from None
     return Accepted(message="Task queued", task_id=job.id)
+
+
+def busy(services: Services, error: Backlog) -> HTTPException:
+    """The answer to a request for which there is no room now."""
+    return HTTPException(503, str(error), headers={"Retry-After": str(services.settings.retry_after)})
 
 
 @router.post("/process", status_code=202, responses=SUBMISSION)

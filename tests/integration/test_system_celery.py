@@ -14,7 +14,8 @@ import pytest
 
 from brownout.subject.waiting import eventually
 from system.celery_app import App, make_celery
-from tests.integration.running import SLACK, Running, environment
+from system.job import Request
+from tests.integration.running import SLACK, NewSystem, Running, environment
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,24 @@ def test_an_unknown_task_is_rejected_visibly(calm: Running, producer: App) -> No
     producer.send_task("no.such.task", task_id="unknown-1")
     calm.logged("worker-1", "Received unregistered task of type 'no.such.task'")
     alive_and_idle(calm)
+
+
+def test_a_job_whose_task_no_worker_knows_is_a_dead_letter_in_the_end(new_system: NewSystem) -> None:
+    """In a rolling deploy another worker may know it: the job is not dropped, and does not loop for ever."""
+    system = new_system("stranger", max_starts=2).worker("worker-1", "-c", "1").ready()
+    job, _ = system.app.store.accept(Request("no.such.task", ()))
+    for records in range(1, system.settings.max_starts + 1):
+        system.app.send_task("no.such.task", task_id=job.id, ignore_result=True)
+        eventually(
+            lambda records=records: system.rows("select starts, state from jobs") == [(records, "PENDING")],  # type: ignore[misc]
+            within=SLACK,
+            what="the worker records that it does not know the task",
+        )
+    system.app.send_task("no.such.task", task_id=job.id, ignore_result=True)
+    assert system.job_ended(job.id).error == {
+        "type": "UnknownTask", "message": "task no.such.task was unknown, or did not end, 2 times",
+    }  # fmt: skip
+    assert [letter.reason for letter in system.app.store.dead_letters.page("local", 5)] == ["unknown task"]
 
 
 class Canary:

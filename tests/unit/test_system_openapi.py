@@ -18,6 +18,8 @@ STATUSES = {
     "GET /task-status/{task_id}": {"200", "404", "503"} | UNREADABLE,
     "POST /compute": SUBMISSION,
     "POST /deliver": SUBMISSION,
+    "GET /dead-letters": {"200", "503"} | UNREADABLE,
+    "POST /dead-letters/{task_id}/redrive": {"202", "404", "503"} | UNREADABLE,
     "POST /divide": SUBMISSION,
     "POST /execute-task/": {"200"} | UNREADABLE,
     "POST /process": SUBMISSION,

@@ -9,7 +9,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from system.celery_app import App, make_celery
-from system.job import Request
+from system.job import LOCAL, Reason, Request
 from system.relay import BATCH, run, sweep
 from system.settings import Settings
 from tests.unit.clock import let_pass, rows
@@ -72,6 +72,24 @@ def test_one_bad_job_does_not_hold_up_the_others(
     assert broker.ids == good
     assert f"job {bad} (no.such.task) can't be published" in caplog.text
     assert {row["job_id"] for row in rows(config, "outbox")} == {bad, *good}
+
+
+def test_a_task_that_nobody_knows_is_tried_later_each_time_and_is_a_dead_letter_in_the_end(
+    celery: App, broker: Broker, config: Settings
+) -> None:
+    """During a rolling deploy another relay or worker may know the task."""
+    (bad,) = submit(celery, 1, "no.such.task")
+    let_pass(config, config.publish_lease)
+    for record in range(config.max_starts):
+        assert sweep(celery) == 1
+        let_pass(config, config.queue_patience * 2 ** min(record, 4) - 1)
+        assert sweep(celery) == 0
+        let_pass(config, 2)
+    assert celery.store.dead_letters.page(LOCAL, 1) == []
+    assert sweep(celery) == 1
+    (letter,) = celery.store.dead_letters.page(LOCAL, 1)
+    assert (letter.job_id, letter.reason, letter.error["type"]) == (bad, Reason.UNKNOWN_TASK, "UnknownTask")
+    assert (broker.sent, rows(config, "outbox")) == ([], [])
 
 
 def test_a_job_without_progress_is_published_again_later_each_time(

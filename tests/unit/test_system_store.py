@@ -117,10 +117,10 @@ def test_what_ends_first_stands(store: Store, config: Settings, first: str, seco
     if first == "finish":
         assert store.finish(job_id, "t", 1)
     else:
-        store.fail(job_id, ValueError("1"))
+        store.fail(job_id, 1, ValueError("1"))
     jobs, effects = rows(config, "jobs"), rows(config, "effects")
     if second == "fail":
-        store.fail(job_id, ValueError("2"))
+        store.fail(job_id, 1, ValueError("2"))
     else:
         calls = {"finish": lambda: store.finish(job_id, "t", 2), "retry": lambda: store.retry(job_id, 1, 0)}
         assert not calls.get(second, lambda: store.start(job_id, 1).run)()

@@ -133,7 +133,7 @@ async def test_who_comes_late_gets_the_end_at_once(
     app: FastAPI, serve: Serve, watch: Watch, store: Store, job_id: str
 ) -> None:
     await serve(app)
-    await asyncio.to_thread(store.fail, job_id, ValueError("why"))
+    await asyncio.to_thread(store.fail, job_id, 1, ValueError("why"))
     async with watch(job_id) as browser:
         event = await browser.event()
         assert await browser.closed() == 1000
