@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from types import FrameType
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -70,7 +73,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services.publisher.start()
     monitor = asyncio.create_task(services.monitor.run())
     try:
-        yield
+        with at_shutdown(services.watch.close):
+            yield
     finally:
         monitor.cancel()
         with suppress(asyncio.CancelledError):
@@ -78,6 +82,30 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if not await asyncio.to_thread(services.publisher.stop, DRAIN_SECONDS):
             log.warning("some jobs were not published; the relay will publish them")
         await services.stored(services.store.close)
+
+
+@contextmanager
+def at_shutdown(call: Callable[[], None]) -> Iterator[None]:
+    """Call `call` in the event loop when a signal asks the server to end. The server waits for open streams before the
+    lifespan ends, so without this no stream would end. Only a server's own handler is taken up: it is called, too."""
+    loop = asyncio.get_running_loop()
+    before: dict[int, Callable[[int, FrameType | None], object]] = {}
+    main = threading.current_thread() is threading.main_thread()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(call)
+        before[number](number, frame)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        handler = signal.getsignal(name)
+        if main and callable(handler) and handler is not signal.default_int_handler:
+            before[name] = handler
+            signal.signal(name, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -28,7 +28,7 @@ def by_key(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str
     return {row.key: (row.fingerprint, job_of(row)) for row in rows}
 
 
-def job_of(row: Row[Any]) -> Job:
+def job_of(row: Any) -> Job:
     """The job in a row."""
     state, args = State(row.state), tuple(row.args)
     return Job(row.id, row.task, args, state, row.attempts, row.result, row.error, row.owner, row.attempts_before)

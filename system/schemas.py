@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
+from system.job import Job
+
 MAX_DEPTH = 32
 
 
@@ -108,6 +110,14 @@ class TaskStatus(BaseModel):
     attempts: int
     task_result: Any = None
     error: JobError | None = None
+
+
+def status_of(job: Job) -> TaskStatus:
+    """What a client may know of its job."""
+    error = None if job.error is None else JobError(**job.error)
+    return TaskStatus(
+        task_id=job.id, task_status=job.state.value, attempts=job.attempts, task_result=job.result, error=error
+    )
 
 
 class DeadLetter(BaseModel):

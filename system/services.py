@@ -17,6 +17,7 @@ from system.monitor import BrokerMonitor
 from system.publisher import Publisher
 from system.settings import Settings
 from system.store import Store
+from system.watch import Watch
 
 T = TypeVar("T")
 STORE_THREADS = 16
@@ -38,6 +39,11 @@ class Services:
     def intake(self) -> Intake:
         """Where the handlers hand their requests in."""
         return Intake(lambda *given: self.stored(lambda: self.store.accept_all(*given)), self.publisher.offer)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Who tells clients how their jobs change."""
+        return Watch(lambda ids: self.stored(lambda: self.store.watched(ids)), self.settings.listener_limit)
 
     async def stored(self, call: Callable[[], T]) -> T:
         """Run a call of the job store in a thread that is not one of the forty threads of sync handlers."""

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
 
     body_limit: int = Field(65_536, gt=0, description="largest request body, bytes")
     backlog_limit: int = Field(1_000, gt=0, description="unfinished jobs above which the API answers 503")
+    listener_limit: int = Field(10_000, gt=0, description="streams and WebSockets of one process")
     retry_after: int = Field(5, gt=0, description="value of the header Retry-After")
 
     broker_timeout: Seconds = Field(2.0, description="time-out of each socket operation with Redis")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, literal, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -113,6 +113,14 @@ class Store:
         with self._database.read() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
             return None if row is None else job_of(row)
+
+    def watched(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Those of these jobs that are known, by their ids, without their arguments, which may be long."""
+        asked = sorted(job_id for job_id in job_ids if "\0" not in job_id)
+        columns = [column for column in jobs.c if column.name != "args"]
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns, literal("").label("args")).where(jobs.c.id.in_(asked))).all()
+            return {row.id: job_of(row) for row in rows}
 
     def stats(self) -> dict[str, Any]:
         """Return the numbers of jobs by state and of unfinished jobs, the age of the oldest unfinished job, and how

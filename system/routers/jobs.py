@@ -1,21 +1,34 @@
 """Routes that submit jobs and tell their status. The API answers after the job is recorded and before its message is
 published."""
 
-import logging
+import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any
 
-from anyio import from_thread, move_on_after
-from fastapi import APIRouter, Header, HTTPException, WebSocket, WebSocketDisconnect
+from anyio import from_thread
+from fastapi import (
+    APIRouter,
+    Depends,
+    Header,
+    HTTPException,
+    Response,
+    WebSocket,
+    WebSocketDisconnect,
+    WebSocketException,
+)
+from starlette.requests import HTTPConnection
 
+from system.access import Owner
 from system.job import Backlog, Job, KeyReused, Request
-from system.schemas import Accepted, Computation, Division, JobError, JsonObject, Key, Problem, TaskStatus
+from system.schemas import Accepted, Computation, Division, JsonObject, Key, Problem, TaskStatus, status_of
 from system.services import Services, Shared
 from system.store import Unusable
+from system.streams import Events, events, position
+from system.watch import Closed, Listener, TooMany
 
-log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
-POLL_SECONDS = 0.1
+UNKNOWN_JOB = 4404
 TRY_AGAIN_LATER = 1013  # the WebSocket close code "try again later" of IANA's registry
 
 BUSY: dict[int | str, dict[str, Any]] = {
@@ -84,59 +97,88 @@ async def deliver(item: JsonObject, services: Shared, idempotency_key: Idempoten
     return await accept(services, "system.deliver", item, key=idempotency_key)
 
 
-@router.get(
-    "/task-status/{task_id}",
-    responses={
-        404: {"model": Problem, "description": "No job has this id, or the job's retention time is over"},
-        503: {"model": Problem, "description": "The job store can't be used"},
-    },
-)
-async def task_status(task_id: str, services: Shared) -> TaskStatus:
+UNKNOWN: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "No job of this owner has this id, or the job's retention time is over"},
+    503: {"model": Problem, "description": "The job store can't be used"},
+}
+
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The states to come"},
+    204: {"description": "The final state was the last event that the client has seen"},
+    **UNKNOWN,
+}
+
+
+@router.get("/task-status/{task_id}", responses=UNKNOWN)
+async def task_status(task_id: str, services: Shared, owner: Owner) -> TaskStatus:
     """Return a job's state from the job store, which knows the job from the answer 202 on."""
-    job = await services.stored(lambda: services.store.job(task_id))
-    if job is None:
-        raise HTTPException(404, "no job has this id")
-    return _status(job)
+    return status_of(_own(await services.stored(lambda: services.store.job(task_id)), owner))
+
+
+async def listening(task_id: str, services: Shared, connection: HTTPConnection) -> AsyncIterator[Listener]:
+    """Listen to a job until the response is sent. Raises `HTTPException` 503, or its like for a WebSocket."""
+    try:
+        with services.watch.listener(task_id) as listener:
+            yield listener
+    except TooMany:
+        if connection.scope["type"] == "websocket":
+            raise WebSocketException(TRY_AGAIN_LATER, "too many listeners") from None
+        raise HTTPException(503, "too many listeners") from None
+
+
+Listening = Annotated[Listener, Depends(listening)]
+
+
+@router.get("/task-status/{task_id}/stream", response_class=Response, responses=STREAM)
+async def task_stream(
+    owner: Owner, listener: Listening, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Send each change of a job's state as a server-sent event, until the state is final. A client that comes back with
+    `Last-Event-ID` gets what it has missed of them, at least the newest state."""
+    try:
+        job = _own(await listener.next(), owner)
+    except Closed:
+        raise HTTPException(503, "this process shuts down") from None
+    seen = position(last_event_id)
+    if job.finished and job.position <= seen:
+        return Response(status_code=204)  # which tells a browser not to come back
+    return Events(events(listener, job, seen), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
 @router.websocket("/task-status/{task_id}/events")
-async def task_events(websocket: WebSocket, task_id: str, services: Shared) -> None:
+async def task_events(websocket: WebSocket, owner: Owner, listener: Listening) -> None:
     """Send each change of a job's state until the state is final. The close code is 4404 for an unknown job, and 1013
     when the job store can't be used.
 
     The server's pings end half-open connections (uvicorn: `--ws-ping-interval`, `--ws-ping-timeout`).
     """
     await websocket.accept()
-    sent = None
+    leaving = asyncio.create_task(_leave(websocket, listener))
     try:
         while True:
-            job = await services.stored(lambda: services.store.job(task_id))
-            if job is None:
-                return await websocket.close(4404)
-            if (job.state, job.attempts) != sent:
-                await websocket.send_json(_status(job).model_dump())
-                sent = (job.state, job.attempts)
+            job = await listener.next()
+            if job is None or job.owner != owner:
+                return await websocket.close(UNKNOWN_JOB)
+            await websocket.send_json(status_of(job).model_dump())
             if job.finished:
                 return await websocket.close()
-            await _pause(websocket, POLL_SECONDS)
-    except WebSocketDisconnect:
+    except (Closed, WebSocketDisconnect):
         return None
     except Unusable:  # the factory's handler answers HTTP only
-        log.exception("the store can't be used")
         return await websocket.close(TRY_AGAIN_LATER)
+    finally:
+        leaving.cancel()
 
 
-async def _pause(websocket: WebSocket, seconds: float) -> None:
-    """Wait one poll interval and drop the client's messages. Raises `WebSocketDisconnect` when the client leaves."""
-    with move_on_after(seconds):
-        while True:
-            message = await websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message.get("code", 1005))
+async def _leave(websocket: WebSocket, listener: Listener) -> None:
+    """Drop the client's messages, and end its listener when it leaves."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+    listener.tell(Closed())
 
 
-def _status(job: Job) -> TaskStatus:
-    error = None if job.error is None else JobError(**job.error)
-    return TaskStatus(
-        task_id=job.id, task_status=job.state.value, attempts=job.attempts, task_result=job.result, error=error
-    )
+def _own(job: Job | None, owner: str) -> Job:
+    """The job, if it is this owner's. The answer is the same for a foreign job and for an unknown one."""
+    if job is None or job.owner != owner:
+        raise HTTPException(404, "no job has this id")
+    return job

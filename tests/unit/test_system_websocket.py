@@ -3,7 +3,7 @@
 import asyncio
 import json
 import queue
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -115,11 +115,12 @@ async def test_what_did_not_change_is_not_sent_again(
     reads: queue.Queue[str] = queue.Queue()
 
     class Counted:
-        def job(self, job_id: str) -> Job | None:
+        def watched(self, job_ids: Collection[str]) -> dict[str, Job]:
             reads.put(job_id)
-            return store.job(job_id)
+            return store.watched(job_ids)
 
-    app.dependency_overrides[services_of] = lambda: replace(app.state.services, store=Counted())
+    services = replace(app.state.services, store=Counted())
+    app.dependency_overrides[services_of] = lambda: services
     await serve(app)
     async with watch(job_id) as browser:
         assert (await browser.event())["task_status"] == "PENDING"
