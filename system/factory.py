@@ -5,15 +5,17 @@ import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from types import FrameType
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from system.access import REFUSED, Bearer, KeysOnly
 from system.celery_app import make_celery
+from system.exposure import ELSEWHERE, WARNING, LocalOnly, refuse_exposure, watch_exposure
 from system.limits import BodyLimit
 from system.monitor import BrokerMonitor, Ping, redis_ping
 from system.publisher import Publisher, send
@@ -38,6 +40,7 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
     app = FastAPI(
         title=settings.app_name,
         lifespan=_lifespan,
+        openapi_url=None if settings.api_keys else "/openapi.json",  # the pages of the documentation go with it
         responses={
             400: {"model": Problem, "description": "The body can't be read"},
             413: {"model": Problem, "description": "The body is too large"},
@@ -46,11 +49,18 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
     )
     app.state.services = services
     app.add_middleware(BodyLimit, limit=settings.body_limit)
+    if settings.api_keys:
+        app.add_middleware(KeysOnly, keys=settings.api_keys)
+    else:
+        app.add_middleware(LocalOnly)
     app.add_exception_handler(RequestValidationError, _invalid)
     for kind in Unusable:
         app.add_exception_handler(kind, _store_unavailable)
+    keyed = [Depends(Bearer())] if settings.api_keys else []
+    refused = REFUSED if settings.api_keys else ELSEWHERE
+    app.include_router(health.probes, responses={} if settings.api_keys else ELSEWHERE)
     for module in (health, jobs, dead_letters, background):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=keyed, responses=refused)
     return app
 
 
@@ -69,16 +79,21 @@ def _services(settings: Settings, ping: Ping) -> Services:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    beside = [services.monitor.run]
+    if not services.settings.api_keys:
+        log.warning(WARNING)
+        await asyncio.to_thread(refuse_exposure)
+        beside.append(watch_exposure)
     await services.stored(services.store.create)
     services.publisher.start()
-    monitor = asyncio.create_task(services.monitor.run())
+    running = [asyncio.create_task(work()) for work in beside]
     try:
         with at_shutdown(services.watch.close):
             yield
     finally:
-        monitor.cancel()
-        with suppress(asyncio.CancelledError):
-            await monitor
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         if not await asyncio.to_thread(services.publisher.stop, DRAIN_SECONDS):
             log.warning("some jobs were not published; the relay will publish them")
         await services.stored(services.store.close)

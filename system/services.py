@@ -15,6 +15,7 @@ from system.celery_app import App
 from system.intake import Intake
 from system.monitor import BrokerMonitor
 from system.publisher import Publisher
+from system.rates import Rates
 from system.settings import Settings
 from system.store import Store
 from system.watch import Watch
@@ -39,6 +40,11 @@ class Services:
     def intake(self) -> Intake:
         """Where the handlers hand their requests in."""
         return Intake(lambda *given: self.stored(lambda: self.store.accept_all(*given)), self.publisher.offer)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """How often each owner has submitted."""
+        return Rates(self.settings.rate_limit)
 
     @cached_property
     def watch(self) -> Watch:

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     body_limit: int = Field(65_536, gt=0, description="largest request body, bytes")
     backlog_limit: int = Field(1_000, gt=0, description="unfinished jobs above which the API answers 503")
     listener_limit: int = Field(10_000, gt=0, description="streams and WebSockets of one process")
+    rate_limit: Seconds = Field(1_000.0, description="submissions a second of one owner to one process; above: 429")
     retry_after: int = Field(5, gt=0, description="value of the header Retry-After")
 
     broker_timeout: Seconds = Field(2.0, description="time-out of each socket operation with Redis")
@@ -63,6 +64,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if len({key.get_secret_value() for key in self.api_keys.values()}) < len(self.api_keys):
+            raise ValueError("api_keys: two owners have the same key")
         if self.soft_time_limit >= self.time_limit:
             raise ValueError("soft_time_limit must be below time_limit: the task needs time to end by itself")
         if self.visibility_timeout <= self.time_limit + self.backoff_max:

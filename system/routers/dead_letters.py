@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 
-from system.access import Owner
+from system.access import Owner, Submitter
 from system.job import Backlog
-from system.routers.jobs import BUSY, busy
+from system.routers.jobs import BUSY, TOO_OFTEN, busy
 from system.schemas import Accepted, DeadLetter, DeadLetterPage, Problem
 from system.services import Shared
 
@@ -31,8 +31,8 @@ async def dead_letters(
     )
 
 
-@router.post("/dead-letters/{task_id}/redrive", status_code=202, responses={**NONE, **BUSY})
-async def redrive(task_id: str, services: Shared, owner: Owner) -> Accepted:
+@router.post("/dead-letters/{task_id}/redrive", status_code=202, responses={**NONE, **TOO_OFTEN, **BUSY})
+async def redrive(task_id: str, services: Shared, owner: Submitter) -> Accepted:
     """Run a dead job again, with all its attempts and the same id, so that its effect stays one."""
     try:
         known = await services.stored(lambda: services.store.dead_letters.redrive(owner, task_id))

@@ -3,7 +3,6 @@ published."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Annotated, Any
 
 from anyio import from_thread
@@ -19,7 +18,7 @@ from fastapi import (
 )
 from starlette.requests import HTTPConnection
 
-from system.access import Owner
+from system.access import Owner, Submitter
 from system.job import Backlog, Job, KeyReused, Request
 from system.schemas import Accepted, Computation, Division, JsonObject, Key, Problem, TaskStatus, status_of
 from system.services import Services, Shared
@@ -38,22 +37,39 @@ BUSY: dict[int | str, dict[str, Any]] = {
         "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
     },
 }
+TOO_OFTEN: dict[int | str, dict[str, Any]] = {
+    429: {
+        "model": Problem,
+        "description": "The owner submits too often",
+        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
+    },
+}
 SUBMISSION: dict[int | str, dict[str, Any]] = {
     409: {"model": Problem, "description": "The Idempotency-Key belongs to another request"},
+    **TOO_OFTEN,
     **BUSY,
 }
-IdempotencyKey = Annotated[Key, Header()]
 
 
-async def accept(services: Services, task: str, *args: Any, key: str | None) -> Accepted:
-    """Record a job and leave its publishing to a thread. Raises `HTTPException` 409 and 503."""
-    try:
-        job = await services.intake.accept(Request(task, args, key))
-    except KeyReused as error:
-        raise HTTPException(409, str(error)) from None
-    except Backlog as error:
-        raise busy(services, error) from None
-    return Accepted(message="Task queued", task_id=job.id)
+class Submission:
+    """The FastAPI dependency that submits a job for the request's owner."""
+
+    def __init__(self, services: Shared, owner: Submitter, idempotency_key: Annotated[Key, Header()] = None) -> None:
+        self._services, self._owner, self._key = services, owner, idempotency_key
+
+    async def accept(self, task: str, *args: Any) -> Accepted:
+        """Record a job and leave its publishing to a thread. Raises `HTTPException` 409 and 503."""
+        services = self._services
+        try:
+            job = await services.intake.accept(Request(task, args, self._key, owner=self._owner))
+        except KeyReused as error:
+            raise HTTPException(409, str(error)) from None
+        except Backlog as error:
+            raise busy(services, error) from None
+        return Accepted(message="Task queued", task_id=job.id)
+
+
+Submitted = Annotated[Submission, Depends()]
 
 
 def busy(services: Services, error: Backlog) -> HTTPException:
@@ -62,39 +78,39 @@ def busy(services: Services, error: Backlog) -> HTTPException:
 
 
 @router.post("/process", status_code=202, responses=SUBMISSION)
-async def process(data: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
+async def process(data: JsonObject, job: Submitted) -> Accepted:
     """Process any JSON object; for callers who won't ask how it went."""
-    return await accept(services, "system.process_data", data, key=idempotency_key)
+    return await job.accept("system.process_data", data)
 
 
 @router.post("/process-data", status_code=202, responses=SUBMISSION)
-async def process_data(data: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
+async def process_data(data: JsonObject, job: Submitted) -> Accepted:
     """Process any JSON object; ask `/task-status/{task_id}` how it goes."""
-    return await accept(services, "system.process_data", data, key=idempotency_key)
+    return await job.accept("system.process_data", data)
 
 
 @router.post("/start-task", status_code=202, responses=SUBMISSION)
-def start_task(services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
+def start_task(job: Submitted) -> Accepted:
     """Start a task from a sync handler, which FastAPI runs in a thread."""
-    return from_thread.run(partial(accept, services, "system.divide", 1.0, 2.0, key=idempotency_key))
+    return from_thread.run(job.accept, "system.divide", 1.0, 2.0)
 
 
 @router.post("/divide", status_code=202, responses=SUBMISSION)
-async def divide(body: Division, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
+async def divide(body: Division, job: Submitted) -> Accepted:
     """Divide two numbers, slowly; by zero is a FAILURE of the job, not of the request."""
-    return await accept(services, "system.divide", body.x, body.y, key=idempotency_key)
+    return await job.accept("system.divide", body.x, body.y)
 
 
 @router.post("/compute", status_code=202, responses=SUBMISSION)
-async def compute(body: Computation, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
+async def compute(body: Computation, job: Submitted) -> Accepted:
     """Compute a Fibonacci number on the queue for processor-bound work."""
-    return await accept(services, "system.fibonacci", body.n, key=idempotency_key)
+    return await job.accept("system.fibonacci", body.n)
 
 
 @router.post("/deliver", status_code=202, responses=SUBMISSION)
-async def deliver(item: JsonObject, services: Shared, idempotency_key: IdempotencyKey = None) -> Accepted:
+async def deliver(item: JsonObject, job: Submitted) -> Accepted:
     """Hand an item to the unreliable outside service, with retries."""
-    return await accept(services, "system.deliver", item, key=idempotency_key)
+    return await job.accept("system.deliver", item)
 
 
 UNKNOWN: dict[int | str, dict[str, Any]] = {

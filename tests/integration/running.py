@@ -1,5 +1,6 @@
 """A system of real processes, as the tests run it: one folder, one set of settings, one process for each part."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +48,7 @@ def environment(values: Settings) -> dict[str, str]:
     """What hands these settings to a process."""
     given = {name: getattr(values, name) for name in Settings.model_fields}
     own = {f"SYSTEM_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+    own["SYSTEM_API_KEYS"] = json.dumps({name: key.get_secret_value() for name, key in values.api_keys.items()})
     return {**own, "C_FORCE_ROOT": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
 
 

@@ -100,18 +100,19 @@ class Canary:
         return open, (str(self._path), "w")
 
 
-def test_a_pickle_is_refused_unread(calm: Running, producer: App, tmp_path: Path) -> None:
+def test_a_pickle_and_yaml_are_refused_unread(calm: Running, producer: App, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     pickle.loads(pickle.dumps(Canary(canary))).close()
     assert canary.exists(), "the bait works where pickles are read"
     canary.unlink()
     with producer.producer_or_acquire() as sender:
         headers = {"id": str(uuid.uuid4()), "task": "system.divide", "lang": "py"}
-        body = pickle.dumps(((Canary(canary), 1), {}, {}))
-        sender.publish(
-            body, routing_key="celery", headers=headers, content_type="application/x-python-serialize",
-            content_encoding="binary",
-        )  # fmt: skip
-    calm.logged("worker-1", "Received invalid task message: Refusing to deserialize")
+        yaml = f'!!python/object/apply:os.system ["touch {canary}"]'
+        for body, kind, encoding in (
+            (pickle.dumps(((Canary(canary), 1), {}, {})), "application/x-python-serialize", "binary"),
+            (yaml.encode(), "application/x-yaml", "utf-8"),
+        ):
+            sender.publish(body, routing_key="celery", headers=headers, content_type=kind, content_encoding=encoding)
+    calm.logged("worker-1", "Received invalid task message: Refusing to deserialize", times=2)
     alive_and_idle(calm)
     assert not canary.exists()

@@ -8,8 +8,8 @@ from system.factory import create_app
 from system.settings import Settings
 
 JSON, STREAM = "application/json", "text/event-stream"
-UNREADABLE = {"400", "413", "422"}
-SUBMISSION = {"202", "409", "503"} | UNREADABLE
+UNREADABLE = {"400", "403", "413", "422"}
+SUBMISSION = {"202", "409", "429", "503"} | UNREADABLE
 STATUSES = {
     "GET /": {"200"} | UNREADABLE,
     "GET /example": {"200"} | UNREADABLE,
@@ -21,7 +21,7 @@ STATUSES = {
     "POST /compute": SUBMISSION,
     "POST /deliver": SUBMISSION,
     "GET /dead-letters": {"200", "503"} | UNREADABLE,
-    "POST /dead-letters/{task_id}/redrive": {"202", "404", "503"} | UNREADABLE,
+    "POST /dead-letters/{task_id}/redrive": {"202", "404", "429", "503"} | UNREADABLE,
     "POST /divide": SUBMISSION,
     "POST /execute-task/": {"200"} | UNREADABLE,
     "POST /process": SUBMISSION,

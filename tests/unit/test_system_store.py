@@ -108,6 +108,15 @@ def test_an_attempt_that_a_later_one_replaced_does_not_run(store: Store) -> None
     assert [store.start(job_id, attempt).run for attempt in (1, 2, 1)] == [False, True, False]
 
 
+def test_a_publisher_that_reports_late_leaves_a_worker_its_lease(store: Store, config: Settings) -> None:
+    job_id = store.accept(Request("t", ()))[0].id
+    assert store.start(job_id, 1).run
+    (started,) = rows(config, "outbox")
+    store.published([job_id])
+    (reported,) = rows(config, "outbox")
+    assert reported["due"] == started["due"]
+
+
 @pytest.mark.parametrize("first", ["finish", "fail"])
 @pytest.mark.parametrize("second", ["finish", "fail", "retry", "start"])
 def test_what_ends_first_stands(store: Store, config: Settings, first: str, second: str) -> None:

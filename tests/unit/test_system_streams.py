@@ -220,19 +220,19 @@ async def test_an_unknown_job_is_404(app: FastAPI, serve: Serve, listen: Listen)
 async def test_a_thousand_listeners_are_one_query_a_tick(
     app: FastAPI, serve: Serve, store: Store, config: Settings
 ) -> None:
-    """The reads of the poller are counted, and the statements that the database gets meanwhile."""
+    """The ticks of the poller are counted, and the statements that the database gets meanwhile."""
     await asyncio.to_thread(store.create)
     jobs = await asyncio.to_thread(lambda: [store.accept(Request("t", (n,)))[0].id for n in range(100)])
     await serve(app)
     watch, statements, ticks = app.state.services.watch, list[str](), 0
-    read = watch._read
+    tick = watch._tick
 
-    async def counted(job_ids: Any) -> Any:
+    async def counted(watched: Any) -> None:
         nonlocal ticks
         ticks += 1
-        return await read(job_ids)
+        await tick(watched)
 
-    watch._read = counted
+    watch._tick = counted
 
     def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("SELECT"):
@@ -284,8 +284,9 @@ async def test_a_silent_stream_is_kept_alive_and_ends_after_its_life(
         assert await client.chunk() == "retry: 1000\n\n"
         assert await client.event()
         chunks = []
-        while chunk := await client.chunk():
-            chunks.append(chunk)
+        async with asyncio.timeout(20):
+            while chunk := await client.chunk():
+                chunks.append(chunk)
         assert set(chunks) == {": ping\n\n"}
         await asyncio.wait_for(client.running, 5)
     await gone(app)

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import queue
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -22,10 +23,11 @@ pytestmark = pytest.mark.asyncio
 class Browser:
     """One connection to the events of a job."""
 
-    def __init__(self, app: FastAPI, job_id: str) -> None:
+    def __init__(self, app: FastAPI, job_id: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self._to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_app: asyncio.Queue[Any] = asyncio.Queue()
-        scope = {"type": "websocket", "path": f"/task-status/{job_id}/events", "query_string": b"", "headers": []}
+        lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "websocket", "path": f"/task-status/{job_id}/events", "query_string": b"", "headers": lines}
         self.running = asyncio.create_task(app(scope, self._to_app.get, self._from_app.put))
         self.send(type="websocket.connect")
 
