@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     api_keys: dict[OwnerName, ApiKey] = Field({}, description="owner's name -> key; without keys all is one owner's")
 
     pace: float = Field(1.0, ge=0, le=10, description="factor for the seconds of pretended work of the example tasks")
-    tick_seconds: Seconds = Field(60.0, description="period of the task that beat sends")
+    tick_seconds: Seconds = Field(60.0, description="period of the schedule whose ticks beat announces")
+    tick_catch_up: int = Field(10, ge=0, description="missed ticks that are done later; older ones are skipped")
     retention: Seconds = Field(86_400.0, description="time for which the job store keeps a finished job")
     dead_letter_retention: Seconds = Field(30 * 86_400.0, description="time for which the job store keeps a dead job")
 

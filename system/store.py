@@ -13,7 +13,8 @@ from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
 from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
 from system.rows import by_key, due_jobs, end, job_of, later, row_of
 from system.settings import Settings
-from system.tables import applied, dead_letters, effects, jobs, outbox, seen
+from system.tables import applied, dead_letters, effects, jobs, outbox, seen, ticks
+from system.ticks import claim_tick
 
 #: The database can't be used: locked, gone, full, damaged, or out of connections.
 Unusable = (DatabaseError, NoConnection)
@@ -265,18 +266,21 @@ class Store:
             values = self._database.insert(seen).values(name=name, at=now())
             connection.execute(values.on_conflict_do_update(index_elements=[seen.c.name], set_={"at": now()}))
 
-    def tick(self, slot: int) -> bool:
-        """Delete jobs and effects whose retention time is over. The work is done once for each period `slot`, however
-        often beat sends the task."""
+    def tick(self) -> bool:
+        """Do the work of the schedule's oldest tick that is due: delete records whose retention time is over.
+
+        Returns False when no tick is due, or when another process has just done the tick.
+        """
         old, older = now() - self._settings.retention, now() - self._settings.dead_letter_retention
         with self._database.write() as connection:
-            new = self._database.insert(seen).values(name=f"tick@{slot}", at=now()).on_conflict_do_nothing()
-            if connection.execute(new.returning(seen.c.name)).first() is None:
+            due = claim_tick(connection, self._database.insert, self._settings)
+            if due is None:
                 return False
-            connection.execute(insert(effects).values(key=f"tick@{slot}", name="system.tick", at=now()))
+            connection.execute(insert(effects).values(key=f"tick@{due}", name="system.tick", at=now()))
             connection.execute(delete(dead_letters).where(dead_letters.c.at < older))
             alive = jobs.c.id.not_in(select(dead_letters.c.job_id))
             connection.execute(delete(jobs).where(jobs.c.finished_at < old, alive))
+            connection.execute(delete(ticks).where(ticks.c.due < min(old, due)))  # the newest tick is kept
             for table in (applied, effects, seen):
                 connection.execute(delete(table).where(table.c.at < old))
             return True

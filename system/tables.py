@@ -1,6 +1,6 @@
 """The job store's tables. Who changes them adds a migration: `alembic revision --autogenerate`."""
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -67,5 +67,14 @@ effects = Table(
     Column("at", Float, nullable=False),
 )
 
-# The times at which the relay was last active and each periodic task of beat ran.
+# The times at which the relay was last active. Before the table of ticks the ticks were here, too, as "tick@...".
 seen = Table("seen", metadata, Column("name", String, primary_key=True), Column("at", Float, nullable=False))
+
+# The ticks of the schedule. `due` is the time for which the schedule had the tick; `at` is the time of the record.
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("due", Float, primary_key=True),
+    Column("skipped", Boolean, nullable=False),
+    Column("at", Float, nullable=False),
+)

@@ -31,7 +31,7 @@ ORDER = {"PENDING": 0, "STARTED": 1, "RETRY": 1, "SUCCESS": 2, "FAILURE": 2}
 # How a transaction keeps all others from writing.
 LOCK = {
     "sqlite": ["BEGIN IMMEDIATE"],
-    "postgresql": ["BEGIN", "LOCK TABLE jobs, outbox, applied, effects, seen IN EXCLUSIVE MODE"],
+    "postgresql": ["BEGIN", "LOCK TABLE jobs, outbox, applied, effects, seen, ticks IN EXCLUSIVE MODE"],
 }
 # Neither does anything for these tests, and together they take a second of each worker's start.
 QUIET = ("--without-gossip", "--without-mingle")

@@ -42,6 +42,7 @@ def rows(config: Settings, name: str) -> list[dict[str, Any]]:
         "seen": "at",
         "outbox": "due",
         "dead_letters": "id",
+        "ticks": "due",
     }[name]
     with _engine(config.store_url).connect() as connection:
         return [dict(row) for row in connection.execute(select(table).order_by(table.c[order])).mappings()]

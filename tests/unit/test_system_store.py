@@ -1,14 +1,11 @@
-"""The job store's housekeeping: one tick a slot, retention, what is counted, processes that start together."""
+"""The job store's housekeeping: retention, what is counted, processes that start together."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy.exc import StatementError
 
-from system.celery_app import make_celery
 from system.job import Request, State
 from system.settings import Settings
 from system.store import Store
@@ -29,34 +26,6 @@ def ended(store: Store, key: str | None = None) -> str:
     return job_id
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(slots=st.lists(st.integers(0, 3), max_size=6))
-def test_a_slot_is_ticked_once(store: Store, config: Settings, slots: list[int]) -> None:
-    let_pass(config, 2 * config.retention)
-    store.tick(99)  # forgets what the example before left
-    let_pass(config, 2 * config.retention)
-    assert [store.tick(slot) for slot in slots] == [slot not in slots[:at] for at, slot in enumerate(slots)]
-    ticks = [row["key"] for row in rows(config, "effects") if row["key"] != "tick@99"]
-    assert sorted(ticks) == sorted(f"tick@{slot}" for slot in set(slots))
-
-
-def test_of_many_beats_one_ticks(store: Store) -> None:
-    together = threading.Barrier(4)
-
-    def tick(_number: int) -> bool:
-        together.wait()
-        return store.tick(7)
-
-    with ThreadPoolExecutor(4) as threads:
-        assert sorted(threads.map(tick, range(4))) == [False, False, False, True]
-
-
-def test_the_periodic_task_ticks_once_a_period(config: Settings) -> None:
-    celery = make_celery(config.model_copy(update={"tick_seconds": 1e9}))  # one period, whenever this runs
-    celery.conf.task_always_eager = True
-    assert [celery.tasks["system.tick"].apply_async().result for _ in range(3)] == [True, False, False]
-
-
 def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, config: Settings) -> None:
     old, waiting = ended(store, "key"), store.accept(Request("t", (1,)))[0].id
     store.saw("relay")
@@ -64,12 +33,13 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, co
     let_pass(config, config.retention + 1)
     young = ended(store)
     store.saw("another")
-    assert store.tick(1)
+    assert store.tick()
     assert store.job(old) is None
     assert [row["id"] for row in rows(config, "jobs")] == [waiting, young]
     assert [row["key"] for row in rows(config, "applied")] == [young]
-    assert [row["key"] for row in rows(config, "effects")] == [young, "tick@1"]
-    assert {row["name"] for row in rows(config, "seen")} == {"another", "tick@1"}
+    (tick,) = rows(config, "ticks")
+    assert [row["key"] for row in rows(config, "effects")] == [young, f"tick@{tick['due']}"]
+    assert {row["name"] for row in rows(config, "seen")} == {"another"}
     again, new = store.accept(Request("t", ("another",), "key"))
     assert new
     assert again.id != old
@@ -78,7 +48,7 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, co
 def test_just_before_its_retention_is_over_it_is_kept(store: Store, config: Settings) -> None:
     job_id = ended(store)
     let_pass(config, config.retention - 60)
-    assert store.tick(1)
+    assert store.tick()
     assert store.job(job_id) is not None
 
 
@@ -147,7 +117,7 @@ def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -
     store.saw("relay")
     let_pass(config, 100)
     store.accept(Request("t", ()))
-    store.tick(3)
+    store.tick()
     stats = store.stats()
     assert (stats["jobs"], stats["unfinished"], stats["effects"]) == ({State.SUCCESS: 1, State.PENDING: 2}, 2, 2)
     assert stats["oldest_unfinished_seconds"] == pytest.approx(100, abs=60)
