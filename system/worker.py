@@ -13,7 +13,7 @@ app = make_celery(get_settings())
 
 @task_unknown.connect
 def count_unknown(id: str, **_: Any) -> None:
-    """Celery has dropped the message of a task that this worker does not know."""
+    """Tell the store that Celery has dropped a message, because this worker does not know its task."""
     app.store.unknown(id)
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import StatementError
 
-from system.job import Request, State
+from system.job import Request, State, now
 from system.settings import Settings
 from system.store import Store
 from tests.unit.clock import let_pass, rows
@@ -142,3 +142,33 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store, config: Settings)
         store.finish(job_id, "t", object())  # no JSON: the effect and its key were inserted before
     assert rows(config, "effects") == rows(config, "applied") == []
     assert len(rows(config, "outbox")) == 1
+
+
+def test_a_job_that_workers_do_not_know_is_due_again_and_a_failure_in_the_end(store: Store, config: Settings) -> None:
+    job_id = store.accept(Request("new.task", ()))[0].id
+    for records in range(config.max_starts):
+        store.unknown(job_id)
+        store.published([job_id])  # the note of a publisher may come late
+        (entry,) = rows(config, "outbox")
+        pause = config.queue_patience * 2 ** min(records, 4)
+        assert entry["due"] == pytest.approx(now() + pause, abs=10), "each time later, up to a limit"
+    store.unknown(job_id)
+    job = store.job(job_id)
+    assert job is not None
+    assert job.state == State.FAILURE
+    message = f"task new.task was unknown, or did not end, {config.max_starts} times"
+    assert job.error == {"type": "UnknownTask", "message": message}
+    assert rows(config, "outbox") == []
+
+
+def test_an_unknown_task_leaves_a_job_alone_that_runs_or_has_ended(store: Store, config: Settings) -> None:
+    running = store.accept(Request("t", ()))[0].id
+    assert store.start(running, 1).run
+    ended(store)
+    before = rows(config, "outbox"), rows(config, "jobs")
+    for job in before[1]:
+        store.unknown(job["id"])
+    store.unknown("sent past the store")
+    assert rows(config, "outbox") == before[0], "the lease of the run stays"
+    counted = [{**row, "starts": row["starts"] + (row["id"] == running)} for row in before[1]]
+    assert rows(config, "jobs") == counted
