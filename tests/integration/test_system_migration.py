@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Connection
 
 from brownout.subject.waiting import eventually
 from system import migrations
@@ -42,10 +43,13 @@ def next_release(folder: Path) -> Config:
 
 def upgrade(config: Config, settings: Settings) -> None:
     """What `alembic upgrade head` does, in one transaction."""
-    database = Database(settings.store_url)
-    with database.write() as connection:
+
+    def run(connection: Connection) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+    database = Database(settings.store_url)
+    database.change(run)
     database.close()
 
 
