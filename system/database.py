@@ -68,6 +68,7 @@ class Database:
         lock, unfairly, and in the end gives up ("locking protocol"). A thread whose turn does not come within
         WAIT_SECONDS takes its chance there.
         """
+        self._leave_parent()
         turn = self._sqlite and self._turn.acquire(timeout=WAIT_SECONDS)
         try:
             with self._connect() as connection, connection.begin():
@@ -87,9 +88,12 @@ class Database:
         self._engine.dispose()
 
     def _connect(self) -> Connection:
-        if self._process != os.getpid():
-            # The connections belong to the parent: they are neither used nor closed here, so the pool must stay.
-            self._parents = self._engine.pool
-            self._engine.dispose(close=False)
-            self._process = os.getpid()
+        self._leave_parent()
         return self._engine.connect()
+
+    def _leave_parent(self) -> None:
+        """After a fork: the connections belong to the parent, whose threads may have held the lock."""
+        if self._process != os.getpid():
+            self._parents = self._engine.pool  # the connections are neither used nor closed here: the pool must stay
+            self._engine.dispose(close=False)
+            self._turn, self._process = Lock(), os.getpid()

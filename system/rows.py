@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Case, Connection, Row, Select, case, delete, select, update
 
 from system.job import Job, State, now
-from system.tables import jobs, outbox
+from system.tables import jobs, outbox, seen
 
 
 def due_jobs(at: float, limit: int) -> Select[Any]:
@@ -44,3 +44,8 @@ def end(connection: Connection, job_id: str, state: State, **values: Any) -> Non
     """Make the state of an unfinished job final."""
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=now(), **values))
     connection.execute(delete(outbox).where(outbox.c.job_id == job_id))
+
+
+def silences(connection: Connection) -> dict[str, float]:
+    """For how many seconds each kind of process has not told that it is alive (`Store.saw`)."""
+    return {at.name: max(0.0, now() - at.at) for at in connection.execute(select(seen)) if "@" not in at.name}

@@ -176,3 +176,9 @@ class Health(BaseModel):
 
     status: Literal["ok", "unavailable"]
     parts: dict[str, Literal["up", "down"]] = {}
+
+
+class Readiness(Health):
+    """The readiness of the API: a sentence for each part that is down."""
+
+    reasons: dict[str, str] = {}

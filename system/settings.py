@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     publish_lease: Seconds = Field(2.0, description="time for which a publisher owns an outbox entry")
     queue_patience: Seconds = Field(15.0, description="a published job that did not start is published again")
     relay_interval: Seconds = Field(0.03, description="pause of the relay when nothing is due")
+    worker_patience: Seconds = Field(5.0, description="silence of all workers after which the API is not ready")
     wedge_seconds: int = Field(10, gt=0, description="a worker that leaves a queue untouched for so long ends")
 
     @model_validator(mode="after")

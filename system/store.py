@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from system.database import Database
 from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
 from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
-from system.rows import by_key, due_jobs, end, job_of, later, row_of
+from system.rows import by_key, due_jobs, end, job_of, later, row_of, silences
 from system.settings import Settings
 from system.tables import applied, dead_letters, effects, jobs, outbox, seen, ticks
 from system.ticks import claim_tick
@@ -125,20 +125,24 @@ class Store:
 
     def stats(self) -> dict[str, Any]:
         """Return the numbers of jobs by state and of unfinished jobs, the age of the oldest unfinished job, and how
-        long ago the relay and beat were active."""
+        long ago each kind of process was active."""
         with self._database.read() as connection:
             states = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
             oldest = connection.execute(
                 select(func.min(jobs.c.accepted_at)).where(jobs.c.finished_at.is_(None))
             ).scalar_one()
-            at = {row.name: row.at for row in connection.execute(select(seen)).all()}
             return {
                 "jobs": {row[0]: row[1] for row in states},
                 "unfinished": unfinished_by_owner(connection).total(),
                 "oldest_unfinished_seconds": None if oldest is None else max(0.0, now() - oldest),
-                "seconds_since": {name: max(0.0, now() - when) for name, when in at.items() if "@" not in name},
+                "seconds_since": silences(connection),
                 "effects": connection.execute(select(func.count()).select_from(effects)).scalar_one(),
             }
+
+    def silences(self) -> dict[str, float]:
+        """For how many seconds each kind of process has not told that it is alive (`saw`)."""
+        with self._database.read() as connection:
+            return silences(connection)
 
     # --- methods for the processes that publish
 

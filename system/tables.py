@@ -67,8 +67,9 @@ effects = Table(
     Column("at", Float, nullable=False),
 )
 
-# The times at which the relay was last active. Before the table of ticks the ticks were here, too, as "tick@...".
+# The times at which the relay and a worker were last active. The release before had its ticks here, as "tick@...".
 seen = Table("seen", metadata, Column("name", String, primary_key=True), Column("at", Float, nullable=False))
+CONSUMING, SILENT = "worker", "silent worker"  # names of workers that take messages, and that do not
 
 # The ticks of the schedule. `due` is the time for which the schedule had the tick; `at` is the time of the record.
 ticks = Table(

@@ -38,7 +38,7 @@ def test_hello_health_and_documents(calm: Running) -> None:
     assert calm.http.get("/").json() == {"message": "Hello World"}
     assert calm.http.get("/health-check").json() == {"status": "ok", "parts": {}}
     ready = calm.http.get("/health-check/ready")
-    assert (ready.status_code, ready.json()["parts"]) == (200, {"store": "up", "broker": "up"})
+    assert (ready.status_code, ready.json()["parts"]) == (200, {"store": "up", "broker": "up", "worker": "up"})
     paths = calm.http.get("/openapi.json").json()["paths"]
     assert {path for path, *_ in SUBMISSIONS} | {"/task-status/{task_id}", "/stats", "/example"} <= set(paths)
     for page in ("/docs", "/redoc"):

@@ -16,6 +16,8 @@ TIMES = [
     ("effects", "at"),
     ("seen", "at"),
     ("dead_letters", "at"),
+    ("ticks", "due"),
+    ("ticks", "at"),
 ]
 
 

@@ -48,6 +48,7 @@ async def test_without_a_key_everything_but_the_probes_is_refused(
     keyed: FastAPI, serve: Serve, headers: dict[str, str]
 ) -> None:
     client = await serve(keyed)
+    await asyncio.to_thread(keyed.state.services.store.saw, "worker")
     encoded = {name: value.encode("latin-1") for name, value in headers.items()}
     for path, item in keyed.openapi()["paths"].items():
         for method in item:

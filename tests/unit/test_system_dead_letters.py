@@ -115,9 +115,9 @@ async def test_a_dead_letter_outlives_other_finished_jobs(
 ) -> None:
     job_id = await asyncio.to_thread(dead, store)
     await asyncio.to_thread(let_pass, config, config.retention + 1)
-    assert await asyncio.to_thread(store.tick, 1)
+    assert await asyncio.to_thread(store.tick)
     assert [letter["task_id"] for letter in (await listed(client))["dead_letters"]] == [job_id]
     await asyncio.to_thread(let_pass, config, config.dead_letter_retention + 1)
-    assert await asyncio.to_thread(store.tick, 2)
+    assert await asyncio.to_thread(store.tick)
     for table in ("dead_letters", "jobs"):
         assert await asyncio.to_thread(rows, config, table) == []
