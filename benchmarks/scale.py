@@ -19,6 +19,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import redis
 from sqlalchemy import create_engine, text
@@ -53,7 +54,9 @@ def measured(workers: int, chosen: argparse.Namespace, server: Postgres | None) 
         broker = stack.enter_context(ladder.server(ladder.choose("local")))
         pace = {"SYSTEM_PACE": str(chosen.work / PROCESS_SECONDS), "SYSTEM_QUEUE_PATIENCE": "600"}
         env = {**system_env(broker, folder, server), **pace, "C_FORCE_ROOT": "1", "PYTHONPATH": str(ROOT)}
-        given = {name.removeprefix("SYSTEM_").lower(): value for name, value in env.items() if "SYSTEM_" in name}
+        given: dict[str, Any] = {
+            name.removeprefix("SYSTEM_").lower(): value for name, value in env.items() if "SYSTEM_" in name
+        }
         settings = Settings(_env_file=None, **given)
         store = Store(settings)
         stack.callback(store.close)
