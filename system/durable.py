@@ -9,8 +9,10 @@ from celery.utils.time import get_exponential_backoff_interval
 
 from system.celery_app import App
 from system.job import Reason
+from system.metrics import counted
 from system.publisher import HIDDEN
 from system.store import Store
+from system.tracing import span
 
 Errors = tuple[type[Exception], ...]
 
@@ -30,7 +32,8 @@ def durable(name: str, *, transient: Errors = ()) -> Callable[[Callable[..., Any
 
     def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
         def run(task: Task[Any, Any], *args: Any) -> Any:
-            return _execute(task, function, args, transient)
+            with counted(), span("run", task.request.id or ""):
+                return _execute(task, function, args, transient)
 
         run.__doc__ = function.__doc__
         register: Callable[[Callable[..., Any]], Task[Any, Any]] = shared_task(name=name, bind=True)
@@ -51,7 +54,8 @@ def _execute(task: Task[Any, Any], function: Callable[..., Any], args: tuple[Any
     except Exception as error:
         store.fail(job_id, task.request.retries + 1, error)
         raise
-    store.finish(job_id, task.name, result)
+    with span("effect", job_id):
+        store.finish(job_id, task.name, result)
     # The job store keeps the result of a job. Celery would write it to the worker's log and to Flower.
     return result if start.job is None else None
 

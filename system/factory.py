@@ -17,6 +17,7 @@ from system.access import REFUSED, Bearer, KeysOnly
 from system.celery_app import make_celery
 from system.exposure import ELSEWHERE, WARNING, LocalOnly, refuse_exposure, watch_exposure
 from system.limits import BodyLimit
+from system.metrics import note, watch_loop
 from system.monitor import BrokerMonitor, Ping, redis_ping
 from system.publisher import Publisher, send
 from system.routers import background, dead_letters, health, jobs
@@ -71,7 +72,7 @@ def _services(settings: Settings, ping: Ping) -> Services:
         settings=settings,
         celery=celery,
         store=store,
-        publisher=Publisher(partial(send, celery), store.published, settings.publish_lease),
+        publisher=Publisher(partial(send, celery), partial(note, store.published), settings.publish_lease),
         monitor=BrokerMonitor(ping, settings.monitor_seconds, settings.broker_timeout),
     )
 
@@ -79,7 +80,7 @@ def _services(settings: Settings, ping: Ping) -> Services:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    beside = [services.monitor.run]
+    beside = [services.monitor.run, watch_loop]
     if not services.settings.api_keys:
         log.warning(WARNING)
         await asyncio.to_thread(refuse_exposure)

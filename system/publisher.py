@@ -9,6 +9,7 @@ from typing import Any
 
 from system.celery_app import App
 from system.job import Job, now
+from system.tracing import span
 
 log = logging.getLogger(__name__)
 THREADS = 2
@@ -29,7 +30,8 @@ def send(app: App, job: Job) -> None:
         "argsrepr": HIDDEN,
         "retry": False,  # kombu would repeat the publish inside this call; the relay does so with a bound
     }
-    app.tasks[job.task].apply_async(args=job.args, **options)
+    with span("publish", job.id):
+        app.tasks[job.task].apply_async(args=job.args, **options)
 
 
 class Publisher:
@@ -87,7 +89,8 @@ class Publisher:
         try:
             self._send(job)
         except Exception:
-            log.warning("job %s was not published; the relay will publish it", job.id, exc_info=True)
+            about = {"job": job.id}
+            log.warning("job %s was not published; the relay will publish it", job.id, exc_info=True, extra=about)
             return False
         return True
 

@@ -165,6 +165,7 @@ class Stats(BaseModel):
 
     jobs: dict[str, int]
     unfinished: int
+    dead_letters: int
     oldest_unfinished_seconds: float | None
     seconds_since: dict[str, float]
     effects: int

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     queue_patience: Seconds = Field(15.0, description="a published job that did not start is published again")
     relay_interval: Seconds = Field(0.03, description="pause of the relay when nothing is due")
     worker_patience: Seconds = Field(5.0, description="silence of all workers after which the API is not ready")
+    log_json: bool = Field(False, description="log lines are JSON, each with the id of its job")
+    metrics_host: str = Field("127.0.0.1", description="address of the metrics of the relay and of a worker")
+    metrics_port: int | None = Field(None, gt=0, le=65_535, description="their port; the API has the route /metrics")
+    traces_url: HttpUrl | None = Field(None, repr=False, description="collector of traces (OTLP over HTTP)")
+
     wedge_seconds: int = Field(10, gt=0, description="a worker that leaves a queue untouched for so long ends")
 
     @model_validator(mode="after")

@@ -134,6 +134,7 @@ class Store:
             return {
                 "jobs": {row[0]: row[1] for row in states},
                 "unfinished": unfinished_by_owner(connection).total(),
+                "dead_letters": connection.execute(select(func.count()).select_from(dead_letters)).scalar_one(),
                 "oldest_unfinished_seconds": None if oldest is None else max(0.0, now() - oldest),
                 "seconds_since": silences(connection),
                 "effects": connection.execute(select(func.count()).select_from(effects)).scalar_one(),
@@ -160,13 +161,17 @@ class Store:
             connection.execute(update(outbox).where(outbox.c.job_id.in_([row.id for row in rows])).values(due=lease))
             return [job_of(row) for row in rows]
 
-    def published(self, job_ids: Collection[str]) -> None:
-        """The broker has the messages. A job that does not start in time is due again, each time later."""
+    def published(self, job_ids: Collection[str]) -> int:
+        """The broker has the messages. A job that does not start in time is due again, each time later.
+
+        Returns how many of the jobs had been published before.
+        """
         entries = outbox.c.job_id.in_(sorted(job_ids))  # those of finished jobs are gone
         times = case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
         due = later(now() + self._settings.queue_patience * times)
         with self._database.write() as connection:
-            connection.execute(update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1))
+            noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1)
+            return sum(times > 1 for times in connection.execute(noted.returning(outbox.c.publishes)).scalars())
 
     # --- methods for workers
 

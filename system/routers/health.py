@@ -6,6 +6,7 @@ from typing import Any
 from anyio import sleep
 from fastapi import APIRouter, Response
 
+from system.metrics import exposition
 from system.schemas import Health, Message, Problem, Readiness, Stats
 from system.services import Shared
 from system.store import Unusable
@@ -67,6 +68,13 @@ def _no_worker(silences: dict[str, float], patience: float) -> str:
     since = "has ever told" if silence is None else f"has told for {silence:.0f} s"
     alive = "; a worker is alive, but messages wait" if silences.get(SILENT, math.inf) <= patience else ""
     return f"no worker {since} that it takes messages{alive}"
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(services: Shared) -> Response:
+    """All metrics for Prometheus: the API's own, and what the job store knows of all processes."""
+    text = await services.stored(lambda: exposition(services.store.stats()))  # it also reads /proc
+    return Response(text, media_type="text/plain; version=0.0.4")
 
 
 @router.get("/stats", responses={503: {"model": Problem, "description": "The job store can't be used"}})

@@ -2,6 +2,7 @@
 published."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -20,12 +21,15 @@ from starlette.requests import HTTPConnection
 
 from system.access import Owner, Submitter
 from system.job import Backlog, Job, KeyReused, Request
+from system.metrics import ACCEPTED, DEDUPLICATED
 from system.schemas import Accepted, Computation, Division, JsonObject, Key, Problem, TaskStatus, status_of
 from system.services import Services, Shared
 from system.store import Unusable
 from system.streams import Events, events, position
+from system.tracing import span
 from system.watch import Closed, Listener, TooMany
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
 UNKNOWN_JOB = 4404
 TRY_AGAIN_LATER = 1013  # the WebSocket close code "try again later" of IANA's registry
@@ -59,13 +63,17 @@ class Submission:
 
     async def accept(self, task: str, *args: Any) -> Accepted:
         """Record a job and leave its publishing to a thread. Raises `HTTPException` 409 and 503."""
-        services = self._services
+        services, request = self._services, Request(task, args, self._key, owner=self._owner)
         try:
-            job = await services.intake.accept(Request(task, args, self._key, owner=self._owner))
+            with span("accept", request.id, first=True):
+                job = await services.intake.accept(request)
         except KeyReused as error:
             raise HTTPException(409, str(error)) from None
         except Backlog as error:
             raise busy(services, error) from None
+        new = job.id == request.id
+        (ACCEPTED if new else DEDUPLICATED.labels("request")).inc()
+        log.info("job %s (%s) is %s", job.id, task, "accepted" if new else "known", extra={"job": job.id})
         return Accepted(message="Task queued", task_id=job.id)
 
 
