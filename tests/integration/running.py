@@ -1,16 +1,18 @@
 """A system of real processes, as the tests run it: one folder, one set of settings, one process for each part."""
 
 import json
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any, Protocol, Self
 
 import httpx
+import psutil
 import redis
 from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -237,6 +239,31 @@ class Running:
             for statement in LOCK[connection.dialect.name]:
                 connection.exec_driver_sql(statement)
             yield lambda: connection.exec_driver_sql("ROLLBACK").close()
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[Callable[[], None]]:
+        """SIGSTOP a process within the block, or until what it gives is called. The process is stopped outside of its
+        transactions: SQLite's write lock would be stopped with it."""
+        process = psutil.Process(self.process(name).pid)
+
+        def stopped() -> bool:
+            process.suspend()
+            eventually(lambda: process.status() == psutil.STATUS_STOPPED, within=SLACK, what=f"{name} is stopped")
+            if self.settings.database_url is not None:
+                return True  # other processes lock other rows
+            try:
+                with closing(sqlite3.connect(self.settings.database, timeout=0.1, isolation_level=None)) as store:
+                    store.execute("BEGIN IMMEDIATE").execute("ROLLBACK")
+                    return True
+            except sqlite3.OperationalError:
+                process.resume()
+                return False
+
+        eventually(stopped, within=SLACK, what=f"{name} is stopped outside of a transaction")
+        try:
+            yield process.resume
+        finally:
+            process.resume()
 
     def effects(self) -> Counter[str]:
         """How many effects each key has."""

@@ -7,7 +7,6 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
 from textwrap import dedent
 
 import pytest
@@ -49,16 +48,12 @@ def test_delay_and_get_as_in_the_documents(calm: Running) -> None:
         print(json.dumps([value, good.state, caught, bad.state, "ZeroDivisionError" in bad.traceback, good.id]))
     """
     command, env, pipe = [sys.executable, "-c", dedent(code)], environment(calm.settings), subprocess.PIPE
-    worker = calm.process("worker-1")
-    worker.signal(SIGSTOP)  # until the first state is read
-    try:
+    with calm.frozen("worker-1") as go_on:  # until the first state is read
         with subprocess.Popen(command, env=env, cwd=calm.folder, stdout=pipe, stderr=pipe, text=True) as process:
             assert process.stdout is not None
             first = process.stdout.readline()
-            worker.signal(SIGCONT)
+            go_on()
             out, wrong = process.communicate(timeout=4 * SLACK)
-    finally:
-        worker.signal(SIGCONT)
     assert process.returncode == 0, wrong
     *rest, job = json.loads(out)
     assert first == "PENDING\n"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from signal import SIGCONT, SIGSTOP, SIGTERM
+from signal import SIGTERM
 
 from brownout.subject.waiting import eventually
 from tests.integration.running import SLACK, NewSystem, Running
@@ -28,14 +28,10 @@ def stream(system: Running, job: str, last: str = "") -> Iterator[Iterator[tuple
 
 
 def test_each_change_is_an_event_and_who_comes_back_gets_what_is_new(calm: Running) -> None:
-    worker = calm.process("worker-1")
-    worker.signal(SIGSTOP)  # until the first state has come
-    try:
+    with calm.frozen("worker-1"):  # until the first state has come
         job = calm.submit("/divide", {"x": 1, "y": 2})
         with stream(calm, job) as events:
             seen = [next(events)]
-    finally:
-        worker.signal(SIGCONT)
     with stream(calm, job, last=seen[0][0]) as events:
         seen += events
     states = [str(data["task_status"]) for _, data in seen]
