@@ -28,15 +28,17 @@ def nothing_leaks(
 ) -> Ruling:
     """No process, or none `of` a name, keeps more and more memory, open descriptors or TCP connections.
 
-    A life of a process counts when it lasted for `lasting`. The promise compares the medians of the second and of the
-    last quarter of each life: the later one may be higher by `megabytes` of resident memory, by `descriptors`, and by
-    `connections`. The first quarter is left out, because a process loads code and fills caches then. Each process of a
-    worker's pool has a life of its own. `of` is the name of a process, or of several: "worker" means all workers. The
-    verdict is unknown when no process lived for so long.
+    A life of a process, as far as the load lasts, counts when it is as long as `lasting`. From the second to the last
+    quarter of a life the median may grow by `megabytes` of memory (RSS), `descriptors` and `connections`. Only growth
+    that goes on counts: twice the smaller of the two steps between these three quarters. The first quarter is left out,
+    because a process loads code and fills caches then. Each process of a worker's pool has a life of its own. `of` is
+    the name of a process, or of several: "worker" means all workers. The verdict is unknown when no process lived for
+    so long.
     """
     limits = {"megabytes": megabytes, "descriptors": descriptors, "connections": connections}
     lives: dict[tuple[str, int], list[Event]] = defaultdict(list)
-    for event in history.kind("resources"):
+    healed = next((event.at for event in history.kind("phase") if event.data.get("name") == "heal"), history.end)
+    for event in (event for event in history.kind("resources") if event.at <= healed):
         lives[event.data["process"], event.pid].append(event)
     anomalies, most, judged = list[Anomaly](), dict.fromkeys(limits, 0.0), 0
     for (process, _), life in lives.items():
@@ -47,14 +49,14 @@ def nothing_leaks(
             continue
         judged += 1
         for name, limit in limits.items():
-            early, late = (_median(part, name) for part in (life[quarter : 2 * quarter], life[-quarter:]))
-            grown = late.data[name] - early.data[name]
-            most[name] = max(most[name], grown)
-            if grown > limit:
-                took = readable((late.at - early.at) / NS)
-                had = f"{early.data[name]:g} to {late.data[name]:g} {name}"
+            second, third, fourth = (_median(life[n * quarter : (n + 1) * quarter], name) for n in (1, 2, 3))
+            steps = [after.data[name] - before.data[name] for before, after in ((second, third), (third, fourth))]
+            most[name] = max(most[name], 2 * min(steps))
+            if 2 * min(steps) > limit:
+                took = readable((fourth.at - second.at) / NS)
+                had = f"{second.data[name]:g} to {fourth.data[name]:g} {name}"
                 sentence = f"{process} grew from {had} within {took}; the limit is {limit:g} more."
-                anomalies.append(Anomaly("leak", sentence, witness=_proof(life, early, late)))
+                anomalies.append(Anomaly("leak", sentence, witness=witness(life[0], second, third, fourth)))
     grew = ", ".join(f"{grown:.3g} {name}" for name, grown in most.items())
     doubt = "" if judged else f"no process was watched for {readable(seconds(lasting))}"
     return Ruling(anomalies, doubt, f"{judged} lives of processes, which grew by at most {grew}")
@@ -62,9 +64,3 @@ def nothing_leaks(
 
 def _median(samples: list[Event], name: str) -> Event:
     return sorted(samples, key=lambda event: event.data[name])[(len(samples) - 1) // 2]
-
-
-def _proof(life: list[Event], early: Event, late: Event) -> tuple[Event, ...]:
-    """Four samples whose second and fourth are those that were compared; the first one of them begins the life."""
-    between = next(event for event in reversed(life) if event.at < late.at)
-    return witness(life[0], early, between, late)

@@ -76,16 +76,19 @@ def slow_network() -> Fault:
 
 @dataclass(frozen=True)
 class Choice:
-    """A fault that the mix may draw. It heals after `lasting`, and begins within the share `until` of the jobs."""
+    """A fault that the mix may draw. It heals after `lasting` or, if that is None, after the load; it begins within the
+    share `until` of the jobs."""
 
     make: Callable[[], Fault]
     on: str
-    lasting: Duration
+    lasting: Duration | None
     until: float = 1.0
 
 
 EVERYWHERE = (
-    *(Choice(make, f"worker-{n}", "1s") for n in (1, 2) for make in (killed_whole, kill, kill_child, ends)),
+    *(Choice(make, f"worker-{n}", "1s") for n in (1, 2) for make in (killed_whole, kill, ends)),
+    # It heals after the load: a worker that looks for its broker starts no pool process, and the nemesis waits for it.
+    *(Choice(kill_child, f"worker-{n}", None) for n in (1, 2)),
     Choice(stop, "worker-2", "2s"),
     *(Choice(make, "relay", "1s") for make in (kill, ends)),
     *(Choice(make, "api", "1s", API_ENDS) for make in (kill, ends)),
@@ -128,7 +131,8 @@ def mixed(jobs: int, chance: random.Random, *, postgres: bool = False, relay: bo
             restarts[choice.on] += "->" not in choice.on and choice.on not in ("store", "broker")
             if relay or choice.on != "relay":
                 when = event("ok", "client", nth=at)
-                injections.append(Injection(choice.make(), choice.on, when, after(choice.lasting)))
+                heal = None if choice.lasting is None else after(choice.lasting)
+                injections.append(Injection(choice.make(), choice.on, when, heal))
         at += round(chance.randint(*GAP) * gap)
     return injections
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from brownout import Lab, at_least_once, drained, get, must_show, nothing_leaks
+from brownout import Lab, at_least_once, get, must_show, nothing_leaks
 from tests.soak.conftest import EVERY, api_keeps_nothing
 from tests.soak.mix import swallow
 
@@ -18,12 +18,13 @@ def planted(name: str) -> pytest.MarkDecorator:
 
 
 def test_without_the_relay_one_lost_message_in_a_thousand_is_found(soak: Callable[..., Lab]) -> None:
-    """With the relay these jobs are done: `test_mixed` loses the same messages."""
+    """With the relay these jobs are done: `test_mixed` loses as many. Other faults of the mix lose jobs here, too."""
     lab = soak(relay=False)
-    lab.promise(must_show("lost", under=at_least_once()), drained())
+    lab.promise(at_least_once())
     outcome = lab.run()
-    outcome.must_hold()
-    lost = {anomaly.task for verdict in outcome.result.verdicts for anomaly in verdict.anomalies}
+    (verdict,) = (verdict for verdict in outcome.result.verdicts if verdict.promise == str(at_least_once()))
+    assert verdict.validity == "invalid"
+    lost = {anomaly.task for anomaly in verdict.anomalies if anomaly.kind == "lost"}
     acted = [event.data for event in outcome.result.history.kind("fault-acted")]
     swallowed = {event["evidence"].split()[-1] for event in acted if event["fault"] == str(swallow())}
     assert swallowed
@@ -40,6 +41,6 @@ def test_a_connection_for_each_job_is_found(soak: Callable[..., Lab]) -> None:
 @planted("result")
 def test_a_result_for_each_request_is_found(soak: Callable[..., Lab]) -> None:
     lab = soak(LEAK_JOBS)
-    lab.load(get("/health-check", every="8ms", lasting=LEAK_JOBS * EVERY))
+    lab.load(get("/health-check", every="5ms", lasting=LEAK_JOBS * EVERY))
     lab.promise(must_show("leak", under=api_keeps_nothing()))
     lab.run().must_hold()

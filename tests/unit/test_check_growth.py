@@ -33,9 +33,10 @@ def verdict(*lives: list[Event], of: str | None = None) -> Verdict:
         (range(100), "invalid"),
         ([min(n, 20) * 10 for n in range(100)], "valid"),
         ([200 if 70 < n < 80 else 3 for n in range(100)], "valid"),
+        ([200 if n > 60 else 3 for n in range(100)], "valid"),
         (range(0, 290, 10), "unknown"),
     ],
-    ids=["grows", "warms-up", "outage", "short"],
+    ids=["grows", "warms-up", "outage", "one-jump", "short"],
 )
 def test_only_what_goes_on_growing_is_a_leak(connections: Iterable[int], validity: str) -> None:
     assert verdict(life(connections)).validity == validity
@@ -54,3 +55,9 @@ def test_the_promise_may_be_about_some_processes() -> None:
     assert verdict(*lives, of="worker-2").validity == "unknown"
     (anomaly,) = verdict(*lives).anomalies
     assert anomaly.sentence == "worker-1 grew from 37 to 87 connections within 50 s; the limit is 24 more."
+
+
+def test_what_is_seen_after_the_load_does_not_count() -> None:
+    """After the load nothing more is kept, however long the drain takes."""
+    heal = Event(100 * NS, "run", "phase", data={"name": "heal"})
+    assert verdict(life([*range(100), *[100] * 300]), [heal]).validity == "invalid"
