@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from brownout import Lab, at_least_once, get, must_show, nothing_leaks
-from tests.soak.conftest import EVERY, api_keeps_nothing
+from tests.soak.conftest import EVERY, SPARE, api_keeps_nothing
 from tests.soak.mix import swallow
 
 pytestmark = pytest.mark.chaos
@@ -41,6 +41,6 @@ def test_a_connection_for_each_job_is_found(soak: Callable[..., Lab]) -> None:
 @planted("result")
 def test_a_result_for_each_request_is_found(soak: Callable[..., Lab]) -> None:
     lab = soak(LEAK_JOBS)
-    lab.load(get("/health-check", every="5ms", lasting=LEAK_JOBS * EVERY))
+    lab.load(get("/health-check", every="5ms", lasting=LEAK_JOBS * EVERY * SPARE))
     lab.promise(must_show("leak", under=api_keeps_nothing()))
     lab.run().must_hold()
