@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
@@ -48,12 +49,12 @@ def test_delay_and_get_as_in_the_documents(calm: Running) -> None:
         print(json.dumps([value, good.state, caught, bad.state, "ZeroDivisionError" in bad.traceback, good.id]))
     """
     command, env, pipe = [sys.executable, "-c", dedent(code)], environment(calm.settings), subprocess.PIPE
-    with calm.frozen("worker-1") as go_on:  # until the first state is read
-        with subprocess.Popen(command, env=env, cwd=calm.folder, stdout=pipe, stderr=pipe, text=True) as process:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            go_on()
-            out, wrong = process.communicate(timeout=4 * SLACK)
+    start = partial(subprocess.Popen, command, env=env, cwd=calm.folder, stdout=pipe, stderr=pipe, text=True)
+    with calm.frozen("worker-1") as go_on, start() as process:  # stopped until the first state is read
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        go_on()
+        out, wrong = process.communicate(timeout=4 * SLACK)
     assert process.returncode == 0, wrong
     *rest, job = json.loads(out)
     assert first == "PENDING\n"

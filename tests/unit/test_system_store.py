@@ -110,7 +110,8 @@ def test_what_ends_first_stands(store: Store, config: Settings, first: str, seco
 
 def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -> None:
     assert store.stats() == {
-        "jobs": {}, "unfinished": 0, "dead_letters": 0, "oldest_unfinished_seconds": None, "seconds_since": {}, "effects": 0,
+        "jobs": {}, "unfinished": 0, "dead_letters": 0, "oldest_unfinished_seconds": None, "seconds_since": {},
+        "effects": 0,
     }  # fmt: skip
     ended(store)
     store.accept(Request("t", ()))
