@@ -18,6 +18,8 @@ def due_ticks(last: float | None, at: float, period: float, oldest: float) -> li
     """Return the ticks after `last` until `at`, in order, without ticks before `oldest`. A tick is a multiple of
     `period`. A schedule without a tick begins with the newest. Times in seconds since the epoch."""
     newest = math.floor(at / period)
+    if newest * period > at:  # the quotient was rounded up
+        newest -= 1
     if last is None:
         return [newest * period]
     numbers = range(math.floor(max(last, oldest) / period), newest + 1)
