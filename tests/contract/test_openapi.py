@@ -21,6 +21,7 @@ from system.access import PROBES
 from system.factory import create_app
 from system.schemas import plain
 from system.settings import Settings
+from system.tables import CONSUMING
 
 STARTING_SECONDS = 30
 KEY = "a-key-of-the-contract-tests"
@@ -54,6 +55,9 @@ def serving(settings: Settings, *, broker: bool) -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # from now on, who connects waits
         app = create_app(settings, ping=answering if broker else down)
+        if broker:
+            app.state.services.store.create()
+            app.state.services.store.saw(CONSUMING)  # as a worker does
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -82,6 +86,7 @@ def configured(folder: Path, nowhere: int, backlog_limit: int) -> Settings:
         result_url=RedisDsn(f"redis://127.0.0.1:{nowhere}/1"),
         backlog_limit=backlog_limit,
         pace=0,
+        worker_patience=3_600,  # no worker tells again that it is there
     )
 
 
