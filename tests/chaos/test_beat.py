@@ -1,6 +1,7 @@
 """The periodic task, when the broker is away and when beat dies."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -34,8 +35,11 @@ def test_each_tick_is_done_once_in_order(lab: Lab, fault: Fault, target: str) ->
     outcome = lab.run()
     outcome.must_hold()
     history = outcome.result.history
-    done = [str(each.task) for each in history.kind("effect") if each.data["name"] == "system.tick"]
-    times = [float(key.partition("@")[2]) for key in done]
+    done = [each for each in history.kind("effect") if each.data["name"] == "system.tick"]
+    times = [float(str(each.task).partition("@")[2]) for each in done]
     assert times == [times[0] + number * PERIOD for number in range(len(times))], "none missing, none twice, in order"
-    messages = [each for each in history.kind("started") if each.data["name"] == "system.tick"]
-    assert len(messages) < len(times), "one message did several ticks"
+    # A message that finds no tick due is none of beat's mistakes, so the messages are not just counted.
+    messages = [each.at for each in history.kind("started") if each.data["name"] == "system.tick"]
+    pairs = pairwise(each.at for each in done)
+    together = [(one, next_) for one, next_ in pairs if not any(one < at < next_ for at in messages)]
+    assert together, "one message did several ticks"
