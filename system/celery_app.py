@@ -99,7 +99,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # -- a slow task, or a task that kills its process, does not stop other tasks
         "task_queues": [Queue(DEFAULT_QUEUE), Queue(CPU_QUEUE)],
         "task_routes": {"system.fibonacci": {"queue": CPU_QUEUE}},
-        # -- beat: a periodic task that could not run within its period is skipped, and does not run beside the next one
+        # -- beat: a message that is not delivered within its period is dropped, because the next one does its tick
         "beat_schedule": {
             "tick": {
                 "task": "system.tick",

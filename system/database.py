@@ -1,15 +1,24 @@
 """Transactions on SQLite or PostgreSQL, with connections that are kept from one transaction to the next."""
 
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 from sqlalchemy import URL, Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 
 from system.engines import WAIT_SECONDS, postgres_engine, sqlite_engine
 from system.migrations import migrate, up_to_date
+
+#: A migration locks whole tables, one after the other, and transactions that work have locks in another order. Whoever
+#: waits for longer than PostgreSQL's deadlock_timeout (1 s) may be aborted.
+LOCK_MILLISECONDS = 500
+TRIES = 20  # of a migration, on a busy database
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code of lock_timeout
 
 
 class Database:
@@ -26,8 +35,25 @@ class Database:
         with self.read() as connection:
             if up_to_date(connection):
                 return
-        with self.write() as connection:
-            migrate(connection)
+        self.change(migrate)
+
+    def change(self, migration: Callable[[Connection], None]) -> None:
+        """Run a migration in one transaction, beside processes that work.
+
+        On PostgreSQL a migration that waits too long for a lock lets go of its locks, and begins again. Raises
+        `OperationalError` after `TRIES` attempts.
+        """
+        for tries in range(1, TRIES + 1):
+            try:
+                with self.write() as connection:
+                    if not self._sqlite:
+                        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+                    return migration(connection)
+            except OperationalError as error:
+                if tries == TRIES or getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                    raise
+            time.sleep(LOCK_MILLISECONDS / 1_000 * random.random())  # for those who have waited behind its locks
+        return None
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that can say what to do ON CONFLICT; SQLAlchemy has one for each database."""
@@ -42,6 +68,7 @@ class Database:
         lock, unfairly, and in the end gives up ("locking protocol"). A thread whose turn does not come within
         WAIT_SECONDS takes its chance there.
         """
+        self._leave_parent()
         turn = self._sqlite and self._turn.acquire(timeout=WAIT_SECONDS)
         try:
             with self._connect() as connection, connection.begin():
@@ -61,9 +88,12 @@ class Database:
         self._engine.dispose()
 
     def _connect(self) -> Connection:
-        if self._process != os.getpid():
-            # The connections belong to the parent: they are neither used nor closed here, so the pool must stay.
-            self._parents = self._engine.pool
-            self._engine.dispose(close=False)
-            self._process = os.getpid()
+        self._leave_parent()
         return self._engine.connect()
+
+    def _leave_parent(self) -> None:
+        """After a fork: the connections belong to the parent, whose threads may have held the lock."""
+        if self._process != os.getpid():
+            self._parents = self._engine.pool  # the connections are neither used nor closed here: the pool must stay
+            self._engine.dispose(close=False)
+            self._turn, self._process = Lock(), os.getpid()

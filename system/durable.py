@@ -8,7 +8,11 @@ from celery.exceptions import Ignore
 from celery.utils.time import get_exponential_backoff_interval
 
 from system.celery_app import App
+from system.job import Reason
+from system.metrics import counted
+from system.publisher import HIDDEN
 from system.store import Store
+from system.tracing import span
 
 Errors = tuple[type[Exception], ...]
 
@@ -28,7 +32,8 @@ def durable(name: str, *, transient: Errors = ()) -> Callable[[Callable[..., Any
 
     def decorate(function: Callable[..., Any]) -> Task[Any, Any]:
         def run(task: Task[Any, Any], *args: Any) -> Any:
-            return _execute(task, function, args, transient)
+            with counted(), span("run", task.request.id or ""):
+                return _execute(task, function, args, transient)
 
         run.__doc__ = function.__doc__
         register: Callable[[Callable[..., Any]], Task[Any, Any]] = shared_task(name=name, bind=True)
@@ -45,23 +50,26 @@ def _execute(task: Task[Any, Any], function: Callable[..., Any], args: tuple[Any
     try:
         result = function(task, *args)
     except transient as error:
-        _retry(task, store, error)
+        _retry(task, store, error, before=start.job.attempts_before if start.job else 0)
     except Exception as error:
-        store.fail(job_id, error)
+        store.fail(job_id, task.request.retries + 1, error)
         raise
-    store.finish(job_id, task.name, result)
-    return result
+    with span("effect", job_id):
+        store.finish(job_id, task.name, result)
+    # The job store keeps the result of a job. Celery would write it to the worker's log and to Flower.
+    return result if start.job is None else None
 
 
-def _retry(task: Task[Any, Any], store: Store, error: Exception) -> None:
+def _retry(task: Task[Any, Any], store: Store, error: Exception, *, before: int) -> None:
     settings, request = app_of(task).settings, task.request
-    job_id = cast("str", request.id)
-    if request.retries >= settings.max_retries:
-        store.fail(job_id, error)
+    job_id, retries = cast("str", request.id), request.retries - before
+    if retries >= settings.max_retries:
+        store.fail(job_id, request.retries + 1, error, Reason.RETRIES)
         raise error
     countdown = get_exponential_backoff_interval(
-        factor=1, retries=request.retries, maximum=settings.backoff_max, full_jitter=True
+        factor=1, retries=retries, maximum=settings.backoff_max, full_jitter=True
     )
     if not store.retry(job_id, request.retries + 1, countdown):
         raise Ignore from error
-    raise task.retry(exc=error, countdown=countdown, max_retries=settings.max_retries)
+    again: Callable[..., Exception] = task.retry  # its types leave out the options
+    raise again(exc=error, countdown=countdown, max_retries=settings.max_retries + before, argsrepr=HIDDEN)

@@ -13,7 +13,10 @@ from sqlalchemy.exc import DisconnectionError
 CONNECTIONS = 10  # of one process; a thread that finds none free waits for WAIT_SECONDS
 WAIT_SECONDS = 5.0  # no transaction waits longer for a lock, a free connection, or the server's answer
 CONNECT_SECONDS = 2
-POOL = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": WAIT_SECONDS}
+#: An error of the database does not show the values of its statement: they are the clients'.
+POOL: dict[str, Any] = {
+    "pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": WAIT_SECONDS, "hide_parameters": True,
+}  # fmt: skip
 
 
 def sqlite_engine(url: URL) -> Engine:

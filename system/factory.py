@@ -2,19 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from types import FrameType
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from system.access import REFUSED, Bearer, KeysOnly
 from system.celery_app import make_celery
+from system.exposure import ELSEWHERE, WARNING, LocalOnly, refuse_exposure, watch_exposure
 from system.limits import BodyLimit
+from system.metrics import note, watch_loop
 from system.monitor import BrokerMonitor, Ping, redis_ping
 from system.publisher import Publisher, send
-from system.routers import background, health, jobs
+from system.routers import background, dead_letters, health, jobs
 from system.schemas import Invalid, Problem
 from system.services import Services
 from system.settings import Settings, get_settings
@@ -35,6 +41,7 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
     app = FastAPI(
         title=settings.app_name,
         lifespan=_lifespan,
+        openapi_url=None if settings.api_keys else "/openapi.json",  # the pages of the documentation go with it
         responses={
             400: {"model": Problem, "description": "The body can't be read"},
             413: {"model": Problem, "description": "The body is too large"},
@@ -43,11 +50,18 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
     )
     app.state.services = services
     app.add_middleware(BodyLimit, limit=settings.body_limit)
+    if settings.api_keys:
+        app.add_middleware(KeysOnly, keys=settings.api_keys)
+    else:
+        app.add_middleware(LocalOnly)
     app.add_exception_handler(RequestValidationError, _invalid)
     for kind in Unusable:
         app.add_exception_handler(kind, _store_unavailable)
-    for module in (health, jobs, background):
-        app.include_router(module.router)
+    keyed = [Depends(Bearer())] if settings.api_keys else []
+    refused = REFUSED if settings.api_keys else ELSEWHERE
+    app.include_router(health.probes, responses={} if settings.api_keys else ELSEWHERE)
+    for module in (health, jobs, dead_letters, background):
+        app.include_router(module.router, dependencies=keyed, responses=refused)
     return app
 
 
@@ -58,7 +72,7 @@ def _services(settings: Settings, ping: Ping) -> Services:
         settings=settings,
         celery=celery,
         store=store,
-        publisher=Publisher(partial(send, celery), store.published, settings.publish_lease),
+        publisher=Publisher(partial(send, celery), partial(note, store.published), settings.publish_lease),
         monitor=BrokerMonitor(ping, settings.monitor_seconds, settings.broker_timeout),
     )
 
@@ -66,18 +80,48 @@ def _services(settings: Settings, ping: Ping) -> Services:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    beside = [services.monitor.run, watch_loop]
+    if not services.settings.api_keys:
+        log.warning(WARNING)
+        await asyncio.to_thread(refuse_exposure)
+        beside.append(watch_exposure)
     await services.stored(services.store.create)
     services.publisher.start()
-    monitor = asyncio.create_task(services.monitor.run())
+    running = [asyncio.create_task(work()) for work in beside]
     try:
-        yield
+        with at_shutdown(services.watch.close):
+            yield
     finally:
-        monitor.cancel()
-        with suppress(asyncio.CancelledError):
-            await monitor
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         if not await asyncio.to_thread(services.publisher.stop, DRAIN_SECONDS):
             log.warning("some jobs were not published; the relay will publish them")
         await services.stored(services.store.close)
+
+
+@contextmanager
+def at_shutdown(call: Callable[[], None]) -> Iterator[None]:
+    """Call `call` in the event loop when a signal asks the server to end. The server waits for open streams before the
+    lifespan ends, so without this no stream would end. Only a server's own handler is taken up: it is called, too."""
+    loop = asyncio.get_running_loop()
+    before: dict[int, Callable[[int, FrameType | None], object]] = {}
+    main = threading.current_thread() is threading.main_thread()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(call)
+        before[number](number, frame)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        handler = signal.getsignal(name)
+        if main and callable(handler) and handler is not signal.default_int_handler:
+            before[name] = handler
+            signal.signal(name, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

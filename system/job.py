@@ -21,17 +21,32 @@ class State(StrEnum):
 
 
 FINAL = (State.SUCCESS, State.FAILURE)
+LOCAL = "local"  # the one owner of all jobs where no API keys are configured
+
+
+class Reason(StrEnum):
+    """Why a job is a dead letter."""
+
+    POISON = "poison"
+    RETRIES = "retries"
+    UNKNOWN_TASK = "unknown task"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A client's request for a job: a task's name, its arguments, and an idempotency key, so that repeating the request
-    makes no second job."""
+    makes no second job. Each owner has keys of its own."""
 
     task: str
     args: tuple[Any, ...]
     key: str | None = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    owner: str = LOCAL
+
+    @property
+    def own_key(self) -> str | None:
+        """The key in the job store, which differs between owners: no key has a slash."""
+        return self.key if self.key is None or self.owner == LOCAL else f"{self.owner}/{self.key}"
 
     @property
     def fingerprint(self) -> str:
@@ -51,6 +66,13 @@ class Job:
     attempts: int
     result: Any = None
     error: dict[str, str] | None = None
+    owner: str = LOCAL
+    attempts_before: int = 0  # attempts before the job was last re-driven
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where the job is in its life. A later state has a greater position."""
+        return self.attempts, 2 if self.finished else int(self.state == State.STARTED)
 
     @property
     def finished(self) -> bool:
@@ -72,7 +94,8 @@ class Refused(Exception):
 
 
 class Backlog(Refused):
-    """The job store refuses a request because the number of unfinished jobs has reached `backlog_limit`."""
+    """The job store refuses a request because the number of unfinished jobs, or of the owner's unfinished jobs, has
+    reached its limit."""
 
 
 class KeyReused(Refused):

@@ -9,11 +9,13 @@ from typing import Any
 
 from system.celery_app import App
 from system.job import Job, now
+from system.tracing import span
 
 log = logging.getLogger(__name__)
 THREADS = 2
 CAPACITY = 1_000
 TOGETHER = 50  # messages at most that are noted in one transaction
+HIDDEN = "(hidden)"  # what logs, events and Flower show of a job's arguments, which are the client's
 
 
 def send(app: App, job: Job) -> None:
@@ -25,9 +27,11 @@ def send(app: App, job: Job) -> None:
         "task_id": job.id,
         "retries": max(0, job.attempts - 1),
         "ignore_result": True,  # the job store keeps the result; a result backend that is down must stop no publish
+        "argsrepr": HIDDEN,
         "retry": False,  # kombu would repeat the publish inside this call; the relay does so with a bound
     }
-    app.tasks[job.task].apply_async(args=job.args, **options)
+    with span("publish", job.id):
+        app.tasks[job.task].apply_async(args=job.args, **options)
 
 
 class Publisher:
@@ -85,7 +89,8 @@ class Publisher:
         try:
             self._send(job)
         except Exception:
-            log.warning("job %s was not published; the relay will publish it", job.id, exc_info=True)
+            about = {"job": job.id}
+            log.warning("job %s was not published; the relay will publish it", job.id, exc_info=True, extra=about)
             return False
         return True
 

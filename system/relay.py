@@ -7,9 +7,12 @@ import signal
 import threading
 import time
 
+from celery.exceptions import NotRegistered
 from kombu.exceptions import OperationalError
 
 from system.celery_app import App, make_celery
+from system.metrics import note
+from system.observe import observe
 from system.publisher import send
 from system.settings import get_settings
 from system.store import Unusable
@@ -32,14 +35,19 @@ def sweep(app: App) -> int:
                 send(app, job)
             except OperationalError:
                 raise
+            except NotRegistered:
+                log.error(
+                    "job %s (%s) can't be published: its task is unknown here", job.id, job.task, extra={"job": job.id}
+                )
+                app.store.unknown(job.id)
             except Exception:  # a job that can't be sent must not delay other jobs
-                log.exception("job %s (%s) can't be published", job.id, job.task)
+                log.exception("job %s (%s) can't be published", job.id, job.task, extra={"job": job.id})
             else:
                 sent.append(job.id)
-                log.info("published job %s (%s, %s)", job.id, job.task, job.state)
+                log.info("published job %s (%s, %s)", job.id, job.task, job.state, extra={"job": job.id})
     finally:
         if sent:
-            app.store.published(sent)
+            note(app.store.published, sent)
     return len(due)
 
 
@@ -66,6 +74,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     app = make_celery(get_settings())
+    observe(app.settings, "relay")
     log.info("relay ready")
     run(app, stop)
 

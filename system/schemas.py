@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
+from system.job import Job
+
 MAX_DEPTH = 32
 
 
@@ -110,6 +112,35 @@ class TaskStatus(BaseModel):
     error: JobError | None = None
 
 
+def status_of(job: Job) -> TaskStatus:
+    """What a client may know of its job."""
+    error = None if job.error is None else JobError(**job.error)
+    return TaskStatus(
+        task_id=job.id, task_status=job.state.value, attempts=job.attempts, task_result=job.result, error=error
+    )
+
+
+class DeadLetter(BaseModel):
+    """A job that used up its retries or starts, or whose task no worker knows, and the error that it ended with.
+    `died_at` is in seconds since the epoch."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    task_id: str = Field(validation_alias="job_id")
+    task: str
+    reason: Literal["poison", "retries", "unknown task"]
+    error: JobError
+    attempts: int
+    died_at: float = Field(validation_alias="at")
+
+
+class DeadLetterPage(BaseModel):
+    """Dead letters, the oldest first. `next` is the `after` of the next page; null on the last page."""
+
+    dead_letters: list[DeadLetter]
+    next: int | None
+
+
 class Problem(BaseModel):
     """The answer to a request that failed: one sentence with the reason."""
 
@@ -134,6 +165,7 @@ class Stats(BaseModel):
 
     jobs: dict[str, int]
     unfinished: int
+    dead_letters: int
     oldest_unfinished_seconds: float | None
     seconds_since: dict[str, float]
     effects: int
@@ -145,3 +177,9 @@ class Health(BaseModel):
 
     status: Literal["ok", "unavailable"]
     parts: dict[str, Literal["up", "down"]] = {}
+
+
+class Readiness(Health):
+    """The readiness of the API: a sentence for each part that is down."""
+
+    reasons: dict[str, str] = {}

@@ -15,8 +15,10 @@ from system.celery_app import App
 from system.intake import Intake
 from system.monitor import BrokerMonitor
 from system.publisher import Publisher
+from system.rates import Rates
 from system.settings import Settings
 from system.store import Store
+from system.watch import Watch
 
 T = TypeVar("T")
 STORE_THREADS = 16
@@ -38,6 +40,16 @@ class Services:
     def intake(self) -> Intake:
         """Where the handlers hand their requests in."""
         return Intake(lambda *given: self.stored(lambda: self.store.accept_all(*given)), self.publisher.offer)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """How often each owner has submitted."""
+        return Rates(self.settings.rate_limit)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Who tells clients how their jobs change."""
+        return Watch(lambda ids: self.stored(lambda: self.store.watched(ids)), self.settings.listener_limit)
 
     async def stored(self, call: Callable[[], T]) -> T:
         """Run a call of the job store in a thread that is not one of the forty threads of sync handlers."""

@@ -1,16 +1,20 @@
 """The job store records which jobs were accepted, published and done. Each method is one transaction."""
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Case, Connection, Row, Select, case, delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, literal, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from system.database import Database
-from system.job import FINAL, Backlog, Job, KeyReused, Refused, Request, Start, State, now
+from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
+from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
+from system.rows import by_key, due_jobs, end, job_of, later, row_of, silences
 from system.settings import Settings
-from system.tables import applied, effects, jobs, outbox, seen
+from system.tables import applied, dead_letters, effects, jobs, outbox, seen, ticks
+from system.ticks import claim_tick
 
 #: The database can't be used: locked, gone, full, damaged, or out of connections.
 Unusable = (DatabaseError, NoConnection)
@@ -28,6 +32,11 @@ class Store:
     def create(self) -> None:
         """Bring the tables up to date."""
         self._database.create()
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """The jobs that used up what they may."""
+        return DeadLetters(self._database, self._settings)
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -61,35 +70,40 @@ class Store:
         answers: list[Answer] = []
         new: list[dict[str, Any]] = []
         with self._database.write() as connection:
-            known = _by_key(connection, [request.key for request in requests if request.key is not None])
-            room = self._settings.backlog_limit - self._unfinished(connection)
+            known = by_key(connection, [key for request in requests if (key := request.own_key) is not None])
+            unfinished = unfinished_by_owner(connection)
             at = now()
             for request in requests:
-                if request.key is not None and request.key in known:
-                    fingerprint, job = known[request.key]
+                key = request.own_key
+                if key is not None and key in known:
+                    fingerprint, job = known[key]
                     if fingerprint != request.fingerprint:
                         answers.append(KeyReused("this Idempotency-Key belongs to another request"))
                     else:
                         answers.append((job, False))
                     continue
-                if len(new) >= room:
-                    answers.append(Backlog("too many unfinished jobs"))
+                if (full := backlog(unfinished, request.owner, self._settings)) is not None:
+                    answers.append(full)
                     continue
-                job = Job(request.id, request.task, request.args, State.PENDING, attempts=0)
+                unfinished[request.owner] += 1
+                job = Job(request.id, request.task, request.args, State.PENDING, attempts=0, owner=request.owner)
                 answers.append((job, True))
-                if request.key is not None:
-                    known[request.key] = request.fingerprint, job
+                if key is not None:
+                    known[key] = request.fingerprint, job
                 new.append(
                     {
-                        "id": request.id, "key": request.key, "fingerprint": request.fingerprint, "task": request.task,
-                        "args": list(request.args), "state": State.PENDING, "accepted_at": at,
+                        "id": request.id, "key": key, "fingerprint": request.fingerprint, "task": request.task,
+                        "args": list(request.args), "state": State.PENDING, "accepted_at": at, "owner": request.owner,
                     }
                 )  # fmt: skip
             if new:
                 connection.execute(insert(jobs), new)
                 lease = at + self._settings.publish_lease
                 due = [lease if place < own else at for place in range(len(new))]
-                entries = [{"job_id": job["id"], "due": when} for job, when in zip(new, due, strict=True)]
+                entries = [
+                    {"job_id": job["id"], "due": when, "owner": job["owner"]}
+                    for job, when in zip(new, due, strict=True)
+                ]
                 connection.execute(insert(outbox), entries)
         return answers
 
@@ -99,24 +113,37 @@ class Store:
             return None  # PostgreSQL can't be asked
         with self._database.read() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
-            return None if row is None else _job(row)
+            return None if row is None else job_of(row)
+
+    def watched(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Those of these jobs that are known, by their ids, without their arguments, which may be long."""
+        asked = sorted(job_id for job_id in job_ids if "\0" not in job_id)
+        columns = [column for column in jobs.c if column.name != "args"]
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns, literal("").label("args")).where(jobs.c.id.in_(asked))).all()
+            return {row.id: job_of(row) for row in rows}
 
     def stats(self) -> dict[str, Any]:
         """Return the numbers of jobs by state and of unfinished jobs, the age of the oldest unfinished job, and how
-        long ago the relay and beat were active."""
+        long ago each kind of process was active."""
         with self._database.read() as connection:
             states = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
             oldest = connection.execute(
                 select(func.min(jobs.c.accepted_at)).where(jobs.c.finished_at.is_(None))
             ).scalar_one()
-            at = {row.name: row.at for row in connection.execute(select(seen)).all()}
             return {
                 "jobs": {row[0]: row[1] for row in states},
-                "unfinished": self._unfinished(connection),
+                "unfinished": unfinished_by_owner(connection).total(),
+                "dead_letters": connection.execute(select(func.count()).select_from(dead_letters)).scalar_one(),
                 "oldest_unfinished_seconds": None if oldest is None else max(0.0, now() - oldest),
-                "seconds_since": {name: max(0.0, now() - when) for name, when in at.items() if "@" not in name},
+                "seconds_since": silences(connection),
                 "effects": connection.execute(select(func.count()).select_from(effects)).scalar_one(),
             }
+
+    def silences(self) -> dict[str, float]:
+        """For how many seconds each kind of process has not told that it is alive (`saw`)."""
+        with self._database.read() as connection:
+            return silences(connection)
 
     # --- methods for the processes that publish
 
@@ -132,15 +159,19 @@ class Store:
             rows = connection.execute(due_jobs(now(), limit)).all()
             lease = now() + self._settings.publish_lease
             connection.execute(update(outbox).where(outbox.c.job_id.in_([row.id for row in rows])).values(due=lease))
-            return [_job(row) for row in rows]
+            return [job_of(row) for row in rows]
 
-    def published(self, job_ids: Collection[str]) -> None:
-        """The broker has the messages. A job that does not start in time is due again, each time later."""
+    def published(self, job_ids: Collection[str]) -> int:
+        """The broker has the messages. A job that does not start in time is due again, each time later.
+
+        Returns how many of the jobs had been published before.
+        """
         entries = outbox.c.job_id.in_(sorted(job_ids))  # those of finished jobs are gone
         times = case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
-        due = _later(now() + self._settings.queue_patience * times)
+        due = later(now() + self._settings.queue_patience * times)
         with self._database.write() as connection:
-            connection.execute(update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1))
+            noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1)
+            return sum(times > 1 for times in connection.execute(noted.returning(outbox.c.publishes)).scalars())
 
     # --- methods for workers
 
@@ -148,23 +179,43 @@ class Store:
         """Record the start of an attempt, and return whether the worker may run it.
 
         The attempt may not run when the job is finished or a later attempt was published. A job that was started
-        `max_starts` times without progress may kill its workers, so it becomes a FAILURE.
+        `max_starts` times without progress may kill its workers, so it becomes a FAILURE and a dead letter.
         """
         with self._database.write() as connection:
-            row = _row(connection, job_id)
+            row = row_of(connection, job_id)
             if row is None:
                 return Start(run=True, job=None)
             if row.state in FINAL or attempt < row.attempts:
-                return Start(run=False, job=_job(row))
+                return Start(run=False, job=job_of(row))
             if row.starts >= self._settings.max_starts:
                 error = {"type": "Poison", "message": f"started {row.starts} times without an end"}
-                _end(connection, job_id, State.FAILURE, error=error)
-                return Start(run=False, job=_job(row))
+                end(connection, job_id, State.FAILURE, error=error)
+                bury(connection, job_of(row), Reason.POISON)
+                return Start(run=False, job=job_of(row))
             values = {"state": State.STARTED, "attempts": attempt, "starts": row.starts + 1}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
-            lease = _later(now() + self._settings.run_lease)
+            lease = later(now() + self._settings.run_lease)
             connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=lease))
-            return Start(run=True, job=_job(row))
+            return Start(run=True, job=job_of(row))
+
+    def unknown(self, job_id: str) -> None:
+        """Record that a process of an older or a newer release does not know the job's task.
+
+        In a rolling deploy another process may know the task, so the job is published again, each time later. After
+        `max_starts` records or starts without progress the job becomes a FAILURE and a dead letter.
+        """
+        with self._database.write() as connection:
+            row = row_of(connection, job_id)
+            if row is None or row.state in FINAL:
+                return
+            if row.starts >= self._settings.max_starts:
+                text = f"task {row.task} was unknown, or did not end, {row.starts} times"
+                end(connection, job_id, State.FAILURE, error={"type": "UnknownTask", "message": text})
+                bury(connection, job_of(row), Reason.UNKNOWN_TASK)
+                return
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(starts=row.starts + 1))
+            due = later(now() + self._settings.queue_patience * 2 ** min(row.starts, 4))
+            connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=due))
 
     def retry(self, job_id: str, attempt: int, countdown: float) -> bool:
         """Record that an attempt failed and that the next attempt comes after `countdown` seconds; if the next attempt
@@ -173,7 +224,7 @@ class Store:
         Returns False when another delivery of the same attempt has already called `retry` or has ended the job.
         """
         with self._database.write() as connection:
-            row = _row(connection, job_id)
+            row = row_of(connection, job_id)
             if row is None:
                 return True
             if row.state in FINAL or row.attempts != attempt:
@@ -189,21 +240,27 @@ class Store:
         had ended before."""
         try:
             with self._database.write() as connection:
-                row = _row(connection, job_id)
+                row = row_of(connection, job_id)
                 if row is not None and row.state in FINAL:
                     return False
                 connection.execute(insert(applied).values(key=job_id, at=now()))
                 connection.execute(insert(effects).values(key=job_id, name=task, at=now()))
-                _end(connection, job_id, State.SUCCESS, result=result)
+                end(connection, job_id, State.SUCCESS, result=result)
         except IntegrityError:
             return False
         return True
 
-    def fail(self, job_id: str, error: Exception) -> None:
-        """End the job as a FAILURE, unless another delivery has ended the job before."""
+    def fail(self, job_id: str, attempt: int, error: Exception, reason: Reason | None = None) -> None:
+        """End the job as a FAILURE, and as a dead letter when there is a reason. Another delivery may have ended the
+        job or begun a later attempt before; then nothing is recorded."""
         with self._database.write() as connection:
+            row = row_of(connection, job_id)
+            if row is None or row.state in FINAL or attempt < row.attempts:
+                return
             text = {"type": type(error).__name__, "message": str(error)[:1_000]}
-            _end(connection, job_id, State.FAILURE, error=text)
+            end(connection, job_id, State.FAILURE, error=text)
+            if reason is not None:
+                bury(connection, job_of(row), reason)
 
     # --- methods for records of background tasks, processes and retention
 
@@ -218,56 +275,21 @@ class Store:
             values = self._database.insert(seen).values(name=name, at=now())
             connection.execute(values.on_conflict_do_update(index_elements=[seen.c.name], set_={"at": now()}))
 
-    def tick(self, slot: int) -> bool:
-        """Delete jobs and effects whose retention time is over. The work is done once for each period `slot`, however
-        often beat sends the task."""
-        old = now() - self._settings.retention
+    def tick(self) -> bool:
+        """Do the work of the schedule's oldest tick that is due: delete records whose retention time is over.
+
+        Returns False when no tick is due, or when another process has just done the tick.
+        """
+        old, older = now() - self._settings.retention, now() - self._settings.dead_letter_retention
         with self._database.write() as connection:
-            new = self._database.insert(seen).values(name=f"tick@{slot}", at=now()).on_conflict_do_nothing()
-            if connection.execute(new.returning(seen.c.name)).first() is None:
+            due = claim_tick(connection, self._database.insert, self._settings)
+            if due is None:
                 return False
-            connection.execute(insert(effects).values(key=f"tick@{slot}", name="system.tick", at=now()))
-            connection.execute(delete(jobs).where(jobs.c.finished_at < old))
+            connection.execute(insert(effects).values(key=f"tick@{due}", name="system.tick", at=now()))
+            connection.execute(delete(dead_letters).where(dead_letters.c.at < older))
+            alive = jobs.c.id.not_in(select(dead_letters.c.job_id))
+            connection.execute(delete(jobs).where(jobs.c.finished_at < old, alive))
+            connection.execute(delete(ticks).where(ticks.c.due < min(old, due)))  # the newest tick is kept
             for table in (applied, effects, seen):
                 connection.execute(delete(table).where(table.c.at < old))
             return True
-
-    def _unfinished(self, connection: Connection) -> int:
-        return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
-
-
-def due_jobs(at: float, limit: int) -> Select[Any]:
-    """The jobs whose outbox entries are due, oldest first, without those that another relay is about to claim."""
-    due = select(jobs).join(outbox).where(outbox.c.due <= at).order_by(outbox.c.due).limit(limit)
-    return due.with_for_update(of=outbox, skip_locked=True)
-
-
-def _row(connection: Connection, job_id: str) -> Row[Any] | None:
-    # Two deliveries of one job take turns here on PostgreSQL; on SQLite all transactions that write do.
-    return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
-
-
-def _by_key(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str, Job]]:
-    """Fingerprint and job of each of these idempotency keys that is known."""
-    if not keys:
-        return {}
-    rows = connection.execute(select(jobs).where(jobs.c.key.in_(keys)))
-    return {row.key: (row.fingerprint, _job(row)) for row in rows}
-
-
-def _job(row: Row[Any]) -> Job:
-    return Job(row.id, row.task, tuple(row.args), State(row.state), row.attempts, row.result, row.error)
-
-
-def _later(due: Any) -> Case[float]:
-    # Never sooner: a publisher that reports late must not cut short the lease of a worker that has begun.
-    return case((outbox.c.due > due, outbox.c.due), else_=due)
-
-
-def _end(connection: Connection, job_id: str, state: State, **values: Any) -> None:
-    connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state.not_in(FINAL))
-        .values(state=state, finished_at=now(), **values)
-    )
-    connection.execute(delete(outbox).where(outbox.c.job_id == job_id))

@@ -1,6 +1,6 @@
 """The job store's tables. Who changes them adds a migration: `alembic revision --autogenerate`."""
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -8,7 +8,9 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", String, primary_key=True),  # the job's id is also the id of its Celery task
-    Column("key", String, unique=True),  # the client's header Idempotency-Key
+    # The client's header Idempotency-Key; with the owner's name before it, where the owner has an API key
+    Column("key", String, unique=True),
+    Column("owner", String, nullable=False, server_default="local"),
     # Shows whether a second request with the same key is equal to the first
     Column("fingerprint", String, nullable=False),
     Column("task", String, nullable=False),
@@ -18,6 +20,8 @@ jobs = Table(
     Column("error", JSON),
     # The number of the present attempt: 1 + the number of retries
     Column("attempts", Integer, nullable=False, default=0),
+    # The number of attempts before the job was last re-driven from its dead letter
+    Column("attempts_before", Integer, nullable=False, server_default="0"),
     # Starts since the last progress; too many of them make the job a FAILURE
     Column("starts", Integer, nullable=False, default=0),
     Column("accepted_at", Float, nullable=False),
@@ -34,6 +38,20 @@ outbox = Table(
     Column("job_id", ForeignKey("jobs.id"), primary_key=True),
     Column("due", Float, nullable=False, index=True),
     Column("publishes", Integer, nullable=False, default=0),
+    Column("owner", String, nullable=False, server_default="local"),
+)
+
+# The jobs that failed because they used up what they may: retries, starts, or deliveries to workers that do not know
+# their task. A page of dead letters begins after an `id`.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, unique=True),
+    Column("owner", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("dead_letters_by_owner", "owner", "id"),
 )
 
 # The idempotency keys of effects are in a table of their own, so that the table of effects would show a second effect
@@ -49,5 +67,15 @@ effects = Table(
     Column("at", Float, nullable=False),
 )
 
-# The times at which the relay was last active and each periodic task of beat ran.
+# The times at which the relay and a worker were last active. The release before had its ticks here, as "tick@...".
 seen = Table("seen", metadata, Column("name", String, primary_key=True), Column("at", Float, nullable=False))
+CONSUMING, SILENT = "worker", "silent worker"  # names of workers that take messages, and that do not
+
+# The ticks of the schedule. `due` is the time for which the schedule had the tick; `at` is the time of the record.
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("due", Float, primary_key=True),
+    Column("skipped", Boolean, nullable=False),
+    Column("at", Float, nullable=False),
+)

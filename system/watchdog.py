@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from celery.signals import task_received, worker_shutting_down
@@ -18,6 +19,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from system.celery_app import App
+from system.store import Unusable
+from system.tables import CONSUMING, SILENT
 
 log = logging.getLogger(__name__)
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: the supervisor should start the worker again
@@ -34,15 +37,15 @@ class Watchdog:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._received = 0
-        self._silent = 0
+        self.silent = 0
 
     def check(self, *, received: int, free: bool, waiting: bool) -> bool:
         """Return whether the worker is wedged, which means alive but not consuming. `received` is the number of
         messages that the worker has ever received."""
         silent = received == self._received and free and waiting
         self._received = received
-        self._silent = self._silent + 1 if silent else 0
-        return self._silent >= self._limit
+        self.silent = self.silent + 1 if silent else 0
+        return self.silent >= self._limit
 
 
 def watch(
@@ -51,7 +54,8 @@ def watch(
     """Check once a second, in a thread with a connection of its own, and call `end` when the worker is wedged.
 
     `leaks` returns whether messages that no task works on use up the prefetch limit. A worker with such a leak asks for
-    no more messages, although the queues may be empty because another worker empties them. A wedged worker ends after
+    no more messages, although the queues may be empty because another worker empties them. Each check tells the job
+    store, for the API's readiness, that a worker takes messages, or that it does not. A wedged worker ends after
     `wedge_seconds` checks, each at most `broker_timeout` late, counted from the time at which the broker answers.
     """
     received = 0
@@ -74,7 +78,12 @@ def watch(
     # A worker that shuts down finishes its tasks and asks for no more messages
     worker_shutting_down.connect(lambda **_: leaving.set(), weak=False)
 
+    def tell(name: str) -> None:
+        with suppress(*Unusable):
+            app.store.saw(name)
+
     def run() -> None:
+        tell(CONSUMING)  # Celery has just said that it consumes
         while not leaving.wait(CHECK_SECONDS):
             try:
                 waiting = any(client.llen(queue) for queue in queues) or leaks()
@@ -87,6 +96,7 @@ def watch(
                 )
                 end()
                 return
+            tell(SILENT if watchdog.silent else CONSUMING)
 
     thread = threading.Thread(target=run, name="watchdog", daemon=True)
     thread.start()

@@ -42,8 +42,14 @@ def deliver(item: dict[str, Any], key: str, url: str) -> int:
     The service may get an item several times, always with the same `Idempotency-Key`. Raises `ServiceBusy` and
     `httpx.TransportError` when a later attempt may succeed, `httpx.HTTPStatusError` for other errors.
     """
-    response = httpx.post(url, json=item, headers={"Idempotency-Key": key}, timeout=DELIVERY_TIMEOUT)
+    whole = httpx.URL(url)
+    auth = (whole.username, whole.password) if whole.userinfo else None
+    bare = whole.copy_with(userinfo=b"")  # httpx writes the URL of each request to the log
+    response = httpx.post(bare, auth=auth, json=item, headers={"Idempotency-Key": key}, timeout=DELIVERY_TIMEOUT)
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
         raise ServiceBusy(f"the service answered {response.status_code}")
-    response.raise_for_status()
+    if not response.is_success:  # a redirect, too: only the URL of the settings is ever fetched
+        # httpx's own message has the URL, and clients read the messages of their jobs.
+        text = f"the service answered {response.status_code}"
+        raise httpx.HTTPStatusError(text, request=response.request, response=response)
     return response.status_code

@@ -1,4 +1,4 @@
-"""The table of all faults, in Markdown."""
+"""The table of the kit's faults, in Markdown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from brownout.plan.fault import FAULTS, Fault, FaultKind
 
 
 def markdown() -> str:
-    """A table in Markdown with a row for each kind of fault; the network faults come last."""
+    """A table in Markdown with a row for each of the kit's kinds of fault; the network faults come last. Faults that a
+    project has registered in this process are left out."""
     head = "| fault | what happens | targets | wires | heals | weaker |\n|---|---|---|---|---|---|\n"
-    kinds = sorted(FAULTS.values(), key=lambda kind: (bool(kind.wires), kind.name))
+    own = [kind for kind in FAULTS.values() if kind.make.__module__.startswith("brownout.")]
+    kinds = sorted(own, key=lambda kind: (bool(kind.wires), kind.name))
     return head + "\n".join(_row(kind) for kind in kinds)
 
 

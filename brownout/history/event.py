@@ -29,7 +29,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "backend": ("stored",),
     "store": ("accepted", "withdrawn", "unreadable", "store-read", "row"),
     "nemesis": ("fault-start", "fault-acted", "fault-stop"),
-    "run": ("phase", "machine-late", "waited", "drained", "unread", "consumes", "settled", "note"),
+    "run": ("phase", "machine-late", "waited", "drained", "unread", "consumes", "settled", "note", "resources"),
 }
 ALL_KINDS = frozenset(kind for kinds in KINDS.values() for kind in kinds)
 #: The kinds of events that only reports read. The events of kinds that only reports read are no part of an operation.

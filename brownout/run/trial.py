@@ -1,5 +1,4 @@
-"""Runs a plan once: starts the subject, sends the load, causes the faults, waits until the work is finished, then calls
-the checkers."""
+"""Runs a plan once: starts the subject, sends the load, causes faults, waits until the work is done, then judges."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trace import Trace
 from brownout.run.turns import Turns, measures_soon
-from brownout.run.watch import BusyWatch, Repeated
+from brownout.run.watch import BusyWatch, Repeated, resource_watches
 from brownout.subject.application import surface
 from brownout.subject.subject import Subject
 from brownout.workload.clients import Clients, calls_of
@@ -271,6 +270,7 @@ class Trial:
         return [
             Repeated("broker probe", self._observer.sample, SAMPLE),
             Repeated("status reader", statuses.round, FIRST),
+            *resource_watches(self.plan, self._observer.recorders["run"], self._pids),
         ]
 
     def _pump(self, until: Callable[[], bool], within: float | None) -> bool:

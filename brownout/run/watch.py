@@ -6,8 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
-from brownout.probes.line import now
+import psutil
+
+from brownout.plan.plan import Plan
+from brownout.plan.promise import Promise
+from brownout.probes.line import line, now
 from brownout.probes.loop_watch import only_looks
 from brownout.probes.recorder import Recorder
 from brownout.subject.run_delay import RunDelay
@@ -17,6 +22,7 @@ LATE = 0.03  # Seconds; a sleep that ends later than this is recorded.
 EVERY = 0.2  # Seconds between two reads of how long threads waited for a CPU.
 LEAST = 1.0  # Milliseconds; a shorter wait for a CPU between two reads is not recorded.
 NS = 1_000_000_000
+RESOURCES = 1.0  # seconds between two looks at what processes hold
 
 
 class Repeated:
@@ -97,3 +103,38 @@ class BusyWatch:
                 longest = round(self._delay.longest / 1e6, 1)
                 self._recorder.record("waited", at=at, since=begin, ms=ms, longest=longest, late_at=late_at)
         self._slept_at = time.monotonic()
+
+
+def held(recorder: Recorder, processes: Mapping[str, Iterable[int]]) -> None:
+    """Record what each process holds: resident memory in megabytes, open descriptors, established connections.
+
+    `processes` are the pids of the subject's processes by name. A process that has ended meanwhile is left out.
+    """
+    for name, pids in processes.items():
+        for pid in pids:
+            with suppress(psutil.Error, OSError):
+                process = psutil.Process(pid)
+                resources = {
+                    "megabytes": round(process.memory_info().rss / 1e6, 2),
+                    "descriptors": process.num_fds(),
+                    "connections": sum(bool(connection.raddr) for connection in process.net_connections("tcp")),
+                }
+                event = line(now(), recorder.source, "resources", None, None, pid, {"process": name, **resources})
+                recorder.append(event)
+
+
+def resource_watches(
+    plan: Plan, recorder: Recorder, processes: Callable[[], Mapping[str, Iterable[int]]]
+) -> list[Repeated]:
+    """Return the watch of what the subject's processes hold, if a promise of the plan is about that."""
+
+    def look() -> None:
+        own = {name: pids for name, pids in processes().items() if name in plan.topology.processes}
+        held(recorder, own)
+
+    return [Repeated("resource watch", look, RESOURCES)] if any(map(_about_resources, plan.promises)) else []
+
+
+def _about_resources(promise: Promise) -> bool:
+    under = promise.args.get("under")  # the promise inside a `must_show`
+    return promise.name == "nothing_leaks" or bool(under and under["name"] == "nothing_leaks")

@@ -19,5 +19,4 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with Database(get_settings().store_url).write() as opened:
-        run(opened)
+    Database(get_settings().store_url).change(run)

@@ -1,16 +1,20 @@
 """Routes for health checks: liveness, readiness and statistics of the API."""
 
+import math
 from typing import Any
 
 from anyio import sleep
 from fastapi import APIRouter, Response
 
-from system.schemas import Health, Message, Problem, Stats
+from system.metrics import exposition
+from system.schemas import Health, Message, Problem, Readiness, Stats
 from system.services import Shared
 from system.store import Unusable
+from system.tables import CONSUMING, SILENT
 from system.work import EXAMPLE_SECONDS
 
 router = APIRouter(tags=["health"])
+probes = APIRouter(tags=["health"])  # who probes has no API key
 
 
 @router.get("/")
@@ -26,28 +30,51 @@ async def example(services: Shared) -> Message:
     return Message(message="Done")
 
 
-@router.get("/health-check")
+@probes.get("/health-check")
 async def health_check() -> Health:
     """Liveness: the API process answers, also when Redis is down."""
     return Health(status="ok")
 
 
-@router.get(
-    "/health-check/ready", responses={503: {"model": Health, "description": "The broker or the job store is down"}}
+@probes.get(
+    "/health-check/ready",
+    responses={503: {"model": Readiness, "description": "The job store or the broker is down, or no worker consumes"}},
 )
-async def ready(services: Shared, response: Response) -> Health:
-    """Readiness: the job store answers, and the broker answered the newest ping."""
+async def ready(services: Shared, response: Response) -> Readiness:
+    """Readiness: the job store answers, the broker answered the newest ping, and a worker takes messages. While the
+    store or the broker is down, nothing is known of the workers."""
+    reasons = {"store": "", "broker": "" if services.monitor.up else "the broker did not answer the newest ping"}
     try:
-        await services.stored(lambda: services.store.job(""))
-        store = True
+        silences = await services.stored(services.store.silences)
     except Unusable:
-        store = False
-    parts = {"store": store, "broker": services.monitor.up}
-    well = all(parts.values())
+        reasons["store"] = "the job store can't be used"
+    else:
+        if services.monitor.up:
+            reasons["worker"] = _no_worker(silences, services.settings.worker_patience)
+    well = not any(reasons.values())
     response.status_code = 200 if well else 503
-    return Health(
-        status="ok" if well else "unavailable", parts={name: "up" if up else "down" for name, up in parts.items()}
+    return Readiness(
+        status="ok" if well else "unavailable",
+        parts={name: "down" if reason else "up" for name, reason in reasons.items()},
+        reasons={name: reason for name, reason in reasons.items() if reason},
     )
+
+
+def _no_worker(silences: dict[str, float], patience: float) -> str:
+    """Why no worker takes messages; empty when a worker has told within `patience` seconds that it does."""
+    silence = silences.get(CONSUMING)
+    if silence is not None and silence <= patience:
+        return ""
+    since = "has ever told" if silence is None else f"has told for {silence:.0f} s"
+    alive = "; a worker is alive, but messages wait" if silences.get(SILENT, math.inf) <= patience else ""
+    return f"no worker {since} that it takes messages{alive}"
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(services: Shared) -> Response:
+    """All metrics for Prometheus: the API's own, and what the job store knows of all processes."""
+    text = await services.stored(lambda: exposition(services.store.stats()))  # it also reads /proc
+    return Response(text, media_type="text/plain; version=0.0.4")
 
 
 @router.get("/stats", responses={503: {"model": Problem, "description": "The job store can't be used"}})

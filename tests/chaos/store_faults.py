@@ -19,7 +19,7 @@ from tests.chaos.stores import Database
 
 WITHIN = 10.0  # s to get a lock, or to meet a process in the middle of a transaction
 WRITE_LOCK = 120  # the byte of SQLite's `-shm` file that a writer locks (WAL_WRITE_LOCK, walformat)
-TABLES = "jobs, outbox, applied, effects, seen"
+TABLES = "jobs, outbox, applied, effects, seen, ticks"
 
 
 @fault(targets={"store"}, heal="the lock is released")

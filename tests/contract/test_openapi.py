@@ -12,16 +12,19 @@ import pytest
 import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, settings
-from pydantic import RedisDsn
+from pydantic import RedisDsn, SecretStr
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from system.access import PROBES
 from system.factory import create_app
 from system.schemas import plain
 from system.settings import Settings
+from system.tables import CONSUMING
 
 STARTING_SECONDS = 30
+KEY = "a-key-of-the-contract-tests"
 bounded = settings(
     max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -52,6 +55,9 @@ def serving(settings: Settings, *, broker: bool) -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()  # from now on, who connects waits
         app = create_app(settings, ping=answering if broker else down)
+        if broker:
+            app.state.services.store.create()
+            app.state.services.store.saw(CONSUMING)  # as a worker does
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -80,6 +86,7 @@ def configured(folder: Path, nowhere: int, backlog_limit: int) -> Settings:
         result_url=RedisDsn(f"redis://127.0.0.1:{nowhere}/1"),
         backlog_limit=backlog_limit,
         pace=0,
+        worker_patience=3_600,  # no worker tells again that it is there
     )
 
 
@@ -97,10 +104,23 @@ def crowded(tmp_path_factory: pytest.TempPathFactory, nowhere: int) -> Iterator[
         yield address
 
 
-schema = schemathesis.openapi.from_dict(create_app(Settings(_env_file=None)).openapi())
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory, nowhere: int) -> Iterator[str]:
+    """The system with a key for one owner."""
+    given = configured(tmp_path_factory.mktemp("keyed"), nowhere, 10**6)
+    own = given.model_copy(update={"api_keys": {"alice": SecretStr(KEY)}})
+    with serving(own, broker=True) as address:
+        yield address
+
+
+schema, keyed_schema = (
+    schemathesis.openapi.from_dict(create_app(Settings(_env_file=None, api_keys=keys)).openapi())
+    for keys in ({}, {"alice": SecretStr(KEY)})
+)
 
 
 @schema.hook
+@keyed_schema.hook
 def filter_body(_context: schemathesis.HookContext, body: object) -> bool:
     """JSON Schema can't say what `plain` refuses (depth, surrogates); the unit tests see to those bodies."""
     try:
@@ -122,6 +142,24 @@ def test_the_crowded_system_is_in_trouble(crowded: str) -> None:
 def test_with_room_every_answer_is_as_documented(case: schemathesis.Case[Any], roomy: str) -> None:
     """Valid requests are accepted, others refused, and no status is 5xx."""
     case.call_and_validate(base_url=roomy)
+
+
+@keyed_schema.parametrize()
+@settings(bounded, max_examples=20)
+def test_with_keys_every_answer_is_as_documented(case: schemathesis.Case[Any], keyed: str) -> None:
+    """Schemathesis leaves the key out and tries a wrong one, too. It does not know that the key is put in here, and
+    would miss a refusal of what it made without one; that such requests are refused is the next test's."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    case.call_and_validate(base_url=keyed, headers=headers, excluded_checks=[negative_data_rejection])
+
+
+@keyed_schema.parametrize()
+@settings(bounded, max_examples=5)
+def test_without_a_valid_key_every_operation_is_refused(case: schemathesis.Case[Any], keyed: str) -> None:
+    """Whatever the request is, also with a method that the path does not have, and with a body that is no JSON."""
+    for headers in ({"Authorization": ""}, {"Authorization": f"Bearer {KEY}x"}, {"Authorization": f"Basic {KEY}"}):
+        status = case.call(base_url=keyed, headers=headers).status_code
+        assert (status == 401) == (case.path not in PROBES), f"{case.method} {case.path}: {status}"
 
 
 @schema.parametrize()

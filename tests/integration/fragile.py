@@ -1,18 +1,12 @@
 """A system whose every connection to Redis can be cut, and whose every process comes back, as in production."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from brownout.subject.processes.supervisor import Supervisor
 from brownout.subject.servers.redis_server import RedisServer
-from brownout.subject.waiting import eventually
 from brownout.wire import Edge, Wire
-from tests.integration.running import SLACK, Running, settings
+from tests.integration.running import Running, settings
 
 EDGES = ("api->broker", "worker->broker", "worker->backend", "alone->broker")
 
@@ -34,30 +28,6 @@ class Fragile(Running):
     def supervisors(self) -> dict[str, Supervisor]:
         """What starts each part again."""
         return {name: part for name, part in self.parts.items() if isinstance(part, Supervisor)}
-
-    @contextmanager
-    def frozen(self, name: str) -> Iterator[None]:
-        """SIGSTOP a process, but not in the middle of a transaction: SQLite's write lock would be stopped with it."""
-        process = psutil.Process(self.process(name).pid)
-
-        def stopped() -> bool:
-            process.suspend()
-            eventually(lambda: process.status() == psutil.STATUS_STOPPED, within=SLACK, what=f"{name} is stopped")
-            if self.settings.database_url is not None:
-                return True  # other processes lock other rows
-            try:
-                with closing(sqlite3.connect(self.settings.database, timeout=0.1, isolation_level=None)) as store:
-                    store.execute("BEGIN IMMEDIATE").execute("ROLLBACK")
-                    return True
-            except sqlite3.OperationalError:
-                process.resume()
-                return False
-
-        eventually(stopped, within=SLACK, what=f"{name} is stopped outside of a transaction")
-        try:
-            yield
-        finally:
-            process.resume()
 
     def restart_redis(self) -> None:
         """SIGKILL Redis if it runs, and start it again with its data. A container has another port then."""

@@ -34,6 +34,8 @@ class OutsideService:
                 if status := service.take(self.headers.get("Idempotency-Key", ""), item):
                     self.send_response(status)
                     self.send_header("Content-Length", "0")
+                    if "location" in item:
+                        self.send_header("Location", item["location"])
                     self.end_headers()
 
             def log_message(self, *_: object) -> None:

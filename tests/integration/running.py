@@ -1,15 +1,18 @@
 """A system of real processes, as the tests run it: one folder, one set of settings, one process for each part."""
 
+import json
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any, Protocol, Self
 
 import httpx
+import psutil
 import redis
 from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,7 +33,7 @@ ORDER = {"PENDING": 0, "STARTED": 1, "RETRY": 1, "SUCCESS": 2, "FAILURE": 2}
 # How a transaction keeps all others from writing.
 LOCK = {
     "sqlite": ["BEGIN IMMEDIATE"],
-    "postgresql": ["BEGIN", "LOCK TABLE jobs, outbox, applied, effects, seen IN EXCLUSIVE MODE"],
+    "postgresql": ["BEGIN", "LOCK TABLE jobs, outbox, applied, effects, seen, ticks IN EXCLUSIVE MODE"],
 }
 # Neither does anything for these tests, and together they take a second of each worker's start.
 QUIET = ("--without-gossip", "--without-mingle")
@@ -47,6 +50,7 @@ def environment(values: Settings) -> dict[str, str]:
     """What hands these settings to a process."""
     given = {name: getattr(values, name) for name in Settings.model_fields}
     own = {f"SYSTEM_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+    own["SYSTEM_API_KEYS"] = json.dumps({name: key.get_secret_value() for name, key in values.api_keys.items()})
     return {**own, "C_FORCE_ROOT": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -134,7 +138,9 @@ class Running:
         return f"{told}\n{self.process(name).tail()}"
 
     def _answers(self, _name: str) -> bool:
-        return self.http.get("/health-check/ready").status_code == 200
+        """Whether the store and the broker are up; some systems of the tests have no worker."""
+        parts = self.http.get("/health-check/ready").json()["parts"]
+        return (parts["store"], parts["broker"]) == ("up", "up")
 
     def _relays(self, name: str) -> bool:
         return self.said(name, "relay ready") > 0 and self.rows("select 1 from seen where name = 'relay'") != []
@@ -233,6 +239,31 @@ class Running:
             for statement in LOCK[connection.dialect.name]:
                 connection.exec_driver_sql(statement)
             yield lambda: connection.exec_driver_sql("ROLLBACK").close()
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[Callable[[], None]]:
+        """SIGSTOP a process within the block, or until what it gives is called. The process is stopped outside of its
+        transactions: SQLite's write lock would be stopped with it."""
+        process = psutil.Process(self.process(name).pid)
+
+        def stopped() -> bool:
+            process.suspend()
+            eventually(lambda: process.status() == psutil.STATUS_STOPPED, within=SLACK, what=f"{name} is stopped")
+            if self.settings.database_url is not None:
+                return True  # other processes lock other rows
+            try:
+                with closing(sqlite3.connect(self.settings.database, timeout=0.1, isolation_level=None)) as store:
+                    store.execute("BEGIN IMMEDIATE").execute("ROLLBACK")
+                    return True
+            except sqlite3.OperationalError:
+                process.resume()
+                return False
+
+        eventually(stopped, within=SLACK, what=f"{name} is stopped outside of a transaction")
+        try:
+            yield process.resume
+        finally:
+            process.resume()
 
     def effects(self) -> Counter[str]:
         """How many effects each key has."""

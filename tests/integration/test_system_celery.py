@@ -6,15 +6,16 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
 from textwrap import dedent
 
 import pytest
 
 from brownout.subject.waiting import eventually
 from system.celery_app import App, make_celery
-from tests.integration.running import SLACK, Running, environment
+from system.job import Request
+from tests.integration.running import SLACK, NewSystem, Running, environment
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +49,12 @@ def test_delay_and_get_as_in_the_documents(calm: Running) -> None:
         print(json.dumps([value, good.state, caught, bad.state, "ZeroDivisionError" in bad.traceback, good.id]))
     """
     command, env, pipe = [sys.executable, "-c", dedent(code)], environment(calm.settings), subprocess.PIPE
-    worker = calm.process("worker-1")
-    worker.signal(SIGSTOP)  # until the first state is read
-    try:
-        with subprocess.Popen(command, env=env, cwd=calm.folder, stdout=pipe, stderr=pipe, text=True) as process:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            worker.signal(SIGCONT)
-            out, wrong = process.communicate(timeout=4 * SLACK)
-    finally:
-        worker.signal(SIGCONT)
+    start = partial(subprocess.Popen, command, env=env, cwd=calm.folder, stdout=pipe, stderr=pipe, text=True)
+    with calm.frozen("worker-1") as go_on, start() as process:  # stopped until the first state is read
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        go_on()
+        out, wrong = process.communicate(timeout=4 * SLACK)
     assert process.returncode == 0, wrong
     *rest, job = json.loads(out)
     assert first == "PENDING\n"
@@ -71,6 +68,24 @@ def test_an_unknown_task_is_rejected_visibly(calm: Running, producer: App) -> No
     alive_and_idle(calm)
 
 
+def test_a_job_whose_task_no_worker_knows_is_a_dead_letter_in_the_end(new_system: NewSystem) -> None:
+    """In a rolling deploy another worker may know it: the job is not dropped, and does not loop for ever."""
+    system = new_system("stranger", max_starts=2).worker("worker-1", "-c", "1").ready()
+    job, _ = system.app.store.accept(Request("no.such.task", ()))
+    for records in range(1, system.settings.max_starts + 1):
+        system.app.send_task("no.such.task", task_id=job.id, ignore_result=True)
+        eventually(
+            lambda records=records: system.rows("select starts, state from jobs") == [(records, "PENDING")],  # type: ignore[misc]
+            within=SLACK,
+            what="the worker records that it does not know the task",
+        )
+    system.app.send_task("no.such.task", task_id=job.id, ignore_result=True)
+    assert system.job_ended(job.id).error == {
+        "type": "UnknownTask", "message": "task no.such.task was unknown, or did not end, 2 times",
+    }  # fmt: skip
+    assert [letter.reason for letter in system.app.store.dead_letters.page("local", 5)] == ["unknown task"]
+
+
 class Canary:
     """Its unpickling leaves a file behind."""
 
@@ -81,18 +96,19 @@ class Canary:
         return open, (str(self._path), "w")
 
 
-def test_a_pickle_is_refused_unread(calm: Running, producer: App, tmp_path: Path) -> None:
+def test_a_pickle_and_yaml_are_refused_unread(calm: Running, producer: App, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     pickle.loads(pickle.dumps(Canary(canary))).close()
     assert canary.exists(), "the bait works where pickles are read"
     canary.unlink()
     with producer.producer_or_acquire() as sender:
         headers = {"id": str(uuid.uuid4()), "task": "system.divide", "lang": "py"}
-        body = pickle.dumps(((Canary(canary), 1), {}, {}))
-        sender.publish(
-            body, routing_key="celery", headers=headers, content_type="application/x-python-serialize",
-            content_encoding="binary",
-        )  # fmt: skip
-    calm.logged("worker-1", "Received invalid task message: Refusing to deserialize")
+        yaml = f'!!python/object/apply:os.system ["touch {canary}"]'
+        for body, kind, encoding in (
+            (pickle.dumps(((Canary(canary), 1), {}, {})), "application/x-python-serialize", "binary"),
+            (yaml.encode(), "application/x-yaml", "utf-8"),
+        ):
+            sender.publish(body, routing_key="celery", headers=headers, content_type=kind, content_encoding=encoding)
+    calm.logged("worker-1", "Received invalid task message: Refusing to deserialize", times=2)
     alive_and_idle(calm)
     assert not canary.exists()

@@ -4,7 +4,15 @@ import httpx
 
 from brownout.subject.ports import HOST, free_port
 from brownout.subject.waiting import eventually
+from system.publisher import HIDDEN
 from tests.integration.running import SLACK, Running
+
+# Flower's `/metrics` and `/healthcheck` have no password. They show names and numbers: Flower listens on the loopback.
+OPERATIONS = [
+    ("GET", "/"), ("GET", "/tasks"), ("GET", "/api/workers"), ("GET", "/api/task/info/any"),
+    ("POST", "/api/task/async-apply/system.tick"), ("POST", "/api/task/revoke/any"),
+    ("POST", "/api/worker/shutdown/worker-1@here"),
+]  # fmt: skip
 
 
 def test_flower_shows_a_task_and_its_death_harms_nothing(calm: Running) -> None:
@@ -21,6 +29,11 @@ def test_flower_shows_a_task_and_its_death_harms_nothing(calm: Running) -> None:
             evidence=calm.process("flower").tail,
             ignoring=httpx.TransportError,
         )
+        for auth in (None, httpx.BasicAuth("watch", "wrong"), httpx.BasicAuth("", "")):
+            for method, path in OPERATIONS:
+                answer = client.request(method, path, auth=auth)
+                assert answer.status_code == 401, f"{method} {path}"
+        assert calm.process("worker-1").alive
         client.auth = httpx.BasicAuth("watch", "secret")
         shown: dict[str, dict[str, object]] = {}
 
@@ -39,5 +52,7 @@ def test_flower_shows_a_task_and_its_death_harms_nothing(calm: Running) -> None:
         eventually(lambda: shows("FAILURE", "/divide", {"x": 1, "y": 0}), within=SLACK, what="a failure is shown")
         failed = next(task for task in shown.values() if task["state"] == "FAILURE")
         assert "ZeroDivisionError" in str(failed["exception"])
+        assert {task["args"] for task in shown.values()} == {HIDDEN}, "the arguments of jobs are the clients'"
+        assert client.get(f"/task/{failed['uuid']}").status_code == 200
     calm.end("flower")
     assert calm.ended(calm.submit("/compute", {"n": 2}))["task_status"] == "SUCCESS"

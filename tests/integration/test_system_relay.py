@@ -148,6 +148,8 @@ def test_a_job_that_cannot_be_sent_holds_up_no_other(new_system: NewSystem) -> N
         system.app.store.accept(Request(name, (1.0, 2.0)))
     system.logged("relay", "(system.divide, PENDING)")
     assert system.said("relay", "(no.such.task) can't be published") >= 1
+    unknown = "select starts from jobs where task = 'no.such.task'"
+    eventually(lambda: system.rows(unknown) == [(1,)], within=SLACK, what="the job is not published for ever")
     assert system.process("relay").alive
 
 

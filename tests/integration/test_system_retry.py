@@ -53,6 +53,23 @@ def test_deliveries_are_tried_again_until_they_work_or_are_given_up(calm: Runnin
     assert shortest == 0, "and so has eighteen times 1"
 
 
+def test_a_dead_letter_is_driven_again_with_its_key(calm: Running, outside: OutsideService) -> None:
+    """The service is busy for two attempts longer than the job has attempts, so the job needs a retry again."""
+    attempts = calm.settings.max_retries + 1
+    job = calm.submit("/deliver", {"failures": attempts + 1})
+    assert calm.ended(job)["task_status"] == "FAILURE"
+    (letter,) = [each for each in calm.http.get("/dead-letters").json()["dead_letters"] if each["task_id"] == job]
+    assert (letter["reason"], letter["attempts"], letter["error"]["type"]) == ("retries", attempts, "ServiceBusy")
+    assert calm.http.post(f"/dead-letters/{job}/redrive").status_code == 202
+    end = calm.ended(job)
+    assert (end["task_status"], end["attempts"]) == ("SUCCESS", attempts + 2)
+    assert calm.effects()[job] == 1
+    assert [call.status for call in outside.calls[job]] == [503] * (attempts + 1) + [200], (
+        "each call has the job's id as key"
+    )
+    assert job not in calm.http.get("/dead-letters").text
+
+
 def test_a_message_that_comes_again_calls_the_service_no_more(calm: Running, outside: OutsideService) -> None:
     """The relay, Redis or kombu may send a message twice; the store says that the job is done."""
     job = calm.submit("/deliver", {"item": "once"})

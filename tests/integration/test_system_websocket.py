@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from signal import SIGCONT, SIGSTOP
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -20,13 +19,9 @@ def events(system: Running, job: str) -> Iterator[dict[str, object]]:
 
 
 def test_each_change_is_sent_until_the_last(calm: Running) -> None:
-    worker = calm.process("worker-1")
-    worker.signal(SIGSTOP)  # until the first state has come
-    try:
+    with calm.frozen("worker-1"):  # until the first state has come
         changes = events(calm, calm.submit("/divide", {"x": 1, "y": 2}))
         seen = [next(changes)]
-    finally:
-        worker.signal(SIGCONT)
     seen += changes
     states = [str(each["task_status"]) for each in seen]
     assert states[-1] == "SUCCESS"

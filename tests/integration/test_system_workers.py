@@ -1,7 +1,6 @@
 """Workers: every pool, several at once, queues apart."""
 
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
 
 from brownout.subject.waiting import eventually
 from tests.integration import probe_worker
@@ -24,17 +23,13 @@ def test_pools_and_a_queue_of_its_own_for_processor_work(new_system: NewSystem) 
     system = new_system("pools", pace=0.01)
     system.worker("worker-threads", "-P", "threads", "-c", "2", "-Q", "celery")
     system.worker("worker-solo", "-P", "solo", "-Q", "cpu").ready()
-    solo = system.process("worker-solo")
-    solo.signal(SIGSTOP)
-    try:
+    with system.frozen("worker-solo"):
         heavy = [system.enqueue("system.fibonacci", n) for n in (10, 11)]
         light = [system.enqueue("system.divide", 1.0, y) for y in (2.0, 0.0, 4.0)]
         ended = [system.job_ended(job) for job in light]
         assert [job.result for job in ended] == [0.5, None, 0.25], "no worker for the other queue is needed"
         assert ended[1].error == {"type": "ZeroDivisionError", "message": "float division by zero"}
         assert [system.app.store.job(job).state for job in heavy] == ["PENDING", "PENDING"]  # type: ignore[union-attr]
-    finally:
-        solo.signal(SIGCONT)
     assert [system.job_ended(job).result for job in heavy] == [55, 89]
     for job, worker in [*((job, "worker-solo") for job in heavy), *((job, "worker-threads") for job in light)]:
         system.logged(worker, f"[{job}] received")

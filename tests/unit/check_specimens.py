@@ -66,6 +66,9 @@ class Story:
         counts: dict[str, Any] = {"queues": {"celery": queued}, "unacked": unacked, "unacked_index": unacked}
         self.say(at, "broker", "sample", **counts, clients=4, by_task=by_task)
 
+    def hold(self, at: float, **resources: float) -> None:
+        self.events.append(Event(int(at * MS), "run", "resources", pid=103, data={"process": "api", **resources}))
+
     @property
     def history(self) -> History:
         return History(self.events)
@@ -126,6 +129,8 @@ def healthy(scale: int = 1) -> History:
             at + 80 if n != 9 else at + 640, "client", "read", key(n), task(n), state="SUCCESS", result={"echo": key(n)}
         )
     end = 20 + 20 * 150 * scale
+    for n in range(15 * scale):
+        story.hold(20 + 200 * n, megabytes=80 + n % 3, descriptors=20, connections=6)
     story.sample(end + 400)
     story.sample(end + 500)
     story.say(end + 510, "run", "drained", ok=True, left={})
@@ -154,6 +159,7 @@ PROMISED: dict[str, Promise] = {
         p.no_cross_talk(),
         p.loop_never_stalls("100ms"),
         p.nothing_raised(),
+        p.nothing_leaks(lasting="2s"),
         p.p99("/health-check", times=3, floor="50ms"),
         p.recovers(within="1s"),
         p.graceful(within="1s"),
@@ -196,6 +202,18 @@ def later(ms: float) -> Callable[[Event], Event]:
 
 
 WORK = ("received", "started", "effect", "ended", "read", "retry")
+
+
+def _growing(name: str, step: float) -> Plant:
+    """The process has more of it with every sample."""
+
+    def plant(history: History) -> History:
+        samples = history.kind("resources")
+        rest = [event for event in history if event.kind != "resources"]
+        grown = [replace(e, data={**e.data, name: e.data[name] + step * n}) for n, e in enumerate(samples)]
+        return History([*rest, *grown])
+
+    return plant
 
 
 def _late(history: History) -> History:
@@ -400,6 +418,10 @@ PLANTED: tuple[tuple[Promise, str, Plant], ...] = (
         "unhandled",
         lambda h: plus(h, 400, "api", "raised", path="/process-data", error="KeyError"),
     ),
+    (PROMISED["nothing_leaks"], "leak", _growing("megabytes", 5)),
+    (PROMISED["nothing_leaks"], "leak", _growing("descriptors", 9)),
+    (PROMISED["nothing_leaks"], "leak", _growing("connections", 9)),
+    (p.nothing_leaks(lasting="2s", of="api"), "leak", _growing("connections", 9)),
     (PROMISED["p99"], "slowed", _slow_gets),
     (
         PROMISED["recovers"],

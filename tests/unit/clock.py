@@ -15,6 +15,9 @@ TIMES = [
     ("applied", "at"),
     ("effects", "at"),
     ("seen", "at"),
+    ("dead_letters", "at"),
+    ("ticks", "due"),
+    ("ticks", "at"),
 ]
 
 
@@ -34,6 +37,14 @@ def let_pass(config: Settings, seconds: float) -> None:
 def rows(config: Settings, name: str) -> list[dict[str, Any]]:
     """What a table holds, read past the store, in the order in which it was written."""
     table = metadata.tables[name]
-    order = {"jobs": "accepted_at", "effects": "id", "applied": "at", "seen": "at", "outbox": "due"}[name]
+    order = {
+        "jobs": "accepted_at",
+        "effects": "id",
+        "applied": "at",
+        "seen": "at",
+        "outbox": "due",
+        "dead_letters": "id",
+        "ticks": "due",
+    }[name]
     with _engine(config.store_url).connect() as connection:
         return [dict(row) for row in connection.execute(select(table).order_by(table.c[order])).mappings()]

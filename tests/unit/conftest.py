@@ -165,7 +165,7 @@ async def serve() -> AsyncIterator[Serve]:
                 stack.enter_context(blockbuster_ctx())
                 watched = True
             await stack.enter_async_context(lifespan(app))
-            client = AsyncClient(transport=ASGITransport(app), base_url="http://system")
+            client = AsyncClient(transport=ASGITransport(app), base_url="http://localhost")
             return await stack.enter_async_context(client)
 
         yield serve

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from brownout.check import promises as p
 from brownout.history.view import History
+from brownout.plan.plan import Plan
+from brownout.plan.promise import Promise
 from brownout.probes.recorder import Recorder
-from brownout.run.watch import EVERY, BusyWatch
+from brownout.run.watch import EVERY, BusyWatch, held, resource_watches
 from brownout.subject.run_delay import RunDelay
 
 MS = 1_000_000
@@ -76,3 +79,28 @@ def test_a_machine_that_stood_still_is_seen_by_a_sleep_that_was_too_long(
         assert 0.4 < watch.waited <= 0.61
     (event,) = History.load(tmp_path / "history").kind("machine-late")
     assert event.data["ms"] >= 480
+
+
+def test_what_a_process_holds_is_told_and_a_process_that_is_gone_is_not(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "history", "run")
+    with closing(recorder):
+        held(recorder, {"api": [os.getpid()], "worker-1": [2**22 + 1]})
+        kept = [(tmp_path / f"{n}").open("w") for n in range(7)]
+        held(recorder, {"api": [os.getpid()]})
+    for file in kept:
+        file.close()
+    before, after = History.load(tmp_path / "history").kind("resources")
+    assert (before.pid, before.data["process"]) == (os.getpid(), "api")
+    assert after.data["descriptors"] - before.data["descriptors"] >= 7, "the files, and the history itself"
+    assert 10 < before.data["megabytes"] < 10_000
+    assert before.data["connections"] == 0
+
+
+@pytest.mark.parametrize(
+    ("promise", "watches"),
+    [(p.nothing_leaks(), 1), (p.must_show("leak", under=p.nothing_leaks()), 1), (p.drained(), 0)],
+    ids=str,
+)
+def test_resources_are_watched_where_a_promise_needs_them(tmp_path: Path, promise: Promise, watches: int) -> None:
+    recorder = Recorder(tmp_path / "history", "run")
+    assert len(resource_watches(Plan(promises=(promise,)), recorder, dict)) == watches

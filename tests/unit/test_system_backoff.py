@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from system.celery_app import App, make_celery
 from system.durable import app_of, durable
-from system.job import Job, Request, State
+from system.job import LOCAL, Job, Reason, Request, State
+from system.publisher import send
 from system.settings import Settings
 from system.work import ServiceBusy
 from tests.unit.clock import rows
@@ -114,6 +115,27 @@ def test_attempts_are_bounded(configure: Configure, failures: int, allowed: int)
     assert len(effects) == (end.state == State.SUCCESS)
 
 
+@with_fixtures
+@given(allowed=st.integers(0, 3), more=st.integers(1, 5))
+def test_a_dead_letter_that_is_driven_again_has_all_its_attempts(configure: Configure, allowed: int, more: int) -> None:
+    app = prepared(configure(max_retries=allowed))
+    app.conf.task_always_eager = True
+    job_id = accepted(app, allowed + more)
+    app.tasks["test.flaky"].apply_async((allowed + more,), task_id=job_id)
+    (letter,) = app.store.dead_letters.page(LOCAL, 10)
+    assert (letter.job_id, letter.reason, letter.attempts) == (job_id, Reason.RETRIES, allowed + 1)
+    assert app.store.dead_letters.redrive(LOCAL, job_id)
+    assert not app.store.dead_letters.redrive(LOCAL, job_id), "once"
+    send(app, job(app, job_id))
+    end = job(app, job_id)
+    if more <= allowed + 1:
+        assert (end.state, end.attempts, end.error) == (State.SUCCESS, allowed + more + 1, None)
+        assert app.store.dead_letters.page(LOCAL, 10) == []
+    else:
+        assert (end.state, end.attempts) == (State.FAILURE, 2 * (allowed + 1))
+    app.store.dead_letters.redrive(LOCAL, job_id)  # the store has one database for all examples
+
+
 def test_a_second_delivery_of_an_attempt_starts_no_second_chain(config: Settings, broker: Broker) -> None:
     app = prepared(config)
     broker.serve(app)
@@ -140,7 +162,8 @@ def test_a_finished_job_runs_no_more(config: Settings, broker: Broker) -> None:
     app = prepared(config)
     broker.serve(app)
     job_id = accepted(app, 0)
-    assert attempt(app, job_id, 0, 0) == 1
+    assert attempt(app, job_id, 0, 0) is None, "the result is for the store, not for Celery's log"
+    assert job(app, job_id).result == 1
     with pytest.raises(Ignore):
         attempt(app, job_id, 0, 0)
     assert len(rows(config, "effects")) == 1

@@ -109,6 +109,32 @@ def test_a_fork_has_connections_of_its_own(config: Settings) -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
+HELD = """
+import os, sys
+import system.database
+from sqlalchemy import URL, text
+from system.database import Database
+
+system.database.WAIT_SECONDS = 3_600.0
+database = Database(URL.create("sqlite", database=sys.argv[1]))
+database.create()
+database._turn.acquire()  # a thread of the parent writes
+child = os.fork()
+if not child:
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO seen VALUES ('child', 0)"))
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_fork_waits_for_no_thread_of_its_parent(config: Settings) -> None:
+    """A worker's main process writes in a thread while its pool forks: the child would wait for a thread it has not."""
+    argv = [sys.executable, "-c", HELD, str(config.database)]
+    run = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_a_file_that_was_replaced_is_opened_anew(database: Database, config: Settings) -> None:
     """A connection that was kept would go on in a file that nobody else sees any more."""
     with database.write() as connection:

@@ -86,7 +86,9 @@ async def test_without_a_broker_it_starts_lives_and_is_not_ready(config: Setting
     assert (await client.get("/")).status_code == 200
     response = await client.get("/health-check/ready")
     assert response.status_code == 503
-    assert response.json() == {"status": "unavailable", "parts": {"store": "up", "broker": "down"}}
+    reasons = {"broker": "the broker did not answer the newest ping"}
+    parts = {"store": "up", "broker": "down"}
+    assert response.json() == {"status": "unavailable", "parts": parts, "reasons": reasons}
 
 
 @pytest.mark.asyncio
@@ -128,3 +130,28 @@ async def test_the_lifespan_begins_and_ends_what_runs_beside_the_requests(app: F
         assert publishers() == before + 2
     assert publishers() == before
     assert len(asyncio.all_tasks()) == tasks
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({}, "no worker has ever told that it takes messages"),
+        ({"worker": 30}, "no worker has told for 30 s that it takes messages"),
+        (
+            {"worker": 30, "silent worker": 1},
+            "no worker has told for 30 s that it takes messages; a worker is alive, but messages wait",
+        ),
+        ({"worker": 1, "silent worker": 1}, ""),
+    ],
+)
+async def test_readiness_says_why_no_worker_takes_messages(
+    app: FastAPI, serve: Serve, monkeypatch: pytest.MonkeyPatch, told: dict[str, float], reason: str
+) -> None:
+    client = await serve(app)
+    monkeypatch.setattr(app.state.services.store, "silences", lambda: told)
+    await asyncio.sleep(0)  # the monitor's first ping
+    response = await client.get("/health-check/ready")
+    assert response.status_code == (503 if reason else 200)
+    assert response.json()["parts"] == {"store": "up", "broker": "up", "worker": "down" if reason else "up"}
+    assert response.json()["reasons"] == ({"worker": reason} if reason else {})

@@ -53,11 +53,15 @@ async def test_a_quotient_past_a_floats_range_is_a_failure(client: httpx.AsyncCl
     [
         ("/", {"message": "Hello World"}),
         ("/health-check", {"status": "ok", "parts": {}}),
-        ("/health-check/ready", {"status": "ok", "parts": {"store": "up", "broker": "up"}}),
+        (
+            "/health-check/ready",
+            {"status": "ok", "parts": {"store": "up", "broker": "up", "worker": "up"}, "reasons": {}},
+        ),
         ("/example", {"message": "Done"}),
     ],
 )
-async def test_what_a_healthy_system_answers(client: httpx.AsyncClient, path: str, answer: Any) -> None:
+async def test_what_a_healthy_system_answers(client: httpx.AsyncClient, app: FastAPI, path: str, answer: Any) -> None:
+    await asyncio.to_thread(app.state.services.store.saw, "worker")
     await asyncio.sleep(0)  # the monitor's first ping
     response = await client.get(path)
     assert (response.status_code, response.json()) == (200, answer)

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from sqlalchemy import delete
 
 from system.database import Database
-from system.job import FINAL, Backlog, Job, KeyReused, Request
+from system.job import FINAL, LOCAL, Backlog, Job, KeyReused, Reason, Request
 from system.settings import Settings
 from system.store import Store
 from system.tables import metadata
@@ -130,10 +130,41 @@ class Life(RuleBasedStateMachine):
         done = self.row(run[0])["state"] in FINAL
         assert self.store.finish(run[0], "t", result) == (not done)
 
-    @rule(run=consumes(running))
-    def fail(self, run: Delivery) -> None:
-        """A run raises."""
-        self.store.fail(run[0], ValueError("no"))
+    @rule(run=consumes(running), reason=st.sampled_from([None, Reason.RETRIES]))
+    def fail(self, run: Delivery, reason: Reason | None) -> None:
+        """A run raises; a run of an attempt before the present one has no say."""
+        before = self.row(run[0])
+        self.store.fail(*run, ValueError("no"), reason)
+        failed = before["state"] not in FINAL and run[1] >= before["attempts"]
+        assert (self.row(run[0]) != before) == failed
+
+    @rule(message=messages)
+    def unknown(self, message: Delivery) -> None:
+        """A worker of another release gets a message, and does not know the task."""
+        self.store.unknown(message[0])
+
+    @rule(target=messages, message=messages, owner=st.sampled_from([LOCAL, "another"]))
+    def redrive(self, message: Delivery, owner: str) -> Any:
+        """Its owner, or another one, wants a dead job to run again."""
+        job_id, old = message[0], self.row(message[0])
+        dead = {row["job_id"] for row in rows(self.config, "dead_letters")}
+        unfinished = len(rows(self.config, "outbox"))
+        try:
+            known = self.store.dead_letters.redrive(owner, job_id)
+        except Backlog:
+            assert unfinished == BACKLOG
+            assert self.row(job_id) == old
+            return multiple()
+        assert known == (job_id in dead and owner == LOCAL)
+        if not known:
+            assert self.row(job_id) == old
+            return multiple()
+        new = self.row(job_id)
+        assert (new["state"], new["starts"], new["attempts"]) == ("PENDING", 0, old["attempts"] + 1)
+        assert new["attempts_before"] == old["attempts"], "its retries are counted from here"
+        del self.before[job_id]
+        self.leased[job_id] = 0
+        return job_id, new["attempts"]
 
     @rule(target=messages, run=consumes(running), countdown=st.integers(0, 20), sent=st.booleans())
     def retry(self, run: Delivery, countdown: int, sent: bool) -> Any:
@@ -172,12 +203,14 @@ class Life(RuleBasedStateMachine):
         outbox = {row["job_id"]: row for row in rows(self.config, "outbox")}
         effects = [row["key"] for row in rows(self.config, "effects")]
         assert len(effects) == len(set(effects)), "an effect happened twice"
+        dead = {row["job_id"] for row in rows(self.config, "dead_letters")}
         jobs: dict[str, dict[str, Any]] = {}
         for row in rows(self.config, "jobs"):
             final = row["state"] in FINAL
             assert final == (row["finished_at"] is not None) == (row["id"] not in outbox)
             assert (row["state"] == "SUCCESS") == (row["id"] in effects), "a success is its effect"
             assert row["starts"] <= STARTS
+            assert row["state"] == "FAILURE" or row["id"] not in dead, "only what failed is a dead letter"
             due = None if final else outbox[row["id"]]["due"] + self.passed
             jobs[row["id"]] = row | {"due": due, "finished_at": None, "accepted_at": None}
         for job_id, old in self.before.items():

@@ -23,6 +23,9 @@ REQUESTS = [
     ("GET", "/health-check/ready", None),
     ("GET", "/stats", None),
     ("GET", "/task-status/x", None),
+    ("GET", "/task-status/x/stream", None),
+    ("GET", "/dead-letters", None),
+    ("POST", "/dead-letters/x/redrive", None),
     ("POST", "/process", {}),
     ("POST", "/process-data", {}),
     ("POST", "/start-task", None),
@@ -35,6 +38,7 @@ REQUESTS = [
 
 async def test_no_endpoint_blocks(app: FastAPI, serve: Serve) -> None:
     client = await serve(app)
+    await asyncio.to_thread(app.state.services.store.saw, "worker")
     operations = {(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item}
     tried = {(method, path.replace("/x", "/{task_id}").replace("a@b.c", "{email}")) for method, path, _ in REQUESTS}
     assert operations - tried == {("POST", "/deliver")}  # like /process; its task would need the outside service

@@ -7,8 +7,9 @@ import pytest
 from system.factory import create_app
 from system.settings import Settings
 
-UNREADABLE = {"400", "413", "422"}
-SUBMISSION = {"202", "409", "503"} | UNREADABLE
+JSON, STREAM = "application/json", "text/event-stream"
+UNREADABLE = {"400", "403", "413", "422"}
+SUBMISSION = {"202", "409", "429", "503"} | UNREADABLE
 STATUSES = {
     "GET /": {"200"} | UNREADABLE,
     "GET /example": {"200"} | UNREADABLE,
@@ -16,8 +17,11 @@ STATUSES = {
     "GET /health-check/ready": {"200", "503"} | UNREADABLE,
     "GET /stats": {"200", "503"} | UNREADABLE,
     "GET /task-status/{task_id}": {"200", "404", "503"} | UNREADABLE,
+    "GET /task-status/{task_id}/stream": {"200", "204", "404", "503"} | UNREADABLE,
     "POST /compute": SUBMISSION,
     "POST /deliver": SUBMISSION,
+    "GET /dead-letters": {"200", "503"} | UNREADABLE,
+    "POST /dead-letters/{task_id}/redrive": {"202", "404", "429", "503"} | UNREADABLE,
     "POST /divide": SUBMISSION,
     "POST /execute-task/": {"200"} | UNREADABLE,
     "POST /process": SUBMISSION,
@@ -43,7 +47,12 @@ def test_every_answer_is_described_and_has_a_schema(operations: dict[str, dict[s
         assert operation["description"], name
         for status, answer in operation["responses"].items():
             assert answer["description"], (name, status)
-            assert answer["content"]["application/json"]["schema"], (name, status)
+            kind = STREAM if name.endswith("/stream") and status == "200" else JSON
+            if status == "204":
+                assert "content" not in answer
+            else:
+                assert list(answer["content"]) == [kind], (name, status)
+                assert answer["content"][kind]["schema"], (name, status)
 
 
 def test_where_to_come_back_is_said_when(operations: dict[str, dict[str, Any]]) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import Select, insert, select, text
 
 from system.database import Database
 from system.job import State
+from system.rows import due_jobs
 from system.settings import Settings
-from system.store import due_jobs
 from system.tables import jobs, outbox
 from tests.conftest import ON_POSTGRES
 

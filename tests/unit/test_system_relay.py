@@ -9,9 +9,13 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from system.celery_app import App, make_celery
-from system.job import Request
+from system.database import Database
+from system.job import LOCAL, Reason, Request, now
 from system.relay import BATCH, run, sweep
+from system.rows import due_jobs
 from system.settings import Settings
+from system.store import Store
+from tests.conftest import ON_POSTGRES
 from tests.unit.clock import let_pass, rows
 from tests.unit.conftest import Broker
 
@@ -74,6 +78,24 @@ def test_one_bad_job_does_not_hold_up_the_others(
     assert {row["job_id"] for row in rows(config, "outbox")} == {bad, *good}
 
 
+def test_a_task_that_nobody_knows_is_tried_later_each_time_and_is_a_dead_letter_in_the_end(
+    celery: App, broker: Broker, config: Settings
+) -> None:
+    """During a rolling deploy another relay or worker may know the task."""
+    (bad,) = submit(celery, 1, "no.such.task")
+    let_pass(config, config.publish_lease)
+    for record in range(config.max_starts):
+        assert sweep(celery) == 1
+        let_pass(config, config.queue_patience * 2 ** min(record, 4) - 1)
+        assert sweep(celery) == 0
+        let_pass(config, 2)
+    assert celery.store.dead_letters.page(LOCAL, 1) == []
+    assert sweep(celery) == 1
+    (letter,) = celery.store.dead_letters.page(LOCAL, 1)
+    assert (letter.job_id, letter.reason, letter.error["type"]) == (bad, Reason.UNKNOWN_TASK, "UnknownTask")
+    assert (broker.sent, rows(config, "outbox")) == ([], [])
+
+
 def test_a_job_without_progress_is_published_again_later_each_time(
     celery: App, broker: Broker, config: Settings
 ) -> None:
@@ -128,3 +150,34 @@ def test_it_waits_an_outage_out_and_ends_when_told(
     assert (broker.ids, told.pauses) == (ids, 3)
     assert "the relay waits, " in caplog.text
     assert "relay" in celery.store.stats()["seconds_since"]
+
+
+def test_four_relays_claim_each_job_once(celery: App, config: Settings) -> None:
+    """Each has connections of its own, as on another machine, and takes batches until nothing is due."""
+    ids = submit(celery, 60)
+    let_pass(config, config.publish_lease)
+    together = threading.Barrier(4)
+
+    def claimed(_number: int) -> list[str]:
+        store, mine = Store(config), list[str]()
+        together.wait()
+        for _ in range(len(ids)):  # a relay that finds all due rows locked looks again
+            mine += [job.id for job in store.claim(7)]
+        store.close()
+        return mine
+
+    with ThreadPoolExecutor(4) as relays:
+        claims = [job_id for mine in relays.map(claimed, range(4)) for job_id in mine]
+    assert sorted(claims) == sorted(ids)
+
+
+@pytest.mark.skipif(not ON_POSTGRES, reason="SQLite has one writer, who waits for his turn")
+def test_a_relay_takes_what_no_other_relay_is_claiming(celery: App, config: Settings) -> None:
+    ids = submit(celery, 10)
+    let_pass(config, config.publish_lease)
+    database = Database(config.store_url)
+    with database.write() as connection:
+        others = [row.id for row in connection.execute(due_jobs(now(), 4))]
+        assert len(others) == 4
+        assert sorted(job.id for job in celery.store.claim(100)) == sorted(set(ids) - set(others))
+    database.close()

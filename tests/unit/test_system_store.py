@@ -1,15 +1,12 @@
-"""The job store's housekeeping: one tick a slot, retention, what is counted, processes that start together."""
+"""The job store's housekeeping: retention, what is counted, processes that start together."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy.exc import StatementError
 
-from system.celery_app import make_celery
-from system.job import Request, State
+from system.job import Request, State, now
 from system.settings import Settings
 from system.store import Store
 from tests.unit.clock import let_pass, rows
@@ -29,34 +26,6 @@ def ended(store: Store, key: str | None = None) -> str:
     return job_id
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(slots=st.lists(st.integers(0, 3), max_size=6))
-def test_a_slot_is_ticked_once(store: Store, config: Settings, slots: list[int]) -> None:
-    let_pass(config, 2 * config.retention)
-    store.tick(99)  # forgets what the example before left
-    let_pass(config, 2 * config.retention)
-    assert [store.tick(slot) for slot in slots] == [slot not in slots[:at] for at, slot in enumerate(slots)]
-    ticks = [row["key"] for row in rows(config, "effects") if row["key"] != "tick@99"]
-    assert sorted(ticks) == sorted(f"tick@{slot}" for slot in set(slots))
-
-
-def test_of_many_beats_one_ticks(store: Store) -> None:
-    together = threading.Barrier(4)
-
-    def tick(_number: int) -> bool:
-        together.wait()
-        return store.tick(7)
-
-    with ThreadPoolExecutor(4) as threads:
-        assert sorted(threads.map(tick, range(4))) == [False, False, False, True]
-
-
-def test_the_periodic_task_ticks_once_a_period(config: Settings) -> None:
-    celery = make_celery(config.model_copy(update={"tick_seconds": 1e9}))  # one period, whenever this runs
-    celery.conf.task_always_eager = True
-    assert [celery.tasks["system.tick"].apply_async().result for _ in range(3)] == [True, False, False]
-
-
 def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, config: Settings) -> None:
     old, waiting = ended(store, "key"), store.accept(Request("t", (1,)))[0].id
     store.saw("relay")
@@ -64,12 +33,13 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, co
     let_pass(config, config.retention + 1)
     young = ended(store)
     store.saw("another")
-    assert store.tick(1)
+    assert store.tick()
     assert store.job(old) is None
     assert [row["id"] for row in rows(config, "jobs")] == [waiting, young]
     assert [row["key"] for row in rows(config, "applied")] == [young]
-    assert [row["key"] for row in rows(config, "effects")] == [young, "tick@1"]
-    assert {row["name"] for row in rows(config, "seen")} == {"another", "tick@1"}
+    (tick,) = rows(config, "ticks")
+    assert [row["key"] for row in rows(config, "effects")] == [young, f"tick@{tick['due']}"]
+    assert {row["name"] for row in rows(config, "seen")} == {"another"}
     again, new = store.accept(Request("t", ("another",), "key"))
     assert new
     assert again.id != old
@@ -78,7 +48,7 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, co
 def test_just_before_its_retention_is_over_it_is_kept(store: Store, config: Settings) -> None:
     job_id = ended(store)
     let_pass(config, config.retention - 60)
-    assert store.tick(1)
+    assert store.tick()
     assert store.job(job_id) is not None
 
 
@@ -108,6 +78,15 @@ def test_an_attempt_that_a_later_one_replaced_does_not_run(store: Store) -> None
     assert [store.start(job_id, attempt).run for attempt in (1, 2, 1)] == [False, True, False]
 
 
+def test_a_publisher_that_reports_late_leaves_a_worker_its_lease(store: Store, config: Settings) -> None:
+    job_id = store.accept(Request("t", ()))[0].id
+    assert store.start(job_id, 1).run
+    (started,) = rows(config, "outbox")
+    store.published([job_id])
+    (reported,) = rows(config, "outbox")
+    assert reported["due"] == started["due"]
+
+
 @pytest.mark.parametrize("first", ["finish", "fail"])
 @pytest.mark.parametrize("second", ["finish", "fail", "retry", "start"])
 def test_what_ends_first_stands(store: Store, config: Settings, first: str, second: str) -> None:
@@ -117,10 +96,10 @@ def test_what_ends_first_stands(store: Store, config: Settings, first: str, seco
     if first == "finish":
         assert store.finish(job_id, "t", 1)
     else:
-        store.fail(job_id, ValueError("1"))
+        store.fail(job_id, 1, ValueError("1"))
     jobs, effects = rows(config, "jobs"), rows(config, "effects")
     if second == "fail":
-        store.fail(job_id, ValueError("2"))
+        store.fail(job_id, 1, ValueError("2"))
     else:
         calls = {"finish": lambda: store.finish(job_id, "t", 2), "retry": lambda: store.retry(job_id, 1, 0)}
         assert not calls.get(second, lambda: store.start(job_id, 1).run)()
@@ -131,14 +110,15 @@ def test_what_ends_first_stands(store: Store, config: Settings, first: str, seco
 
 def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -> None:
     assert store.stats() == {
-        "jobs": {}, "unfinished": 0, "oldest_unfinished_seconds": None, "seconds_since": {}, "effects": 0,
+        "jobs": {}, "unfinished": 0, "dead_letters": 0, "oldest_unfinished_seconds": None, "seconds_since": {},
+        "effects": 0,
     }  # fmt: skip
     ended(store)
     store.accept(Request("t", ()))
     store.saw("relay")
     let_pass(config, 100)
     store.accept(Request("t", ()))
-    store.tick(3)
+    store.tick()
     stats = store.stats()
     assert (stats["jobs"], stats["unfinished"], stats["effects"]) == ({State.SUCCESS: 1, State.PENDING: 2}, 2, 2)
     assert stats["oldest_unfinished_seconds"] == pytest.approx(100, abs=60)
@@ -163,3 +143,33 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store, config: Settings)
         store.finish(job_id, "t", object())  # no JSON: the effect and its key were inserted before
     assert rows(config, "effects") == rows(config, "applied") == []
     assert len(rows(config, "outbox")) == 1
+
+
+def test_a_job_that_workers_do_not_know_is_due_again_and_a_failure_in_the_end(store: Store, config: Settings) -> None:
+    job_id = store.accept(Request("new.task", ()))[0].id
+    for records in range(config.max_starts):
+        pause = config.queue_patience * 2 ** min(records, 4)
+        for note in (lambda: store.unknown(job_id), lambda: store.published([job_id])):  # a publisher may be late
+            note()
+            (entry,) = rows(config, "outbox")
+            assert entry["due"] == pytest.approx(now() + pause, abs=10), "each time later, up to a limit"
+    store.unknown(job_id)
+    job = store.job(job_id)
+    assert job is not None
+    assert job.state == State.FAILURE
+    message = f"task new.task was unknown, or did not end, {config.max_starts} times"
+    assert job.error == {"type": "UnknownTask", "message": message}
+    assert rows(config, "outbox") == []
+
+
+def test_an_unknown_task_leaves_a_job_alone_that_runs_or_has_ended(store: Store, config: Settings) -> None:
+    running = store.accept(Request("t", ()))[0].id
+    assert store.start(running, 1).run
+    ended(store)
+    before = rows(config, "outbox"), rows(config, "jobs")
+    for job in before[1]:
+        store.unknown(job["id"])
+    store.unknown("sent past the store")
+    assert rows(config, "outbox") == before[0], "the lease of the run stays"
+    counted = [{**row, "starts": row["starts"] + (row["id"] == running)} for row in before[1]]
+    assert rows(config, "jobs") == counted

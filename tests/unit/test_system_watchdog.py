@@ -11,6 +11,7 @@ import pytest
 from celery.worker import state
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from system import watchdog
 from system.celery_app import make_celery
@@ -94,3 +95,23 @@ def test_an_outage_ends_no_watch(monkeypatch: pytest.MonkeyPatch, config: Settin
     assert ended.wait(10), "it looks again"
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_each_check_tells_whether_the_worker_takes_messages(monkeypatch: pytest.MonkeyPatch, config: Settings) -> None:
+    """A store that can't be used ends no watch."""
+    told: list[str] = []
+    failures = iter([NoConnection("no connection is free")])
+
+    def saw(name: str) -> None:
+        told.append(name)
+        for failure in failures:
+            raise failure
+
+    client = SimpleNamespace(llen=lambda _queue: 1)
+    monkeypatch.setattr(watchdog, "Redis", SimpleNamespace(from_url=lambda *_, **__: client))
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.001)
+    celery = make_celery(config.model_copy(update={"wedge_seconds": 3}), SimpleNamespace(saw=saw))  # type: ignore[arg-type] # the method that is called
+    ended = threading.Event()
+    watchdog.watch(celery, ["celery"], 1, ended.set).join(10)
+    assert ended.is_set()
+    assert told == ["worker", "silent worker", "silent worker"]

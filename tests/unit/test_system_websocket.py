@@ -3,9 +3,10 @@
 import asyncio
 import json
 import queue
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -22,10 +23,11 @@ pytestmark = pytest.mark.asyncio
 class Browser:
     """One connection to the events of a job."""
 
-    def __init__(self, app: FastAPI, job_id: str) -> None:
+    def __init__(self, app: FastAPI, job_id: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self._to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_app: asyncio.Queue[Any] = asyncio.Queue()
-        scope = {"type": "websocket", "path": f"/task-status/{job_id}/events", "query_string": b"", "headers": []}
+        lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "websocket", "path": f"/task-status/{job_id}/events", "query_string": b"", "headers": lines}
         self.running = asyncio.create_task(app(scope, self._to_app.get, self._from_app.put))
         self.send(type="websocket.connect")
 
@@ -115,11 +117,12 @@ async def test_what_did_not_change_is_not_sent_again(
     reads: queue.Queue[str] = queue.Queue()
 
     class Counted:
-        def job(self, job_id: str) -> Job | None:
+        def watched(self, job_ids: Collection[str]) -> dict[str, Job]:
             reads.put(job_id)
-            return store.job(job_id)
+            return store.watched(job_ids)
 
-    app.dependency_overrides[services_of] = lambda: replace(app.state.services, store=Counted())
+    services = replace(app.state.services, store=Counted())
+    app.dependency_overrides[services_of] = lambda: services
     await serve(app)
     async with watch(job_id) as browser:
         assert (await browser.event())["task_status"] == "PENDING"
@@ -133,7 +136,7 @@ async def test_who_comes_late_gets_the_end_at_once(
     app: FastAPI, serve: Serve, watch: Watch, store: Store, job_id: str
 ) -> None:
     await serve(app)
-    await asyncio.to_thread(store.fail, job_id, ValueError("why"))
+    await asyncio.to_thread(store.fail, job_id, 1, ValueError("why"))
     async with watch(job_id) as browser:
         event = await browser.event()
         assert await browser.closed() == 1000

@@ -1,6 +1,7 @@
 """The promises that a scenario can make. Each function returns a Promise; the registry of checkers has the function
 that judges the promise."""
 
+from brownout.check.growth import nothing_leaks
 from brownout.check.promises.acted import faults_acted
 from brownout.check.promises.answers import answers
 from brownout.check.promises.conservation import conservation
@@ -24,6 +25,7 @@ from brownout.check.promises.life import told_truly, took_effect_once, workers_c
 __all__ = [
     "answers", "at_least_once", "at_most_once", "attempts_within", "backlog_within", "backoff_within",
     "conservation", "drained", "effectively_once", "faults_acted", "graceful", "loop_never_stalls", "must_show",
-    "no_cross_talk", "nothing_raised", "nothing_stuck", "p99", "queued_within", "recovers", "recovery_bound",
-    "status_monotone", "status_truthful", "told_truly", "took_effect_once", "workers_consume", "workers_survive",
+    "no_cross_talk", "nothing_leaks", "nothing_raised", "nothing_stuck", "p99", "queued_within", "recovers",
+    "recovery_bound", "status_monotone", "status_truthful", "told_truly", "took_effect_once", "workers_consume",
+    "workers_survive",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ ORDER = (
     *("missing", "worker-dead", "unhandled", "stalled", "unspread", "misbackoff", "overtried", "cross-talk", "phantom"),
     *("orphan", "misrouted", "failed", "revoked", "lost", "interrupted", "abandoned", "duplicate", "duplicate-later"),
     *("silent", "misreported", "zombie", "stuck", "undrained", "hangs", "unread", "late", "late-recovery"),
-    *("unrecovered", "backlog", "unanswered", "misanswered", "slowed", "slow", "slow-shutdown"),
+    *("unrecovered", "backlog", "unanswered", "misanswered", "slowed", "slow", "slow-shutdown", "leak"),
 )
 _UNDONE = frozenset({"stuck", "undrained", "late", "late-recovery", "unrecovered", "hangs", "unread", "backlog"})
 _SLOW = frozenset({"slowed", "slow", "misanswered", "unanswered", "late", "late-recovery"})
@@ -65,6 +65,7 @@ _MOMENTS = {
     "backlog": ("sample",),
     "interrupted": ("shutdown", "exit"),
     "slow-shutdown": ("shutdown", "exit"),
+    "leak": ("resources",),
 }
 
 

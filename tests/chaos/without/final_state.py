@@ -9,7 +9,7 @@ from typing import Any
 from celery.signals import task_postrun
 from sqlalchemy import update
 
-from system import store
+from system import rows, store
 from system.job import FINAL, Start, State
 from system.tables import jobs
 from system.worker import app as app
@@ -19,10 +19,10 @@ start = store.Store.start
 
 def without_look(self: store.Store, job_id: str, attempt: int) -> Start:
     with self._database.write() as connection:
-        row = store._row(connection, job_id)
+        row = rows.row_of(connection, job_id)
         if row is not None and row.state in FINAL and attempt >= row.attempts:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=State.STARTED))
-            return Start(run=True, job=store._job(row))
+            return Start(run=True, job=rows.job_of(row))
     return start(self, job_id, attempt)
 
 

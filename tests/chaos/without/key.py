@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from system import store
+from system import rows, store
 from system.job import Start, State, now
 from system.tables import effects
 from system.worker import app as app
@@ -13,7 +13,7 @@ from system.worker import app as app
 def finish(self: store.Store, job_id: str, task: str, result: Any) -> bool:
     with self._database.write() as connection:
         connection.execute(insert(effects).values(key=job_id, name=task, at=now()))
-        store._end(connection, job_id, State.SUCCESS, result=result)
+        rows.end(connection, job_id, State.SUCCESS, result=result)
     return True
 
 

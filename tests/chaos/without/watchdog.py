@@ -1,8 +1,11 @@
-"""Nobody looks whether the worker still consumes."""
+"""Nobody ends a worker that no longer consumes. The API still hears of it."""
 
-from celery.signals import worker_ready
-
+from system import watchdog
 from system.worker import app as app
-from system.worker import start_watchdog
 
-worker_ready.disconnect(start_watchdog)
+
+def go_on() -> None:
+    """The worker lives on."""
+
+
+watchdog.end_process = go_on

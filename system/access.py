@@ -1,0 +1,90 @@
+"""Who may do what: each request has an owner, whom its API key names."""
+
+import hmac
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from system.job import LOCAL
+from system.schemas import Problem
+from system.services import Shared, services_of
+
+POLICY_VIOLATION = 1008  # the WebSocket close code for a client that may not do this
+PROBES = {"/health-check", "/health-check/ready"}  # who probes whether the API lives has no key
+OWNER = "system.owner"  # where the owner is in an ASGI scope
+UNAUTHORIZED = JSONResponse({"detail": "no valid API key"}, 401, {"WWW-Authenticate": "Bearer"})
+
+
+class KeysOnly:
+    """ASGI middleware that finds the owner of each request by its API key, and answers 401 to who has none, whatever
+    the path is, and before anything of the body is read. Only the paths in `PROBES` want no key."""
+
+    def __init__(self, app: ASGIApp, keys: Mapping[str, SecretStr]) -> None:
+        self._app, self._keys = app, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with its owner, or refuse it."""
+        if scope["type"] != "lifespan" and scope["path"] not in PROBES:
+            scope[OWNER] = self._owner(Headers(scope=scope).get("Authorization", ""))
+            if scope[OWNER] is None:
+                # A WebSocket is not accepted yet, so the server answers 403.
+                closed = WebSocketClose(POLICY_VIOLATION, "no valid API key")
+                return await (UNAUTHORIZED if scope["type"] == "http" else closed)(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+    def _owner(self, authorization: str) -> str | None:
+        scheme, _, token = authorization.partition(" ")
+        owner = None
+        for name, key in self._keys.items():  # all of them, each in constant time: the time tells nothing about a key
+            if hmac.compare_digest(token.encode(), key.get_secret_value().encode()):
+                owner = name
+        return owner if scheme.lower() == "bearer" else None
+
+
+def owner_of(connection: HTTPConnection) -> str:
+    """The FastAPI dependency that returns the owner's name. Without configured keys there is one owner."""
+    if not services_of(connection).settings.api_keys:
+        return LOCAL
+    return str(connection.scope[OWNER])
+
+
+class Bearer(SecurityBase):
+    """Says in the OpenAPI document that a route wants a key."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer()
+        self.scheme_name = "ApiKey"
+
+    def __call__(self) -> None:
+        """Nothing: `KeysOnly` looks at the key."""
+
+
+Owner = Annotated[str, Depends(owner_of)]
+REFUSED: dict[int | str, dict[str, Any]] = {
+    401: {
+        "model": Problem,
+        "description": "The request has no valid API key",
+        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    }
+}
+
+
+async def submitter(owner: Owner, services: Shared) -> str:
+    """The owner of a submission. Raises `HTTPException` 429 when the owner submits too often."""
+    wait = services.rates.take(owner)
+    if wait:
+        raise HTTPException(429, "too many submissions", headers={"Retry-After": str(math.ceil(wait))})
+    return owner
+
+
+Submitter = Annotated[str, Depends(submitter)]

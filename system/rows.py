@@ -1,0 +1,51 @@
+"""What several transactions of the job store do with the rows of a job."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Case, Connection, Row, Select, case, delete, select, update
+
+from system.job import Job, State, now
+from system.tables import jobs, outbox, seen
+
+
+def due_jobs(at: float, limit: int) -> Select[Any]:
+    """The jobs whose outbox entries are due, oldest first, without those that another relay is about to claim."""
+    due = select(jobs).join(outbox).where(outbox.c.due <= at).order_by(outbox.c.due).limit(limit)
+    return due.with_for_update(of=outbox, skip_locked=True)
+
+
+def row_of(connection: Connection, job_id: str) -> Row[Any] | None:
+    """The row of a job that this transaction will change; two deliveries of one job take turns here on PostgreSQL."""
+    return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
+
+
+def by_key(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str, Job]]:
+    """Fingerprint and job of each of these idempotency keys that is known."""
+    if not keys:
+        return {}
+    rows = connection.execute(select(jobs).where(jobs.c.key.in_(keys)))
+    return {row.key: (row.fingerprint, job_of(row)) for row in rows}
+
+
+def job_of(row: Any) -> Job:
+    """The job in a row."""
+    state, args = State(row.state), tuple(row.args)
+    return Job(row.id, row.task, args, state, row.attempts, row.result, row.error, row.owner, row.attempts_before)
+
+
+def later(due: Any) -> Case[float]:
+    """`due`, or what was there before if that is later: a publisher that reports late must not cut short the lease of
+    a worker that has begun."""
+    return case((outbox.c.due > due, outbox.c.due), else_=due)
+
+
+def end(connection: Connection, job_id: str, state: State, **values: Any) -> None:
+    """Make the state of an unfinished job final."""
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=now(), **values))
+    connection.execute(delete(outbox).where(outbox.c.job_id == job_id))
+
+
+def silences(connection: Connection) -> dict[str, float]:
+    """For how many seconds each kind of process has not told that it is alive (`Store.saw`)."""
+    return {at.name: max(0.0, now() - at.at) for at in connection.execute(select(seen)) if "@" not in at.name}
