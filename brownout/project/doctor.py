@@ -21,6 +21,7 @@ from brownout.explore.trials import Trials, builtin_wire
 from brownout.history.layout import Layout, Unreadable
 from brownout.history.view import History
 from brownout.plan.operation import Http
+from brownout.project.collecting import SCENARIOS, broken
 from brownout.subject.application import NotLaunched, surface
 from brownout.subject.processes import custody
 from brownout.subject.processes.launcher import Cold
@@ -65,6 +66,9 @@ def examine(experiment: Experiment, rung: Rung) -> Iterator[Step]:
         started = yield from _parts(experiment, rung, Path(folder), stack)
     if started:
         yield _task(experiment, rung, told.conf)
+    if (experiment.root / SCENARIOS).is_dir():
+        why, command = broken(experiment.root)
+        yield Step("scenarios", f"in {SCENARIOS} are collected by pytest", why, command)
 
 
 def _count(names: tuple[str, ...], what: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from brownout.project.collecting import broken
 from tests.kit.test_map_http import ORDER, PROJECT, STATUS, Command
 from tests.kit.test_map_http import brownout as brownout
 from tests.kit.test_map_http import folder as folder
@@ -38,6 +39,29 @@ def test_a_worker_that_ends_at_its_start(brownout: Command, folder: Path) -> Non
     assert wrong.split() == ["✗", "worker-1", "starts"]
     assert why.strip() == "worker-1 ended with exit code 1 before it was ready: no disk"
     assert following == "  Next  python -m celery -A shop:celery worker"
+
+
+def test_a_conftest_that_breaks_the_collection(brownout: Command, folder: Path) -> None:
+    """The file, its error, and the command that runs the scenarios without it."""
+    (folder / "tests" / "chaos").mkdir(parents=True)
+    (folder / "tests" / "chaos" / "test_first.py").write_text("def test_first(): pass\n")
+    (folder / "tests" / "conftest.py").write_text("import os\nos.environ['SHOP_KEY']\n")
+    done = brownout("doctor", *ORDER, *STATUS)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-3:] == [
+        "✗ scenarios    in tests/chaos are collected by pytest",
+        "    tests/conftest.py cannot be imported, so pytest collects no scenario: KeyError: 'SHOP_KEY'",
+        "  Next  pytest --confcutdir=tests/chaos tests/chaos",
+    ]
+    assert broken(folder / "tests") == ("", ""), "there are no scenarios below this folder"
+    (folder / "tests" / "conftest.py").unlink()
+    assert broken(folder) == ("", "")
+    (folder / "tests" / "chaos" / "conftest.py").write_text("import nowhere_to_be_found\n")
+    assert broken(folder) == (
+        "tests/chaos/conftest.py cannot be imported, so pytest collects no scenario: "
+        "ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+        "pytest --collect-only tests/chaos",
+    )
 
 
 def test_a_task_that_refuses_its_arguments(brownout: Command) -> None:
