@@ -34,10 +34,9 @@ MADE = pytest.mark.parametrize("fault", EXAMPLES, ids=str)
 
 
 def test_every_fault_is_registered_struck_and_exported() -> None:
-    assert {fault.name for fault in EXAMPLES} == FAULTS.keys() == set(faults.__all__)
-    assert all(
-        getattr(faults, name) is kind.make and (kind.strike or kind.strike_there) for name, kind in FAULTS.items()
-    )
+    own = {name: kind for name, kind in FAULTS.items() if kind.make.__module__.startswith("brownout.")}
+    assert {fault.name for fault in EXAMPLES} == own.keys() == set(faults.__all__)
+    assert all(getattr(faults, name) is kind.make and (kind.strike or kind.strike_there) for name, kind in own.items())
 
 
 @MADE
