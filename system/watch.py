@@ -35,7 +35,8 @@ class Listener:
         if isinstance(self._news, Closed) or (isinstance(news, Job) and news.position == self._position):
             return
         self._news = news
-        self._position = news.position if isinstance(news, Job) else self._position
+        # An error may have taken the place of a state that was not read yet, so the job is news again after it.
+        self._position = news.position if isinstance(news, Job) else None
         self._told.set()
 
     async def next(self) -> Job | None:
