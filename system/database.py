@@ -3,6 +3,7 @@
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -29,6 +30,8 @@ class Database:
         self._engine: Engine = sqlite_engine(url) if self._sqlite else postgres_engine(url)
         self._turn, self._process = Lock(), os.getpid()
         self._parents: object = None
+        if self._sqlite:
+            _close_before_forks(self)
 
     def create(self) -> None:
         """Bring the tables up to date. Processes that start together do so one after the other."""
@@ -87,6 +90,18 @@ class Database:
         """Close the connections that nobody uses. The next transaction opens new ones."""
         self._engine.dispose()
 
+    def hand_over(self) -> Callable[[], None]:
+        """SQLite, before a fork: wait for the transaction that writes, and close all connections. Call the result after
+        the fork, in both processes.
+
+        SQLite keeps the locks of a process in its memory: a child of a process that has the file open believes in locks
+        that it does not have (https://sqlite.org/howtocorrupt.html, "Carrying an open database across a fork").
+        """
+        turn = self._turn
+        held = turn.acquire(timeout=WAIT_SECONDS)
+        self._engine.dispose()
+        return turn.release if held else lambda: None
+
     def _connect(self) -> Connection:
         self._leave_parent()
         return self._engine.connect()
@@ -97,3 +112,18 @@ class Database:
             self._parents = self._engine.pool  # the connections are neither used nor closed here: the pool must stay
             self._engine.dispose(close=False)
             self._turn, self._process = Lock(), os.getpid()
+
+
+def _close_before_forks(database: Database) -> None:
+    """Let go of the file before each fork of this process, for as long as the database is in use."""
+    known, after = weakref.ref(database), list[Callable[[], None]]()
+
+    def before() -> None:
+        if there := known():
+            after.append(there.hand_over())
+
+    def done() -> None:
+        if after:
+            after.pop()()
+
+    os.register_at_fork(before=before, after_in_parent=done, after_in_child=done)
