@@ -42,4 +42,5 @@ def test_each_tick_is_done_once_in_order(lab: Lab, fault: Fault, target: str) ->
     messages = [each.at for each in history.kind("started") if each.data["name"] == "system.tick"]
     pairs = pairwise(each.at for each in done)
     together = [(one, next_) for one, next_ in pairs if not any(one < at < next_ for at in messages)]
-    assert together, "one message did several ticks"
+    # A beat that is killed may be back before the next tick is due; the other outages last for MISSED periods.
+    assert together or target == "beat", "one message did several ticks"
