@@ -124,7 +124,9 @@ def test_the_disk_is_full(bench: Lab) -> None:
 def test_a_process_is_stopped_in_its_transaction(bench: Lab, role: str) -> None:
     """On SQLite it holds the lock of all. On PostgreSQL the server ends its transaction, and nobody else waits."""
     bench.workers(2)
-    bench.load(*JOBS)
+    # A transaction of the API takes a few milliseconds: the fault needs many of them to meet one.
+    many = (replace(JOB, count=80, every=0.05),) if role == "api" else ()
+    bench.load(*JOBS, *many)
     bench.inject(stop_in_transaction(), on=role, when=started(nth=3), heal=after(WAIT_SECONDS + 2))
     others = role != "api" and ON_POSTGRES
     holds(bench, ACCEPTED if others else HONEST)
