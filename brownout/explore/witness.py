@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from brownout.history.event import Event
 from brownout.history.life import OPERATION, Life
+from brownout.history.secrets import shown
 from brownout.history.view import History
 from brownout.plan.point import Point
 from brownout.run.trace import Trace
@@ -41,7 +42,7 @@ def _left(history: History, life: Life) -> Iterator[str]:
     own = {*life.tasks, *life.published}
     for row in history.kind("row"):
         if row.task in own:
-            fields = ", ".join(f"{name} {value}" for name, value in row.data.items() if value is not None)
+            fields = ", ".join(f"{name} {value}" for name, value in shown(row.data).items() if value is not None)
             yield f"{'store':15} {fields}"
     if life.effects or history.sample is None or "by_task" not in history.sample.data:
         return

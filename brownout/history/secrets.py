@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from urllib.parse import quote, quote_plus, unquote
 from brownout.probes.configuration import LEFT_OUT
 
 HIDDEN = "***"
+#: Fields of a job's row that have what a client sent or got.
+PRIVATE = frozenset({"args", "kwargs", "body", "result"})
 LEAST = 8  # characters; a shorter value is found by its place only, because other texts may contain it by chance
 #: Passwords that everybody knows. They are also names of programs and users, so that their texts are not searched for.
 COMMON = frozenset({"password", "postgres", "postgresql", "rabbitmq", "changeme", "brownout", "localhost"})
@@ -179,3 +181,8 @@ class Mask:
 
     def _plain(self, data: bytes) -> bytes:
         return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def shown(row: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a job's row that a report may show: not those that have what a client sent or got."""
+    return {name: value for name, value in row.items() if name not in PRIVATE}

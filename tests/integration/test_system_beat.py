@@ -55,15 +55,15 @@ def test_ticks_that_were_missed_for_too_long_are_skipped(new_system: NewSystem) 
 
     system.app.store.create()  # a worker makes the tables at its first task
     send()
-    eventually(ticks, within=SLACK, what="the first tick is done")
-    first = ticks()[0][0]
-    eventually(lambda: time.time() > first + MISSED * period, within=SLACK, what="ticks are missed")
+    # On a slow machine the first message does the next tick, too.
+    eventually(lambda: system.said("worker-1", " succeeded in ") == 1, within=SLACK, what="the first message is done")
+    known = ticks()
+    eventually(lambda: time.time() > known[-1][0] + MISSED * period, within=SLACK, what="ticks are missed")
     send()
-    eventually(lambda: len(ticks()) > MISSED and not ticks()[-1][1], within=SLACK, what="the newest tick is done")
     eventually(lambda: system.said("worker-1", " succeeded in ") == 2, within=SLACK, what="the second message is done")
     times = [due for due, _ in ticks()]
-    assert times == [pytest.approx(first + number * period) for number in range(len(times))], "no tick is left out"
-    skipped = [was_skipped for _, was_skipped in ticks()]
+    assert times == [pytest.approx(times[0] + number * period) for number in range(len(times))], "no tick is left out"
+    skipped = [was_skipped for _, was_skipped in ticks()[len(known) :]]
     assert sum(skipped) >= MISSED - CAUGHT_UP - 1, "the older ones are skipped"
-    assert skipped[1 : 1 + sum(skipped)] == [True] * sum(skipped), "the newest are done"
+    assert skipped == [True] * sum(skipped) + [False] * (len(skipped) - sum(skipped)), "the newest are done"
     assert system.effects() == {f"tick@{due}": 1 for due, was_skipped in ticks() if not was_skipped}

@@ -28,7 +28,8 @@ AGAIN = ("brownout replay store/a/1", "pytest tests/test_a.py::test_a --chaos-se
 CASES = [pytest.param(*case, id=f"{case[0].name}-{case[1]}-{n}") for n, case in enumerate(PLANTED)]
 #: A time in a block of the text: digits, at most one point, a unit. Sentences of checkers may need more digits.
 TIME = re.compile(r"(?<![\w.])([+-]?\d[\d.]*) (?:ms|s)\b")
-SECRET = "hunter2"
+#: Made here, because Hypothesis draws the constants that it finds in the modules of the tests.
+SECRET = "-".join(("hunter", "of", "laws"))
 
 
 def result(history: History, *verdicts: Verdict) -> Result:

@@ -52,8 +52,7 @@ def _misanswered(case: Case) -> Cause | None:
     sent = next((event for event in case.anomaly.witness if event.kind == "invoke"), None)
     if moment is None or sent is None:
         return None
-    body = f": {moment.data['body']}" if moment.data.get("body") else ""
-    sentence = f"the API answered {moment.data.get('status')} after {readable((moment.at - sent.at) / NS)}{body}"
+    sentence = f"the API answered {moment.data.get('status')} after {readable((moment.at - sent.at) / NS)}"
     return Cause(moment, sentence, "misanswered")
 
 

@@ -9,6 +9,7 @@ from brownout.check.accounting import is_over
 from brownout.history.event import Event
 from brownout.history.layout import UNACKED
 from brownout.history.operation import Operation, state_of
+from brownout.history.secrets import shown
 from brownout.history.view import History
 from brownout.report.facts.lanes import Lanes, span, state
 
@@ -110,7 +111,7 @@ def whereabouts(history: History, lanes: Lanes, key: str | None, task: str | Non
         key,
         task,
         at,
-        None if not rows else own[-1].data if own else {},
+        None if not rows else shown(own[-1].data) if own else {},
         place,
         dict(sample.data.get("queues", {})) if sample else {},
         sample.data.get("unacked", 0) if sample else 0,
