@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,12 +83,23 @@ def fault_map(
             asked = {action.name for action in chosen(actions)}
             wanted = set(select([cell for cell in runner.cells.values() if cell.action in asked], points))
             accepted = _accepted(metafunc.config.rootpath / baseline, runner) if baseline else None
-        except (ValueError, OSError, NoMap) as error:
+        except NoMap as reason:
+            # A busy machine may be the reason. One test fails then, and all other tests of the run go on.
+            metafunc.parametrize(argument, [NoCells(str(reason))], ids=["no-map"])
+            return
+        except (ValueError, OSError) as error:
             raise pytest.Collector.CollectError(str(error)) from error
         items = [MapCell(name, cell, runner, accepted) for name, cell in runner.cells.items() if cell in wanted]
         metafunc.parametrize(argument, items, ids=[item.name for item in items])
 
     return pytest_generate_tests
+
+
+@dataclass(frozen=True)
+class NoCells:
+    """Stands for all cells of a fault map that could not be made; a test with this argument fails with the reason."""
+
+    why: str
 
 
 @dataclass
@@ -175,6 +187,8 @@ class CellSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        # The name of the run, which all of xdist's processes share.
+        self._run: str = getattr(config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex
         self._rung: ladder.Rung | None = None
         self._runners: CellRunners | None = None
 
@@ -197,7 +211,7 @@ class CellSession:
         """Return the object that runs the cells of an experiment; equal experiments share the object. Trials of cells
         and of scenarios that use the same store wait for each other, so that not too many run at the same time."""
         store = self._config.rootpath / option(self._config, "chaos_store")
-        self._runners = self._runners or CellRunners(self._place(store), Turns(store / ".turns"))
+        self._runners = self._runners or CellRunners(self._place(store), Turns(store / ".turns"), self._run)
         return self._runners.runner(experiment, self.rung())
 
     def _place(self, store: Path) -> Path:
@@ -228,7 +242,11 @@ class CellSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Fail a test that never looked at the outcome of its cell, because such a test could not fail."""
+        """Fail a test that never looked at the outcome of its cell, because such a test could not fail; fail a test
+        without a map before it runs."""
+        for cell in pyfuncitem.funcargs.values():
+            if isinstance(cell, NoCells):
+                pytest.fail(f"there is no map, and no cell was tried: {cell.why}", pytrace=False)
         done = yield
         for cell in pyfuncitem.funcargs.values():
             if isinstance(cell, MapCell) and not (cell.outcomes and all(outcome.asked for outcome in cell.outcomes)):

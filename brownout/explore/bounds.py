@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from brownout.explore.maps.cell import Cell
+
 # seconds; a trial waits until the application's time-outs have passed, except for time-outs that are longer than this
 NOTICED = 5.0
 LEAST = 1.5  # Seconds; a fault keeps a reply for this time when the application sets no time-out.
@@ -41,6 +43,13 @@ class Bounds:
     def limit(self) -> float:
         """The longest time (s) that a trial lasts; a subject that recovers at all has recovered by then."""
         return self.held + self.probe + self.result + POOL_TIMER
+
+    def place(self, cell: Cell) -> int:
+        """Return the sort key of a cell: the longest trials start first, so that all threads end at about the same
+        time. A trial whose fault strikes before "ZREM unacked_index" waits until the broker gives the message back."""
+        if self.recover and cell.moment == "before" and cell.point.label.startswith("ZREM unacked_index"):
+            return 0
+        return {"never": 0, "held": 1, "late": 1, "restart-broker": 2}.get(cell.action, 3)
 
     def to_json(self) -> dict[str, float]:
         """Return the bounds in seconds, by the names that a stored map uses."""

@@ -33,7 +33,6 @@ DISCOVERIES = 3  # Number of fault-free trials; only fault points that come in a
 CONTROL_EVERY = 20  # After this number of cells one control trial without a fault runs.
 RECONCILE = 4  # Tries of a cell whose outcomes differ between forked and newly started workers.
 ATTEMPTS = 3  # A cell has at most so many trials while the machine is too busy for a verdict.
-BESIDE = 2  # How many repeated trials run at the same time.
 WHOLE = ("once", "recovered")  # The possible outcomes of a trial without a fault.
 Try = Callable[[], None]
 
@@ -135,9 +134,11 @@ class Campaign:
         return found.within(there.points)
 
     def _discover(self) -> Discovery:
-        first: list[Finding] = []
+        found: list[Finding] = []
         self.options.emit(Planned(DISCOVERIES + 1, Purpose.DISCOVERY))
-        self.trials.together([lambda: first.append(self.lasting()) for _ in range(DISCOVERIES)])
+        self.trials.together([lambda: found.append(self._attempted((), 1)) for _ in range(DISCOVERIES)])
+        # Only after all trials have ended, the trials without a verdict are repeated, one after the other.
+        first = [self.lasting(attempts=1) if finding.busy else finding for finding in found]
         for finding in first:
             if finding.unusable:
                 raise Unusable(finding.unusable)
@@ -178,7 +179,7 @@ class Campaign:
     def attempt(self) -> None:
         """Run the trials of the shard's cells, the control trials without a fault, and the trials whose processes are
         not forked but started by their command lines."""
-        todo = sorted(self.own * self.options.repeat, key=self._place)
+        todo = sorted(self.own * self.options.repeat, key=self.bounds.place)
         sample = set(spread(self.own, self.options.cold))
         tries = self.controlled([partial(self._cell, cell) for cell in todo])
         tries[1:1] = [partial(self._cold, cell) for cell in sample]
@@ -186,13 +187,6 @@ class Campaign:
         self.try_again()
         self.trials.together([partial(self._reconcile, cell) for cell in self.cold])
         self.try_again()
-
-    def _place(self, cell: Cell) -> int:
-        """Return the sort key of a cell: the longest trials start first, so that all threads end at about the same
-        time. A trial whose fault strikes before "ZREM unacked_index" waits until the broker gives the message back."""
-        if self.bounds.recover and cell.moment == "before" and cell.point.label.startswith("ZREM unacked_index"):
-            return 0
-        return {"never": 0, "held": 1, "late": 1, "restart-broker": 2}.get(cell.action, 3)
 
     def _reconcile(self, cell: Cell) -> None:
         """Try a cell again when forked processes and processes started by their command lines (cold) gave different
@@ -217,10 +211,11 @@ class Campaign:
         return True
 
     def try_again(self) -> None:
-        """After all other trials have ended, repeat the trials that had no verdict because of a busy machine."""
+        """After all other trials have ended, repeat the trials that had no verdict because of a busy machine, one after
+        the other."""
         while self._doubtful:
             todo, self._doubtful = self._doubtful, []
-            self.trials.together(todo, BESIDE)
+            self.trials.together(todo, 1)
 
     def controlled(self, tries: Sequence[Try]) -> list[Try]:
         """Return the planned trials, with a control trial without a fault before every twentieth of them."""
@@ -238,20 +233,25 @@ class Campaign:
             self._met(schedule, finding)
         return finding
 
-    def lasting(self, schedule: Sequence[Cell] = ()) -> Finding:
-        """Run one trial. If the machine was too busy for a verdict, run the trial again immediately, and again until
-        there is a verdict or no try is left. `repeats` counts the repeated trials."""
-        purpose = Purpose.PLANNED if schedule else Purpose.DISCOVERY
-        attempt = 0
+    def lasting(self, schedule: Sequence[Cell] = (), attempts: int = 0) -> Finding:
+        """Run one trial. If the machine was too busy for a verdict, run the trial again immediately and alone, and
+        again until there is a verdict or no try is left. `attempts` trials went before; `repeats` counts the repeated
+        trials."""
         while True:
-            attempt += 1
-            finding = self.trial(self.trials.forked, schedule)
-            again = finding.busy and attempt < ATTEMPTS
-            self.options.emit(TrialEnded(trial_name(*schedule), finding, attempt, again, purpose))
-            if not again:
+            attempts += 1
+            finding = self._attempted(schedule, attempts)
+            if not finding.busy or attempts >= ATTEMPTS:
                 return finding
-            with self._lock:
-                self.repeats += 1
+
+    def _attempted(self, schedule: Sequence[Cell], attempt: int) -> Finding:
+        purpose = Purpose.PLANNED if schedule else Purpose.DISCOVERY
+        with self.options.turn(alone=attempt > 1):
+            finding = self.trial(self.trials.forked, schedule)
+        again = finding.busy and attempt < ATTEMPTS
+        with self._lock:
+            self.repeats += again
+        self.options.emit(TrialEnded(trial_name(*schedule), finding, attempt, again, purpose))
+        return finding
 
     def _control(self, attempt: int = 1) -> None:
         finding = self.trial(self.trials.forked)

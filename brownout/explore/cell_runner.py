@@ -20,7 +20,7 @@ from brownout.explore.maps import baseline
 from brownout.explore.maps.cell import Cell, names
 from brownout.explore.maps.cell_result import CellResult, Controls
 from brownout.explore.maps.faultmap import FaultMap
-from brownout.explore.options import Options
+from brownout.explore.options import NoMap, Options
 from brownout.explore.plans import topology_of
 from brownout.explore.session import called, explore
 from brownout.plan.point import Point
@@ -59,7 +59,7 @@ class CellRunner:
 
     def look(self, emit: Handler = nobody) -> None:
         """Find the points, in the cache or with fault-free trials. Only one pytest process runs the fault-free trials;
-        the other pytest processes wait for its result.
+        the other pytest processes of the same run wait for its result, which is the result of all of them.
 
         Raises NoMap when the fault-free trials find no fault points. Raises KeyboardInterrupt after a signal, when all
         trials have ended.
@@ -71,15 +71,27 @@ class CellRunner:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._know(place):
                 return
-            with self._runners.turns.taken():
+            failed = place.with_suffix(".failed")
+            if why := self._failed_in_this_run(failed):
+                raise NoMap(why)
+            try:
                 found = explore(self._experiment, replace(self._options(DISCOVERIES), emit=emit), lambda _: ())
+            except NoMap as reason:
+                _write(failed, {"run": self._runners.run, "why": str(reason)})
+                raise
             if found.stopped:
                 raise KeyboardInterrupt
             points, cells = ([point.full for point in found.map.trace], [cell.full for cell in found.possible.values()])
-            new = place.with_suffix(".new")
-            new.write_text(json.dumps({"points": points, "cells": cells}, indent=1))
-            new.replace(place)
+            _write(place, {"points": points, "cells": cells})
             self._know(place)
+
+    def _failed_in_this_run(self, place: Path) -> str:
+        """Return why another pytest process of the same run found no fault points, or an empty text."""
+        try:
+            kept = json.loads(place.read_bytes())
+        except (OSError, ValueError):
+            return ""
+        return str(kept["why"]) if kept["run"] == self._runners.run else ""
 
     def _know(self, place: Path) -> bool:
         """Read the fault points and cells from the cache file; returns False when the file is missing or has another
@@ -93,7 +105,7 @@ class CellRunner:
         return True
 
     def _options(self, jobs: int) -> Options:
-        return Options(jobs=jobs, cold=0, provider=self._rung.name)
+        return Options(jobs=jobs, cold=0, provider=self._rung.name, turn=self._runners.turns.taken)
 
     def _key(self) -> str:
         app, of = self._experiment.application, self._experiment
@@ -107,10 +119,6 @@ class CellRunner:
     def trial(self, cell: Cell) -> CellResult:
         """Run one trial of a cell. The first call opens the campaign, and confirms the fault points by a fault-free
         trial."""
-        with self._runners.turns.taken():
-            return self._trial(cell)
-
-    def _trial(self, cell: Cell) -> CellResult:
         if self._campaign is None:
             campaign = self._runners.opened(Campaign(self._experiment, self._options(1)))
             self._confirm(campaign)
@@ -146,12 +154,13 @@ class CellRunners:
     """The cell runners of one pytest process. The campaigns of the runners, with the processes that fork workers, stay
     open until `close` is called.
 
-    `place` is the folder through which several pytest processes share the fault points that were found. Each trial
-    waits for its turn (`turns`), because only some trials may run at the same time.
+    `place` is the folder through which several pytest processes share the fault points that were found; the processes
+    of one run have the same name `run`. Each trial waits for its turn (`turns`), because only some trials may run at
+    the same time.
     """
 
-    def __init__(self, place: Path, turns: Turns) -> None:
-        self.place, self.turns = place, turns
+    def __init__(self, place: Path, turns: Turns, run: str) -> None:
+        self.place, self.turns, self.run = place, turns, run
         self._stack = ExitStack()
         self._runners: dict[str, CellRunner] = {}
 
@@ -166,3 +175,10 @@ class CellRunners:
     def close(self) -> None:
         """Close the open campaigns."""
         self._stack.close()
+
+
+def _write(place: Path, content: object) -> None:
+    """Write the content as JSON; a process that reads the file sees the old or the new content, never a part."""
+    new = place.with_suffix(".new")
+    new.write_text(json.dumps(content, indent=1))
+    new.replace(place)

@@ -4,7 +4,8 @@ machine."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from brownout.explore.maps.cell import Cell
@@ -20,6 +21,11 @@ COLD = 2  # Number of cells that are also tried with workers that are not forked
 AT_ONCE = 8
 
 
+def at_any_time(*, alone: bool = False) -> AbstractContextManager[None]:  # noqa: ARG001 - takes no turns
+    """Return a context in which a trial runs without waiting for other trials."""
+    return nullcontext()
+
+
 class NoMap(RuntimeError):
     """No fault map can be made: the system does not work even without a fault, or the keys of its messages are
     unknown."""
@@ -31,7 +37,8 @@ class Options:
     threads of the trials; `words` are the options of the command line, which the map stores as `options`.
 
     `store` keeps the capsule of each trial that broke a promise. The campaign tries only those planned cells that
-    belong to its `shard`.
+    belong to its `shard`. A single trial (`Campaign.lasting`) runs within the context `turn()`; a repeated trial runs
+    within `turn(alone=True)`.
     """
 
     actions: Collection[str] = ("standard",)
@@ -45,6 +52,7 @@ class Options:
     words: tuple[str, ...] = ()
     store: Store | None = None
     shard: Shard | None = None
+    turn: Callable[..., AbstractContextManager[None]] = at_any_time
 
 
 def jobs_for(found: Load, *, api: bool = False) -> int:

@@ -1,5 +1,7 @@
 """What goes wrong between two Redis commands: faults that strike one named request, or its reply."""
 
+from dataclasses import replace
+
 import pytest
 
 from brownout import (
@@ -9,6 +11,7 @@ from brownout import (
     at_least_once,
     cut,
     error_reply,
+    event,
     evict_key,
     hold,
     kill,
@@ -16,6 +19,8 @@ from brownout import (
     point,
     post,
     queued_within,
+    started,
+    stop,
     submit,
 )
 from tests.chaos.conftest import settings
@@ -45,10 +50,12 @@ def test_a_worker_dies_while_the_reply_to_its_registration_is_on_its_way(lab: La
 
 def test_a_lost_publish_reply_never_runs_a_job_twice(lab: Lab) -> None:
     """Redis has the message, the publisher never hears so, and the relay sends it again: the key absorbs the second."""
-    # Only the API publishes, however slow the machine is: the relay would take over after the lease of a publish.
-    lab.topology(env={"SYSTEM_QUEUE_PATIENCE": "12", "SYSTEM_PUBLISH_LEASE": "12"})
-    lab.load(post("/process-data", json={"n": "{n}"}, every="20ms", count=40))  # so many that both messages wait
-    lab.inject(cut(), when=point("api->broker", "LPUSH", nth=35, moment="after"))
+    # The API itself publishes up to four submissions that share a transaction, so all of these.
+    lab.topology(env={"SYSTEM_PUBLISH_LEASE": "4", "SYSTEM_QUEUE_PATIENCE": "20"})
+    lab.load(replace(JOBS, count=4))
+    # The worker stands still until both messages wait in the queue.
+    lab.inject(stop(), on="worker-1", when=started(), heal=event("publish", "relay"))
+    lab.inject(cut(), when=point("api->broker", "LPUSH", nth=3, moment="after"))
     lab.promise(*jobs_end_once(), ANSWERED)
     lab.run().must_hold()
 

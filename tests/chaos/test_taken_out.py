@@ -30,7 +30,6 @@ from brownout import (
     vanish,
 )
 from tests.chaos.conftest import settings, system
-from tests.chaos.experiments import SHORT
 from tests.chaos.promises import published_in_time
 from tests.chaos.service import Service
 from tests.chaos.test_broker import half_open_publishers
@@ -143,7 +142,7 @@ def test_without_the_retry_limit_a_service_that_stays_down_is_called_for_ever(la
 
 pytest_generate_tests = fault_map(
     config="own",
-    application=replace(system(SHORT), celery="tests.chaos.without.watchdog"),
+    application=replace(system(), celery="tests.chaos.without.watchdog"),
     task="system.divide",
     args=(1, 2),
     points=["worker->broker/ZREM#1/after-cut"],

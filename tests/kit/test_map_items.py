@@ -110,6 +110,37 @@ def test_xdist_runs_the_same_items(project: Project, pytester: pytest.Pytester) 
     assert len(list((pytester.path / PLACE).glob("*.json"))) == 1
 
 
+NO_MAP = """
+import os
+from brownout.explore.campaign import Campaign
+from brownout.explore.options import NoMap
+
+discover = Campaign._discover
+
+def once(campaign):
+    try:
+        os.close(os.open("failed", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return discover(campaign)
+    raise NoMap(f"process {os.getpid()} found no point")
+
+Campaign._discover = once
+"""
+
+
+def test_without_a_map_one_test_fails_and_all_processes_know_why(project: Project, pytester: pytest.Pytester) -> None:
+    """The first process fails; the second one would find the points, and then have other tests than the first."""
+    shutil.rmtree(pytester.path / PLACE, ignore_errors=True)
+    pytester.makeconftest(NO_MAP)
+    module(pytester, tests={"map": "pass"})
+    pytester.makepyfile(test_other="def test_other(): pass")
+    result = project("-n", "2", apart=True)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*there is no map, and no cell was tried: process * found no point*"])
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_map[[]no-map[]]*"])
+    project("-n", "2", apart=True).assert_outcomes(passed=1, failed=2)  # another run looks again: two cells, unasked
+
+
 def test_words_may_be_expected_and_somebody_must_ask(project: Project, pytester: pytest.Pytester) -> None:
     tests = {
         "right": "cell.run(repeat=2).must_be('lost', 'once', 'recovered')",

@@ -1,6 +1,7 @@
 """Forked and cold processes: what differs once may be a race, and what always differs voids the map."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import cycle
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 
 from brownout.explore import campaign as module
 from brownout.explore.bounds import Bounds
-from brownout.explore.campaign import BESIDE, RECONCILE, Campaign
+from brownout.explore.campaign import DISCOVERIES, RECONCILE, Campaign
 from brownout.explore.discovery import Discovery
 from brownout.explore.experiment import HARDENED, Configuration
 from brownout.explore.finding import Finding
@@ -130,8 +131,8 @@ def test_what_takes_longest_is_tried_first(settings: dict[str, Any], first: str)
     made = Campaign(cast("Any", None), Options())
     made.bounds = Bounds.of(settings)
     cells = {"short": CELL, "ack": Cell(ack, "before", "cut"), "never": Cell(CELL.point, "after", "never")}
-    assert sorted(cells, key=lambda name: made._place(cells[name]))[0] == first
-    assert made._place(Cell(ack, "after", "cut")) == made._place(CELL)
+    assert sorted(cells, key=lambda name: made.bounds.place(cells[name]))[0] == first
+    assert made.bounds.place(Cell(ack, "after", "cut")) == made.bounds.place(CELL)
 
 
 # --- a machine that is busy, a harness that breaks
@@ -225,6 +226,24 @@ def test_a_trial_that_is_run_again_at_once_has_an_end_each_time(
     assert ends(heard) == [(name, 1, True, purpose), (name, 2, False, purpose)]
 
 
+def test_trials_that_find_the_points_are_repeated_alone_after_all_others(heard: list[Event]) -> None:
+    found = iter([trial_of("once"), BUSY, BUSY, trial_of("once"), BUSY, trial_of("once")])
+    turns: list[bool] = []
+
+    def turn(*, alone: bool = False) -> AbstractContextManager[None]:
+        turns.append(alone)
+        return nullcontext()
+
+    made = campaign(lambda *_: next(found), emit=heard.append, turn=turn)
+    made._discover()
+    assert turns == [False] * DISCOVERIES + [True] * 3
+    assert [(attempt, again) for _, attempt, again, _ in ends(heard)] == [
+        *((1, False), (1, True), (1, True)),
+        *((2, False), (2, True), (3, False)),
+    ]
+    assert made.repeats == 3
+
+
 def test_a_trial_that_breaks_has_an_end_without_a_result(heard: list[Event]) -> None:
     def breaks(*_: object) -> Finding:
         raise OSError("no more processes")
@@ -246,7 +265,7 @@ def test_what_forked_trials_met_is_told() -> None:
 
 def test_few_are_tried_again_at_once(attempted: Callable[..., Campaign]) -> None:
     made = attempted(BUSY, trial_of("once"), cells=9)
-    assert (made.repeats, cast("Paper", made.trials).limits) == (9, [BESIDE])
+    assert (made.repeats, cast("Paper", made.trials).limits) == (9, [1])
 
 
 def test_a_control_that_went_wrong_says_why(attempted: Callable[..., Campaign]) -> None:
