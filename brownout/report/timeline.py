@@ -65,7 +65,7 @@ def said(step: Step) -> str:
     if event.kind == "publish":
         to = f" to {clean(event.data['to'], 40)}" if event.data.get("to") else ""
         if step.took is None:
-            return f"tries to publish{to}: the broker never took it"
+            return f"tries to publish{to}, without success"
         return f"publishes{to}{f', which took {length(step.took)}' if step.took > SLOW else ''}"
     by = f" by {clean(step.by, 20)}" if step.by else ""
     pid = f" in pid {event.pid}" if event.kind == "started" and event.pid else ""

@@ -24,7 +24,7 @@ class Step:
     """One event of the job. `by` is the process that did it, where the event itself does not say.
 
     `mark` is not empty for the event that is the cause. For an attempt to publish, `took` (ns) is how long the broker
-    needed to take the message; None when it never took it.
+    needed to take the message; None when the process had no success.
     """
 
     event: Event

@@ -22,7 +22,8 @@ NAMED = frozenset({"publish", *TAKEN})
 
 @dataclass(frozen=True)
 class Publish:
-    """One attempt of a process to publish the job's message. `done` is None when the broker never took it."""
+    """One attempt of a process to publish the job's message. `done` is None when the process had no success; the
+    broker may have taken the message all the same, if its answer was lost."""
 
     at: int
     source: str
