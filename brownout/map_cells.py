@@ -29,7 +29,7 @@ from brownout.pytest_options import provider
 from brownout.report.clean import clean
 from brownout.report.collector import CELLS
 from brownout.report.github import SUMMARY
-from brownout.report.grid import detail, plain
+from brownout.report.maps.grid import detail, plain
 from brownout.report.progress import of_pytest
 from brownout.run.turns import Turns
 from brownout.subject.application import Application

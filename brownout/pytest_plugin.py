@@ -20,7 +20,7 @@ from brownout.pytest_redis import RUNGS, SERVERS, own_redis, redis_server, rung_
 
 if TYPE_CHECKING:
     from brownout.lab import Lab
-    from brownout.report.row import Row
+    from brownout.report.maps.row import Row
     from brownout.run.result import Result
     from brownout.run.setting import MakeWire
     from brownout.run.store import Store
@@ -177,10 +177,10 @@ def lab(request: pytest.FixtureRequest, application: Application) -> Lab:
     from brownout.lab import Lab
     from brownout.plan.seed import fresh_seed
     from brownout.pytest_python import with_python
+    from brownout.report.maps.row import Rows
     from brownout.report.page.handlers import TrialPage
     from brownout.report.progress import of_pytest
     from brownout.report.results import results
-    from brownout.report.row import Rows
     from brownout.report.terminal import failure
     from brownout.run.events import Stream
     from brownout.run.setting import Setting

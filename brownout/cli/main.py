@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Sequence
 from typing import Final
 
-from brownout.cli import diff, list, map, merge, pairs, pin, replay, report, show, shrink
+from brownout.cli import map, pairs, replay, shrink
 from brownout.cli.parser import EXIT_CODES, SIGNAL, USAGE, Parser, Usage
 from brownout.cli.project import doctor, init, lint
+from brownout.cli.stored import diff, list, merge, pin, report, show
 from brownout.explore.signals import Terminated, terminable
 from brownout.plan.near import UnknownName
 

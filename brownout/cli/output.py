@@ -77,9 +77,9 @@ class OutputOptions(JsonOption):
 
         --only-bad and `full` show cells in full above the grid, `cells` in its place.
         """
-        from brownout.report import grid
         from brownout.report.clean import clean
-        from brownout.report.grid import Line, Span, detail
+        from brownout.report.maps import grid
+        from brownout.report.maps.grid import Line, Span, detail
         from brownout.report.terminal import SIGNS
 
         shown = map_.filtered(only_bad=self.only_bad)
@@ -122,7 +122,7 @@ class OutputOptions(JsonOption):
 
 def present_pairs(options: JsonOption, pair_map: PairMap, code: int, word: str, remarks: Iterable[str] = ()) -> int:
     """Print a map of pairs and the verdict `word`. Returns `code`."""
-    from brownout.report.pairs import report
+    from brownout.report.maps.pairs import report
 
     if not options.as_json(pair_map):
         sys.stdout.write(report(pair_map, code, word, remarks))

@@ -48,6 +48,12 @@ class Direct:
         return self._quick if within < PATIENT else self.patient
 
 
+def _count(stat: object) -> int:
+    """The number in the answer for one kind of error: redis-py 4 leaves the text "count=1" as it is."""
+    text = stat.get("count", 0) if isinstance(stat, dict) else str(stat or "count=0").removeprefix("count=")
+    return int(text)
+
+
 def refusals(code: str, *, fresh: bool = False) -> Callable[[Direct], Callable[[float], str]]:
     """Make a function that looks for commands of the subject that Redis refuses with this error code from now on.
 
@@ -59,7 +65,7 @@ def refusals(code: str, *, fresh: bool = False) -> Callable[[Direct], Callable[[
         info = direct.info("all", within)  # the command INFO returns both sections in one answer
         stats = {name.removeprefix("cmdstat_"): stat for name, stat in info.items() if name.startswith("cmdstat_")}
         rejected = {name: stat.get("rejected_calls", 0) for name, stat in stats.items() if name not in OURS}
-        return info.get(f"errorstat_{code}", {}).get("count", 0), rejected
+        return _count(info.get(f"errorstat_{code}")), rejected
 
     def begin(direct: Direct) -> Callable[[float], str]:
         errors, rejected = (0, {}) if fresh else counts(direct, PATIENT)

@@ -14,8 +14,8 @@ import pytest
 
 if TYPE_CHECKING:
     from brownout.report.github import Cells
+    from brownout.report.maps.row import Row
     from brownout.report.progress import Write
-    from brownout.report.row import Row
     from brownout.run.events import Event, Stream
     from brownout.run.store import Store
 
@@ -178,7 +178,7 @@ def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequenc
 
 
 def _row(text: str) -> Row:
-    from brownout.report.row import Row
+    from brownout.report.maps.row import Row
 
     return Row.from_json(text)
 

@@ -12,9 +12,9 @@ from brownout.check.words import severity
 from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.pairs_map import PairMap
-from brownout.report import grid, pairs
 from brownout.report.clean import clean
-from brownout.report.row import NOT_JUDGED, WORST, Row
+from brownout.report.maps import grid, pairs
+from brownout.report.maps.row import NOT_JUDGED, WORST, Row
 from brownout.report.summary import counted
 from brownout.report.terminal import SIGNS
 from brownout.run.events import CampaignEnded, Event, TrialEnded

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brownout.report.clean import clean
 from brownout.report.facts.order import natural
-from brownout.report.row import NOT_JUDGED, WORST, Row
+from brownout.report.maps.row import NOT_JUDGED, WORST, Row
 from brownout.run.events import CampaignEnded, Event, TrialEnded
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from brownout.report.clean import clean
 from brownout.report.facts.failure import Failure, facts
 from brownout.report.facts.leading import Lead
-from brownout.report.row import NOT_JUDGED, WORST, Row, between, row, shown
+from brownout.report.maps.row import NOT_JUDGED, WORST, Row, between, row, shown
 from brownout.report.text.lanes import cut, lanes_of
 from brownout.report.text.place import placed
 from brownout.report.text.stall import stalled

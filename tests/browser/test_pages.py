@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Page, expect
 from benchmarks import pages as made_up
 from brownout.explore.maps.baseline import load
 from brownout.explore.maps.faultmap import FaultMap
+from brownout.report.maps.row import Finding, Row
 from brownout.report.page import maps, run, trial
 from brownout.report.page.render import save
-from brownout.report.row import Finding, Row
 from tests.browser.conftest import Tab, tab_of
 from tests.unit.page_specimens import trial as specimen
 

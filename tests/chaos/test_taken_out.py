@@ -11,13 +11,11 @@ import pytest
 from brownout import (
     Application,
     Lab,
-    MapCell,
     at_least_once,
     attempts_within,
     effect,
     effectively_once,
     event,
-    fault_map,
     kill,
     latency,
     must_show,
@@ -29,7 +27,7 @@ from brownout import (
     submit,
     vanish,
 )
-from tests.chaos.conftest import settings, system
+from tests.chaos.conftest import settings
 from tests.chaos.promises import published_in_time
 from tests.chaos.service import Service
 from tests.chaos.test_broker import half_open_publishers
@@ -138,18 +136,3 @@ def test_without_the_retry_limit_a_service_that_stays_down_is_called_for_ever(la
     lab.drain("16s")
     lab.promise(must_show("overtried", under=attempts_within(settings().max_retries)))
     lab.run().must_hold()
-
-
-pytest_generate_tests = fault_map(
-    config="own",
-    application=replace(system(), celery="tests.chaos.without.watchdog"),
-    task="system.divide",
-    args=(1, 2),
-    points=["worker->broker/ZREM#1/after-cut"],
-    actions=["cut"],
-)
-
-
-def test_without_its_watchdog_a_worker_whose_ack_failed_falls_silent(cell: MapCell) -> None:
-    """kombu keeps the prefetch credit of an ack that failed, and a worker with one credit asks for nothing any more."""
-    cell.run().must_be("once+silent")

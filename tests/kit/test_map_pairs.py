@@ -15,7 +15,7 @@ from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.explore.options import Options
 from brownout.explore.pairs_campaign import PairCampaign, run_pairs
 from brownout.plan.point import Point
-from brownout.report.pairs import report
+from brownout.report.maps.pairs import report
 from brownout.run.events import Event, Planned, Purpose
 from brownout.subject.servers import ladder
 from brownout.subject.waiting import eventually

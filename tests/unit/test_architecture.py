@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,13 @@ def test_no_folder_is_full() -> None:
     modules = [file for file in KIT.rglob("*.py") if file.name != "__init__.py"]
     folders = [file.parent.relative_to(KIT).as_posix() for file in modules]
     assert {folder for folder in folders if folders.count(folder) > FOLDER} == set()
+
+
+def test_a_folder_to_which_contributors_add_a_file_has_room() -> None:
+    told = re.findall(r"`brownout/([a-z_/]+)/`", (KIT.parent / "CONTRIBUTING.md").read_text())
+    assert {"check/promises", "cli", "faults", "report"} <= set(told)
+    modules = {folder: [f for f in (KIT / folder).glob("*.py") if f.name != "__init__.py"] for folder in told}
+    assert {folder for folder, files in modules.items() if len(files) >= FOLDER} == set()
 
 
 def test_no_file_is_long() -> None:

@@ -830,7 +830,7 @@ class Signalled:
         (["map"], "brownout.explore.session.explore"),
         (["pairs"], "brownout.explore.pairs_campaign.run_pairs"),
         (["list", "points"], "brownout.explore.session.explore"),
-        (["show", "defaults-task"], "brownout.report.grid.grid"),
+        (["show", "defaults-task"], "brownout.report.maps.grid.grid"),
         (["diff", "defaults-task", "defaults-task"], "brownout.explore.maps.diff.diff"),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
@@ -859,7 +859,7 @@ def test_an_ignored_signal_stays_ignored(run: Run, monkeypatch: pytest.MonkeyPat
         return 80
 
     Forged(monkeypatch, "once", "once", "once")
-    monkeypatch.setattr("brownout.report.grid.columns", columns)
+    monkeypatch.setattr("brownout.report.maps.grid.columns", columns)
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         assert run("map")[0] == 0

@@ -32,10 +32,11 @@ def walk(whole: Parser) -> Iterator[Parser]:
 COMMANDS = {one.prog.removeprefix("brownout "): one for one in walk(parser())}
 
 
-RUNS = {"map": "brownout.cli.map.run", "pairs": "brownout.cli.pairs.run", "show": "brownout.cli.show.run",
-        "diff": "brownout.cli.diff.run", "list points": "brownout.cli.list.list_points",
-        "report": "brownout.cli.report.run", "replay": "brownout.cli.replay.run",
-        "shrink": "brownout.cli.shrink.run", "merge": "brownout.cli.merge.run", "pin": "brownout.cli.pin.run",
+RUNS = {"map": "brownout.cli.map.run", "pairs": "brownout.cli.pairs.run", "show": "brownout.cli.stored.show.run",
+        "diff": "brownout.cli.stored.diff.run", "list points": "brownout.cli.stored.list.list_points",
+        "report": "brownout.cli.stored.report.run", "replay": "brownout.cli.replay.run",
+        "shrink": "brownout.cli.shrink.run", "merge": "brownout.cli.stored.merge.run",
+        "pin": "brownout.cli.stored.pin.run",
         "lint": "brownout.cli.project.lint.run", "doctor": "brownout.cli.project.doctor.run",
         "init": "brownout.cli.project.init.run"}  # fmt: skip
 

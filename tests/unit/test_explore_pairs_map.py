@@ -14,7 +14,7 @@ from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.pairs import First, Pair
 from brownout.explore.maps.pairs_map import UNREACHED, Check, PairMap, PairResult
 from brownout.plan.point import Point, Step
-from brownout.report.pairs import report
+from brownout.report.maps.pairs import report
 
 AGAIN = Point("client->broker", "LPUSH celery", 2)
 

@@ -13,9 +13,9 @@ from selectolax.lexbor import LexborHTMLParser
 from brownout.explore.maps.cell import Cell
 from brownout.explore.maps.cell_result import CellResult, Controls
 from brownout.explore.maps.faultmap import FaultMap
+from brownout.report.maps.row import Finding, Row
 from brownout.report.page import maps, run, trial
 from brownout.report.page.render import render, shown
-from brownout.report.row import Finding, Row
 from tests.unit.page_specimens import trial as trial_with
 
 NASTY = (

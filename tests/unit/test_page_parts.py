@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from brownout.explore.maps.baseline import load
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.history.view import History
+from brownout.report.maps.row import Row
 from brownout.report.page import chart, handlers, maps, trial
 from brownout.report.page.chart import BINS, DRAWN, Try
 from brownout.report.page.scale import WIDTH, Scale
 from brownout.report.page.stored import stored
 from brownout.report.results import results
-from brownout.report.row import Row
 from brownout.run.capsule import write as write_plan
 from brownout.run.events import CampaignEnded, TrialEnded
 from brownout.run.result import Result

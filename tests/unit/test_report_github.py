@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.report import github
 from brownout.report.github import Cells, annotations, append_map, append_pairs, entries, failure, fitted
-from brownout.report.row import Finding, Row
+from brownout.report.maps.row import Finding, Row
 from tests.unit.test_explore_faultmap import GOOD_CELL, LOST, ZADD, mapped, seen
 from tests.unit.test_explore_pairs_map import PAIR, result
 from tests.unit.test_explore_pairs_map import mapped as paired

@@ -13,7 +13,7 @@ from brownout.explore.maps.action import ACTIONS
 from brownout.explore.maps.cell_result import Comparison, Controls
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.plan.point import Point
-from brownout.report.grid import HEADINGS, SIGNS, columns, detail, grid, markdown, plain, sign, style, write
+from brownout.report.maps.grid import HEADINGS, SIGNS, columns, detail, grid, markdown, plain, sign, style, write
 from tests.unit.test_explore_faultmap import ACK, BRPOP, IDLE, LPUSH, MAPS, ZADD, mapped, seen
 
 RESULT = Point("worker->backend", "SETEX meta-<id>;PUBLISH meta-<id>")

@@ -10,8 +10,8 @@ import pytest
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.explore.maps.pairs_map import PairMap
 from brownout.report.github import GitHub
+from brownout.report.maps.row import Row, Rows
 from brownout.report.results import results
-from brownout.report.row import Row, Rows
 from brownout.report.stored import STORE, Stored, write
 from brownout.report.summary import Summary
 from brownout.run.events import CampaignEnded, Event, Handler, Phase, TrialEnded

@@ -10,7 +10,7 @@ from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.report import summary
 from brownout.report.github import failure
-from brownout.report.row import Finding, Row, recovery, row
+from brownout.report.maps.row import Finding, Row, recovery, row
 from brownout.run.result import Result
 from tests.unit.report_specimens import BROKEN, FOLDER, ROOT, busy, event, result, verdict
 

@@ -7,15 +7,15 @@ from brownout.check.promises.answers import answers
 from brownout.check.promises.conservation import conservation
 from brownout.check.promises.crosstalk import no_cross_talk
 from brownout.check.promises.drain import backlog_within, drained, nothing_stuck
-from brownout.check.promises.latency import p99
 from brownout.check.promises.loss import at_least_once
 from brownout.check.promises.once import at_most_once, effectively_once
 from brownout.check.promises.queued import queued_within
-from brownout.check.promises.recovery import graceful, recovers, recovery_bound
 from brownout.check.promises.retries import attempts_within, backoff_within
 from brownout.check.promises.show import must_show
-from brownout.check.promises.stall import loop_never_stalls, nothing_raised
 from brownout.check.promises.status import status_monotone, status_truthful
+from brownout.check.promises.timed.latency import p99
+from brownout.check.promises.timed.recovery import graceful, recovers, recovery_bound
+from brownout.check.promises.timed.stall import loop_never_stalls, nothing_raised
 
 # The promises of the module `life` judge one operation only. The module `life` is imported last, because
 # `registry.finder_of` takes the first promise that finds an anomaly.

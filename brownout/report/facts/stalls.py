@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from brownout.check.promises.stall import distinct_stalls
+from brownout.check.promises.timed.stall import distinct_stalls
 from brownout.history.event import Event
 from brownout.history.view import History
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from brownout.report.row import Row
+from brownout.report.maps.row import Row
 from brownout.run.events import CampaignEnded, Event, TrialEnded
 from brownout.run.result import Result
 from brownout.run.store import of_same_run

@@ -17,7 +17,7 @@ from brownout.explore.maps.cell import Cell, names
 from brownout.explore.maps.cell_result import CellResult
 from brownout.explore.maps.faultmap import FaultMap
 from brownout.plan.point import MOMENTS
-from brownout.report import grid
+from brownout.report.maps import grid
 from brownout.report.page.render import render
 
 Again = Callable[[FaultMap, str], str]  # the command that tries a cell of a map again

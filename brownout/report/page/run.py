@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brownout.report.facts.order import natural
+from brownout.report.maps.row import WORST, Row
 from brownout.report.page.render import render, save
 from brownout.report.page.trial import NAME
-from brownout.report.row import WORST, Row
 from brownout.report.summary import counted
 
 

@@ -20,12 +20,12 @@ from brownout.probes.configuration import plain
 from brownout.report.facts.failure import Failure, facts
 from brownout.report.facts.order import natural
 from brownout.report.facts.stalls import stalls
+from brownout.report.maps.row import row
 from brownout.report.page import chart, lanes
 from brownout.report.page.chart import DRAWN, MEANING, OUTCOMES, Chart
 from brownout.report.page.jobs import happened, ids, jobs, tries
 from brownout.report.page.render import render, save
 from brownout.report.page.scale import Scale
-from brownout.report.row import row
 from brownout.report.terminal import causes
 from brownout.report.text.clock import length
 from brownout.report.text.lanes import life

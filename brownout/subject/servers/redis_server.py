@@ -1,5 +1,6 @@
 """A Redis server for one trial; it runs as a local process or in a container (its carrier)."""
 
+import inspect
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -16,6 +17,8 @@ RungName = Literal["container", "local", "embedded"]
 State = Literal["running", "paused", "ended"]
 # the name that brownout's own connections, which do not pass through the network proxy, have in CLIENT LIST
 CLIENT_NAME = "brownout"
+# redis-py 4 has no argument `protocol`, and speaks RESP2
+KNOWS_PROTOCOLS = "protocol" in inspect.signature(redis.Redis).parameters
 
 
 class PortTaken(OSError):
@@ -96,6 +99,7 @@ class RedisServer:
         `timeout` is in seconds, for the connection and for each answer. The client's methods raise
         redis.ConnectionError or redis.TimeoutError. The caller must close the client.
         """
+        spoken: dict[str, Any] = {"protocol": protocol} if KNOWS_PROTOCOLS else {}
         return redis.Redis(
             host=self.host,
             port=self.port,
@@ -103,7 +107,7 @@ class RedisServer:
             retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            protocol=protocol,
+            **spoken,
             client_name=CLIENT_NAME,
             decode_responses=decode,
         )

@@ -73,12 +73,12 @@ def run(options: ReportOptions) -> int:
 
 def _run(root: Path, html: Path | None) -> Iterator[Path]:
     """The pages of the newest run's trials that failed or could not be judged, then the page of the run."""
+    from brownout.report.maps.row import row
     from brownout.report.page import run as run_page
     from brownout.report.page import trial
     from brownout.report.page.handlers import siblings_of
     from brownout.report.page.render import save
     from brownout.report.page.stored import same_trial, verdicts_of, with_history
-    from brownout.report.row import row
     from brownout.run.store import Store, newest_run
 
     name = newest_run(root)

@@ -55,7 +55,7 @@ def run(options: ShowOptions) -> int:
 def _pairs(options: ShowOptions, stored: PairMap) -> int:
     """Print a map of pairs. A CELL, --point and --actions choose first faults."""
     from brownout.explore.maps.faultmap import EXIT
-    from brownout.report.pairs import markdown
+    from brownout.report.maps.pairs import markdown
 
     if options.baseline:
         raise Usage(f"a baseline accepts cells of a fault map; {options.file} is a map of pairs")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from brownout.check.words import UNKNOWN
 from brownout.explore.maps.pairs_map import PairMap, PairResult
 from brownout.report.clean import clean
-from brownout.report.grid import table_row
+from brownout.report.maps.grid import table_row
 from brownout.report.terminal import SIGNS
 
 

@@ -1,0 +1,1 @@
+"""Subcommands for what the store has: trials, maps and their differences."""

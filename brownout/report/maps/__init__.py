@@ -1,0 +1,1 @@
+"""Fault maps and pairs as text: a grid, and rows of cells."""
