@@ -55,7 +55,7 @@ class DeadLetters:
                 raise full
             # Attempts are counted on: a message of an earlier attempt stays an old one.
             values: dict[str, Any] = {"attempts": jobs.c.attempts + 1, "attempts_before": jobs.c.attempts, "starts": 0}
-            values |= {"state": State.PENDING, "error": null(), "finished_at": None}
+            values |= {"state": State.PENDING, "error": null(), "finished_at": None, "started_at": None}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             connection.execute(insert(outbox).values(job_id=job_id, due=now(), owner=owner))
         return True

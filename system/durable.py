@@ -36,7 +36,8 @@ def durable(name: str, *, transient: Errors = ()) -> Callable[[Callable[..., Any
                 return _execute(task, function, args, transient)
 
         run.__doc__ = function.__doc__
-        register: Callable[[Callable[..., Any]], Task[Any, Any]] = shared_task(name=name, bind=True)
+        options: dict[str, Any] = {"name": name, "bind": True, "Request": "system.deaths:Request"}
+        register: Callable[[Callable[..., Any]], Task[Any, Any]] = shared_task(**options)
         return register(run)
 
     return decorate

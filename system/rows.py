@@ -46,6 +46,13 @@ def end(connection: Connection, job_id: str, state: State, **values: Any) -> Non
     connection.execute(delete(outbox).where(outbox.c.job_id == job_id))
 
 
+def over(connection: Connection, job_ids: Collection[str], excused: bool) -> None:
+    """The newest runs of these jobs are over; one that is `excused` is not counted."""
+    fewer = case((jobs.c.starts > 0, jobs.c.starts - int(excused)), else_=0)
+    started = jobs.c.id.in_(sorted(job_ids)), jobs.c.state == State.STARTED
+    connection.execute(update(jobs).where(*started).values(started_at=None, starts=fewer))
+
+
 def silences(connection: Connection) -> dict[str, float]:
     """For how many seconds each kind of process has not told that it is alive (`Store.saw`)."""
     return {at.name: max(0.0, now() - at.at) for at in connection.execute(select(seen)) if "@" not in at.name}

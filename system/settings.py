@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         5, ge=0, description="retries of a delivery to the outside service after the first attempt"
     )
     backoff_max: int = Field(20, gt=0, description="longest countdown between two attempts")
-    max_starts: int = Field(10, gt=0, description="starts without any progress after which a job becomes a FAILURE")
+    max_starts: int = Field(10, gt=0, description="runs without any progress after which a job becomes a FAILURE")
 
     publish_lease: Seconds = Field(2.0, description="time for which a publisher owns an outbox entry")
     queue_patience: Seconds = Field(15.0, description="a published job that did not start is published again")

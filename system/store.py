@@ -4,16 +4,17 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, literal, select, update
+from sqlalchemy import case, func, insert, literal, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from system.database import Database
 from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
 from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
-from system.rows import by_key, due_jobs, end, job_of, later, row_of, silences
+from system.retention import forget
+from system.rows import by_key, due_jobs, end, job_of, later, over, row_of, silences
 from system.settings import Settings
-from system.tables import applied, dead_letters, effects, jobs, outbox, seen, ticks
+from system.tables import applied, dead_letters, effects, jobs, outbox, seen
 from system.ticks import claim_tick
 
 #: The database can't be used: locked, gone, full, damaged, or out of connections.
@@ -178,8 +179,9 @@ class Store:
     def start(self, job_id: str, attempt: int) -> Start:
         """Record the start of an attempt, and return whether the worker may run it.
 
-        The attempt may not run when the job is finished or a later attempt was published. A job that was started
-        `max_starts` times without progress may kill its workers, so it becomes a FAILURE and a dead letter.
+        The attempt may not run when the job is finished or a later attempt was published. A job whose process died in
+        `max_starts` runs without progress is poison: it becomes a FAILURE and a dead letter. A run is counted when it
+        begins, but not beside an earlier one that may still go on.
         """
         with self._database.write() as connection:
             row = row_of(connection, job_id)
@@ -187,16 +189,24 @@ class Store:
                 return Start(run=True, job=None)
             if row.state in FINAL or attempt < row.attempts:
                 return Start(run=False, job=job_of(row))
-            if row.starts >= self._settings.max_starts:
+            beside = row.started_at is not None and now() < row.started_at + self._settings.run_lease
+            if row.starts >= self._settings.max_starts and not beside:
                 error = {"type": "Poison", "message": f"started {row.starts} times without an end"}
                 end(connection, job_id, State.FAILURE, error=error)
                 bury(connection, job_of(row), Reason.POISON)
                 return Start(run=False, job=job_of(row))
-            values = {"state": State.STARTED, "attempts": attempt, "starts": row.starts + 1}
+            starts = row.starts if beside else row.starts + 1
+            values = {"state": State.STARTED, "attempts": attempt, "starts": starts, "started_at": now()}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             lease = later(now() + self._settings.run_lease)
             connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=lease))
             return Start(run=True, job=job_of(row))
+
+    def over(self, job_ids: Collection[str], *, excused: bool = False) -> None:
+        """Record that runs have no end: their process died, or (`excused`) somebody told their worker to end. A run
+        that is excused says nothing against its job, so it is no longer counted."""
+        with self._database.write() as connection:
+            over(connection, job_ids, excused)
 
     def unknown(self, job_id: str) -> None:
         """Record that a process of an older or a newer release does not know the job's task.
@@ -229,7 +239,7 @@ class Store:
                 return True
             if row.state in FINAL or row.attempts != attempt:
                 return False
-            values = {"state": State.RETRY, "attempts": attempt + 1, "starts": 0}
+            values = {"state": State.RETRY, "attempts": attempt + 1, "starts": 0, "started_at": None}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             due = now() + countdown + self._settings.queue_patience
             connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=due))
@@ -280,16 +290,10 @@ class Store:
 
         Returns False when no tick is due, or when another process has just done the tick.
         """
-        old, older = now() - self._settings.retention, now() - self._settings.dead_letter_retention
         with self._database.write() as connection:
             due = claim_tick(connection, self._database.insert, self._settings)
             if due is None:
                 return False
             connection.execute(insert(effects).values(key=f"tick@{due}", name="system.tick", at=now()))
-            connection.execute(delete(dead_letters).where(dead_letters.c.at < older))
-            alive = jobs.c.id.not_in(select(dead_letters.c.job_id))
-            connection.execute(delete(jobs).where(jobs.c.finished_at < old, alive))
-            connection.execute(delete(ticks).where(ticks.c.due < min(old, due)))  # the newest tick is kept
-            for table in (applied, effects, seen):
-                connection.execute(delete(table).where(table.c.at < old))
+            forget(connection, self._settings, due)
             return True

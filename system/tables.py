@@ -22,8 +22,10 @@ jobs = Table(
     Column("attempts", Integer, nullable=False, default=0),
     # The number of attempts before the job was last re-driven from its dead letter
     Column("attempts_before", Integer, nullable=False, server_default="0"),
-    # Starts since the last progress; too many of them make the job a FAILURE
+    # Runs since the last progress that may have killed their process; too many of them make the job a FAILURE
     Column("starts", Integer, nullable=False, default=0),
+    # When the newest run began; empty when none did, or when that run is known to be over
+    Column("started_at", Float),
     Column("accepted_at", Float, nullable=False),
     Column("finished_at", Float),
     Index("jobs_by_state", "state"),

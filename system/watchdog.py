@@ -97,6 +97,8 @@ def watch(
                 end()
                 return
             tell(SILENT if watchdog.silent else CONSUMING)
+        with suppress(*Unusable):  # whoever told this worker to end may kill it before its tasks have ended
+            app.store.over([request.id for request in state.active_requests], excused=True)
 
     thread = threading.Thread(target=run, name="watchdog", daemon=True)
     thread.start()

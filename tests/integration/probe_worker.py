@@ -33,6 +33,13 @@ def fatal_once(_task: Task[Any, Any], mark: str) -> str:
     return "done"
 
 
+@durable("tests.gated")
+def gated(_task: Task[Any, Any], gate: str) -> str:
+    """Run until the caller opens the gate."""
+    eventually(Path(gate).exists, within=60.0, what="the gate opens")
+    return "done"
+
+
 @durable("tests.deaf")
 def deaf(_task: Task[Any, Any], patience: float) -> None:
     """Go on after the soft time limit."""

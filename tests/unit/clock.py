@@ -10,6 +10,7 @@ from system.tables import metadata
 
 TIMES = [
     ("jobs", "accepted_at"),
+    ("jobs", "started_at"),
     ("jobs", "finished_at"),
     ("outbox", "due"),
     ("applied", "at"),

@@ -45,6 +45,7 @@ async def test_each_reason_is_shown_and_a_plain_failure_is_none(
         poison, unknown, plain = (store.accept(Request("t", (n,)))[0].id for n in range(3))
         for _ in range(config.max_starts + 1):
             store.start(poison, 1)
+            store.over([poison])
             store.unknown(unknown)
         store.start(plain, 1)
         store.fail(plain, 1, ZeroDivisionError("division by zero"))

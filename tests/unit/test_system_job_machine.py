@@ -108,8 +108,12 @@ class Life(RuleBasedStateMachine):
         """A worker gets a message, for the first time or again."""
         job_id, attempt = message
         row = self.row(job_id)
+        since = row["started_at"]
+        beside = since is not None and time.time() < since + self.config.run_lease
         start = self.store.start(job_id, attempt)
-        may = row["state"] not in FINAL and attempt >= row["attempts"] and row["starts"] < STARTS
+        may = row["state"] not in FINAL and attempt >= row["attempts"] and (row["starts"] < STARTS or beside)
+        if may:
+            assert self.row(job_id)["starts"] == row["starts"] + (not beside), "a run that may go on proves nothing"
         assert start.run == may
         assert start.job is not None
         if not may:
@@ -178,9 +182,14 @@ class Life(RuleBasedStateMachine):
         self.leased[run[0]] = 0
         return (run[0], run[1] + 1) if sent else multiple()
 
-    @rule(run=consumes(running))
-    def die(self, run: Delivery) -> None:
-        """A worker dies; the broker has the message still."""
+    @rule(run=consumes(running), excused=st.sampled_from([None, False, True]))
+    def die(self, run: Delivery, excused: bool | None) -> None:
+        """A worker dies, tells that its process has died, or was told to end; the broker has the message still."""
+        before = self.row(run[0])
+        if excused is not None:
+            self.store.over([run[0]], excused=excused)
+        if before["state"] == "STARTED" and excused is not None:
+            assert self.row(run[0])["starts"] == max(0, before["starts"] - excused)
 
     @rule(seconds=st.sampled_from([1, 3, 20, 1_000]))
     def wait(self, seconds: float) -> None:
@@ -212,7 +221,7 @@ class Life(RuleBasedStateMachine):
             assert row["starts"] <= STARTS
             assert row["state"] == "FAILURE" or row["id"] not in dead, "only what failed is a dead letter"
             due = None if final else outbox[row["id"]]["due"] + self.passed
-            jobs[row["id"]] = row | {"due": due, "finished_at": None, "accepted_at": None}
+            jobs[row["id"]] = row | {"due": due, "finished_at": None, "accepted_at": None, "started_at": None}
         for job_id, old in self.before.items():
             new = jobs[job_id]
             assert new["attempts"] >= old["attempts"]

@@ -4,11 +4,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import StatementError
 
+from system.database import Database
 from system.job import Request, State, now
 from system.settings import Settings
 from system.store import Store
+from system.tables import jobs
 from tests.unit.clock import let_pass, rows
 
 
@@ -53,20 +56,72 @@ def test_just_before_its_retention_is_over_it_is_kept(store: Store, config: Sett
 
 
 def test_a_job_that_kills_its_workers_is_poison_in_the_end(store: Store, config: Settings) -> None:
+    """Whether a process of a worker that lives has told of each death, or the lease of a whole worker ran out."""
+    for told in (True, False):
+        job_id = store.accept(Request("t", ()))[0].id
+        for run in range(config.max_starts + 2):
+            assert store.start(job_id, 1).run == (run < config.max_starts)
+            if told:
+                store.over([job_id])
+            else:
+                lease_over(config)
+        job = store.job(job_id)
+        assert job is not None
+        error = {"type": "Poison", "message": "started 10 times without an end"}
+        assert (job.state, job.error) == (State.FAILURE, error)
+
+
+def lease_over(config: Settings) -> None:
+    """Nobody can be running any more what was started before."""
+    let_pass(config, config.run_lease + 1)
+
+
+def test_starts_beside_a_run_that_may_go_on_prove_nothing(store: Store, config: Settings) -> None:
+    """A broker that delivers again and again while the task runs makes no poison of it."""
     job_id = store.accept(Request("t", ()))[0].id
-    assert [store.start(job_id, 1).run for _ in range(config.max_starts + 2)] == [True] * config.max_starts + [
-        False
-    ] * 2
-    job = store.job(job_id)
-    assert job is not None
-    assert (job.state, job.error) == (State.FAILURE, {"type": "Poison", "message": "started 10 times without an end"})
+    assert all(store.start(job_id, 1).run for _ in range(3 * config.max_starts))
+    assert store.finish(job_id, "t", 1)
+
+
+def test_a_worker_that_was_told_to_end_proves_nothing(store: Store, config: Settings) -> None:
+    """An operator stops and starts the workers again and again, faster than the task ends."""
+    job_id, other = (store.accept(Request("t", ()))[0].id for _ in range(2))
+    for stops in range(3 * config.max_starts):
+        assert store.start(job_id, 1).run
+        store.over([job_id, other, "sent past the store"], excused=True)
+        if stops % 2:
+            lease_over(config)
+    assert store.start(job_id, 1).run
+    assert store.finish(job_id, "t", 1)
+    store.over([job_id], excused=True)  # a note that comes late
+    assert [row["starts"] for row in rows(config, "jobs")] == [1, 0]
+
+
+def test_rows_of_the_release_before_go_on(store: Store, config: Settings) -> None:
+    """Its processes know no `started_at`: each of their starts is counted, as they count it."""
+    job_id = store.accept(Request("t", ()))[0].id
+    for starts in range(1, config.max_starts + 1):
+        assert store.start(job_id, 1).run
+        forget_when(config)
+        assert [row["starts"] for row in rows(config, "jobs")] == [starts]
+    assert not store.start(job_id, 1).run
+
+
+def forget_when(config: Settings) -> None:
+    """What a start of the release before leaves."""
+    database = Database(config.store_url)
+    with database.write() as connection:
+        connection.execute(update(jobs).values(started_at=None))
+    database.close()
 
 
 def test_a_retry_is_progress(store: Store, config: Settings) -> None:
     """The starts of an attempt are counted, not those of the job."""
     job_id = store.accept(Request("t", ()))[0].id
     for attempt in range(1, 4):
-        assert all(store.start(job_id, attempt).run for _ in range(config.max_starts))
+        for _ in range(config.max_starts):
+            assert store.start(job_id, attempt).run
+            store.over([job_id])
         assert store.retry(job_id, attempt, 0)
         assert not store.retry(job_id, attempt, 0)
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from system import retention as retention_module
 from system import store as store_module
 from system import ticks as ticks_module
 from system.celery_app import make_celery
@@ -32,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (ticks_module, store_module):
+    for module in (ticks_module, store_module, retention_module):
         monkeypatch.setattr(module, "now", clock)
     return clock
 
