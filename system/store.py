@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from system.database import Database
 from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
 from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
-from system.retention import forget
+from system.retention import forget, forget_more
 from system.rows import by_key, due_jobs, end, job_of, later, over, row_of, silences
 from system.settings import Settings
 from system.tables import applied, dead_letters, effects, jobs, outbox, seen
@@ -98,7 +98,8 @@ class Store:
                     }
                 )  # fmt: skip
             if new:
-                connection.execute(insert(jobs), new)
+                # In one order for all processes: else two that wait for each other's keys are a deadlock.
+                connection.execute(insert(jobs), sorted(new, key=lambda job: job["key"] or ""))
                 lease = at + self._settings.publish_lease
                 due = [lease if place < own else at for place in range(len(new))]
                 entries = [
@@ -129,9 +130,7 @@ class Store:
         long ago each kind of process was active."""
         with self._database.read() as connection:
             states = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
-            oldest = connection.execute(
-                select(func.min(jobs.c.accepted_at)).where(jobs.c.finished_at.is_(None))
-            ).scalar_one()
+            oldest = connection.scalar(select(func.min(jobs.c.accepted_at)).select_from(outbox.join(jobs)))
             return {
                 "jobs": {row[0]: row[1] for row in states},
                 "unfinished": unfinished_by_owner(connection).total(),
@@ -195,7 +194,7 @@ class Store:
                 end(connection, job_id, State.FAILURE, error=error)
                 bury(connection, job_of(row), Reason.POISON)
                 return Start(run=False, job=job_of(row))
-            starts = row.starts if beside else row.starts + 1
+            starts = row.starts + (not beside)
             values = {"state": State.STARTED, "attempts": attempt, "starts": starts, "started_at": now()}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             lease = later(now() + self._settings.run_lease)
@@ -295,5 +294,7 @@ class Store:
             if due is None:
                 return False
             connection.execute(insert(effects).values(key=f"tick@{due}", name="system.tick", at=now()))
-            forget(connection, self._settings, due)
-            return True
+            more = forget(connection, self._settings, due)
+        if more:
+            forget_more(self._database, self._settings, due)
+        return True

@@ -52,13 +52,19 @@ dead_letters = Table(
     Column("job_id", ForeignKey("jobs.id"), nullable=False, unique=True),
     Column("owner", String, nullable=False),
     Column("reason", String, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("at", Float, nullable=False, index=True),
     Index("dead_letters_by_owner", "owner", "id"),
+    sqlite_autoincrement=True,  # else the next dead letter gets the id of the newest one that is gone
 )
 
 # The idempotency keys of effects are in a table of their own, so that the table of effects would show a second effect
 # if this guard failed.
-applied = Table("applied", metadata, Column("key", String, primary_key=True), Column("at", Float, nullable=False))
+applied = Table(
+    "applied",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+)
 
 effects = Table(
     "effects",
@@ -66,7 +72,7 @@ effects = Table(
     Column("id", Integer, primary_key=True),
     Column("key", String, nullable=False, index=True),
     Column("name", String, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("at", Float, nullable=False, index=True),
 )
 
 # The times at which the relay and a worker were last active. The release before had its ticks here, as "tick@...".

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from system.database import Database
-from system.job import KeyReused, Request
+from system.job import KeyReused, Refused, Request
 from system.settings import Settings
 from system.store import Store
 from system.tables import metadata
@@ -67,6 +67,24 @@ async def test_a_key_stands_for_one_request(
     another_task = await client.post("/deliver", json=one, headers=headers)
     assert another_task.status_code == 409
     assert [row["id"] for row in await asyncio.to_thread(rows, config, "jobs")] == [first["task_id"]]
+
+
+def test_two_processes_with_the_same_keys_in_opposite_order_do_not_wait_for_each_other(config: Settings) -> None:
+    stores = [Store(config), Store(config)]
+    stores[0].create()
+    together = threading.Barrier(2, timeout=60)
+
+    def accept(side: int, number: int) -> list[tuple[str, bool]]:
+        batch = [Request("t", (), f"{number}-{n:03}") for n in range(100)]
+        together.wait()
+        answers = stores[side].accept_all(batch[::-1] if side else batch)
+        return sorted((answer[0].id, answer[1]) for answer in answers if not isinstance(answer, Refused))
+
+    with ThreadPoolExecutor(2) as sides:
+        for number in range(5):
+            one, two = sides.map(accept, range(2), [number] * 2)
+            assert [job_id for job_id, _ in one] == [job_id for job_id, _ in two]
+            assert {new for _, new in one} != {new for _, new in two}, "one of the two has recorded all"
 
 
 def forget(config: Settings) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Column, Integer, Table, text
 
 from system import migrations
 from system.database import Database
-from system.job import Request, State
+from system.job import LOCAL, Reason, Request, State
 from system.migrations import REVISION
 from system.settings import Settings
 from system.store import Store
@@ -118,6 +118,29 @@ def test_a_database_of_a_newer_release_is_left_alone(config: Settings, database:
     assert store.finish(job.id, "t", 1)
     with database.read() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+
+
+def test_dead_letters_keep_their_ids(config: Settings, database: Database) -> None:
+    """SQLite copies their table, so that no id is used again."""
+    alembic = Config()
+    alembic.set_main_option("script_location", str(VERSIONS.parent))
+    store = Store(config)
+    with database.write() as connection:
+        alembic.attributes["connection"] = connection
+        command.upgrade(alembic, "0003")
+        for job in ("one", "two"):
+            row = f"'{job}', 'f', 't', '[]', 'FAILURE', 'null', '{{}}', 1, 10, 1, 1"
+            names = "id, fingerprint, task, args, state, result, error, attempts, starts, accepted_at, finished_at"
+            connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({row})"))
+            letter = f"'{job}', 'local', 'poison', 1"
+            connection.execute(text(f"INSERT INTO dead_letters (job_id, owner, reason, at) VALUES ({letter})"))
+    store.create()
+    check(database)
+    assert [(letter.id, letter.job_id) for letter in store.dead_letters.page(LOCAL, 10)] == [(1, "one"), (2, "two")]
+    assert store.dead_letters.redrive(LOCAL, "two")
+    assert store.start("two", 2).run
+    store.fail("two", 2, ValueError("no"), Reason.RETRIES)
+    assert [letter.id for letter in store.dead_letters.page(LOCAL, 10)] == [1, 3]
 
 
 # As the release before the migrations made them.

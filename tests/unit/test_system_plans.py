@@ -10,7 +10,7 @@ from system.database import Database
 from system.job import State
 from system.rows import due_jobs
 from system.settings import Settings
-from system.tables import jobs, outbox
+from system.tables import applied, dead_letters, effects, jobs, outbox
 from tests.conftest import ON_POSTGRES
 
 JOBS, UNFINISHED = 20_000, 1_000
@@ -18,6 +18,13 @@ QUERIES: dict[str, tuple[Select[Any], str]] = {
     "the relay: what is due": (due_jobs(100.0, 20), "ix_outbox_due"),
     "the relay: is anything due": (select(outbox.c.job_id).where(outbox.c.due <= 1.0).limit(1), "ix_outbox_due"),
     "a status": (select(jobs).where(jobs.c.id == "17"), "jobs_pkey" if ON_POSTGRES else "sqlite_autoindex_jobs_1"),
+    **{
+        f"retention: {table.name}": (
+            select(table).where(table.c.at < 0).order_by(table.c.at).limit(9),
+            f"ix_{table}_at",
+        )
+        for table in (applied, effects, dead_letters)
+    },
     "a key": (
         select(jobs).where(jobs.c.key.in_(["k17"])),
         "jobs_key_key" if ON_POSTGRES else "sqlite_autoindex_jobs_2",
@@ -35,6 +42,11 @@ def full(config: Settings) -> Iterator[Database]:
         connection.execute(insert(jobs), [{"id": str(n), "key": f"k{n}", **same} for n in range(JOBS)])
         entries = [{"job_id": str(n), "due": float(n), "publishes": 0} for n in range(UNFINISHED)]
         connection.execute(insert(outbox), entries)
+        numbers = [str(number) for number in range(JOBS)]
+        connection.execute(insert(applied), [{"key": n, "at": float(n)} for n in numbers])
+        connection.execute(insert(effects), [{"key": n, "name": "t", "at": float(n)} for n in numbers])
+        letter = {"owner": "local", "reason": "poison"}
+        connection.execute(insert(dead_letters), [{"job_id": n, "at": float(n), **letter} for n in numbers])
         connection.execute(text("ANALYZE"))
     yield database
     database.close()

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import StatementError
 
+from system import retention
 from system.database import Database
-from system.job import Request, State, now
+from system.job import LOCAL, Reason, Request, State, now
 from system.settings import Settings
 from system.store import Store
 from system.tables import jobs
@@ -46,6 +47,22 @@ def test_what_is_past_its_retention_is_dropped_and_nothing_else(store: Store, co
     again, new = store.accept(Request("t", ("another",), "key"))
     assert new
     assert again.id != old
+
+
+def test_much_that_is_old_is_dropped_in_batches(
+    store: Store, config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each statement deletes so many rows at most, and a tick ends after so many transactions; the next one goes on."""
+    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCHES", 3)
+    for _ in range(7):
+        ended(store)
+    let_pass(config, config.retention + 1)
+    assert store.tick()
+    assert [len(rows(config, table)) for table in ("jobs", "applied", "effects")] == [1, 1, 1 + 1]
+    let_pass(config, config.tick_seconds)
+    assert store.tick()
+    assert [len(rows(config, table)) for table in ("jobs", "applied", "effects")] == [0, 0, 1 + 1]
 
 
 def test_just_before_its_retention_is_over_it_is_kept(store: Store, config: Settings) -> None:
@@ -178,6 +195,20 @@ def test_stats_say_what_waits_and_for_how_long(store: Store, config: Settings) -
     assert (stats["jobs"], stats["unfinished"], stats["effects"]) == ({State.SUCCESS: 1, State.PENDING: 2}, 2, 2)
     assert stats["oldest_unfinished_seconds"] == pytest.approx(100, abs=60)
     assert stats["seconds_since"] == {"relay": pytest.approx(100, abs=60)}
+
+
+def test_the_id_of_a_dead_letter_is_never_used_again(store: Store, config: Settings) -> None:
+    """Else a client that asks for what came after the last one that it saw would miss the next ones."""
+
+    def dead() -> int:
+        job_id = store.accept(Request("t", ()))[0].id
+        store.fail(job_id, 1, ValueError("no"), Reason.RETRIES)
+        (letter,) = store.dead_letters.page(LOCAL, 10)
+        assert store.dead_letters.redrive(LOCAL, job_id)
+        return letter.id
+
+    ids = [dead() for _ in range(3)]
+    assert ids == sorted(set(ids))
 
 
 def test_processes_that_start_together_make_the_tables_once(config: Settings) -> None:

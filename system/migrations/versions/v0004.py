@@ -1,4 +1,4 @@
-"""What is known of a job's newest run."""
+"""What is known of a job's newest run; ids of dead letters that are never used again; indexes for retention."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,3 +10,8 @@ down_revision = "0003"
 def upgrade() -> None:
     """Only add: processes of the release before this one run beside it."""
     op.add_column("jobs", sa.Column("started_at", sa.Float))
+    if op.get_bind().dialect.name == "sqlite":  # which can only copy the table for that; PostgreSQL has sequences
+        with op.batch_alter_table("dead_letters", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
+            pass
+    for table in ("applied", "effects", "dead_letters"):
+        op.create_index(f"ix_{table}_at", table, ["at"])
