@@ -80,6 +80,11 @@ class Settings(BaseSettings):
                 "visibility_timeout must exceed time_limit + backoff_max: "
                 "a countdown and a run that take longer are delivered twice (Celery, Redis caveats)"
             )
+        if self.retention <= self.visibility_timeout + self.run_lease:
+            raise ValueError(
+                "retention must exceed visibility_timeout + time_limit + 5 s: "
+                "a message that is delivered again would find its job forgotten, and take effect twice"
+            )
         return self
 
     @property

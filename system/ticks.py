@@ -33,7 +33,8 @@ def claim_tick(connection: Connection, insert: Callable[[Table], Any], settings:
     another transaction has recorded this tick meanwhile: PostgreSQL waits for its commit, SQLite has one writer.
     """
     at = now()
-    last = connection.execute(select(func.max(ticks.c.due))).scalar_one()
+    # A tick later than now is from a clock that was ahead: it is done once, and stops no tick before it.
+    last = connection.execute(select(func.max(ticks.c.due)).where(ticks.c.due <= at)).scalar_one()
     due = due_ticks(last, at, settings.tick_seconds, at - settings.retention)
     if not due:
         return None

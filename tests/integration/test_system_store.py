@@ -50,7 +50,8 @@ def test_who_waits_for_the_store_keeps_nobody_waiting(calm: Running) -> None:
 
 
 def test_a_job_is_forgotten_when_its_retention_is_over(new_system: NewSystem) -> None:
-    system = new_system("forgetful", retention=0.5, tick_seconds=0.2, pace=0)
+    short = {"time_limit": 0.5, "soft_time_limit": 0.4, "backoff_max": 1, "visibility_timeout": 2, "retention": 7.6}
+    system = new_system("forgetful", **short, tick_seconds=0.2, pace=0)
     system.worker("worker-1", "-c", "1").ready()
     job = system.enqueue("system.divide", 1.0, 2.0)
     assert system.job_ended(job).result == 0.5

@@ -90,6 +90,7 @@ def test_a_wrong_value_is_refused_with_its_name(environment: Callable[..., Setti
 def test_times_that_contradict_each_other_are_refused(soft: float, hard: float, backoff: int, visibility: int) -> None:
     values: dict[str, Any] = {
         "soft_time_limit": soft, "time_limit": hard, "backoff_max": backoff, "visibility_timeout": visibility,
+        "retention": 1e9,
     }  # fmt: skip
     if soft < hard and visibility > hard + backoff:
         assert Settings(_env_file=None, **values).run_lease > hard
@@ -97,6 +98,18 @@ def test_times_that_contradict_each_other_are_refused(soft: float, hard: float, 
     with pytest.raises(ValidationError) as caught:
         Settings(_env_file=None, **values)
     assert ("soft_time_limit" if soft >= hard else "visibility_timeout") in str(caught.value)
+
+
+@pytest.mark.parametrize(("retention", "refused"), [(155.0, True), (155.1, False)])
+def test_a_job_is_not_forgotten_while_its_message_may_come_again(
+    configure: Callable[..., Settings], retention: float, refused: bool
+) -> None:
+    given = partial(configure, retention=retention, visibility_timeout=120, time_limit=30)
+    if not refused:
+        assert given().retention == retention
+        return
+    with pytest.raises(ValidationError, match="retention must exceed visibility_timeout"):
+        given()
 
 
 def test_settings_can_not_be_changed_afterwards(config: Settings) -> None:

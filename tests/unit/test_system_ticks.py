@@ -101,14 +101,36 @@ def test_ticks_before_the_retention_are_not_recorded(store: Store, config: Setti
 
 
 def test_a_clock_that_goes_back_makes_no_tick_again(store: Store, config: Settings, clock: Clock) -> None:
-    assert all_done(store) == 1
+    for _ in range(6):
+        assert all_done(store) == 1
+        clock.at += PERIOD
     clock.at -= 5 * PERIOD
     assert not store.tick()
 
 
+def test_a_clock_that_was_ahead_for_a_while_stops_no_schedule(store: Store, config: Settings, clock: Clock) -> None:
+    """The ticks go on from the right time, and none that was done is done again."""
+    assert all_done(store) == 1
+    clock.at += 10 * PERIOD
+    assert all_done(store) == CATCH_UP + 1
+    clock.at -= 9 * PERIOD
+    for _ in range(12):
+        all_done(store)
+        clock.at += PERIOD
+    done = effects(config)
+    assert done == [0, *range(10 - CATCH_UP, 11), *range(11, 13)]
+    year = round(365 * 86_400 / PERIOD)
+    clock.at += year * PERIOD
+    assert all_done(store) == CATCH_UP + 1
+    clock.at -= year * PERIOD
+    assert all_done(store) == 1, "the ticks before are forgotten, so it begins anew"
+    clock.at += PERIOD
+    assert all_done(store) == 1
+
+
 def test_old_ticks_are_forgotten_but_never_the_newest(configure: Callable[..., Settings], clock: Clock) -> None:
     """Otherwise the next message would find no tick, and do the newest once more."""
-    config = configure(tick_seconds=PERIOD, retention=0.001)
+    config = configure(tick_seconds=PERIOD).model_copy(update={"retention": 0.001})  # which no setting may be
     store = Store(config)
     store.create()
     for _ in range(3):
