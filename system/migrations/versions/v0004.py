@@ -13,5 +13,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":  # which can only copy the table for that; PostgreSQL has sequences
         with op.batch_alter_table("dead_letters", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
             pass
+    # An index holds up all writes to its table while it is built. Where a table is large, an operator builds it before
+    # with CREATE INDEX CONCURRENTLY, under the same name.
     for table in ("applied", "effects", "dead_letters"):
-        op.create_index(f"ix_{table}_at", table, ["at"])
+        op.create_index(f"ix_{table}_at", table, ["at"], if_not_exists=True)
