@@ -167,6 +167,8 @@ def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequenc
     """Store a test's trials, as JSON, in pytest's report of the test.
 
     When a test fails with the report of a trial as its text, pytest's short summary shows a sentence about that trial.
+    When a test fails for another reason, such as an assertion of its own, the last trial's report is added to the
+    failure.
     """
     seen = [replace(row, expected=report.passed and row.validity != "valid") for row in rows]
     setattr(report, TRIALS, [row.to_json() for row in seen])
@@ -175,6 +177,8 @@ def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequenc
             # The report of a failed call always has a `reprcrash`.
             report.longrepr.reprcrash.message = row.sentence  # type: ignore[union-attr]
             setattr(report, FAILED, n)
+    if report.failed and texts and not hasattr(report, FAILED):
+        report.sections.append(("the last trial of this test", texts[-1]))
 
 
 def _row(text: str) -> Row:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SIGNS = {"valid": "✓", "invalid": "✗", "unknown": "?"}
 LONGEST = 40  # lines
 PAGE = "report.html"
+REASONS = 3  # of unknown verdicts that are shown
 NAMES = 6  # promises that one line names
 _LABELS = (
     *("Cause", "Also", "Beside", "Promise", "Where", "Stall", "Lanes"),
@@ -155,11 +156,11 @@ def _unknown(result: Result) -> Iterator[str]:
         if verdict.validity == WORST[1] and not verdict.busy_ms:
             why = clean(verdict.why or "nothing was judged", 300)
             reasons.setdefault(why, []).append(clean(verdict.promise, 60))
-    for why, promises in list(reasons.items())[:2]:
+    for why, promises in list(reasons.items())[:REASONS]:
         yield f"  Unknown: {why}"
         yield from _labelled("Promise", [_listed(promises)])
-    if len(reasons) > 2:
-        yield f"  … and {len(reasons) - 2} more reasons; all of them are in results.json"
+    if len(reasons) > REASONS:
+        yield f"  … and {len(reasons) - REASONS} more reasons; all of them are in results.json"
     if busy := [verdict for verdict in result.verdicts if verdict.busy_ms > 0]:
         promises_ = "1 promise" if len(busy) == 1 else f"{len(busy)} promises"
         ms = max(verdict.busy_ms for verdict in busy)

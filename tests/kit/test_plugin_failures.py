@@ -108,6 +108,18 @@ def test_a_failure_is_shown_once_and_pytest_shows_the_others(project: pytest.Pyt
     assert "\x1b" not in result.stdout.str()
 
 
+@EACH_WAY
+def test_a_test_that_fails_by_its_own_assertion_shows_its_trial(project: pytest.Pytester, how: tuple[str, ...]) -> None:
+    lines = run(project, "-k", "asserts", *how).stdout
+    lines.fnmatch_lines([
+        SHOWN["test_asserts"],
+        "-* the last trial of this test *-",
+        "✓ test_asserts  valid · *",
+        "  Again *::test_asserts *",
+        "  Store *",
+    ])  # fmt: skip
+
+
 def test_no_section_is_left_when_all_failures_were_shown(project: pytest.Pytester) -> None:
     result = run(project, "-k", "bad or busy")
     result.assert_outcomes(failed=2)

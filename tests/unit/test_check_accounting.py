@@ -131,7 +131,7 @@ def test_a_load_of_which_every_task_fails_shows_nothing_good(promise: Promise) -
     verdict = judge(story.history, promise)
     assert verdict.validity == "invalid"
     expected = ("failed", "Operation op-1 was acknowledged and failed with TypeError; no client was told.")
-    nothing = "nothing took effect in this trial, so it shows nothing"
+    nothing = "nothing took effect in this trial, so it shows nothing; 2 of 2 operations failed: 2 with TypeError"
     if promise.name == "recovers":
         never = "Operation op-1, invoked after the last fault had healed, was not done, and the queues are empty."
         expected, nothing = ("unrecovered", never), "nothing was done after the last fault had healed"

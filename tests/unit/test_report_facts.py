@@ -578,3 +578,29 @@ def test_the_first_error_near_the_mark_is_told_with_the_applications_own_frame(t
     (line,) = told(over(story, 3_000), at_least_once(), folder=tmp_path).logs
     assert (line.process, line.number, line.at) == ("worker-1", 3, 300_000_000)
     assert (line.raised, line.own) == ("redis.exceptions.ConnectionError: gone", "app/jobs.py:31 save")
+
+
+NEVER = """\
+INFO:     127.0.0.1:1 - "GET / HTTP/1.1" 200 OK
+WARNING:  a warning with its own traceback
+Traceback (most recent call last):
+  File "/srv/app/mail.py", line 7, in send
+TimeoutError: slow
+INFO:     127.0.0.1:1 - "GET / HTTP/1.1" 200 OK
+Task exception was never retrieved
+future: <Task finished name='Task-52' coro=<Intake._run() done>>
+Traceback (most recent call last):
+  File "/srv/app/intake.py", line 46, in _record
+sqlite3.OperationalError: database is locked
+INFO:     127.0.0.1:1 - "GET / HTTP/1.1" 200 OK
+"""
+
+
+def test_an_exception_that_nobody_handled_is_told_without_a_level(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "api.log").write_text(NEVER)
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    (line,) = told(over(story, 3_000), at_least_once(), folder=tmp_path).logs
+    assert (line.number, line.text, line.at) == (7, "Task exception was never retrieved", None)
+    assert (line.raised, line.own) == ("sqlite3.OperationalError: database is locked", "app/intake.py:46 _record")

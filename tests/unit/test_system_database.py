@@ -47,6 +47,12 @@ def test_a_transaction_that_writes_has_the_lock_from_its_begin(database: Databas
         assert other.execute("SELECT 1 FROM seen").fetchall() == [], "and who reads does not wait"
 
 
+def test_a_transaction_that_fails_gives_its_turn_to_the_next(database: Database) -> None:
+    with pytest.raises(RuntimeError, match="in between"), database.write():
+        raise RuntimeError("in between")
+    assert not database._turn.locked(), "the next writer would wait in vain for its turn"
+
+
 def test_a_process_that_comes_second_waits_for_its_turn_to_switch_to_wal(config: Settings) -> None:
     """SQLite says BUSY at once, whatever its time-out, as long as somebody writes to a file that is not in WAL yet."""
     file = config.database

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from brownout.check.accounting import gone, is_over, last_samples, place
@@ -44,6 +46,16 @@ def _failure(op: Operation) -> Event | None:
     """Return the last event in which a worker says that the task failed; an event with the exception is preferred."""
     failures = [event for event in op.events if is_failure(event)]
     return next((event for event in reversed(failures) if event.kind != "ended"), failures[-1] if failures else None)
+
+
+def _failures(operations: Sequence[Operation]) -> str:
+    """Return how many of the operations failed, with the exceptions that workers told; empty when none failed."""
+    failed = [failure for op in operations if (failure := _failure(op))]
+    if not failed:
+        return ""
+    kinds = Counter(str(event.data.get("error") or state_of(event)) for event in failed)
+    told = ", ".join(f"{count} with {kind}" for kind, count in kinds.most_common(3))
+    return f"; {len(failed)} of {len(operations)} operations failed: {told}"
 
 
 @checker(anomalies=UNDONE, timed=("late",))
@@ -114,7 +126,7 @@ def at_least_once(
             longest = max(longest, until - begin if done else 0)
     doubt = "no operation was acknowledged" if not accepted else ""
     if accepted and not any(finished(op, proof, False) for op in accepted):
-        doubt = "nothing took effect in this trial, so it shows nothing"
+        doubt = f"nothing took effect in this trial, so it shows nothing{_failures(accepted)}"
     if unfinished:
         doubt = f"{unfinished} acknowledged operations were not done, and the drain did not end"
         doubt += f": {history.blind}" if history.blind else ""

@@ -1,4 +1,4 @@
-"""The first ERROR or CRITICAL line of each log near a time."""
+"""The first error of each log near a time: an ERROR or CRITICAL line, or a traceback that no such line announces."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)[,.]?(\d{0,6})")
 _RAISED = re.compile(r"^(?:(?:\w+\.)+\w+|\w*(?:Error|Exception|Exit|Interrupt|Warning))(?::|$)")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (.+)$')
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib/python\d|/brownout/probes/|^<")
+# What Python and asyncio write about an exception that nobody handled, where no logging is configured
+_UNHANDLED = re.compile(
+    r"Traceback \(most recent call last\)|Exception in (?:thread|callback)|.* exception was never retrieved"
+)
 _NEXT = re.compile(r"\[?\d{4}-\d\d-\d\d|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 
 
@@ -37,9 +41,9 @@ class LogLine:
 
 
 def first_errors(folder: Path, history: History, near: int) -> tuple[LogLine, ...]:
-    """The first ERROR or CRITICAL line of each log of a trial's folder that is near the time `near`.
+    """The first error of each log of a trial's folder that is near the time `near`.
 
-    A log without such a line near the time gives its first such line at all, or no line.
+    A log without an error near the time gives its first error at all, or no line.
     """
     found = []
     for path in sorted((folder / "log").glob("*.log")):
@@ -50,15 +54,20 @@ def first_errors(folder: Path, history: History, near: int) -> tuple[LogLine, ..
 
 
 def errors(path: Path, epoch: datetime | None) -> Iterator[LogLine]:
-    """All ERROR and CRITICAL lines of a log. `epoch` is the wall time at which the history's clock was 0."""
+    """All ERROR and CRITICAL lines of a log, and the first lines of tracebacks that belong to no line with a level.
+    `epoch` is the wall time at which the history's clock was 0."""
     with path.open("rb") as file:
         lines = file.read(LONGEST).decode("utf-8", "replace").splitlines()
     at: int | None = None
+    within = False  # a line with a level, or an error, has begun: a traceback below it belongs to it
     for number, line in enumerate(lines):
         if (time := _TIME.search(line)) and epoch is not None:
             at = _nanoseconds(time, epoch)
-        if _LEVEL.search(line[:120]):
-            yield LogLine(path.stem, number + 1, line, at, *_raised(lines[number + 1 :]))
+        if (error := _LEVEL.search(line[:120])) or (not within and _UNHANDLED.match(line)):
+            yield LogLine(path.stem, number + 1, line, at, *_raised(lines[number + (1 if error else 0) :]))
+            within = True
+        elif _NEXT.match(line):
+            within = "WARNING" in line[:120]
 
 
 def _raised(lines: list[str]) -> tuple[str, str]:

@@ -150,9 +150,10 @@ def _most(lanes: Lanes) -> str:
 
 def _log(line: LogLine, lanes: Lanes) -> str:
     when = f" {since(line.at - lanes.begin)}" if line.at is not None else ""
-    raised = f" → {clean(line.raised, 80)}" if line.raised else ""
     own = f" in {clean(line.own, 80)}" if line.own else ""
-    return f"{clean(line.process, 20)}.log:{line.number}{when}  {clean(_shortened(line.text), 80)}{raised}{own}"
+    # A line is cut at its end, so what was raised, and where, comes first.
+    raised = f"{clean(line.raised, 80)}{own} ← " if line.raised else ""
+    return f"{clean(line.process, 20)}.log:{line.number}{when}  {raised}{clean(_shortened(line.text), 80)}"
 
 
 def _shortened(text: str) -> str:
