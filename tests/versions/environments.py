@@ -6,13 +6,17 @@ A version whose Python is not on this machine (on PATH, or among pyenv's) is ski
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.kit.small_project import ROOT
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,18 @@ class Row:
     redis: str
     python: str
     gevent: bool = False
+    kit: bool = False  # the kit itself is installed there, with the oldest versions of what it needs
 
     def __str__(self) -> str:
-        return f"celery-{self.celery}-kombu-{self.kombu}-redis-{self.redis}-python-{self.python}"
+        kit = "-kit" if self.kit else ""
+        return f"celery-{self.celery}-kombu-{self.kombu}-redis-{self.redis}-python-{self.python}{kit}"
+
+
+def lowest() -> list[str]:
+    """The lowest versions that the kit allows, but for redis-py, whose version is the row's."""
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    bounds = [re.fullmatch(r"([\w-]+)>=([\d.]+).*", need) for need in needs]
+    return [f"{bound[1]}=={bound[2]}" for bound in bounds if bound and bound[1] != "redis"]
 
 
 def interpreter(version: str) -> str:
@@ -46,7 +59,8 @@ def environment(row: Row) -> Path:
         subprocess.run([interpreter(row.python), "-m", "venv", place], check=True)
         wanted = [f"{name}=={getattr(row, name)}" for name in ("celery", "kombu", "redis")]
         # kombu 5.7 imports packaging and does not require it.
-        wanted += ["packaging", "fastapi", "uvicorn", *(["gevent"] if row.gevent else [])]
+        wanted += ["fastapi", "uvicorn", *(["gevent"] if row.gevent else [])]
+        wanted += [str(ROOT), *lowest()] if row.kit else ["packaging"]
         subprocess.run([place / "bin" / "python", "-m", "pip", "install", "-q", *wanted], check=True)
         (place / "made").touch()
     return place

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
 
 from brownout.explore.maps.faultmap import FaultMap
+from tests.kit.leftovers import MARK
 from tests.kit.own_projects import ALONE, Project
 from tests.versions.environments import Row, environment
 
@@ -74,4 +77,54 @@ def test_other_pools(project: Project, pool: str) -> None:
     found = project.brownout(*asked)
     assert found.code == 1, found.out + found.err
     assert f"✗ {LOST}  invalid · lost ×1" in found.out
+    assert project.left == []
+
+
+#: With the lowest versions of what the kit needs, as a project may have pinned them.
+INSIDE = (Row("5.3.6", "5.3.7", "4.6.0", "3.11", kit=True), Row("5.4.0", "5.4.2", "5.0.8", "3.12", kit=True))
+SCENARIO = """
+import pytest
+from brownout import Application, at_least_once, kill, started, submit
+
+@pytest.fixture
+def application():
+    return Application(celery="shop:app")
+
+def test_early_acks(lab):
+    lab.load(submit("shop.slow", "{key}", every="20ms", count=4))
+    lab.inject(kill(), on="worker-1", when=started(nth=2, delay="100ms"))
+    lab.promise(at_least_once(proof="ended"))
+    lab.run().must_hold()
+"""
+SLOW = """
+import time
+from celery import shared_task
+
+@shared_task(name="shop.slow")
+def slow(key):
+    time.sleep(0.5)
+"""
+
+
+@pytest.mark.parametrize("row", INSIDE, ids=str)
+def test_the_kit_lives_in_the_applications_environment(tmp_path_factory: pytest.TempPathFactory, row: Row) -> None:
+    project = Project(tmp_path_factory.mktemp("v"))
+    project.write(shop=SHOP.replace(ALONE, ""), tasks=TASKS + SLOW, test_shop=SCENARIO)
+    (project.folder / "tmp").mkdir()
+    programs = environment(row) / "bin"
+    env = os.environ | {MARK: str(project.folder), "COLUMNS": "100", "TMPDIR": str(project.folder / "tmp")}
+
+    def ran(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(programs / words[0]), *words[1:]]
+        return subprocess.run(
+            command, cwd=project.folder, env=env, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    found = ran("brownout", "map", LOST, "--worker", "celery -A shop worker", "--task", "shop.add", "--args", "[1]")
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert f"celery {row.celery}, kombu {row.kombu}, redis {row.redis}," in found.stdout + found.stderr
+    assert f"✗ {LOST}  invalid · lost ×1" in found.stdout
+    found = ran("pytest", "-p", "no:cacheprovider")
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "✗ test_early_acks  invalid · lost ×1" in found.stdout
     assert project.left == []
