@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 _KIT = Path(__file__).parents[1]
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)\b")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+_INSTALLED = re.compile("/(?:site|dist)-packages/")
 # faulthandler writes characters outside of ASCII as Python's escapes (_Py_DumpASCII).
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
 
@@ -30,8 +31,10 @@ class Frame(NamedTuple):
     function: str
 
     def __str__(self) -> str:
-        """The text of a call, as `folder/file:line function`."""
-        return "/".join(self.file.split("/")[-2:]) + f":{self.line} {self.function}"
+        """The text of a call, as `folder/file:line function`; an installed file begins with its package."""
+        inside = _INSTALLED.split(self.file)
+        place = inside[-1] if len(inside) > 1 else "/".join(self.file.split("/")[-2:])
+        return f"{place}:{self.line} {self.function}"
 
 
 class Stacks:

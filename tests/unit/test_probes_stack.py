@@ -48,7 +48,7 @@ def test_the_applications_own_frame_is_kept_however_deep_the_library_is(tmp_path
     assert culprit == "shop/cart.py:2 buy"
     assert shown[0] == culprit
     assert len(shown) == 12
-    assert all(line.startswith("site-packages/client.py") for line in shown[1:])
+    assert all(line.startswith("client.py:") for line in shown[1:])
 
 
 def test_a_stack_without_a_frame_of_the_application_names_none(tmp_path: Path) -> None:
@@ -123,3 +123,11 @@ def test_a_shorter_stack_holds_nothing_of_the_longer_one_before_it() -> None:
     finally:
         used.close()
         fresh.close()
+
+
+def test_a_frame_of_a_package_begins_with_the_package() -> None:
+    """`socket.py` of redis's own parsers says that the client is not the asynchronous one."""
+    library = Frame("/venv/lib/python3.11/site-packages/redis/_parsers/socket.py", 64, "read")
+    assert str(library) == "redis/_parsers/socket.py:64 read"
+    assert str(Frame("/srv/shop/app/mail.py", 7, "send")) == "app/mail.py:7 send"
+    assert str(Frame("/usr/lib/python3.11/asyncio/events.py", 84, "_run")) == "asyncio/events.py:84 _run"

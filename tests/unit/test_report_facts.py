@@ -419,6 +419,21 @@ def test_a_stall_is_told_once_with_the_code_that_caused_it() -> None:
     assert (found.slowness.during, found.slowness.otherwise) == (1_400_000_000, 10_000_000)
 
 
+def test_a_request_that_alone_has_no_answer_says_so() -> None:
+    story = begun()
+    story.fault(1_100, 2_000, "locked()")
+    story.post(1_000, "op-9", "t-9", "info", None, took=4_000)
+    promise = answers({202}, within="2s", path="/process-data")
+    assert lines(story, promise)[1:] == (
+        "its client gave up after 4 s without an answer; meanwhile the API answered no other request, "
+        "and locked() on worker-1 had healed 3 s before",
+        "info 5000",
+    )
+    for at in (1_500, 2_500):
+        story.get(at, f"get-{at}")
+    assert "meanwhile the API answered 2 other requests, and" in lines(story, promise)[1]
+
+
 def test_a_stall_that_is_too_short_to_explain_a_late_answer_is_left_out() -> None:
     story = begun()
     story.say(1_040, "api", "stall", ms=40.0, starved_ms=0.0, stack=["app/main.py:7 run"], own="", ongoing=False)

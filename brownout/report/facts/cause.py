@@ -56,6 +56,23 @@ def _misanswered(case: Case) -> Cause | None:
     return Cause(moment, sentence, "misanswered")
 
 
+def _unanswered(case: Case) -> Cause | None:
+    """Whether an API that never answered one request answered others, and whether it could do so after the fault."""
+    moment = moment_of(case.anomaly)
+    sent = next((event for event in case.anomaly.witness if event.kind == "invoke"), None)
+    if moment is None or sent is None or moment.kind != "info":
+        return None
+    others = [one for one in case.history.kind("ok", "fail", "read") if sent.at < one.at <= moment.at]
+    answered = sum(one.key != sent.key for one in others)
+    what = f"{answered} other requests" if answered > 1 else "one other request" if answered else "no other request"
+    waited = readable((moment.at - sent.at) / NS)
+    sentence = f"its client gave up after {waited} without an answer; meanwhile the API answered {what}"
+    healed = [window for window in case.history.faults if window.stop and sent.at < window.stop.at < moment.at]
+    if healed and (stop := healed[-1].stop):
+        sentence += f", and {healed[-1].text} had healed {readable((moment.at - stop.at) / NS)} before"
+    return Cause(moment, sentence, "never answered")
+
+
 def _duplicate(case: Case) -> Cause | None:
     effects = [event for event in case.events if event.kind == "effect"]
     begun = [event for event in case.events if event.kind in TAKEN]
@@ -135,6 +152,8 @@ _SEARCHES: dict[str, Callable[[Case], Cause | None]] = {
     "lost": lost,
     "failed": _failed,
     "misanswered": _misanswered,
+    "slow": _unanswered,
+    "unanswered": _unanswered,
     "stalled": _stalled,
     "stuck": stuck,
     "abandoned": lost,
