@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SIGNS = {"valid": "✓", "invalid": "✗", "unknown": "?"}
 LONGEST = 40  # lines
 PAGE = "report.html"
-REASONS = 3  # of unknown verdicts that are shown
+REASONS = 2  # of unknown verdicts that are shown
 NAMES = 6  # promises that one line names
 _LABELS = (
     *("Cause", "Also", "Beside", "Promise", "Where", "Stall", "Lanes"),

@@ -55,7 +55,8 @@ def test_a_worker_that_shuts_down_is_left_in_peace(new_system: NewSystem) -> Non
 
 def test_a_worker_that_is_busy_is_left_in_peace(new_system: NewSystem) -> None:
     """A long task on the only slot, and others that wait for longer than a wedge would last."""
-    system = new_system("busy", pace=0.8, wedge_seconds=1).worker("worker-1", "-c", "1").ready()
+    # One look alone may come between two tasks, when the slot is free and the next message still waits.
+    system = new_system("busy", pace=1.2, wedge_seconds=3).worker("worker-1", "-c", "1").ready()
     jobs = [system.enqueue("system.process_data", {"n": n}) for n in range(2)]
     assert {system.job_ended(job).state for job in jobs} == {"SUCCESS"}
     assert not system.said("worker-1", "this worker ends")

@@ -21,7 +21,7 @@ SCENARIO = """
 @pytest.mark.chaos
 def test_lost(lab):
     lab.topology(servers=0)
-    lab.load(submit("small.work", lasting=0.3, every="50ms", count=3))
+    lab.load(submit("small.work", lasting=0.3, every="300ms", count=4))
     lab.inject(latency("2ms"), on="client->broker", when=event("ok", "client"))
     lab.inject(kill_child(), on="worker-1", when=started(nth=2, delay="150ms"))
     lab.promise(at_least_once(or_failure=False))

@@ -59,7 +59,8 @@ def shown(hit: Strike) -> str:
 
 def test_every_fault_of_a_process_is_tried_here() -> None:
     tried = {"kill", "terminate", "cold_shutdown", "stop", "kill_child"}
-    assert tried == {name for name, kind in FAULTS.items() if "worker" in kind.targets and not kind.wires}
+    own = {name: kind for name, kind in FAULTS.items() if hasattr(faults, name)}  # not those of the chaos tests
+    assert tried == {name for name, kind in own.items() if "worker" in kind.targets and not kind.wires}
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,7 @@ def test_the_kit_lives_in_the_applications_environment(tmp_path_factory: pytest.
     (project.folder / "tmp").mkdir()
     programs = environment(row) / "bin"
     env = os.environ | {MARK: str(project.folder), "COLUMNS": "100", "TMPDIR": str(project.folder / "tmp")}
+    env.pop("VIRTUAL_ENV", None)  # that of these tests
 
     def ran(*words: str) -> subprocess.CompletedProcess[str]:
         command = [str(programs / words[0]), *words[1:]]
