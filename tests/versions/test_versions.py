@@ -88,7 +88,7 @@ from brownout import Application, at_least_once, kill, started, submit
 
 @pytest.fixture
 def application():
-    return Application(celery="shop:app")
+    return Application(celery="shop:app", env={"CELERY_BROKER_URL": "{broker}"})
 
 def test_early_acks(lab):
     lab.load(submit("shop.slow", "{key}", every="20ms", count=4))
@@ -109,7 +109,11 @@ def slow(key):
 @pytest.mark.parametrize("row", INSIDE, ids=str)
 def test_the_kit_lives_in_the_applications_environment(tmp_path_factory: pytest.TempPathFactory, row: Row) -> None:
     project = Project(tmp_path_factory.mktemp("v"))
-    project.write(shop=SHOP.replace(ALONE, ""), tasks=TASKS + SLOW, test_shop=SCENARIO)
+    project.write(
+        shop=SHOP.replace(ALONE, "").replace('backend="redis://localhost", ', ""),
+        tasks=TASKS + SLOW,
+        test_shop=SCENARIO,
+    )
     (project.folder / "tmp").mkdir()
     programs = environment(row) / "bin"
     env = os.environ | {MARK: str(project.folder), "COLUMNS": "100", "TMPDIR": str(project.folder / "tmp")}
