@@ -95,7 +95,7 @@ def test_without_its_key_an_effect_is_done_twice(lab: Lab) -> None:
     lab.workers(2)
     lab.load(post("/process-data", json={"n": "{n}"}, every="80ms", count=6))
     again = event("ended", "worker-2", redelivered=True, name="system.process_data")
-    lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2), heal=again)
+    lab.inject(stop(), on="worker-1", when=started(source="worker-1", nth=2, delay="300ms"), heal=again)
     lab.drain("60s")
     lab.promise(must_show("duplicate", under=effectively_once()))
     lab.run().must_hold()
