@@ -7,11 +7,13 @@ from signal import SIGKILL
 
 import httpx
 import pytest
+from sqlalchemy import update
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from brownout.subject.ports import HOST
 from brownout.subject.waiting import eventually
+from system.tables import applied, effects, jobs
 from tests.conftest import ON_POSTGRES
 from tests.integration.running import SLACK, NewSystem, Running
 
@@ -50,11 +52,15 @@ def test_who_waits_for_the_store_keeps_nobody_waiting(calm: Running) -> None:
 
 
 def test_a_job_is_forgotten_when_its_retention_is_over(new_system: NewSystem) -> None:
-    short = {"time_limit": 0.5, "soft_time_limit": 0.4, "backoff_max": 1, "visibility_timeout": 2, "retention": 7.6}
-    system = new_system("forgetful", **short, tick_seconds=0.2, pace=0)
+    system = new_system("forgetful", tick_seconds=0.2, pace=0)
     system.worker("worker-1", "-c", "1").ready()
     job = system.enqueue("system.divide", 1.0, 2.0)
     assert system.job_ended(job).result == 0.5
+    past = system.settings.retention + 1  # all that is there becomes so old
+    with system.app.store._database.write() as connection:
+        connection.execute(update(jobs).values(finished_at=jobs.c.finished_at - past))
+        for table in (effects, applied):
+            connection.execute(update(table).values(at=table.c.at - past))
 
     def forgotten() -> bool:
         system.app.tasks["system.tick"].apply_async(ignore_result=True)
