@@ -56,8 +56,10 @@ def test_a_worker_consumes_after_two_refusals(lab: Lab) -> None:
 def test_a_warm_shutdown_loses_no_message(lab: Lab) -> None:
     """kombu#1733: a message that arrives while the worker shuts down is neither done nor put back."""
     lab.load(submit("shop.sleep", 0, every="500ms", count=1), PROBES.on(event("fault-stop", "nemesis", nth=1)))
-    lab.inject(hold(), when=point("worker-1->broker", "BRPOP", moment="after"), heal=after("2500ms"))
-    lab.inject(terminate(), on="worker-1", when=event("fault-start", "nemesis"), heal=after("2s"))
+    # The worker's loop notices SIGTERM when its next timer is due, which may take some seconds.
+    noticed = event("shutting-down", "worker-1", delay="8s")
+    lab.inject(hold(), when=point("worker-1->broker", "BRPOP", moment="after"), heal=noticed)
+    lab.inject(terminate(grace="30s"), on="worker-1", when=event("fault-start", "nemesis"), heal=after("2s"))
     lab.promise(at_least_once(proof="ended", accounting=True), drained())
     lab.run().must_hold()
 
