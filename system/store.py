@@ -195,7 +195,9 @@ class Store:
                 bury(connection, job_of(row), Reason.POISON)
                 return Start(run=False, job=job_of(row))
             starts = row.starts + (not beside)
-            values = {"state": State.STARTED, "attempts": attempt, "starts": starts, "started_at": now()}
+            # The time of the run that was counted stays: else starts that follow each other soon would never count.
+            began = row.started_at if beside else now()
+            values = {"state": State.STARTED, "attempts": attempt, "starts": starts, "started_at": began}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             lease = later(now() + self._settings.run_lease)
             connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=lease))

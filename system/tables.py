@@ -24,7 +24,7 @@ jobs = Table(
     Column("attempts_before", Integer, nullable=False, server_default="0"),
     # Runs since the last progress that may have killed their process; too many of them make the job a FAILURE
     Column("starts", Integer, nullable=False, default=0),
-    # When the newest run began; empty when none did, or when that run is known to be over
+    # When the newest run that was counted began; empty when none did, or when that run is known to be over
     Column("started_at", Float),
     Column("accepted_at", Float, nullable=False),
     Column("finished_at", Float),

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, delete, func, select
 
 from system.job import now
 from system.settings import Settings
@@ -33,7 +33,9 @@ def claim_tick(connection: Connection, insert: Callable[[Table], Any], settings:
     another transaction has recorded this tick meanwhile: PostgreSQL waits for its commit, SQLite has one writer.
     """
     at = now()
-    # A tick later than now is from a clock that was ahead: it is done once, and stops no tick before it.
+    # A tick later than now is from a clock that was ahead. If it was done, it is not done again. If it was skipped, it
+    # is done when its time comes. Neither stops a tick before it.
+    connection.execute(delete(ticks).where(ticks.c.due > at, ticks.c.skipped))
     last = connection.execute(select(func.max(ticks.c.due)).where(ticks.c.due <= at)).scalar_one()
     due = due_ticks(last, at, settings.tick_seconds, at - settings.retention)
     if not due:

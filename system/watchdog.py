@@ -98,11 +98,18 @@ def watch(
                 return
             tell(SILENT if watchdog.silent else CONSUMING)
         with suppress(*Unusable):  # whoever told this worker to end may kill it before its tasks have ended
-            app.store.over([request.id for request in state.active_requests], excused=True)
+            app.store.over(running(), excused=True)
 
     thread = threading.Thread(target=run, name="watchdog", daemon=True)
     thread.start()
     return thread
+
+
+def running() -> list[str]:
+    """The ids of the tasks that this worker runs. The main thread may change Celery's set during the look."""
+    while True:
+        with suppress(RuntimeError):
+            return [request.id for request in state.active_requests]
 
 
 def leaking(consumer: Any, slots: int) -> bool:

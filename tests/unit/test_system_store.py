@@ -88,6 +88,27 @@ def test_a_job_that_kills_its_workers_is_poison_in_the_end(store: Store, config:
         assert (job.state, job.error) == (State.FAILURE, error)
 
 
+def test_a_job_that_kills_whole_workers_is_poison_however_soon_it_comes_again(store: Store, config: Settings) -> None:
+    """Nobody tells of the deaths, and each start comes within the lease of the one before."""
+    job_id = store.accept(Request("t", ()))[0].id
+    for _ in range(2 * config.max_starts + 1):
+        if not store.start(job_id, 1).run:
+            break
+        let_pass(config, config.run_lease - 1)
+    job = store.job(job_id)
+    assert job is not None
+    assert job.state == State.FAILURE
+
+
+def test_a_death_counts_although_its_worker_was_told_to_end_before_it_was_known(store: Store, config: Settings) -> None:
+    """The pool notices a dead process after ten seconds; a supervisor may stop the whole worker meanwhile."""
+    job_id = store.accept(Request("t", ()))[0].id
+    for run in range(config.max_starts + 1):
+        assert store.start(job_id, 1).run == (run < config.max_starts)
+        store.over([job_id], excused=True)
+        store.over([job_id])
+
+
 def lease_over(config: Settings) -> None:
     """Nobody can be running any more what was started before."""
     let_pass(config, config.run_lease + 1)

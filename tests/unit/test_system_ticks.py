@@ -118,7 +118,8 @@ def test_a_clock_that_was_ahead_for_a_while_stops_no_schedule(store: Store, conf
         all_done(store)
         clock.at += PERIOD
     done = effects(config)
-    assert done == [0, *range(10 - CATCH_UP, 11), *range(11, 13)]
+    ahead, later = range(10 - CATCH_UP, 11), range(2, 10 - CATCH_UP)
+    assert done == [0, *ahead, *later, 11, 12], "tick 1 was skipped at a time when it was due"
     year = round(365 * 86_400 / PERIOD)
     clock.at += year * PERIOD
     assert all_done(store) == CATCH_UP + 1
