@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
@@ -36,6 +36,7 @@ from brownout.subject.application import Application
 from brownout.subject.servers import ladder
 
 Generate = Callable[[pytest.Metafunc], None]
+RUN = "brownout_run"  # the name of a run, as xdist's controller gives it to its processes
 
 
 def fault_map(
@@ -164,6 +165,11 @@ class CellOutcome:
             pytest.fail(f"{self.text}\n  Must be   {' or '.join(words)}", pytrace=False)
 
 
+def _arguments(item: pytest.Item) -> Iterable[object]:
+    """The arguments of a test that `parametrize` gave to it."""
+    return item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+
+
 def _again() -> str:
     nodeid = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     return shlex.join(["pytest", nodeid]) if nodeid else ""
@@ -188,7 +194,7 @@ class CellSession:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         # The name of the run, which all of xdist's processes share.
-        self._run: str = getattr(config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex
+        self._run: str = getattr(config, "workerinput", {}).get(RUN) or uuid.uuid4().hex
         self._rung: ladder.Rung | None = None
         self._runners: CellRunners | None = None
 
@@ -227,6 +233,14 @@ class CellSession:
         """Close the campaigns of all runners."""
         if self._runners:
             self._runners.close()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
+        """Keep the test of a map that could not be made, whatever part of the tests was asked for: nobody can say
+        which of them the map has."""
+        without = [item for item in items if any(isinstance(value, NoCells) for value in _arguments(item))]
+        yield
+        items += [item for item in without if item not in items]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

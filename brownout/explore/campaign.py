@@ -245,7 +245,7 @@ class Campaign:
 
     def _attempted(self, schedule: Sequence[Cell], attempt: int) -> Finding:
         purpose = Purpose.PLANNED if schedule else Purpose.DISCOVERY
-        with self.options.turn(alone=attempt > 1):
+        with self.options.turn(alone=attempt > 1, stopped=lambda: self._stopped):
             finding = self.trial(self.trials.forked, schedule)
         again = finding.busy and attempt < ATTEMPTS
         with self._lock:

@@ -30,6 +30,7 @@ from brownout.run.turns import Turns
 from brownout.subject.application import surface
 from brownout.subject.servers import ladder
 
+RUNS = 20  # so many runs are remembered whose search for the points failed; more do not run at the same time
 UNFIT = "without a fault the points differ from the stored trace ({}); `pytest --cache-clear` finds them anew"
 
 
@@ -69,29 +70,23 @@ class CellRunner:
         place = self._runners.place / f"{self._key()}.json"
         with place.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            # Another run may have found the points since: all processes of this run must have the same tests.
+            failed = _failures(place.with_suffix(".failed"))
+            if why := failed.get(self._runners.run):
+                raise NoMap(why)
             if self._know(place):
                 return
-            failed = place.with_suffix(".failed")
-            if why := self._failed_in_this_run(failed):
-                raise NoMap(why)
             try:
                 found = explore(self._experiment, replace(self._options(DISCOVERIES), emit=emit), lambda _: ())
             except NoMap as reason:
-                _write(failed, {"run": self._runners.run, "why": str(reason)})
+                newest = [*failed.items(), (self._runners.run, str(reason))][-RUNS:]
+                _write(place.with_suffix(".failed"), dict(newest))
                 raise
             if found.stopped:
                 raise KeyboardInterrupt
             points, cells = ([point.full for point in found.map.trace], [cell.full for cell in found.possible.values()])
             _write(place, {"points": points, "cells": cells})
             self._know(place)
-
-    def _failed_in_this_run(self, place: Path) -> str:
-        """Return why another pytest process of the same run found no fault points, or an empty text."""
-        try:
-            kept = json.loads(place.read_bytes())
-        except (OSError, ValueError):
-            return ""
-        return str(kept["why"]) if kept["run"] == self._runners.run else ""
 
     def _know(self, place: Path) -> bool:
         """Read the fault points and cells from the cache file; returns False when the file is missing or has another
@@ -175,6 +170,15 @@ class CellRunners:
     def close(self) -> None:
         """Close the open campaigns."""
         self._stack.close()
+
+
+def _failures(place: Path) -> dict[str, str]:
+    """Return why the newest runs found no fault points, by the names of the runs."""
+    try:
+        kept = json.loads(place.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(run): str(why) for run, why in kept.items()} if isinstance(kept, dict) else {}
 
 
 def _write(place: Path, content: object) -> None:

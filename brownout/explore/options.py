@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from brownout.explore.maps.cell import Cell
 from brownout.plan.shard import Shard
@@ -21,7 +22,7 @@ COLD = 2  # Number of cells that are also tried with workers that are not forked
 AT_ONCE = 8
 
 
-def at_any_time(*, alone: bool = False) -> AbstractContextManager[None]:  # noqa: ARG001 - takes no turns
+def at_any_time(**_: Any) -> AbstractContextManager[None]:
     """Return a context in which a trial runs without waiting for other trials."""
     return nullcontext()
 
@@ -37,8 +38,8 @@ class Options:
     threads of the trials; `words` are the options of the command line, which the map stores as `options`.
 
     `store` keeps the capsule of each trial that broke a promise. The campaign tries only those planned cells that
-    belong to its `shard`. A single trial (`Campaign.lasting`) runs within the context `turn()`; a repeated trial runs
-    within `turn(alone=True)`.
+    belong to its `shard`. A single trial (`Campaign.lasting`) runs within the context that `turn`
+    gives (`Turns.taken`); a repeated trial is alone there.
     """
 
     actions: Collection[str] = ("standard",)

@@ -19,7 +19,7 @@ from brownout.explore.maps.selection import select
 from brownout.explore.options import Options
 from brownout.explore.signals import heeding
 from brownout.run.events import CampaignEnded, Planned, TrialEnded, campaigning
-from brownout.run.trial import Stopped
+from brownout.run.turns import Stopped
 
 CHECKED = 4  # If only a sample of the pairs is tried, there is at most one check for each this many pairs.
 LONG = ("never", "held", "late", "restart-broker")  # Trials with these actions take longest, so they start first.

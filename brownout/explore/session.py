@@ -21,7 +21,7 @@ from brownout.plan.point import Point
 from brownout.plan.secrets import FILL_IN, typed, unfilled
 from brownout.plan.settle import WARM_UP
 from brownout.run.events import CampaignEnded, Planned, campaigning
-from brownout.run.trial import Stopped
+from brownout.run.turns import Stopped
 from brownout.subject.application import NOWHERE, Application, Surface, Unusable, surface
 from brownout.subject.environment import environment_of
 

@@ -19,7 +19,8 @@ from brownout.plan.plan import Plan
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.store import Store, write
-from brownout.run.trial import Stopped, Trial
+from brownout.run.trial import Trial
+from brownout.run.turns import Stopped
 from brownout.subject.processes import custody
 from brownout.subject.processes.forks import Forked
 from brownout.subject.processes.launcher import Cold, Launcher

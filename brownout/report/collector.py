@@ -178,7 +178,7 @@ def attach(report: pytest.TestReport, call: pytest.CallInfo[None], rows: Sequenc
             report.longrepr.reprcrash.message = row.sentence  # type: ignore[union-attr]
             setattr(report, FAILED, n)
     if report.failed and texts and not hasattr(report, FAILED):
-        report.sections.append(("the last trial of this test", texts[-1]))
+        report.sections.append(("the last trial of this test that ended", texts[-1]))
 
 
 def _row(text: str) -> Row:

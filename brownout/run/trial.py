@@ -28,7 +28,7 @@ from brownout.run.points import Points
 from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trace import Trace
-from brownout.run.turns import Turns, measures_soon
+from brownout.run.turns import Stopped, Turns, measures_soon
 from brownout.run.watch import BusyWatch, Repeated, resource_watches
 from brownout.subject.application import surface
 from brownout.subject.subject import Subject
@@ -45,10 +45,6 @@ ATTEMPTS = 3  # A trial has at most so many attempts while the machine is too bu
 LONGEST = 4  # However busy the machine is, a wait ends after this many times its limit in wall time.
 
 
-class Stopped(BaseException):
-    """The trial was told to end immediately: all processes are stopped, and no promise is judged."""
-
-
 def run(plan: Plan, setting: Setting) -> Result:
     """Run the trial of a plan. If the verdict is unknown because the machine was busy, run the plan again while no
     other trial runs.
@@ -59,7 +55,7 @@ def run(plan: Plan, setting: Setting) -> Result:
     while True:
         with trying(setting.emit, setting.scenario):
             setting.emit(Phase("wait for a turn", setting.scenario))
-            with turns.taken(alone=setting.alone or bool(earlier) or measures_soon(plan)):
+            with turns.taken(alone=setting.alone or bool(earlier) or measures_soon(plan), stopped=setting.stopped):
                 result = Trial(plan, setting).run()
         attempt = len(earlier) + 1
         again = result.busy and attempt < ATTEMPTS

@@ -57,6 +57,10 @@ def running() -> float:
     return load(LOOK).wanted
 
 
+class Stopped(BaseException):
+    """The trial was told to end immediately: all processes are stopped, and no promise is judged."""
+
+
 @dataclass(frozen=True)
 class Turns:
     """The permissions to run a trial (slots): lock files in the folder `place`; `cores` is how many CPUs this process
@@ -67,22 +71,22 @@ class Turns:
     load: Callable[[], float] = running
 
     @contextmanager
-    def taken(self, *, alone: bool = False) -> Iterator[None]:
+    def taken(self, *, alone: bool = False, stopped: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Within the block, hold one slot (the permission to run a trial), or all slots if `alone` is true. The wait
-        for a slot (the permission to run a trial) may take any time."""
+        for a slot (the permission to run a trial) may take any time. Raises Stopped when `stopped()` becomes true
+        during the wait."""
         self.place.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
             with ExitStack() as waiting:
-                gate = self._open(waiting, "gate")
-                fcntl.flock(gate, fcntl.LOCK_EX)
-                self._wait(held, alone=alone)
+                _lock(self._open(waiting, "gate"), stopped)
+                self._wait(held, stopped, alone=alone)
             yield
 
-    def _wait(self, held: ExitStack, *, alone: bool) -> None:
+    def _wait(self, held: ExitStack, stopped: Callable[[], bool], *, alone: bool) -> None:
         files = [self._open(held, f"slot-{n}") for n in range(most_at_once(self.cores))]
         if alone:
             for file in files:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                _lock(file, stopped)
             return
         while True:
             free = [file for file in files if _locked(file)]
@@ -95,7 +99,7 @@ class Turns:
                 return
             for file in free[:1]:
                 fcntl.flock(file, fcntl.LOCK_UN)
-            time.sleep(LOOK)
+            _pause(stopped)
 
     def _open(self, stack: ExitStack, name: str) -> int:
         file = os.open(self.place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -103,6 +107,18 @@ class Turns:
         # Unlock explicitly, because a forked child may keep the file, and so the lock, open
         stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
         return file
+
+
+def _lock(file: int, stopped: Callable[[], bool]) -> None:
+    """Wait for the lock. A wait inside `flock` would go on after a signal whose handler only notes the signal."""
+    while not _locked(file):
+        _pause(stopped)
+
+
+def _pause(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise Stopped
+    time.sleep(LOOK)
 
 
 def _locked(file: int) -> bool:

@@ -112,6 +112,7 @@ def test_xdist_runs_the_same_items(project: Project, pytester: pytest.Pytester) 
 
 NO_MAP = """
 import os
+import pathlib
 from brownout.explore.campaign import Campaign
 from brownout.explore.options import NoMap
 
@@ -122,6 +123,10 @@ def once(campaign):
         os.close(os.open("failed", os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return discover(campaign)
+    other = pathlib.Path("found-by-another-run")
+    if other.exists():
+        (lock,) = pathlib.Path(".pytest_cache/d/brownout").glob("*.lock")
+        other.rename(lock.with_suffix(".json"))
     raise NoMap(f"process {os.getpid()} found no point")
 
 Campaign._discover = once
@@ -139,6 +144,38 @@ def test_without_a_map_one_test_fails_and_all_processes_know_why(project: Projec
     result.stdout.fnmatch_lines(["*there is no map, and no cell was tried: process * found no point*"])
     result.stdout.fnmatch_lines(["FAILED test_it.py::test_map[[]no-map[]]*"])
     project("-n", "2", apart=True).assert_outcomes(passed=1, failed=2)  # another run looks again: two cells, unasked
+
+
+@pytest.mark.parametrize(
+    "part", [("-k", "other"), ("-k", "map", "--chaos-shard=1/2"), ("-k", "map", "--chaos-shard=2/2"), ("-m", "x")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_map_that_cannot_be_made_is_red_whatever_was_asked_for(
+    project: Project, pytester: pytest.Pytester, part: tuple[str, ...]
+) -> None:
+    shutil.rmtree(pytester.path / PLACE, ignore_errors=True)
+    pytester.makeconftest(NO_MAP)
+    pytester.makeini("[pytest]\nmarkers = x")
+    module(pytester)
+    pytester.makepyfile(test_other="def test_other(): pass")
+    result = project(*part, apart=True)
+    result.assert_outcomes(passed=int("other" in part), failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_map[[]no-map[]]*"])
+
+
+def test_a_run_that_has_no_map_stays_without_although_another_run_finds_it(
+    project: Project, pytester: pytest.Pytester
+) -> None:
+    module(pytester, tests={"map": "pass"})
+    project("--collect-only")
+    found = trace(pytester).read_text()
+    shutil.rmtree(pytester.path / PLACE)
+    (pytester.path / "found-by-another-run").write_text(found)
+    pytester.makeconftest(NO_MAP)
+    result = project("-n", "2", apart=True)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_map[[]no-map[]]*"])
+    assert trace(pytester).read_text() == found
 
 
 def test_words_may_be_expected_and_somebody_must_ask(project: Project, pytester: pytest.Pytester) -> None:

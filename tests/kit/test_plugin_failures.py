@@ -113,7 +113,7 @@ def test_a_test_that_fails_by_its_own_assertion_shows_its_trial(project: pytest.
     lines = run(project, "-k", "asserts", *how).stdout
     lines.fnmatch_lines([
         SHOWN["test_asserts"],
-        "-* the last trial of this test *-",
+        "-* the last trial of this test that ended *-",
         "✓ test_asserts  valid · *",
         "  Again *::test_asserts *",
         "  Store *",

@@ -32,12 +32,13 @@ class Story:
         self.say(at + took, "client", "ok", key, status=200, body={"status": "ok"})
 
     def post(
-        self, at: float, key: str, task: str, outcome: str = "ok", status: int | None = 202, took: float = 10
-    ) -> None:
+        self, at: float, key: str, task: str, outcome: str = "ok", status: int | None = 202, took: float = 10,
+        **more: Any,
+    ) -> None:  # fmt: skip
         self.say(at, "client", "invoke", key, op="http", method="POST", path="/process-data", intended=int(at * MS))
         body = {"job_id": task, "echo": key} if outcome == "ok" else None
         known = task if outcome == "ok" else None
-        self.say(at + took, "client", outcome, key, known, status=status, body=body)
+        self.say(at + took, "client", outcome, key, known, status=status, body=body, **more)
 
     def deliver(
         self, at: float, task: str, worker: str = "worker-1", retries: int = 0, redelivered: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import cycle
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from brownout.explore.pairs_campaign import PairCampaign
 from brownout.explore.trials import Job
 from brownout.plan.point import Point
 from brownout.run.events import Event, Purpose, Remark, TrialEnded, TrialStarted
+from brownout.run.turns import Stopped, Turns
 from brownout.subject.load import Load
 
 CELL = Cell(Point("worker->broker", "ZADD unacked_index"), "before", "cut")
@@ -41,6 +43,9 @@ class Paper:
 
     def trial(self, _plan: object, launcher: str, schedule: Sequence[Cell]) -> Finding:
         return self._trial(launcher, schedule)
+
+    def stop(self) -> None:
+        """Nothing runs."""
 
     def together(self, jobs: Iterable[Job], at_once: int = 0) -> None:
         jobs = list(jobs)
@@ -230,7 +235,8 @@ def test_trials_that_find_the_points_are_repeated_alone_after_all_others(heard: 
     found = iter([trial_of("once"), BUSY, BUSY, trial_of("once"), BUSY, trial_of("once")])
     turns: list[bool] = []
 
-    def turn(*, alone: bool = False) -> AbstractContextManager[None]:
+    def turn(*, alone: bool, stopped: Callable[[], bool]) -> AbstractContextManager[None]:
+        assert not stopped()
         turns.append(alone)
         return nullcontext()
 
@@ -242,6 +248,15 @@ def test_trials_that_find_the_points_are_repeated_alone_after_all_others(heard: 
         *((2, False), (2, True), (3, False)),
     ]
     assert made.repeats == 3
+
+
+def test_a_campaign_that_is_stopped_waits_for_no_turn(tmp_path: Path) -> None:
+    turns = Turns(tmp_path)
+    made = campaign(lambda *_: trial_of("once"), turn=turns.taken)
+    with turns.taken(alone=True):
+        made.stop()
+        with pytest.raises(Stopped):
+            made.lasting([CELL])
 
 
 def test_a_trial_that_breaks_has_an_end_without_a_result(heard: list[Event]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from brownout.explore.trials import Trials
-from brownout.run.trial import Stopped
+from brownout.run.turns import Stopped
 
 JOBS = 3
 

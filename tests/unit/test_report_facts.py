@@ -422,7 +422,9 @@ def test_a_stall_is_told_once_with_the_code_that_caused_it() -> None:
 def test_a_request_that_alone_has_no_answer_says_so() -> None:
     story = begun()
     story.fault(1_100, 2_000, "locked()")
-    story.post(1_000, "op-9", "t-9", "info", None, took=4_000)
+    story.fault(1_200, 1_500, "short()")
+    story.post(1_000, "op-9", "t-9", "info", None, took=4_000, error="ReadTimeout: timed out")
+    story.say(1_200, "client", "info", "get-0", path="/health-check", error="RemoteProtocolError")
     promise = answers({202}, within="2s", path="/process-data")
     assert lines(story, promise)[1:] == (
         "its client gave up after 4 s without an answer; meanwhile the API answered no other request, "
@@ -431,7 +433,21 @@ def test_a_request_that_alone_has_no_answer_says_so() -> None:
     )
     for at in (1_500, 2_500):
         story.get(at, f"get-{at}")
-    assert "meanwhile the API answered 2 other requests, and" in lines(story, promise)[1]
+    story.say(1_300, "client", "info", "get-1", path="/health-check", status=500)
+    assert "meanwhile the API answered 3 other requests, and" in lines(story, promise)[1]
+
+
+def test_a_connection_that_ended_is_no_client_that_gave_up() -> None:
+    story = begun()
+    story.post(1_000, "op-9", "t-9", "info", None, took=300, error="RemoteProtocolError: disconnected")
+    cause = lines(over(story, 5_000), answers({202}, path="/process-data"))[1]
+    assert cause == "its connection ended after 300 ms without an answer; meanwhile the API answered no other request"
+
+
+def test_a_late_answer_with_a_status_is_an_answer() -> None:
+    story = begun()
+    story.post(1_000, "op-9", "t-9", "info", 503, took=4_000)
+    assert lines(over(story, 6_000), answers({202, 503}, within="2s", path="/process-data"))[1] == ""
 
 
 def test_a_stall_that_is_too_short_to_explain_a_late_answer_is_left_out() -> None:
@@ -618,4 +634,9 @@ def test_an_exception_that_nobody_handled_is_told_without_a_level(tmp_path: Path
     story.post(200, "op-2", "t-2")
     (line,) = told(over(story, 3_000), at_least_once(), folder=tmp_path).logs
     assert (line.number, line.text, line.at) == (7, "Task exception was never retrieved", None)
+    (tmp_path / "log" / "api.log").write_text(
+        NEVER.replace("Task exc", "Exception in callback send({'to': 'x'})\nTask exc")
+    )
+    (shown,) = told(story, at_least_once(), folder=tmp_path).logs
+    assert (shown.text, shown.raised) == ("Exception in callback", line.raised), "arguments are not shown"
     assert (line.raised, line.own) == ("sqlite3.OperationalError: database is locked", "app/intake.py:46 _record")

@@ -1,6 +1,6 @@
 """A trial that a busy machine made worthless runs again, alone, with services of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,7 +47,8 @@ def tried(
     attempts = Attempts(list(outcomes))
 
     @contextmanager
-    def taken(_: Turns, *, alone: bool = False) -> Iterator[None]:
+    def taken(_: Turns, *, alone: bool, stopped: Callable[[], bool]) -> Iterator[None]:
+        assert not stopped()
         attempts.alone.append(alone)
         yield
 

@@ -17,7 +17,8 @@ from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.plan import Plan
 from brownout.run.phases import drain as draining
-from brownout.run.trial import Stopped, Trial
+from brownout.run.trial import Trial
+from brownout.run.turns import Stopped
 from brownout.subject.application import Application
 
 QUIET: dict[str, Any] = {"queues": {"celery": 0}, "unacked": 0}

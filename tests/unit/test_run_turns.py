@@ -11,7 +11,7 @@ import pytest
 from brownout.check import promises as p
 from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
-from brownout.run.turns import Turns, at_once, measures_soon, most_at_once
+from brownout.run.turns import Stopped, Turns, at_once, measures_soon, most_at_once
 from brownout.subject.waiting import eventually
 
 WITHIN = 10.0
@@ -93,6 +93,22 @@ def test_who_must_be_alone_waits_for_the_others_and_keeps_later_ones_waiting(tmp
     trials.end("alone")
     trials.run("later")
     trials.close()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("place", ["gate", "slot-0", "slot-1"])
+def test_a_wait_for_a_turn_ends_when_it_is_told_to(tmp_path: Path, place: str, *, alone: bool) -> None:
+    turns = Turns(tmp_path, cores=1, load=lambda: 50.0)
+    looks = iter([False, False, True])
+    with (tmp_path / place).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        freed = threading.Timer(WITHIN, other.close)  # a wait that is not told to end gets its turn in the end
+        freed.start()
+        with pytest.raises(Stopped):
+            turns.taken(alone=alone, stopped=lambda: next(looks)).__enter__()
+        freed.cancel()
+    with turns.taken(alone=True):
+        assert next(looks, "none left") == "none left"
 
 
 def _is_locked(path: Path) -> bool:

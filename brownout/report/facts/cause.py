@@ -60,17 +60,24 @@ def _unanswered(case: Case) -> Cause | None:
     """Whether an API that never answered one request answered others, and whether it could do so after the fault."""
     moment = moment_of(case.anomaly)
     sent = next((event for event in case.anomaly.witness if event.kind == "invoke"), None)
-    if moment is None or sent is None or moment.kind != "info":
+    if moment is None or sent is None or moment.kind != "info" or _answered(moment):
         return None
-    others = [one for one in case.history.kind("ok", "fail", "read") if sent.at < one.at <= moment.at]
-    answered = sum(one.key != sent.key for one in others)
+    others = [one for one in case.history.kind("ok", "fail", "info", "read") if sent.at < one.at <= moment.at]
+    answered = sum(one.key != sent.key and _answered(one) for one in others)
     what = f"{answered} other requests" if answered > 1 else "one other request" if answered else "no other request"
-    waited = readable((moment.at - sent.at) / NS)
-    sentence = f"its client gave up after {waited} without an answer; meanwhile the API answered {what}"
-    healed = [window for window in case.history.faults if window.stop and sent.at < window.stop.at < moment.at]
-    if healed and (stop := healed[-1].stop):
-        sentence += f", and {healed[-1].text} had healed {readable((moment.at - stop.at) / NS)} before"
+    gave_up = "Timeout" in str(moment.data.get("error"))
+    waited = f"after {readable((moment.at - sent.at) / NS)} without an answer"
+    sentence = f"its {'client gave up' if gave_up else 'connection ended'} {waited}; meanwhile the API answered {what}"
+    healed = [(window.stop.at, window.text) for window in case.history.faults if window.stop]
+    if healed := [(at, text) for at, text in healed if sent.at < at < moment.at]:
+        at, text = max(healed)
+        sentence += f", and {text} had healed {readable((moment.at - at) / NS)} before"
     return Cause(moment, sentence, "never answered")
+
+
+def _answered(end: Event) -> bool:
+    """Whether the API itself answered: with a status of HTTP, whichever it is, or with the status of a task."""
+    return end.kind == "read" or end.data.get("status") is not None
 
 
 def _duplicate(case: Case) -> Cause | None:

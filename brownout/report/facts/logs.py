@@ -20,7 +20,7 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (.+)$')
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib/python\d|/brownout/probes/|^<")
 # What Python and asyncio write about an exception that nobody handled, where no logging is configured
 _UNHANDLED = re.compile(
-    r"Traceback \(most recent call last\)|Exception in (?:thread|callback)|.* exception was never retrieved"
+    r"Traceback \(most recent call last\)|Exception in (?:thread|callback)|\w+ exception was never retrieved"
 )
 _NEXT = re.compile(r"\[?\d{4}-\d\d-\d\d|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 
@@ -28,6 +28,9 @@ _NEXT = re.compile(r"\[?\d{4}-\d\d-\d\d|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b"
 @dataclass(frozen=True)
 class LogLine:
     """One line of a log. `at` is None when the line has no time.
+
+    `text` is the whole line, or only its first words where Python itself wrote it: what follows there may be the
+    arguments of a function.
 
     `raised` is the last line of the traceback below it, `own` the innermost frame there that is in no library.
     """
@@ -54,17 +57,20 @@ def first_errors(folder: Path, history: History, near: int) -> tuple[LogLine, ..
 
 
 def errors(path: Path, epoch: datetime | None) -> Iterator[LogLine]:
-    """All ERROR and CRITICAL lines of a log, and the first lines of tracebacks that belong to no line with a level.
-    `epoch` is the wall time at which the history's clock was 0."""
+    """All ERROR and CRITICAL lines of a log, and the first lines of tracebacks that belong to no line with the level
+    WARNING or higher. `epoch` is the wall time at which the history's clock was 0."""
     with path.open("rb") as file:
         lines = file.read(LONGEST).decode("utf-8", "replace").splitlines()
     at: int | None = None
-    within = False  # a line with a level, or an error, has begun: a traceback below it belongs to it
+    within = False  # a line with such a level, or an error, has begun: a traceback below it belongs to it
     for number, line in enumerate(lines):
         if (time := _TIME.search(line)) and epoch is not None:
             at = _nanoseconds(time, epoch)
-        if (error := _LEVEL.search(line[:120])) or (not within and _UNHANDLED.match(line)):
-            yield LogLine(path.stem, number + 1, line, at, *_raised(lines[number + (1 if error else 0) :]))
+        if _LEVEL.search(line[:120]):
+            yield LogLine(path.stem, number + 1, line, at, *_raised(lines[number + 1 :]))
+            within = True
+        elif not within and (unhandled := _UNHANDLED.match(line)):
+            yield LogLine(path.stem, number + 1, unhandled[0], at, *_raised(lines[number:]))
             within = True
         elif _NEXT.match(line):
             within = "WARNING" in line[:120]
