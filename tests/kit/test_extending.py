@@ -77,7 +77,21 @@ def test_the_examples_hold_as_they_stand_in_the_document(tmp_path: Path) -> None
     plan = json.loads((place / "plan.json").read_text())
     assert plan["injections"][0]["fault"] == {"is": "Fault", "name": "small_evict", "args": {"pattern": "unacked*"}}
     assert {"is": "Promise", "name": "bodies_end", "args": {"within": 10.0}} in plan["promises"]
-    assert "keys evicted" in (place / "history.ndjson").read_text()
+    history = (place / "history.ndjson").read_text()
+    assert "keys evicted" in history
+    for event in map(json.loads, history.splitlines()):
+        names = documented(event.get("source", "effects"), event.get("kind", "effect"))
+        assert names <= set(event.get("data") or event), event
+
+
+def documented(source: str, kind: str) -> set[str]:
+    """What docs/promises.md says that each event of this kind has in its `data`."""
+    text = (ROOT / "docs" / "promises.md").read_text()
+    rows = [line.split(" | ") for line in text[text.index("| source | kinds | `data`") :].splitlines()[2:]]
+    always = [
+        row[2] for row in rows if source.split("-")[0] in row[0].strip("| ").split(", ") and kind in row[1].split(", ")
+    ]
+    return set(re.findall("`(\\w+)`", " ".join(always)))
 
 
 def test_what_a_project_adds_is_judged_as_the_kit_s_own(tmp_path: Path) -> None:
