@@ -82,6 +82,10 @@ def watch(
         with suppress(*Unusable):
             app.store.saw(name)
 
+    def excuse() -> None:
+        with suppress(*Unusable):
+            app.store.over(running(), excused=True)
+
     def run() -> None:
         tell(CONSUMING)  # Celery has just said that it consumes
         while not leaving.wait(CHECK_SECONDS):
@@ -94,11 +98,11 @@ def watch(
                     "this worker ends, because messages wait and it received none in %d checks",
                     app.settings.wedge_seconds,
                 )
+                excuse()
                 end()
                 return
             tell(SILENT if watchdog.silent else CONSUMING)
-        with suppress(*Unusable):  # whoever told this worker to end may kill it before its tasks have ended
-            app.store.over(running(), excused=True)
+        excuse()  # whoever told this worker to end may kill it before its tasks have ended
 
     thread = threading.Thread(target=run, name="watchdog", daemon=True)
     thread.start()

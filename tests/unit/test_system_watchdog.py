@@ -110,8 +110,12 @@ def test_each_check_tells_whether_the_worker_takes_messages(monkeypatch: pytest.
     client = SimpleNamespace(llen=lambda _queue: 1)
     monkeypatch.setattr(watchdog, "Redis", SimpleNamespace(from_url=lambda *_, **__: client))
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.001)
-    celery = make_celery(config.model_copy(update={"wedge_seconds": 3}), SimpleNamespace(saw=saw))  # type: ignore[arg-type] # the method that is called
-    ended = threading.Event()
-    watchdog.watch(celery, ["celery"], 1, ended.set).join(10)
-    assert ended.is_set()
-    assert told == ["worker", "silent worker", "silent worker"]
+
+    def over(job_ids: list[str], *, excused: bool) -> None:
+        told.append(f"{job_ids} {excused}")
+
+    monkeypatch.setattr(state, "active_requests", [SimpleNamespace(id="one")])  # of two slots, one is free
+    store = SimpleNamespace(saw=saw, over=over)
+    celery = make_celery(config.model_copy(update={"wedge_seconds": 3}), store)  # type: ignore[arg-type] # the methods that are called
+    watchdog.watch(celery, ["celery"], 2, lambda: told.append("end")).join(10)
+    assert told == ["worker", "silent worker", "silent worker", "['one'] True", "end"]

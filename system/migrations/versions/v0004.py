@@ -14,6 +14,6 @@ def upgrade() -> None:
         with op.batch_alter_table("dead_letters", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
             pass
     # An index holds up all writes to its table while it is built. Where a table is large, an operator builds it before
-    # with CREATE INDEX CONCURRENTLY, under the same name.
+    # with CREATE INDEX CONCURRENTLY, under the same name, and looks that the index did not become INVALID.
     for table in ("applied", "effects", "dead_letters"):
         op.create_index(f"ix_{table}_at", table, ["at"], if_not_exists=True)
