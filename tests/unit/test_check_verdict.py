@@ -64,6 +64,20 @@ def test_a_known_hole_hides_no_other_anomaly() -> None:
     assert (verdict.validity, [a.kind for a in verdict.anomalies]) == ("invalid", ["late"])
 
 
+def test_a_hole_that_does_not_show_is_told_by_the_job_that_the_fault_struck() -> None:
+    """The first job was done before, the last one came after it."""
+    story = Story()
+    for n, at in enumerate((10, 200, 250, 900)):
+        story.post(at, f"op-{n}", f"t{n}")
+        story.run(at + 100, f"t{n}", key=f"op-{n}")
+    story.fault(270, 800)
+    (missing,) = judge(story.history, p.must_show("duplicate")).anomalies
+    assert {event.key for event in missing.witness if event.key} == {"op-2"}
+    story.events = [event for event in story.events if event.source != "nemesis"]
+    (missing,) = judge(story.history, p.must_show("duplicate")).anomalies
+    assert {event.key for event in missing.witness if event.key} == {"op-0"}
+
+
 def test_what_the_inner_judge_does_not_know_is_unknown() -> None:
     story = Story()
     story.post(10, "op-1", "t1")
