@@ -16,7 +16,28 @@ from brownout.subject.subject import Subject
 from brownout.subject.waiting import eventually
 
 __all__ = [
-    "Anomaly", "Duration", "Event", "Fault", "Findings", "History", "Operation", "Promise", "Ruling", "Strike",
-    "Subject", "Verdict", "checker", "eventually", "fault", "judge", "lasting", "over", "reach", "rule", "seconds",
-    "strike", "strikes", "witness",
-]  # fmt: skip
+    "Anomaly",
+    "Duration",
+    "Event",
+    "Fault",
+    "Findings",
+    "History",
+    "Operation",
+    "Promise",
+    "Ruling",
+    "Strike",
+    "Subject",
+    "Verdict",
+    "checker",
+    "eventually",
+    "fault",
+    "judge",
+    "lasting",
+    "over",
+    "reach",
+    "rule",
+    "seconds",
+    "strike",
+    "strikes",
+    "witness",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
@@ -24,8 +24,8 @@ from brownout.explore.maps.cell_result import CellResult
 from brownout.explore.maps.selection import select
 from brownout.explore.options import NoMap
 from brownout.explore.session import experiment
+from brownout.pytest_options import RUN, provider
 from brownout.pytest_options import chosen as option
-from brownout.pytest_options import provider
 from brownout.report.clean import clean
 from brownout.report.collector import CELLS
 from brownout.report.github import SUMMARY
@@ -36,7 +36,6 @@ from brownout.subject.application import Application
 from brownout.subject.servers import ladder
 
 Generate = Callable[[pytest.Metafunc], None]
-RUN = "brownout_run"  # the name of a run, as xdist's controller gives it to its processes
 
 
 def fault_map(
@@ -165,9 +164,21 @@ class CellOutcome:
             pytest.fail(f"{self.text}\n  Must be   {' or '.join(words)}", pytrace=False)
 
 
-def _arguments(item: pytest.Item) -> Iterable[object]:
-    """The arguments of a test that `parametrize` gave to it."""
-    return item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+def _without_map(item: pytest.Item) -> bool:
+    """Whether the test stands for all cells of a map that could not be made."""
+    callspec = getattr(item, "callspec", None)
+    return any(isinstance(value, NoCells) for value in (callspec.params.values() if callspec else ()))
+
+
+def _all_left_out(config: pytest.Config, item: pytest.Item) -> bool:
+    """Whether `--deselect` or `-m` may leave the test out: they do so with all cells of its map. The names of the cells
+    decide for `-k`, for what failed before, and for shards."""
+    by_name = (
+        option(config, "chaos_shard"),
+        *(config.getoption(name, None) for name in ("keyword", "lf", "failedfirst")),
+    )
+    left_out = tuple(config.getoption("deselect", None) or ())
+    return item.nodeid.startswith(left_out) or bool(config.getoption("markexpr", "") and not any(by_name))
 
 
 def _again() -> str:
@@ -235,19 +246,24 @@ class CellSession:
             self._runners.close()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
-        """Keep the test of a map that could not be made, whatever part of the tests was asked for: nobody can say
-        which of them the map has."""
-        without = [item for item in items if any(isinstance(value, NoCells) for value in _arguments(item))]
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+        """Keep the tests of a map that could not be made, whichever cells were asked for: nobody can say whether the
+        map has them. Only what leaves out all cells of a map, whatever their names are, leaves out its test."""
+        kept = [item for item in items if _without_map(item) and not _all_left_out(config, item)]
+        items[:] = [item for item in items if item not in kept]
         yield
-        items += [item for item in without if item not in items]
+        items += kept
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # after pytest has seen to `xfail`
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Add the outcomes of the test's cells to its report, for the summary of a run on GitHub."""
+        """Add the outcomes of the test's cells to its report, for the summary of a run on GitHub. A test without a map
+        is no expected failure."""
         report = yield
+        if call.when == "call" and hasattr(report, "wasxfail") and _without_map(item):
+            del report.wasxfail  # whoever expects a failure expects one of a cell that was tried
+            report.outcome = "failed"
         if call.when == "call" and os.environ.get(SUMMARY):
             cells = [cell for cell in getattr(item, "funcargs", {}).values() if isinstance(cell, MapCell)]
             tried = [cell.runner.map(outcome.result).to_json() for cell in cells for outcome in cell.outcomes]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 PROVIDERS = ("auto", "container", "local", "embedded")
 WIRES = ("builtin", "toxiproxy")
 LAUNCHES = ("auto", "forked", "cold")
+RUN = "brownout_run"  # xdist's controller gives its processes the name of the run by this name
 OPTIONS = ("provider", "wire", "launch", "python", "seed", "store", "shard", "keep")
 
 

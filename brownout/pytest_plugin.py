@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from brownout.pytest_options import LAUNCHES, OPTIONS, PROVIDERS, WIRES, chosen, number, provider, pytest_addoption
+from brownout.pytest_options import LAUNCHES, OPTIONS, PROVIDERS, RUN, WIRES, chosen, number, provider, pytest_addoption
 from brownout.pytest_options import seed as seed_of
 from brownout.pytest_options import shard as shard_of
 from brownout.pytest_redis import RUNGS, SERVERS, own_redis, redis_server, rung_of
@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     place = config.rootpath / chosen(config, "chaos_store")
     worker = getattr(config, "workerinput", None)
-    run = worker["brownout_run"] if worker else new_run()
+    run = worker[RUN] if worker else new_run()
     config.stash[_store] = store = Store(place, run, number(config, "chaos_keep", least=1))
     if worker is not None:  # xdist's controller has checked this already and reports it
         return
@@ -95,7 +95,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Give each xdist worker the name of the run, so that all workers add to the same run (hook of xdist)."""
-    node.workerinput["brownout_run"] = node.config.stash[_store].run
+    node.workerinput[RUN] = node.config.stash[_store].run
 
 
 def _no_toxiproxy() -> str:

@@ -47,16 +47,15 @@ def end(connection: Connection, job_id: str, state: State, **values: Any) -> Non
 
 
 def over(connection: Connection, job_ids: Collection[str], excused: bool) -> None:
-    """The newest runs of these jobs are over; one that is `excused` is not counted.
+    """The newest counted runs of these jobs are over; such a run that is `excused` is not counted.
 
-    A run that was excused before its process was known to be dead counts again. The same is true of a run that was not
-    counted, because it began beside another one.
+    A run may have been excused before its process was known to be dead, and a run that began beside another one was not
+    counted. The death of their process counts.
     """
-    excuse = case((jobs.c.starts > 0, jobs.c.starts - 1), else_=0)
-    death = case((jobs.c.started_at.is_(None), jobs.c.starts + 1), else_=jobs.c.starts)
+    counted = jobs.c.started_at.is_not(None)
+    starts = case((counted, jobs.c.starts - 1) if excused else (~counted, jobs.c.starts + 1), else_=jobs.c.starts)
     started = jobs.c.id.in_(sorted(job_ids)), jobs.c.state == State.STARTED
-    values = {"started_at": None, "starts": excuse if excused else death}
-    connection.execute(update(jobs).where(*started).values(values))
+    connection.execute(update(jobs).where(*started).values(started_at=None, starts=starts))
 
 
 def silences(connection: Connection) -> dict[str, float]:

@@ -180,7 +180,7 @@ class Store:
 
         The attempt may not run when the job is finished or a later attempt was published. A job whose process died in
         `max_starts` runs without progress is poison: it becomes a FAILURE and a dead letter. A run is counted when it
-        begins, but not beside an earlier one that may still go on.
+        begins, but not within `run_lease` of the start of the one that was counted last, unless that one is over.
         """
         with self._database.write() as connection:
             row = row_of(connection, job_id)

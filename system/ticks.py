@@ -33,8 +33,8 @@ def claim_tick(connection: Connection, insert: Callable[[Table], Any], settings:
     another transaction has recorded this tick meanwhile: PostgreSQL waits for its commit, SQLite has one writer.
     """
     at = now()
-    # A tick later than now is from a clock that was ahead. If it was done, it is not done again. If it was skipped, it
-    # is done when its time comes. Neither stops a tick before it.
+    # A tick later than now is from a clock that is ahead of this one. If it was done, it is not done again. If it was
+    # skipped, it is done when its time comes. Neither stops a tick before it.
     connection.execute(delete(ticks).where(ticks.c.due > at, ticks.c.skipped))
     last = connection.execute(select(func.max(ticks.c.due)).where(ticks.c.due <= at)).scalar_one()
     due = due_ticks(last, at, settings.tick_seconds, at - settings.retention)

@@ -79,6 +79,7 @@ def witness(*core: Event | None, about: Operation | None = None, history: Histor
     """The events that prove an anomaly, in order of time.
 
     The result has all events that prove the anomaly directly, and events of the context; six events in all at most.
+    Where no event of the proof names the operation, those that tell it are added to more than six events, too.
 
     Events of the context are the event that joins the operation's key to its task, the operation's invoke, its
     acceptance, its last delivery or start, and the last event at which a fault had a visible effect.
@@ -88,7 +89,8 @@ def witness(*core: Event | None, about: Operation | None = None, history: Histor
     acted = [event for event in history.kind("fault-acted") if event.at <= latest] if history else []
     join = next((event for event in about.events if event.key and event.task), None) if about else None
     own = (join, about.invoke, about.accepted, *about.of("received", "started")[-1:]) if about else ()
+    naming = () if any(event.key for event in chosen.values()) else own[:2]
     for event in (*own, *acted[-1:]):
-        if event and len(chosen) < _MOST_EVENTS:
+        if event and (event in naming or len(chosen) < _MOST_EVENTS):
             chosen[id(event)] = event
     return tuple(sorted(chosen.values(), key=lambda event: event.at))

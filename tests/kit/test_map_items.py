@@ -147,7 +147,7 @@ def test_without_a_map_one_test_fails_and_all_processes_know_why(project: Projec
 
 
 @pytest.mark.parametrize(
-    "part", [("-k", "other"), ("-k", "map", "--chaos-shard=1/2"), ("-k", "map", "--chaos-shard=2/2"), ("-m", "x")],
+    "part", [("-k", "other"), ("-k", "ZADD"), ("--chaos-shard=1/2",), ("--chaos-shard=2/2",), ("-k", "map", "-m", "x")],
     ids=" ".join,
 )  # fmt: skip
 def test_a_map_that_cannot_be_made_is_red_whatever_was_asked_for(
@@ -159,8 +159,31 @@ def test_a_map_that_cannot_be_made_is_red_whatever_was_asked_for(
     module(pytester)
     pytester.makepyfile(test_other="def test_other(): pass")
     result = project(*part, apart=True)
-    result.assert_outcomes(passed=int("other" in part), failed=1)
+    assert result.parseoutcomes()["failed"] == 1
     result.stdout.fnmatch_lines(["FAILED test_it.py::test_map[[]no-map[]]*"])
+
+
+@pytest.mark.parametrize(
+    ("part", "outcomes"),
+    [
+        ((), {"failed": 1, "passed": 1}),
+        (("-m", "not x"), {"passed": 1, "deselected": 1}),
+        (("--deselect", "test_it.py::test_map"), {"passed": 1, "deselected": 1}),
+    ],
+    ids=["expected to fail", "marker", "deselected"],
+)  # fmt: skip
+def test_what_leaves_out_a_whole_map_leaves_it_out_when_it_cannot_be_made(
+    project: Project, pytester: pytest.Pytester, part: tuple[str, ...], outcomes: dict[str, int]
+) -> None:
+    """An expected failure leaves nothing out: it is expected of a cell that was tried."""
+    shutil.rmtree(pytester.path / PLACE, ignore_errors=True)
+    pytester.makeconftest(NO_MAP)
+    pytester.makeini("[pytest]\nmarkers = x")
+    module(pytester, name="test_it")
+    with (pytester.path / "test_it.py").open("a") as file:
+        file.write("\nimport pytest\npytestmark = [pytest.mark.x, pytest.mark.xfail]\n")
+    pytester.makepyfile(test_other="def test_other(): pass")
+    assert project(*part, apart=True).parseoutcomes() == outcomes
 
 
 def test_a_run_that_has_no_map_stays_without_although_another_run_finds_it(

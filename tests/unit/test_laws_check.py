@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brownout.check.promises import attempts_within
 from brownout.check.registry import CHECKERS, judge
 from brownout.check.verdict import Ruling, Verdict
 from brownout.history.event import Event
 from brownout.history.view import History
 from brownout.plan.promise import Promise
-from tests.unit.check_specimens import MS, PLANTED, PROMISED, STATISTICAL, Plant, healthy
+from tests.unit.check_specimens import MS, PLANTED, PROMISED, STATISTICAL, TASK, Plant, Story, healthy
 
 GOLDEN = healthy()
 NAMES = sorted(CHECKERS)
@@ -67,6 +68,18 @@ def test_the_witness_alone_gives_the_same_anomaly(promise: Promise, kind: str, p
         return
     again = judge(History(anomaly.witness), promise)
     assert [(a.kind, a.key, a.task) for a in again.anomalies] == [(anomaly.kind, anomaly.key, anomaly.task)], again
+
+
+@pytest.mark.parametrize("limit", [1, 5, 6, 9])
+def test_a_proof_of_many_events_still_names_its_operation(limit: int) -> None:
+    story = Story()
+    story.post(10, "op-1", "t-1")
+    for n in range(limit + 1):
+        story.say(100 + n, "worker-1", "started", task="t-1", name=TASK, retries=0)
+    promise = attempts_within(0, starts=limit)
+    (anomaly,) = judge(story.history, promise).anomalies
+    (again,) = judge(History(anomaly.witness), promise).anomalies
+    assert (again.key, again.task) == (anomaly.key, anomaly.task) == ("op-1", "t-1")
 
 
 @pytest.mark.parametrize("name", NAMES)

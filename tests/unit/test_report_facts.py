@@ -25,7 +25,7 @@ from brownout.plan.plan import Plan
 from brownout.plan.promise import Promise
 from brownout.plan.topology import Topology
 from brownout.report.facts.failure import Failure, facts
-from brownout.report.text.lanes import life
+from brownout.report.text.lanes import drawn, lanes_of, life
 from brownout.report.text.place import placed
 from brownout.report.timeline import said
 from brownout.run.result import Result
@@ -424,6 +424,8 @@ def test_a_request_that_alone_has_no_answer_says_so() -> None:
     story.fault(1_100, 2_000, "locked()")
     story.fault(1_200, 1_500, "short()")
     story.post(1_000, "op-9", "t-9", "info", None, took=4_000, error="ReadTimeout: timed out")
+    for key in ("get-0", "get-1"):
+        story.say(1_150, "client", "invoke", key, op="http", method="GET", path="/health-check")
     story.say(1_200, "client", "info", "get-0", path="/health-check", error="RemoteProtocolError")
     promise = answers({202}, within="2s", path="/process-data")
     assert lines(story, promise)[1:] == (
@@ -440,8 +442,16 @@ def test_a_request_that_alone_has_no_answer_says_so() -> None:
 def test_a_connection_that_ended_is_no_client_that_gave_up() -> None:
     story = begun()
     story.post(1_000, "op-9", "t-9", "info", None, took=300, error="RemoteProtocolError: disconnected")
+    story.say(1_100, "client", "read", "task-5", state="SUCCESS")  # from the result backend, not from the API
     cause = lines(over(story, 5_000), answers({202}, path="/process-data"))[1]
     assert cause == "its connection ended after 300 ms without an answer; meanwhile the API answered no other request"
+
+
+def test_a_request_that_was_never_sent_has_no_connection_that_ended() -> None:
+    story = begun()
+    story.post(1_000, "op-9", "t-9", "info", None, took=30, error="LocalProtocolError: bad header")
+    cause = lines(over(story, 5_000), answers({202}, path="/process-data"))[1]
+    assert cause.startswith("its request failed after 30 ms (LocalProtocolError: bad header); meanwhile")
 
 
 def test_a_late_answer_with_a_status_is_an_answer() -> None:
@@ -573,6 +583,32 @@ def test_lanes_tell_deaths_restarts_and_silence() -> None:
     assert one.frozen == ((1_300_000_000, 1_800_000_000),)
     assert (two.alive, two.restarts, two.frozen) == (False, 0, ())
     assert [depth.waiting for depth in lanes.depth] == [0, 0]
+
+
+def test_lanes_are_drawn_with_what_became_of_each_process() -> None:
+    story = begun()
+    story.say(500, "worker-1", "exit", code=-9, struck=True)
+    story.say(900, "worker-1", "ready")
+    story.say(1_200, "worker-2", "ready")
+    story.fault(1_300, 1_800, "stop()")
+    story.say(2_000, "worker-2", "exit", code=1)
+    found = told(over(story, 4_000), at_least_once())
+    fault, api, one, two, queue = list(drawn(found.lanes, (), {"api"}, 9))[1:]
+    assert fault == f"fault    {'·' * 12}{'█' * 6}{'·' * 22}  stop() on worker-1, +1.2 s to +1.7 s"
+    assert api == f"api      ▪{'·' * 39}  alive, 0 restarts, silent for 3.88 s from +20 ms, last event +20 ms"
+    assert one == (
+        f"worker-1 ▪···×   ▪···░░░░░░{'·' * 22}  alive, died at +400 ms (SIGKILL; a fault), 1 restart, "
+        "silent for 3.1 s from +800 ms, last event +800 ms"
+    )
+    assert two == (
+        f"worker-2 {'·' * 11}▪{'·' * 7}×{' ' * 20}  ended at +1.9 s (exit code 1; no fault), 0 restarts, "
+        "silent for 1.1 s from +0 ms, last event +1.1 s"
+    )
+    assert queue.endswith("queued at most 0, unacked at most 0; 0 and 0 at the end")
+    few = [line.split()[0] for line in drawn(found.lanes, (), {"api"}, 2)]
+    assert few == ["+0", "fault", "api", "worker-1", "and", "queue"], "worker-2 is counted, not drawn"
+    assert "and 1 more process" in list(drawn(found.lanes, (), {"api"}, 2))[4]
+    assert lanes_of(replace(found, lanes=replace(found.lanes, processes=())), 9, 9) == []
 
 
 def test_a_process_that_gave_no_sign_has_a_lane_too() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,7 @@ class Life(RuleBasedStateMachine):
         type(self).empty()
         self.store = Store(self.config)
         self.passed = 0.0
-        self.late = 0  # deaths of runs that were not counted when they became known
+        self.late: Counter[str] = Counter()  # deaths of runs that were not counted when they became known
         self.leased: dict[str, float] = {}
         self.before: dict[str, dict[str, Any]] = {}
         self.shortened: str | None = None
@@ -190,9 +191,10 @@ class Life(RuleBasedStateMachine):
         if excused is not None:
             self.store.over([run[0]], excused=excused)
         if before["state"] == "STARTED" and excused is not None:
-            late = not excused and before["started_at"] is None  # its run was excused, or was not counted
-            self.late += late
-            assert self.row(run[0])["starts"] == (max(0, before["starts"] - 1) if excused else before["starts"] + late)
+            counted = before["started_at"] is not None
+            more = -counted if excused else not counted  # a run that was not counted, or was excused before
+            self.late[run[0]] += max(0, more)
+            assert self.row(run[0])["starts"] == before["starts"] + more
 
     @rule(seconds=st.sampled_from([1, 3, 20, 1_000]))
     def wait(self, seconds: float) -> None:
@@ -221,7 +223,7 @@ class Life(RuleBasedStateMachine):
             final = row["state"] in FINAL
             assert final == (row["finished_at"] is not None) == (row["id"] not in outbox)
             assert (row["state"] == "SUCCESS") == (row["id"] in effects), "a success is its effect"
-            assert row["starts"] <= STARTS + self.late
+            assert row["starts"] <= STARTS + self.late[row["id"]]
             assert row["state"] == "FAILURE" or row["id"] not in dead, "only what failed is a dead letter"
             due = None if final else outbox[row["id"]]["due"] + self.passed
             jobs[row["id"]] = row | {"due": due, "finished_at": None, "accepted_at": None, "started_at": None}

@@ -109,6 +109,17 @@ def test_a_death_counts_although_its_worker_was_told_to_end_before_it_was_known(
         store.over([job_id])
 
 
+def test_who_is_excused_beside_a_job_that_kills_its_process_forgives_no_death(store: Store, config: Settings) -> None:
+    """Of two deliveries at the same time one dies and the other one is stopped, each time."""
+    job_id = store.accept(Request("t", ()))[0].id
+    for run in range(config.max_starts + 1):
+        assert store.start(job_id, 1).run == (run < config.max_starts)
+        if run < config.max_starts:
+            assert store.start(job_id, 1).run
+        store.over([job_id])
+        store.over([job_id], excused=True)
+
+
 def lease_over(config: Settings) -> None:
     """Nobody can be running any more what was started before."""
     let_pass(config, config.run_lease + 1)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,6 +96,20 @@ def test_an_outage_ends_no_watch(monkeypatch: pytest.MonkeyPatch, config: Settin
     assert ended.wait(10), "it looks again"
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_the_tasks_that_run_are_read_although_they_change_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Changing:
+        looks = 0
+
+        def __iter__(self) -> Iterator[SimpleNamespace]:
+            yield SimpleNamespace(id="one")
+            Changing.looks += 1
+            if Changing.looks == 1:
+                raise RuntimeError("Set changed size during iteration")
+
+    monkeypatch.setattr(state, "active_requests", Changing())
+    assert watchdog.running() == ["one"]
 
 
 def test_each_check_tells_whether_the_worker_takes_messages(monkeypatch: pytest.MonkeyPatch, config: Settings) -> None:

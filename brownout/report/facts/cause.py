@@ -33,6 +33,13 @@ def _proof(case: Case) -> Event | None:
     return next((event for event in reversed(proved) if event.kind not in ("read", "unread")), None)
 
 
+#: How a request may end without an answer, with the names of httpx's errors.
+_NO_ANSWER = {
+    "its client gave up": ("ReadTimeout", "WriteTimeout", "ConnectTimeout", "PoolTimeout"),
+    "its connection ended": ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"),
+}
+
+
 def _failed(case: Case) -> Cause | None:
     moment = moment_of(case.anomaly)
     error = moment.data.get("error") if moment else None
@@ -63,11 +70,18 @@ def _unanswered(case: Case) -> Cause | None:
     if moment is None or sent is None or moment.kind != "info" or _answered(moment):
         return None
     others = [one for one in case.history.kind("ok", "fail", "info", "read") if sent.at < one.at <= moment.at]
-    answered = sum(one.key != sent.key and _answered(one) for one in others)
+    http = {one.key for one in case.history.kind("invoke") if one.data.get("op") == "http"}
+    answered = sum(one.key != sent.key and one.key in http and _answered(one) for one in others)
     what = f"{answered} other requests" if answered > 1 else "one other request" if answered else "no other request"
-    gave_up = "Timeout" in str(moment.data.get("error"))
-    waited = f"after {readable((moment.at - sent.at) / NS)} without an answer"
-    sentence = f"its {'client gave up' if gave_up else 'connection ended'} {waited}; meanwhile the API answered {what}"
+    error = str(moment.data.get("error") or "")
+    how = next((words for words, names in _NO_ANSWER.items() if error.startswith(names)), "")
+    passed = f"after {readable((moment.at - sent.at) / NS)}"
+    how = (
+        f"{how} {passed} without an answer"
+        if how
+        else f"its request failed {passed}" + (f" ({error})" if error else "")
+    )
+    sentence = f"{how}; meanwhile the API answered {what}"
     healed = [(window.stop.at, window.text) for window in case.history.faults if window.stop]
     if healed := [(at, text) for at, text in healed if sent.at < at < moment.at]:
         at, text = max(healed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,7 +30,8 @@ class Lane:
     """One process over the trial.
 
     `signs` are the times at which it was seen to do something: its own events, its connections, its answers.
-    `silence` is the longest time without a sign. `frozen` are the spans in which a fault had frozen it.
+    `silence` is the longest time without a sign, while the process lived. `frozen` are the spans in which a fault had
+    frozen it.
     """
 
     name: str
@@ -127,11 +129,16 @@ def _lane(name: str, signs: list[int], history: History, begin: int, end: int) -
     )
     within = [at for at in signs if begin <= at <= end]
     restarts = sum(any(after < at for at in signs) for after in (exit.at for exit in ends))
-    edges = [begin, *within, end]
-    gaps = [(first, then) for first, then in pairwise(edges) if then > first]
-    longest = max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
+    gaps = [(first, _until(first, then, ends)) for first, then in pairwise([begin, *within, end])]
+    longest = max((gap for gap in gaps if gap[1] > gap[0]), key=lambda gap: gap[1] - gap[0], default=None)
     alive = not ends or any(at > ends[-1].at for at in signs)
     return Lane(name, tuple(within), ends, restarts, alive, longest, tuple(_frozen(name, history, end)))
+
+
+def _until(first: int, then: int, ends: tuple[End, ...]) -> int:
+    """When a silence from `first` to `then` was over: a process that has ended is no longer silent."""
+    n = bisect_left(ends, first, key=lambda exit: exit.at)
+    return min(then, ends[n].at) if n < len(ends) else then
 
 
 def _frozen(name: str, history: History, end: int) -> Iterable[tuple[int, int]]:
