@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from unittest import mock
 
 import pytest
 
+from brownout import event
 from brownout.history.effects import sqlite_accepted, sqlite_effects, sqlite_rows
+from brownout.plan.operation import Load
 from brownout.run.turns import most_at_once
 from brownout.subject.application import Application
 from brownout.subject.cpus import usable_cpus
+from system.intake import FEW
 from system.settings import Settings
 from system.watchdog import EXIT_CODE
 
@@ -75,6 +79,16 @@ def system(env: Mapping[str, str] = SETTINGS) -> Application:
         ),
         rows=sqlite_rows("system.db", ROWS),
     )
+
+
+def few_at_once(load: Load, count: int) -> tuple[Load, ...]:
+    """`count` submissions, of which so few wait for one commit that the API publishes them all (`system.intake.FEW`).
+
+    On a slow disk more of them would share a transaction. The API leaves those to the relay, and a fault at the API's
+    n-th publish would never be injected.
+    """
+    first, *later = [replace(load, count=min(FEW, count - done)) for done in range(0, count, FEW)]
+    return (first, *(more.on(event("accepted", "store", nth=FEW * n)) for n, more in enumerate(later, start=1)))
 
 
 @pytest.hookimpl(optionalhook=True)

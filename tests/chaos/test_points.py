@@ -11,6 +11,7 @@ from brownout import (
     at_least_once,
     cut,
     error_reply,
+    event,
     evict_key,
     hold,
     kill,
@@ -18,9 +19,11 @@ from brownout import (
     point,
     post,
     queued_within,
+    started,
+    stop,
     submit,
 )
-from tests.chaos.conftest import settings
+from tests.chaos.conftest import few_at_once, settings
 from tests.chaos.promises import bound, by_name, jobs_end_once
 
 pytestmark = pytest.mark.chaos
@@ -77,16 +80,19 @@ def test_a_result_that_is_stored_without_a_word_holds_no_worker(lab: Lab) -> Non
 
 def test_a_publish_into_a_full_memory_is_sent_again(lab: Lab) -> None:
     """Redis refuses one LPUSH of the API with OOM; the outbox still has the job, and the relay publishes it."""
-    lab.load(JOBS)
+    lab.load(*few_at_once(JOBS, 10))
     lab.inject(error_reply("oom"), when=point("api->broker", "LPUSH", nth=3))
     lab.promise(*jobs_end_once(), ANSWERED)
     lab.run().must_hold()
 
 
 def evicted_queue(lab: Lab) -> None:
-    """So many jobs come at once that messages wait when the queue's key is evicted, just after the 15th is in it."""
-    lab.load(post("/process-data", json={"n": "{n}"}, every="20ms", count=40))
-    lab.inject(evict_key("celery"), on="broker", when=point("api->broker", "LPUSH", nth=15, moment="after"))
+    """The queue's key is evicted just after the 15th message is in it. The worker is stopped until then, so that
+    messages wait however slow the submissions are."""
+    lab.load(*few_at_once(post("/process-data", json={"n": "{n}"}, every="20ms"), 40))
+    evict = evict_key("celery")
+    lab.inject(stop(), on="worker-1", when=started(), heal=event("fault-acted", "nemesis", fault=str(evict)))
+    lab.inject(evict, on="broker", when=point("api->broker", "LPUSH", nth=15, moment="after"))
 
 
 def test_an_evicted_queue_is_published_again(lab: Lab) -> None:

@@ -25,6 +25,7 @@ from brownout import (
 )
 from brownout.history.view import History
 from system.engines import WAIT_SECONDS
+from tests.chaos.conftest import few_at_once
 from tests.chaos.promises import bound, jobs_end_once
 from tests.chaos.store_faults import (
     blackhole_store,
@@ -138,7 +139,7 @@ def test_two_deliveries_of_a_job_end_at_the_same_moment(bench: Lab) -> None:
     limits = {"SYSTEM_SOFT_TIME_LIMIT": "6", "SYSTEM_TIME_LIMIT": "7", "SYSTEM_VISIBILITY_TIMEOUT": "10"}
     configure(bench, SYSTEM_PACE="0.3", **limits)  # 1.5 s each
     bench.workers(2)
-    bench.load(replace(JOB, count=5))
+    bench.load(*few_at_once(JOB, 5))
     bench.inject(cut(), when=point("api->broker", "LPUSH", nth=5, moment="after"))
     bench.inject(locked(), on="store", when=started(nth=6, delay="700ms"), heal=after("2s"))
     history = holds(bench)
@@ -165,7 +166,7 @@ def test_the_server_is_silent(bench: Lab) -> None:
 
 def test_a_publish_is_cut_while_the_store_is_locked(bench: Lab) -> None:
     """The message may be in Redis, and its note can't be written: the relay may send it again, and it counts once."""
-    bench.load(replace(JOB, count=12))
+    bench.load(*few_at_once(JOB, 12))
     bench.inject(locked(), on="store", when=started(nth=3), heal=after("2s"))
     bench.inject(cut(), when=point("api->broker", "LPUSH", nth=5, moment="after"))
     bench.promise(at_least_once(within=bound()))
