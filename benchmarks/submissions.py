@@ -4,8 +4,9 @@
 
 Each slice has a Redis, a database, one uvicorn process, and the system its relay. The clients are one process; each
 keeps its connection, and sends its next request when it has the answer to the last one. No worker runs, so the system's
-backlog limit is raised; everything else is as shipped. `published` is the part of the accepted jobs whose messages were
-in Redis when the slice ended.
+backlog limit is raised; everything else is as shipped. Each client is an owner with an API key: one owner alone may
+submit 1,000 times a second. `published` is the part of the accepted jobs whose messages were in Redis when the slice
+ended.
 """
 
 # ruff: noqa: T201 - a script prints
@@ -40,7 +41,8 @@ from tests.postgres import NoPostgres, Postgres, postgres
 ROOT = Path(__file__).parents[1]
 WARM = 1.0  # s of load before the slice that counts
 REQUEST = (
-    b'POST /process-data HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"n": 1}'
+    "POST /process-data HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {key}\r\n"
+    'Content-Type: application/json\r\nContent-Length: 8\r\n\r\n{{"n": 1}}'
 )
 SUBJECTS = {
     "plain": "`task.delay()`, Redis results",
@@ -65,11 +67,12 @@ class Slice:
         return f"{times}, {self.cpu * 1e6:.0f} us of CPU each, {self.published:.0%} published"
 
 
-async def _client(port: int, until: float) -> list[float]:
+async def _client(number: int, port: int, until: float) -> list[float]:
+    request = REQUEST.format(key=_key(number)).encode()
     reader, writer = await asyncio.open_connection(HOST, port)
     taken = []
     while (begun := time.monotonic()) < until:
-        writer.write(REQUEST)
+        writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 202"):
             raise RuntimeError(f"not accepted: {head!r}")
@@ -85,9 +88,8 @@ def load(port: int, clients: int, seconds: float) -> list[float]:
 
     async def all_clients() -> list[float]:
         until = time.monotonic() + seconds
-        return [
-            time for times in await asyncio.gather(*(_client(port, until) for _ in range(clients))) for time in times
-        ]
+        taken = await asyncio.gather(*(_client(number, port, until) for number in range(clients)))
+        return [time for times in taken for time in times]
 
     return asyncio.run(all_clients())
 
@@ -111,7 +113,7 @@ def uvicorn(app: str, folder: Path, env: Mapping[str, str], *, relay: bool = Fal
             argv = [sys.executable, "-m", "system.relay"]
             parts.append(Process.launch("relay", argv, log=folder / "relay.log", env=given, cwd=folder))
         eventually(
-            lambda: httpx.get(f"http://{HOST}:{port}/openapi.json").status_code == 200,
+            lambda: httpx.get(f"http://{HOST}:{port}/openapi.json").status_code != 503,
             within=30,
             what="the API answers",
             evidence=api.tail,
@@ -132,9 +134,15 @@ def system_env(redis: RedisServer, folder: Path, server: Postgres | None) -> dic
     return {**urls, **store, "SYSTEM_BACKLOG_LIMIT": str(10**9)}
 
 
-def _subject(subject: str, redis: RedisServer, folder: Path, server: Postgres | None) -> Any:
+def _key(client: int) -> str:
+    return f"{client:032}"
+
+
+def _subject(subject: str, redis: RedisServer, folder: Path, server: Postgres | None, clients: int) -> Any:
     if subject in ("sqlite", "postgres"):
+        keys = {f"owner-{client}": _key(client) for client in range(clients)}
         env = system_env(redis, folder, server if subject == "postgres" else None)
+        env["SYSTEM_API_KEYS"] = json.dumps(keys)
         return uvicorn("system.main:app", folder, env, relay=True)
     results = {"RESULT_URL": redis.url(1)} if subject == "plain" else {}
     return uvicorn("benchmarks.plain:app", folder, {"BROKER_URL": redis.url(0), **results})
@@ -145,7 +153,7 @@ def measured(subject: str, clients: int, seconds: float, server: Postgres | None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis = stack.enter_context(ladder.server(ladder.choose("local")))
-        api, port = stack.enter_context(_subject(subject, redis, folder, server))
+        api, port = stack.enter_context(_subject(subject, redis, folder, server, clients))
         warm = _loaded(port, clients, WARM)
         before = psutil.Process(api.pid).cpu_times()
         taken = _loaded(port, clients, seconds)

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketClose
 
 from system.job import LOCAL
 from system.schemas import Problem
-from system.services import Shared, services_of
+from system.services import Shared
 
 POLICY_VIOLATION = 1008  # the WebSocket close code for a client that may not do this
 PROBES = {"/health-check", "/health-check/ready"}  # who probes whether the API lives has no key
@@ -51,11 +51,9 @@ class KeysOnly:
         return owner if scheme.lower() == "bearer" else None
 
 
-def owner_of(connection: HTTPConnection) -> str:
+async def owner_of(connection: HTTPConnection, services: Shared) -> str:
     """The FastAPI dependency that returns the owner's name. Without configured keys there is one owner."""
-    if not services_of(connection).settings.api_keys:
-        return LOCAL
-    return str(connection.scope[OWNER])
+    return str(connection.scope[OWNER]) if services.settings.api_keys else LOCAL
 
 
 class Bearer(SecurityBase):
@@ -65,7 +63,7 @@ class Bearer(SecurityBase):
         self.model = HTTPBearer()
         self.scheme_name = "ApiKey"
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         """Nothing: `KeysOnly` looks at the key."""
 
 

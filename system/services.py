@@ -56,8 +56,12 @@ class Services:
         return await to_thread.run_sync(call, limiter=self.limiter)
 
 
-def services_of(connection: HTTPConnection) -> Services:
-    """Return the services of the application that handles this request."""
+async def services_of(connection: HTTPConnection) -> Services:
+    """Return the services of the application that handles this request.
+
+    This dependency and all others are `async`: FastAPI calls a sync one in a thread, for each request, and when the
+    threads are all taken, each request waits for one.
+    """
     services = connection.app.state.services
     assert isinstance(services, Services)
     return services

@@ -21,7 +21,7 @@ def housekeeping() -> None:
     log.info("the background task ran")
 
 
-def functions() -> Sequence[Callable[[], object]]:
+async def functions() -> Sequence[Callable[[], object]]:
     """Return the background tasks of `/execute-task/`; this is a FastAPI dependency, so that tests can replace the
     tasks."""
     return (housekeeping,)

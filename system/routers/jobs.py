@@ -4,6 +4,7 @@ published."""
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from anyio import from_thread
@@ -55,15 +56,17 @@ SUBMISSION: dict[int | str, dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True)
 class Submission:
-    """The FastAPI dependency that submits a job for the request's owner."""
+    """Submits a job for an owner."""
 
-    def __init__(self, services: Shared, owner: Submitter, idempotency_key: Annotated[Key, Header()] = None) -> None:
-        self._services, self._owner, self._key = services, owner, idempotency_key
+    services: Services
+    owner: str
+    key: str | None
 
     async def accept(self, task: str, *args: Any) -> Accepted:
         """Record a job and leave its publishing to a thread. Raises `HTTPException` 409 and 503."""
-        services, request = self._services, Request(task, args, self._key, owner=self._owner)
+        services, request = self.services, Request(task, args, self.key, owner=self.owner)
         try:
             with span("accept", request.id, first=True):
                 job = await services.intake.accept(request)
@@ -77,7 +80,14 @@ class Submission:
         return Accepted(message="Task queued", task_id=job.id)
 
 
-Submitted = Annotated[Submission, Depends()]
+async def submission(
+    services: Shared, owner: Submitter, idempotency_key: Annotated[Key, Header()] = None
+) -> Submission:
+    """The FastAPI dependency that submits a job for the request's owner."""
+    return Submission(services, owner, idempotency_key)
+
+
+Submitted = Annotated[Submission, Depends(submission)]
 
 
 def busy(services: Services, error: Backlog) -> HTTPException:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from anyio import to_thread
 from fastapi import FastAPI
 
 from system.factory import create_app
@@ -118,6 +119,28 @@ async def test_dependencies_can_be_replaced(app: FastAPI, serve: Serve) -> None:
     client: httpx.AsyncClient = await serve(app)
     task_id = (await client.post("/start-task")).raise_for_status().json()["task_id"]
     assert (await client.get(f"/task-status/{task_id}")).json()["task_status"] == "PENDING"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("keys", [{}, {"alice": "k" * 32}], ids=["local", "keys"])
+async def test_a_job_is_accepted_while_sync_handlers_have_all_threads(
+    configure: Callable[..., Settings], serve: Serve, keys: dict[str, str]
+) -> None:
+    """A sync dependency would wait for one of those threads, and cost each request the way there and back."""
+    client: httpx.AsyncClient = await serve(eager(configure(api_keys=keys)))
+    client.headers["Authorization"] = f"Bearer {'k' * 32}"
+    limiter = to_thread.current_default_thread_limiter()
+    handlers = [object() for _ in range(int(limiter.total_tokens))]
+    for handler in handlers:
+        limiter.acquire_on_behalf_of_nowait(handler)
+    try:
+        async with asyncio.timeout(5):
+            for body in ("/process-data", "/execute-task/"):
+                (await client.post(body, json={})).raise_for_status()
+            assert (await client.get("/stats")).json()["unfinished"] == 1
+    finally:
+        for handler in handlers:
+            limiter.release_on_behalf_of(handler)
 
 
 @pytest.mark.asyncio
