@@ -1,4 +1,5 @@
-"""What most people begin with: `task.delay()` in an `async def` handler. The measure for benchmarks/submissions.py."""
+"""What most people begin with: `task.delay()` in an `async def` handler. The measure for
+benchmarks/submissions.py and benchmarks/jobs.py."""
 
 import os
 from typing import Any
@@ -8,6 +9,7 @@ from fastapi import FastAPI
 
 app = FastAPI()
 celery = Celery("plain", broker=os.environ["BROKER_URL"], backend=os.environ.get("RESULT_URL"))
+celery.conf.task_acks_late = True  # else a dead worker takes its tasks along
 
 
 @celery.task

@@ -22,11 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
 
 import httpx
 import psutil
@@ -68,7 +67,7 @@ class Slice:
 
 
 async def _client(number: int, port: int, until: float) -> list[float]:
-    request = REQUEST.format(key=_key(number)).encode()
+    request = REQUEST.format(key=key_of(number)).encode()
     reader, writer = await asyncio.open_connection(HOST, port)
     taken = []
     while (begun := time.monotonic()) < until:
@@ -94,7 +93,8 @@ def load(port: int, clients: int, seconds: float) -> list[float]:
     return asyncio.run(all_clients())
 
 
-def _loaded(port: int, clients: int, seconds: float) -> list[float]:
+def loaded(port: int, clients: int, seconds: float) -> list[float]:
+    """`load` in a process of its own."""
     argv = [sys.executable, "-m", "benchmarks.submissions", "--load", str(port), str(clients), str(seconds)]
     done = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     taken: list[float] = json.loads(done.stdout)
@@ -134,18 +134,27 @@ def system_env(redis: RedisServer, folder: Path, server: Postgres | None) -> dic
     return {**urls, **store, "SYSTEM_BACKLOG_LIMIT": str(10**9)}
 
 
-def _key(client: int) -> str:
+def key_of(client: int) -> str:
+    """The API key of a client."""
     return f"{client:032}"
 
 
-def _subject(subject: str, redis: RedisServer, folder: Path, server: Postgres | None, clients: int) -> Any:
+def environment(
+    subject: str, redis: RedisServer, folder: Path, server: Postgres | None, clients: int
+) -> dict[str, str]:
+    """What the processes of a subject have in their environment. Each client has an API key."""
     if subject in ("sqlite", "postgres"):
-        keys = {f"owner-{client}": _key(client) for client in range(clients)}
+        keys = {f"owner-{client}": key_of(client) for client in range(clients)}
         env = system_env(redis, folder, server if subject == "postgres" else None)
-        env["SYSTEM_API_KEYS"] = json.dumps(keys)
-        return uvicorn("system.main:app", folder, env, relay=True)
+        return {**env, "SYSTEM_API_KEYS": json.dumps(keys)}
     results = {"RESULT_URL": redis.url(1)} if subject == "plain" else {}
-    return uvicorn("benchmarks.plain:app", folder, {"BROKER_URL": redis.url(0), **results})
+    return {"BROKER_URL": redis.url(0), **results}
+
+
+def api_of(subject: str, folder: Path, env: Mapping[str, str]) -> AbstractContextManager[tuple[Process, int]]:
+    """The API of a subject and its port; the system has its relay beside it."""
+    own = subject in ("sqlite", "postgres")
+    return uvicorn("system.main:app" if own else "benchmarks.plain:app", folder, env, relay=own)
 
 
 def measured(subject: str, clients: int, seconds: float, server: Postgres | None) -> Slice:
@@ -153,10 +162,11 @@ def measured(subject: str, clients: int, seconds: float, server: Postgres | None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis = stack.enter_context(ladder.server(ladder.choose("local")))
-        api, port = stack.enter_context(_subject(subject, redis, folder, server, clients))
-        warm = _loaded(port, clients, WARM)
+        env = environment(subject, redis, folder, server, clients)
+        api, port = stack.enter_context(api_of(subject, folder, env))
+        warm = loaded(port, clients, WARM)
         before = psutil.Process(api.pid).cpu_times()
-        taken = _loaded(port, clients, seconds)
+        taken = loaded(port, clients, seconds)
         after = psutil.Process(api.pid).cpu_times()
         with redis.client(0) as client:
             published = client.llen("celery") / (len(warm) + len(taken))
