@@ -7,8 +7,9 @@ from celery import Task, shared_task
 from celery.exceptions import Ignore
 from celery.utils.time import get_exponential_backoff_interval
 
+from system.broker import PUBLISHED_AT
 from system.celery_app import App
-from system.job import Reason
+from system.job import Reason, now
 from system.metrics import counted
 from system.publisher import HIDDEN
 from system.store import Store
@@ -73,4 +74,5 @@ def _retry(task: Task[Any, Any], store: Store, error: Exception, *, before: int)
     if not store.retry(job_id, request.retries + 1, countdown):
         raise Ignore from error
     again: Callable[..., Exception] = task.retry  # its types leave out the options
-    raise again(exc=error, countdown=countdown, max_retries=settings.max_retries + before, argsrepr=HIDDEN)
+    options: dict[str, Any] = {"max_retries": settings.max_retries + before, "headers": {PUBLISHED_AT: now()}}
+    raise again(exc=error, countdown=countdown, argsrepr=HIDDEN, **options)

@@ -68,6 +68,7 @@ class Job:
     error: dict[str, str] | None = None
     owner: str = LOCAL
     attempts_before: int = 0  # attempts before the job was last re-driven
+    published_at: float | None = None  # of a job that a relay has claimed, see `tables.outbox`
 
     @property
     def position(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from system.broker import PUBLISHED_AT
 from system.celery_app import App
 from system.job import Job, now
 from system.tracing import span
@@ -28,6 +29,7 @@ def send(app: App, job: Job) -> None:
         "retries": max(0, job.attempts - 1),
         "ignore_result": True,  # the job store keeps the result; a result backend that is down must stop no publish
         "argsrepr": HIDDEN,
+        "headers": {PUBLISHED_AT: now()},
         "retry": False,  # kombu would repeat the publish inside this call; the relay does so with a bound
     }
     with span("publish", job.id):

@@ -6,11 +6,16 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Callable
+from functools import cache, partial
 
 from celery.exceptions import NotRegistered
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
+from system import broker
 from system.celery_app import App, make_celery
+from system.job import Job
 from system.metrics import note
 from system.observe import observe
 from system.publisher import send
@@ -19,18 +24,27 @@ from system.store import Unusable
 
 log = logging.getLogger("system.relay")
 BATCH = 100
+Oldest = Callable[[str], float | None]
 TELL_SECONDS = 0.5  # between two notes that this process is alive
 
 
-def sweep(app: App) -> int:
+def sweep(app: App, oldest: Oldest = lambda _: None) -> int:
     """Publish one batch of due jobs, the oldest first, and return their number. After an error the leases of the
     unpublished jobs run out.
 
-    Raises `kombu.exceptions.OperationalError` when the broker does not take a message.
+    A job whose message may still wait in its queue is not published again: in a queue that is longer than the patience
+    of its jobs, second messages would keep the workers busy, and make the queue longer still. `oldest` says of a queue
+    when its oldest message was published. Queues keep the order, so only what was published before that has left.
+
+    Raises `kombu.exceptions.OperationalError` or `redis.RedisError` when the broker does not answer or take a message.
     """
-    due, sent = app.store.claim(BATCH), list[str]()
+    due, sent, waiting = app.store.claim(BATCH), list[str](), list[str]()
+    since = cache(oldest)
     try:
         for job in due:
+            if job.published_at is not None and (since(queue_of(app, job)) or math.inf) <= job.published_at:
+                waiting.append(job.id)
+                continue
             try:
                 send(app, job)
             except OperationalError:
@@ -48,10 +62,17 @@ def sweep(app: App) -> int:
     finally:
         if sent:
             note(app.store.published, sent)
+        if waiting:
+            app.store.wait(waiting)
     return len(due)
 
 
-def run(app: App, stop: threading.Event) -> None:
+def queue_of(app: App, job: Job) -> str:
+    """The name of the queue to which the job's message goes."""
+    return str(app.amqp.router.route({}, job.task)["queue"].name)
+
+
+def run(app: App, stop: threading.Event, oldest: Oldest = lambda _: None) -> None:
     """Sweep until told to stop; an outage of the broker or the store is waited out."""
     told = -math.inf
     while not stop.is_set():
@@ -59,8 +80,8 @@ def run(app: App, stop: threading.Event) -> None:
             if time.monotonic() - told >= TELL_SECONDS:
                 app.store.saw("relay")
                 told = time.monotonic()
-            done = sweep(app) if app.store.any_due() else 0
-        except (OperationalError, *Unusable) as error:
+            done = sweep(app, oldest) if app.store.any_due() else 0
+        except (OperationalError, RedisError, *Unusable) as error:
             log.warning("the relay waits, because the broker or the job store fails: %s", error)
             done = 0
         if not done:
@@ -76,7 +97,7 @@ def main() -> None:
     app = make_celery(get_settings())
     observe(app.settings, "relay")
     log.info("relay ready")
-    run(app, stop)
+    run(app, stop, partial(broker.oldest, broker.client_of(app.settings)))
 
 
 if __name__ == "__main__":

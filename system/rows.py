@@ -3,15 +3,16 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Case, Connection, Row, Select, case, delete, select, update
+from sqlalchemy import Case, Connection, Row, Select, case, delete, func, select, update
 
+from system.dead_letters import unfinished_by_owner
 from system.job import Job, State, now
-from system.tables import jobs, outbox, seen
+from system.tables import dead_letters, effects, jobs, outbox, seen
 
 
 def due_jobs(at: float, limit: int) -> Select[Any]:
     """The jobs whose outbox entries are due, oldest first, without those that another relay is about to claim."""
-    due = select(jobs).join(outbox).where(outbox.c.due <= at).order_by(outbox.c.due).limit(limit)
+    due = select(jobs, outbox.c.published_at).join(outbox).where(outbox.c.due <= at).order_by(outbox.c.due).limit(limit)
     return due.with_for_update(of=outbox, skip_locked=True)
 
 
@@ -30,8 +31,9 @@ def by_key(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str
 
 def job_of(row: Any) -> Job:
     """The job in a row."""
-    state, args = State(row.state), tuple(row.args)
-    return Job(row.id, row.task, args, state, row.attempts, row.result, row.error, row.owner, row.attempts_before)
+    state, args, published_at = State(row.state), tuple(row.args), getattr(row, "published_at", None)
+    known = row.result, row.error, row.owner, row.attempts_before
+    return Job(row.id, row.task, args, state, row.attempts, *known, published_at)
 
 
 def later(due: Any) -> Case[float]:
@@ -56,6 +58,21 @@ def over(connection: Connection, job_ids: Collection[str], excused: bool) -> Non
     starts = case((counted, jobs.c.starts - 1) if excused else (~counted, jobs.c.starts + 1), else_=jobs.c.starts)
     started = jobs.c.id.in_(sorted(job_ids)), jobs.c.state == State.STARTED
     connection.execute(update(jobs).where(*started).values(started_at=None, starts=starts))
+
+
+def stats(connection: Connection) -> dict[str, Any]:
+    """The numbers of jobs by state and of unfinished jobs, the age of the oldest unfinished job, and how long ago each
+    kind of process was active."""
+    states = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
+    oldest = connection.scalar(select(func.min(jobs.c.accepted_at)).select_from(outbox.join(jobs)))
+    return {
+        "jobs": {row[0]: row[1] for row in states},
+        "unfinished": unfinished_by_owner(connection).total(),
+        "dead_letters": connection.execute(select(func.count()).select_from(dead_letters)).scalar_one(),
+        "oldest_unfinished_seconds": None if oldest is None else max(0.0, now() - oldest),
+        "seconds_since": silences(connection),
+        "effects": connection.execute(select(func.count()).select_from(effects)).scalar_one(),
+    }
 
 
 def silences(connection: Connection) -> dict[str, float]:

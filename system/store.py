@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import case, func, insert, literal, select, update
+from sqlalchemy import case, insert, literal, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -12,9 +12,9 @@ from system.database import Database
 from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
 from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
 from system.retention import forget, forget_more
-from system.rows import by_key, due_jobs, end, job_of, later, over, row_of, silences
+from system.rows import by_key, due_jobs, end, job_of, later, over, row_of, silences, stats
 from system.settings import Settings
-from system.tables import applied, dead_letters, effects, jobs, outbox, seen
+from system.tables import applied, effects, jobs, outbox, seen
 from system.ticks import claim_tick
 
 #: The database can't be used: locked, gone, full, damaged, or out of connections.
@@ -129,16 +129,7 @@ class Store:
         """Return the numbers of jobs by state and of unfinished jobs, the age of the oldest unfinished job, and how
         long ago each kind of process was active."""
         with self._database.read() as connection:
-            states = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
-            oldest = connection.scalar(select(func.min(jobs.c.accepted_at)).select_from(outbox.join(jobs)))
-            return {
-                "jobs": {row[0]: row[1] for row in states},
-                "unfinished": unfinished_by_owner(connection).total(),
-                "dead_letters": connection.execute(select(func.count()).select_from(dead_letters)).scalar_one(),
-                "oldest_unfinished_seconds": None if oldest is None else max(0.0, now() - oldest),
-                "seconds_since": silences(connection),
-                "effects": connection.execute(select(func.count()).select_from(effects)).scalar_one(),
-            }
+            return stats(connection)
 
     def silences(self) -> dict[str, float]:
         """For how many seconds each kind of process has not told that it is alive (`saw`)."""
@@ -170,8 +161,14 @@ class Store:
         times = case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
         due = later(now() + self._settings.queue_patience * times)
         with self._database.write() as connection:
-            noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1)
+            noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1, published_at=now())
             return sum(times > 1 for times in connection.execute(noted.returning(outbox.c.publishes)).scalars())
+
+    def wait(self, job_ids: Collection[str]) -> None:
+        """The messages of these jobs may still wait in their queue. They are due again after the same patience."""
+        with self._database.write() as connection:
+            due = later(now() + self._settings.queue_patience)
+            connection.execute(update(outbox).where(outbox.c.job_id.in_(sorted(job_ids))).values(due=due))
 
     # --- methods for workers
 
@@ -200,7 +197,8 @@ class Store:
             values = {"state": State.STARTED, "attempts": attempt, "starts": starts, "started_at": began}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             lease = later(now() + self._settings.run_lease)
-            connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=lease))
+            taken = update(outbox).where(outbox.c.job_id == job_id).values(due=lease, published_at=None)
+            connection.execute(taken)
             return Start(run=True, job=job_of(row))
 
     def over(self, job_ids: Collection[str], *, excused: bool = False) -> None:
@@ -226,7 +224,8 @@ class Store:
                 return
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(starts=row.starts + 1))
             due = later(now() + self._settings.queue_patience * 2 ** min(row.starts, 4))
-            connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=due))
+            taken = update(outbox).where(outbox.c.job_id == job_id).values(due=due, published_at=None)
+            connection.execute(taken)
 
     def retry(self, job_id: str, attempt: int, countdown: float) -> bool:
         """Record that an attempt failed and that the next attempt comes after `countdown` seconds; if the next attempt
@@ -243,7 +242,7 @@ class Store:
             values = {"state": State.RETRY, "attempts": attempt + 1, "starts": 0, "started_at": None}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             due = now() + countdown + self._settings.queue_patience
-            connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=due))
+            connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=due, published_at=now()))
             return True
 
     def finish(self, job_id: str, task: str, result: Any) -> bool:

@@ -14,10 +14,8 @@ from typing import Any
 
 from celery.signals import task_received, worker_shutting_down
 from celery.worker import state
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from system.broker import client_of
 from system.celery_app import App
 from system.store import Unusable
 from system.tables import CONSUMING, SILENT
@@ -66,14 +64,7 @@ def watch(
 
     task_received.connect(count, weak=False)
     watchdog = Watchdog(app.settings.wedge_seconds)
-    timeout = app.settings.broker_timeout
-    client = Redis.from_url(
-        str(app.settings.broker_url),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
-
+    client = client_of(app.settings)
     leaving = threading.Event()
     # A worker that shuts down finishes its tasks and asks for no more messages
     worker_shutting_down.connect(lambda **_: leaving.set(), weak=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-REVISION = "0004"  # the newest one in `versions`
+REVISION = "0005"  # the newest one in `versions`
 LOCK = 7_205_759_403  # PostgreSQL's advisory lock of those who migrate: any number that nobody else uses
 
 

@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from kombu.exceptions import OperationalError
+from sqlalchemy import update
 
 from system.celery_app import App, make_celery
 from system.database import Database
 from system.job import LOCAL, Reason, Request, now
-from system.relay import BATCH, run, sweep
+from system.relay import BATCH, queue_of, run, sweep
 from system.rows import due_jobs
 from system.settings import Settings
 from system.store import Store
+from system.tables import outbox
 from tests.conftest import ON_POSTGRES
 from tests.unit.clock import let_pass, rows
 from tests.unit.conftest import Broker
@@ -107,6 +109,55 @@ def test_a_job_without_progress_is_published_again_later_each_time(
         assert sweep(celery) == 0
         let_pass(config, 0.1 * config.queue_patience * 2 ** min(publishes, 4))
     assert len(set(broker.ids)) == 1
+
+
+def test_a_message_that_may_still_wait_is_not_published_again(celery: App, broker: Broker, config: Settings) -> None:
+    """Two jobs were published. When the second one is the oldest in the queue, somebody has taken the first one."""
+    first, second = submit(celery, 2)
+    let_pass(config, config.publish_lease)
+    assert sweep(celery) == 2
+    let_pass(config, config.queue_patience)
+    published = {row["job_id"]: row["published_at"] for row in rows(config, "outbox")}
+    asked: list[str] = []
+
+    def oldest(queue: str) -> float:
+        asked.append(queue)
+        return published[second] - 1e-6
+
+    with Database(config.store_url).write() as connection:
+        connection.execute(update(outbox).where(outbox.c.job_id == first).values(published_at=published[second] - 1))
+    assert (sweep(celery, oldest), broker.ids[2:], asked) == (2, [first], ["celery"])
+    assert sweep(celery, oldest) == 0, "it is looked at again after the patience"
+    let_pass(config, config.queue_patience)
+    assert (sweep(celery), broker.ids[3:]) == (1, [second])
+
+
+def test_what_a_worker_has_taken_waits_in_no_queue(celery: App, broker: Broker, config: Settings) -> None:
+    (job,) = submit(celery, 1)
+    let_pass(config, config.publish_lease)
+    assert sweep(celery) == 1
+    longest = config.run_lease + 16 * config.queue_patience
+
+    def published_later() -> int:
+        before = len(broker.ids)
+        let_pass(config, longest)
+        assert sweep(celery, lambda _: 0.5) == 1
+        return len(broker.ids) - before
+
+    assert published_later() == 0
+    assert celery.store.start(job, 1).run
+    assert published_later() == 1
+    assert celery.store.start(job, 1).run
+    assert celery.store.retry(job, 1, countdown=5)
+    assert published_later() == 0, "the retry's message waits"
+    celery.store.unknown(job)
+    assert published_later() == 1
+
+
+def test_each_task_has_its_queue(celery: App) -> None:
+    ids = [submit(celery, 1, task)[0] for task in ("system.divide", "system.fibonacci", "no.such.task")]
+    jobs = [celery.store.job(job_id) for job_id in ids]
+    assert [queue_of(celery, job) for job in jobs if job] == ["celery", "cpu", "celery"]
 
 
 def test_two_at_once_publish_each_job_once(celery: App, broker: Broker, config: Settings) -> None:

@@ -85,11 +85,7 @@ def test_an_outage_ends_no_watch(monkeypatch: pytest.MonkeyPatch, config: Settin
             raise failure
         return 1
 
-    def from_url(_url: str, **options: object) -> SimpleNamespace:
-        assert options["socket_timeout"] == options["socket_connect_timeout"] == config.broker_timeout
-        return SimpleNamespace(llen=llen)
-
-    monkeypatch.setattr(watchdog, "Redis", SimpleNamespace(from_url=from_url))
+    monkeypatch.setattr(watchdog, "client_of", lambda _settings: SimpleNamespace(llen=llen))
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.001)
     ended = threading.Event()
     thread = watchdog.watch(make_celery(config), ["celery"], 1, ended.set)
@@ -123,7 +119,7 @@ def test_each_check_tells_whether_the_worker_takes_messages(monkeypatch: pytest.
             raise failure
 
     client = SimpleNamespace(llen=lambda _queue: 1)
-    monkeypatch.setattr(watchdog, "Redis", SimpleNamespace(from_url=lambda *_, **__: client))
+    monkeypatch.setattr(watchdog, "client_of", lambda _settings: client)
     monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.001)
 
     def over(job_ids: list[str], *, excused: bool) -> None:
