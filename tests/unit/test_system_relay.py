@@ -117,7 +117,7 @@ def test_a_message_that_may_still_wait_is_not_published_again(celery: App, broke
     let_pass(config, config.publish_lease)
     assert sweep(celery) == 2
     let_pass(config, config.queue_patience)
-    published = {row["job_id"]: row["published_at"] for row in rows(config, "outbox")}
+    published: dict[str, float] = {row["job_id"]: row["published_at"] for row in rows(config, "outbox")}
     asked: list[str] = []
 
     def oldest(queue: str) -> float:
