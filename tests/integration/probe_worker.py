@@ -118,3 +118,20 @@ def unacked(self: Task[Any, Any]) -> bool:
     """Whether the broker still keeps this task's message, in case the worker dies."""
     with redis.Redis.from_url(str(app_of(self).settings.broker_url)) as client:
         return any(str(self.request.id).encode() in message for message in client.hvals("unacked"))
+
+
+class Busy(Exception):
+    """A later attempt may succeed."""
+
+
+@durable("tests.as_told", transient=(Busy,))
+def as_told(task: Task[Any, Any], gate: str) -> str:
+    """Say that it runs, and run until the caller writes into the gate how this ends: "done", "wrong", "busy", or "busy
+    at first", which ends well at the second attempt."""
+    Path(f"{gate}.here").touch()
+    text = eventually(lambda: Path(gate).exists() and Path(gate).read_text(), within=60.0, what="the gate opens")
+    if text == "busy" or (text == "busy at first" and task.request.retries == 0):
+        raise Busy("as asked")
+    if text == "wrong":
+        raise ValueError("as asked")
+    return str(text)
