@@ -14,7 +14,7 @@ import pytest
 
 from brownout.subject.waiting import eventually
 from system.celery_app import App, make_celery
-from system.job import Request
+from system.job import Request, now
 from tests.integration.running import SLACK, NewSystem, Running, environment
 
 
@@ -69,16 +69,20 @@ def test_an_unknown_task_is_rejected_visibly(calm: Running, producer: App) -> No
 
 
 def test_a_job_whose_task_no_worker_knows_is_a_dead_letter_in_the_end(new_system: NewSystem) -> None:
-    """In a rolling deploy another worker may know it: the job is not dropped, and does not loop for ever."""
-    system = new_system("stranger", max_starts=2).worker("worker-1", "-c", "1").ready()
+    """In a rolling deploy another worker may know it: the job is not dropped, and does not loop for ever. The pauses,
+    after which the relay sends it again, are far longer than a busy machine takes for this test."""
+    system = new_system("stranger", max_starts=2, queue_patience=10 * SLACK).worker("worker-1", "-c", "1").ready()
     job, _ = system.app.store.accept(Request("no.such.task", ()))
     for records in range(1, system.settings.max_starts + 1):
+        earliest = now() + system.settings.queue_patience * 2 ** (records - 1)
         system.app.send_task("no.such.task", task_id=job.id, ignore_result=True)
         eventually(
             lambda records=records: system.rows("select starts, state from jobs") == [(records, "PENDING")],  # type: ignore[misc]
             within=SLACK,
             what="the worker records that it does not know the task",
         )
+        ((due,),) = system.rows("select due from outbox")
+        assert due >= earliest, "each time later"
     system.app.send_task("no.such.task", task_id=job.id, ignore_result=True)
     assert system.job_ended(job.id).error == {
         "type": "UnknownTask", "message": "task no.such.task was unknown, or did not end, 2 times",

@@ -1,8 +1,11 @@
 """The relay: what the API could not publish is published, once within a lease, by whichever relay there is."""
 
 import json
+import re
 from collections import Counter
 from contextlib import closing
+from datetime import datetime
+from itertools import pairwise
 from signal import SIGKILL, SIGTERM
 
 import psutil
@@ -16,6 +19,8 @@ from system.store import Store
 from tests.integration.fragile import Fragile
 from tests.integration.running import SLACK, NewSystem, Running
 from tests.measured import measured
+
+MILLISECOND = 0.001  # the times of log lines are cut off there
 
 
 def published_within(settings: Settings) -> float:
@@ -200,6 +205,24 @@ def state(system: Running, job_id: str) -> str:
 def seen(system: Running) -> float:
     """When the relay last began to look for late jobs (seconds since the epoch)."""
     return float(system.rows("select at from seen where name = 'relay'")[0][0])
+
+
+def test_a_job_without_progress_is_published_again_later_each_time(new_system: NewSystem) -> None:
+    """Nobody consumes. The relay says when it has published, and counts the pause from then on."""
+    patience, times = 0.2, 4
+    system = new_system("patient", publish_lease=0.05, queue_patience=patience).relay().ready()
+    job = system.app.store.accept(Request("system.divide", (1.0, 2.0)))[0].id
+    line = re.compile(rf"^\[([^:]+:\d+:\d+,\d+): .* published job {job} ", re.MULTILINE)
+
+    def published() -> list[datetime]:
+        found = line.findall(system.log("relay").read_text())
+        return [datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f") for at in found]
+
+    bound = 2**times * patience + SLACK
+    eventually(lambda: len(published()) >= times, within=bound, what=f"the job is published {times} times")
+    pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(published())][: times - 1]
+    least = [patience * 2**number - MILLISECOND for number in range(times - 1)]
+    assert all(pause >= bound for pause, bound in zip(pauses, least, strict=True)), f"{pauses}: later each time"
 
 
 def test_a_relay_that_is_told_to_end_finishes_its_sweep(new_system: NewSystem) -> None:

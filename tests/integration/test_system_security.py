@@ -9,6 +9,9 @@ from contextlib import closing
 import pytest
 from celery.exceptions import SecurityError
 from pydantic import RedisDsn
+from websockets import Origin
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from brownout.subject.ports import HOST
 from brownout.subject.servers.redis_server import RedisServer
@@ -50,6 +53,23 @@ def test_with_keys_an_api_that_others_reach_serves_who_has_one(new_system: NewSy
     assert system.http.get(path, headers=bearer).status_code == 200
     assert system.http.get(path, headers=foreign).status_code == 404, "another owner's job"
     assert system.process("api").alive
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://example.org"}, {"Origin": "null"}, {"Host": "example.org"}],
+    ids=["a page's form", "a page without an origin", "a name that leads here"],
+)
+def test_without_keys_no_page_of_another_site_gets_at_the_api(calm: Running, headers: dict[str, str]) -> None:
+    """Such a page makes the browser of somebody at this machine send a request."""
+    before = calm.rows("select count(*) from jobs")
+    for answer in (calm.http.post("/process", json={}, headers=headers), calm.http.get("/stats", headers=headers)):
+        assert (answer.status_code, "own machine only" in answer.text) == (403, True)
+    if "Origin" in headers:
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(f"ws://{HOST}:{calm.port}/task-status/some/events", origin=Origin(headers["Origin"]), proxy=None)
+    assert calm.rows("select count(*) from jobs") == before
+    assert calm.http.get("/stats", headers={"Origin": str(calm.http.base_url)}).status_code == 200, "a page of its own"
 
 
 def test_no_url_of_a_client_is_fetched(calm: Running, outside: OutsideService) -> None:

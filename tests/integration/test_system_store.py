@@ -13,7 +13,8 @@ from websockets.sync.client import connect
 
 from brownout.subject.ports import HOST
 from brownout.subject.waiting import eventually
-from system.tables import applied, effects, jobs
+from system.job import LOCAL
+from system.tables import applied, dead_letters, effects, jobs
 from tests.conftest import ON_POSTGRES
 from tests.integration.running import SLACK, NewSystem, Running
 
@@ -52,22 +53,28 @@ def test_who_waits_for_the_store_keeps_nobody_waiting(calm: Running) -> None:
 
 
 def test_a_job_is_forgotten_when_its_retention_is_over(new_system: NewSystem) -> None:
-    system = new_system("forgetful", tick_seconds=0.2, pace=0)
+    """A dead letter is kept for longer, with its job."""
+    system = new_system("forgetful", tick_seconds=0.2, pace=0, max_retries=0)
     system.worker("worker-1", "-c", "1").ready()
-    job = system.enqueue("system.divide", 1.0, 2.0)
+    job, dead = system.enqueue("system.divide", 1.0, 2.0), system.enqueue("system.deliver", {"failures": 1})
     assert system.job_ended(job).result == 0.5
+    assert system.job_ended(dead).state == "FAILURE"
     past = system.settings.retention + 1  # all that is there becomes so old
     with system.app.store._database.write() as connection:
         connection.execute(update(jobs).values(finished_at=jobs.c.finished_at - past))
-        for table in (effects, applied):
+        for table in (effects, applied, dead_letters):
             connection.execute(update(table).values(at=table.c.at - past))
 
     def forgotten() -> bool:
         system.app.tasks["system.tick"].apply_async(ignore_result=True)
-        return system.rows("select id from jobs") == []
+        return (job,) not in system.rows("select id from jobs")
 
     eventually(forgotten, within=SLACK, every=0.1, what="the job is dropped by a tick")
     assert job not in system.effects()
+    assert [letter.job_id for letter in system.app.store.dead_letters.page(LOCAL, 5)] == [dead], (
+        "it outlives the others"
+    )
+    assert system.rows("select id from jobs") == [(dead,)]
 
 
 def test_what_was_answered_is_recorded_when_the_api_is_killed(new_system: NewSystem) -> None:
