@@ -3,9 +3,9 @@
     python -m benchmarks.jobs [--rounds 3] [--seconds 2] [--clients 16] [--single 100] [--no-postgres]
 
 Subjects are those of `benchmarks.submissions`, each with a worker of two processes, and with tasks that do no work:
-plain Celery has late acks and results in Redis. The clients submit for `--seconds`; the rate is that of all these jobs,
-from the first request to the last end. Then one client submits `--single` jobs, each when the one before it has ended,
-and the store says when each was started.
+plain Celery has late acks and results in Redis. After a warm-up the clients submit for `--seconds`. The rate is that of
+all these jobs, from the first request to the last end. Then one client submits `--single` jobs, each when the one
+before it has ended, and the store says when each was started.
 """
 
 # ruff: noqa: T201 - a script prints
@@ -28,7 +28,7 @@ import redis
 from sqlalchemy import Engine, create_engine, text
 
 from benchmarks.scale import consumers
-from benchmarks.submissions import SUBJECTS, api_of, environment, key_of, loaded
+from benchmarks.submissions import SUBJECTS, WARM, api_of, environment, key_of, loaded
 from brownout.subject.ports import HOST
 from brownout.subject.processes.process import Process
 from brownout.subject.servers import ladder
@@ -104,10 +104,11 @@ def measured(subject: str, chosen: argparse.Namespace, server: Postgres | None) 
             engine = create_engine(_settings(env).store_url)
             stack.callback(engine.dispose)
         ended = _ended_in_redis(broker) if engine is None else _ended_in_store(engine)
-        begun = time.monotonic()
-        count = len(loaded(port, chosen.clients, chosen.seconds))
-        eventually(lambda: ended() >= count, within=WITHIN, every=0.05, what="all jobs have ended")
-        rate = count / (time.monotonic() - begun)
+        warm = len(loaded(port, chosen.clients, WARM)[1])
+        eventually(lambda: ended() >= warm, within=WITHIN, every=0.05, what="the jobs of the warm-up have ended")
+        begun, taken = loaded(port, chosen.clients, chosen.seconds)
+        eventually(lambda: ended() >= warm + len(taken), within=WITHIN, every=0.05, what="all jobs have ended")
+        rate = len(taken) / (time.monotonic() - begun)
         return Slice(rate, None if engine is None else median(_starts(port, engine, chosen.single)))
 
 

@@ -82,23 +82,25 @@ async def _client(number: int, port: int, until: float) -> list[float]:
     return taken
 
 
-def load(port: int, clients: int, seconds: float) -> list[float]:
-    """What the process of the clients does; returns the time of each accepted submission."""
+def load(port: int, clients: int, seconds: float) -> tuple[float, list[float]]:
+    """What the process of the clients does; returns when it began (`time.monotonic`, which processes share), and the
+    time of each accepted submission."""
 
-    async def all_clients() -> list[float]:
-        until = time.monotonic() + seconds
+    async def all_clients() -> tuple[float, list[float]]:
+        begun = time.monotonic()
+        until = begun + seconds
         taken = await asyncio.gather(*(_client(number, port, until) for number in range(clients)))
-        return [time for times in taken for time in times]
+        return begun, [time for times in taken for time in times]
 
     return asyncio.run(all_clients())
 
 
-def loaded(port: int, clients: int, seconds: float) -> list[float]:
+def loaded(port: int, clients: int, seconds: float) -> tuple[float, list[float]]:
     """`load` in a process of its own."""
     argv = [sys.executable, "-m", "benchmarks.submissions", "--load", str(port), str(clients), str(seconds)]
     done = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    taken: list[float] = json.loads(done.stdout)
-    return taken
+    begun, taken = json.loads(done.stdout)
+    return begun, taken
 
 
 @contextmanager
@@ -113,7 +115,7 @@ def uvicorn(app: str, folder: Path, env: Mapping[str, str], *, relay: bool = Fal
             argv = [sys.executable, "-m", "system.relay"]
             parts.append(Process.launch("relay", argv, log=folder / "relay.log", env=given, cwd=folder))
         eventually(
-            lambda: httpx.get(f"http://{HOST}:{port}/openapi.json").status_code != 503,
+            lambda: httpx.get(f"http://{HOST}:{port}/openapi.json").status_code in (200, 401),
             within=30,
             what="the API answers",
             evidence=api.tail,
@@ -164,9 +166,9 @@ def measured(subject: str, clients: int, seconds: float, server: Postgres | None
         redis = stack.enter_context(ladder.server(ladder.choose("local")))
         env = environment(subject, redis, folder, server, clients)
         api, port = stack.enter_context(api_of(subject, folder, env))
-        warm = loaded(port, clients, WARM)
+        _, warm = loaded(port, clients, WARM)
         before = psutil.Process(api.pid).cpu_times()
-        taken = loaded(port, clients, seconds)
+        _, taken = loaded(port, clients, seconds)
         after = psutil.Process(api.pid).cpu_times()
         with redis.client(0) as client:
             published = client.llen("celery") / (len(warm) + len(taken))

@@ -1,19 +1,27 @@
 """Looks into the broker's queues. To kombu a queue is a Redis list, to which messages are pushed at the left, and from
-which they are popped at the right."""
+which they are popped at the right. Each message says when it was published."""
 
 import json
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
+from celery.signals import before_task_publish
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from system.job import now
 from system.settings import Settings
 
 PUBLISHED_AT = "published_at"  # the header of a message that says when it was published, in s since the epoch
 
 LOOK = 10  # messages at most
+
+
+@before_task_publish.connect
+def stamp(headers: dict[str, Any], **_: Any) -> None:
+    """Say in each message of this process when it is published, also in those of beat."""
+    headers.setdefault(PUBLISHED_AT, now())
 
 
 def client_of(settings: Settings) -> Redis:
@@ -25,8 +33,11 @@ def client_of(settings: Settings) -> Redis:
 
 
 def oldest(client: Redis, queue: str) -> float | None:
-    """When the first of the messages that are popped next was published, or the first of them that says so: beat's
-    messages do not. None when none does."""
+    """When the message that is popped next was published, or the first message after it that says so: a client that
+    sends a task by its name may have no part of this system. None when none of the next few does.
+
+    Raises `redis.RedisError`, and other errors when Redis answers nonsense.
+    """
     for message in reversed(cast("list[bytes]", client.lrange(queue, -LOOK, -1))):
         with suppress(ValueError, KeyError, TypeError):
             return float(json.loads(message)["headers"][PUBLISHED_AT])

@@ -71,8 +71,9 @@ def _retry(task: Task[Any, Any], store: Store, error: Exception, *, before: int)
     countdown = get_exponential_backoff_interval(
         factor=1, retries=retries, maximum=settings.backoff_max, full_jitter=True
     )
-    if not store.retry(job_id, request.retries + 1, countdown):
+    at = now()
+    if not store.retry(job_id, request.retries + 1, countdown, at):
         raise Ignore from error
     again: Callable[..., Exception] = task.retry  # its types leave out the options
-    options: dict[str, Any] = {"max_retries": settings.max_retries + before, "headers": {PUBLISHED_AT: now()}}
+    options: dict[str, Any] = {"max_retries": settings.max_retries + before, "headers": {PUBLISHED_AT: at}}
     raise again(exc=error, countdown=countdown, argsrepr=HIDDEN, **options)

@@ -7,7 +7,7 @@ when the worker starts; so do the processes of gunicorn. Without that variable e
 import asyncio
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,10 +36,10 @@ LAG = Histogram(
 LAG_SECONDS = 0.25  # the length of that sleep
 
 
-def note(published: Callable[[Collection[str]], int], job_ids: Collection[str]) -> None:
-    """Note in the store that these jobs' messages were sent (`Store.published`), and count them."""
-    again = published(job_ids)
-    PUBLISHED.inc(len(job_ids))
+def note(published: Callable[[Mapping[str, float]], int], sent: Mapping[str, float]) -> None:
+    """Note in the store when these jobs' messages were sent (`Store.published`), and count them."""
+    again = published(sent)
+    PUBLISHED.inc(len(sent))
     REPUBLISHED.inc(again)
 
 

@@ -11,11 +11,10 @@ from functools import cache, partial
 
 from celery.exceptions import NotRegistered
 from kombu.exceptions import OperationalError
-from redis import RedisError
+from redis import ResponseError
 
 from system import broker
 from system.celery_app import App, make_celery
-from system.job import Job
 from system.metrics import note
 from system.observe import observe
 from system.publisher import send
@@ -33,20 +32,22 @@ def sweep(app: App, oldest: Oldest = lambda _: None) -> int:
     unpublished jobs run out.
 
     A job whose message may still wait in its queue is not published again: in a queue that is longer than the patience
-    of its jobs, second messages would keep the workers busy, and make the queue longer still. `oldest` says of a queue
-    when its oldest message was published. Queues keep the order, so only what was published before that has left.
+    of its jobs, second messages would keep the workers busy, and make the queue longer still. `oldest` says when the
+    oldest message of a queue was published. A queue keeps its order: a job that was published before that message is no
+    longer in the queue.
 
-    Raises `kombu.exceptions.OperationalError` or `redis.RedisError` when the broker does not answer or take a message.
+    Raises `kombu.exceptions.OperationalError` when the broker does not take a message.
     """
-    due, sent, waiting = app.store.claim(BATCH), list[str](), list[str]()
-    since = cache(oldest)
+    due, sent, waiting = app.store.claim(BATCH), dict[str, float](), list[str]()
+    since = cache(lambda task: _since(app, task, oldest))
     try:
         for job in due:
-            if job.published_at is not None and (since(queue_of(app, job)) or math.inf) <= job.published_at:
-                waiting.append(job.id)
+            if job.published_at is not None and (at := since(job.task)) <= job.published_at:
+                if at > -math.inf:
+                    waiting.append(job.id)
                 continue
             try:
-                send(app, job)
+                sent[job.id] = send(app, job)
             except OperationalError:
                 raise
             except NotRegistered:
@@ -57,19 +58,28 @@ def sweep(app: App, oldest: Oldest = lambda _: None) -> int:
             except Exception:  # a job that can't be sent must not delay other jobs
                 log.exception("job %s (%s) can't be published", job.id, job.task, extra={"job": job.id})
             else:
-                sent.append(job.id)
                 log.info("published job %s (%s, %s)", job.id, job.task, job.state, extra={"job": job.id})
     finally:
         if sent:
             note(app.store.published, sent)
-        if waiting:
-            app.store.wait(waiting)
+    if waiting:
+        app.store.wait(waiting)
     return len(due)
 
 
-def queue_of(app: App, job: Job) -> str:
-    """The name of the queue to which the job's message goes."""
-    return str(app.amqp.router.route({}, job.task)["queue"].name)
+def _since(app: App, task: str, oldest: Oldest) -> float:
+    """Since when the messages of this task wait: infinity when none waits, minus infinity when the relay can't look."""
+    queue = app.amqp.router.route({}, task)["queue"].name
+    try:
+        at = oldest(queue)
+    except ResponseError as error:  # Redis refuses to say it, as it does for an ACL, and may do so for ever
+        log.warning("what waits in queue %s may be published again, because the relay can't look: %s", queue, error)
+    except Exception as error:  # the broker is away or talks nonsense; the leases run out, and the relay looks again
+        log.warning("the relay can't see what waits in queue %s: %r", queue, error)
+        return -math.inf
+    else:
+        return math.inf if at is None else at
+    return math.inf
 
 
 def run(app: App, stop: threading.Event, oldest: Oldest = lambda _: None) -> None:
@@ -81,7 +91,7 @@ def run(app: App, stop: threading.Event, oldest: Oldest = lambda _: None) -> Non
                 app.store.saw("relay")
                 told = time.monotonic()
             done = sweep(app, oldest) if app.store.any_due() else 0
-        except (OperationalError, RedisError, *Unusable) as error:
+        except (OperationalError, *Unusable) as error:
             log.warning("the relay waits, because the broker or the job store fails: %s", error)
             done = 0
         if not done:

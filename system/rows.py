@@ -42,6 +42,13 @@ def later(due: Any) -> Case[float]:
     return case((outbox.c.due > due, outbox.c.due), else_=due)
 
 
+def taken(connection: Connection, job_id: str, due: Case[float] | float, published_at: float | None = None) -> None:
+    """A worker has taken the job's message. The job is due again at `due`; `published_at` is that of the message of its
+    next attempt, if there is one."""
+    entry = outbox.c.job_id == job_id
+    connection.execute(update(outbox).where(entry).values(due=due, published_at=published_at))
+
+
 def end(connection: Connection, job_id: str, state: State, **values: Any) -> None:
     """Make the state of an unfinished job final."""
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=now(), **values))

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
 
     publish_lease: Seconds = Field(2.0, description="time for which a publisher owns an outbox entry")
     queue_patience: Seconds = Field(
-        15.0, description="a job that did not start, and waits in no queue, is published again"
+        15.0, description="time after which a job that did not start is published again, unless it may still wait"
     )
     relay_interval: Seconds = Field(0.03, description="pause of the relay when nothing is due")
     worker_patience: Seconds = Field(5.0, description="silence of all workers after which the API is not ready")

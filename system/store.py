@@ -1,6 +1,6 @@
 """The job store records which jobs were accepted, published and done. Each method is one transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from system.database import Database
 from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
 from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
 from system.retention import forget, forget_more
-from system.rows import by_key, due_jobs, end, job_of, later, over, row_of, silences, stats
+from system.rows import by_key, due_jobs, end, job_of, later, over, row_of, silences, stats, taken
 from system.settings import Settings
 from system.tables import applied, effects, jobs, outbox, seen
 from system.ticks import claim_tick
@@ -152,16 +152,18 @@ class Store:
             connection.execute(update(outbox).where(outbox.c.job_id.in_([row.id for row in rows])).values(due=lease))
             return [job_of(row) for row in rows]
 
-    def published(self, job_ids: Collection[str]) -> int:
-        """The broker has the messages. A job that does not start in time is due again, each time later.
+    def published(self, sent: Mapping[str, float]) -> int:
+        """The broker has the messages of these jobs, since these times. A job that does not start in time is due again,
+        each time later.
 
         Returns how many of the jobs had been published before.
         """
-        entries = outbox.c.job_id.in_(sorted(job_ids))  # those of finished jobs are gone
+        entries = outbox.c.job_id.in_(sorted(sent))  # those of finished jobs are gone
+        at = case(dict(sent), value=outbox.c.job_id)
         times = case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
         due = later(now() + self._settings.queue_patience * times)
         with self._database.write() as connection:
-            noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1, published_at=now())
+            noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1, published_at=at)
             return sum(times > 1 for times in connection.execute(noted.returning(outbox.c.publishes)).scalars())
 
     def wait(self, job_ids: Collection[str]) -> None:
@@ -196,9 +198,7 @@ class Store:
             began = row.started_at if beside else now()
             values = {"state": State.STARTED, "attempts": attempt, "starts": starts, "started_at": began}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
-            lease = later(now() + self._settings.run_lease)
-            taken = update(outbox).where(outbox.c.job_id == job_id).values(due=lease, published_at=None)
-            connection.execute(taken)
+            taken(connection, job_id, later(now() + self._settings.run_lease))
             return Start(run=True, job=job_of(row))
 
     def over(self, job_ids: Collection[str], *, excused: bool = False) -> None:
@@ -223,16 +223,15 @@ class Store:
                 bury(connection, job_of(row), Reason.UNKNOWN_TASK)
                 return
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(starts=row.starts + 1))
-            due = later(now() + self._settings.queue_patience * 2 ** min(row.starts, 4))
-            taken = update(outbox).where(outbox.c.job_id == job_id).values(due=due, published_at=None)
-            connection.execute(taken)
+            taken(connection, job_id, later(now() + self._settings.queue_patience * 2 ** min(row.starts, 4)))
 
-    def retry(self, job_id: str, attempt: int, countdown: float) -> bool:
-        """Record that an attempt failed and that the next attempt comes after `countdown` seconds; if the next attempt
-        does not come, the relay publishes the job.
+    def retry(self, job_id: str, attempt: int, countdown: float, at: float | None = None) -> bool:
+        """Record that an attempt failed and that the next one comes after `countdown` seconds. Its message says that it
+        was published `at` (default: now). If the attempt does not come, the relay publishes the job.
 
         Returns False when another delivery of the same attempt has already called `retry` or has ended the job.
         """
+        at = now() if at is None else at
         with self._database.write() as connection:
             row = row_of(connection, job_id)
             if row is None:
@@ -241,8 +240,7 @@ class Store:
                 return False
             values = {"state": State.RETRY, "attempts": attempt + 1, "starts": 0, "started_at": None}
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
-            due = now() + countdown + self._settings.queue_patience
-            connection.execute(update(outbox).where(outbox.c.job_id == job_id).values(due=due, published_at=now()))
+            taken(connection, job_id, at + countdown + self._settings.queue_patience, at)
             return True
 
     def finish(self, job_id: str, task: str, result: Any) -> bool:

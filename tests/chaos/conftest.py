@@ -52,7 +52,7 @@ def recovery_bound(given: Mapping[str, str] = SETTINGS) -> float:
     """Seconds after which a job that is nowhere is published again: the longest lease, and the relay's own steps.
 
     A run's lease is the longest; the publisher may have taken the outbox entry just before, and an entry that was
-    published twice waits twice as long.
+    published twice waits twice as long. A job that was lost while others wait is published again when they have gone.
     """
     the = settings(given)
     return max(the.run_lease, 2 * the.queue_patience) + the.publish_lease + the.relay_interval

@@ -3,6 +3,7 @@
 `task` sends a task by its name, past the API and the store. Celery's settings and the effect's key are all it has then.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from brownout.explore.experiment import OWN, WORKLOADS, Experiment, Workload
@@ -25,3 +26,6 @@ http = Experiment(
     "system.process_data",
 )
 task = Experiment(system(SHORT), ROOT, OWN, WORKLOADS["task"], "system.divide", (1, 2))
+first, countdown, chain, group, chord, two_workers = (
+    replace(task, workload=WORKLOADS[name]) for name in ("first", "countdown", "chain", "group", "chord", "two-workers")
+)

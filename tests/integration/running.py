@@ -202,8 +202,7 @@ class Running:
 
     def publish(self, job: Job) -> None:
         """Send a job's message and note it, as a publisher does."""
-        send(self.app, job)
-        self.app.store.published([job.id])
+        self.app.store.published({job.id: send(self.app, job)})
 
     def job_ended(self, job_id: str, within: float = 2 * SLACK) -> Job:
         """Wait until a job is final."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from brownout.subject.waiting import eventually
-from system.job import LOCAL, Job, Reason, Request, State
+from system.job import LOCAL, Job, Reason, Request, State, now
 from tests.integration import probe_worker
 from tests.integration.running import SLACK, Running
 
@@ -139,7 +139,7 @@ def test_a_publisher_that_reports_late_leaves_a_worker_its_lease(probe: Running)
     deliveries, due = Deliveries(probe), "select due from outbox where job_id = ?"
     deliveries.run(1)
     lease = probe.rows(due, deliveries.id)
-    probe.app.store.published([deliveries.id])
+    probe.app.store.published({deliveries.id: now()})
     assert probe.rows(due, deliveries.id) == lease, "the worker's lease is as long as before"
     deliveries.end(0, "done")
     deliveries.becomes(State.SUCCESS)

@@ -13,6 +13,7 @@ TIMES = [
     ("jobs", "started_at"),
     ("jobs", "finished_at"),
     ("outbox", "due"),
+    ("outbox", "published_at"),
     ("applied", "at"),
     ("effects", "at"),
     ("seen", "at"),

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from sqlalchemy import delete
 
 from system.database import Database
-from system.job import FINAL, LOCAL, Backlog, Job, KeyReused, Reason, Request
+from system.job import FINAL, LOCAL, Backlog, Job, KeyReused, Reason, Request, now
 from system.settings import Settings
 from system.store import Store
 from system.tables import metadata
@@ -82,7 +82,7 @@ class Life(RuleBasedStateMachine):
         return self.publish(job) if published else multiple()
 
     def publish(self, job: Job) -> Delivery:
-        self.store.published([job.id])
+        self.store.published({job.id: now()})
         return job.id, max(1, job.attempts)
 
     @rule(target=messages, limit=st.integers(1, 3), sent=st.booleans(), noted=st.booleans())
@@ -102,7 +102,7 @@ class Life(RuleBasedStateMachine):
             assert self.clock() >= self.leased.get(job.id, 0), "claimed within another's lease"
             self.leased[job.id] = since + LEASE
             if noted:
-                self.store.published([job.id])
+                self.store.published({job.id: now()})
         return multiple(*((job.id, max(1, job.attempts)) for job in claimed if sent))
 
     @rule(target=running, message=messages)
@@ -206,7 +206,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.before))
     def report_late(self, message: Delivery) -> None:
         """A publisher that was stopped in the middle notes now what it sent then."""
-        self.store.published([message[0]])
+        self.store.published({message[0]: now()})
 
     def row(self, job_id: str) -> dict[str, Any]:
         return next(row for row in rows(self.config, "jobs") if row["id"] == job_id)

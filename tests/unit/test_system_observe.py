@@ -13,7 +13,7 @@ from httpx import AsyncClient
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from system.job import Reason, Request
+from system.job import Reason, Request, now
 from system.metrics import LAG_SECONDS, exposition, note, watch_loop
 from system.settings import Settings
 from system.store import Store
@@ -92,9 +92,9 @@ def test_a_message_that_is_sent_again_counts_as_republished(store: Store) -> Non
         return first, again
 
     (first, again) = counted()
-    note(store.published, [job.id])
+    note(store.published, {job.id: now()})
     assert counted() == (first + 1, again)
-    note(store.published, [job.id])
+    note(store.published, {job.id: now()})
     assert counted() == (first + 2, again + 1)
 
 

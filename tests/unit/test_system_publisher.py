@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,6 +18,9 @@ from tests.unit.conftest import Broker
 LONG = 3_600.0
 
 
+AT = 7.5  # s since the epoch
+
+
 def unnoted(_ids: object) -> None:
     """What is sent is noted nowhere."""
 
@@ -27,7 +30,7 @@ def numbered(number: int) -> Job:
 
 
 def test_it_takes_so_many_and_refuses_the_next_without_waiting() -> None:
-    publisher = Publisher(lambda _job: None, unnoted, LONG)
+    publisher = Publisher(lambda _job: AT, unnoted, LONG)
     assert all(publisher.offer(numbered(number)) for number in range(CAPACITY))
     answers: list[bool] = []
     asking = threading.Thread(target=lambda: answers.append(publisher.offer(numbered(CAPACITY))), daemon=True)
@@ -40,10 +43,11 @@ def test_it_takes_so_many_and_refuses_the_next_without_waiting() -> None:
 def test_it_goes_on_after_an_error(caplog: pytest.LogCaptureFixture) -> None:
     sent: queue.Queue[str] = queue.Queue()
 
-    def sends(job: Job) -> None:
+    def sends(job: Job) -> float:
         if int(job.id) < 5:
             raise RuntimeError("no")
         sent.put(job.id)
+        return AT
 
     publisher = Publisher(sends, unnoted, LONG)
     for number in range(10):
@@ -56,7 +60,12 @@ def test_it_goes_on_after_an_error(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_what_the_relay_may_have_by_now_is_skipped() -> None:
     sent: list[Job] = []
-    publisher = Publisher(sent.append, unnoted, lease=0)
+
+    def sends(job: Job) -> float:
+        sent.append(job)
+        return AT
+
+    publisher = Publisher(sends, unnoted, lease=0)
     publisher.offer(numbered(1))
     publisher.start()
     assert publisher.stop(10)
@@ -65,7 +74,12 @@ def test_what_the_relay_may_have_by_now_is_skipped() -> None:
 
 def test_stopping_publishes_what_waits() -> None:
     sent: queue.Queue[str] = queue.Queue()
-    publisher = Publisher(lambda job: sent.put(job.id), unnoted, LONG)
+
+    def sends(job: Job) -> float:
+        sent.put(job.id)
+        return AT
+
+    publisher = Publisher(sends, unnoted, LONG)
     for number in range(50):
         assert publisher.offer(numbered(number))
     publisher.start()
@@ -76,9 +90,10 @@ def test_stopping_publishes_what_waits() -> None:
 def test_stopping_is_bounded_when_the_broker_hangs() -> None:
     hangs, released = threading.Event(), threading.Event()
 
-    def sends(_job: Job) -> None:
+    def sends(_job: Job) -> float:
         hangs.set()
         released.wait(30)
+        return AT
 
     publisher = Publisher(sends, unnoted, LONG)
     publisher.start()
@@ -92,17 +107,18 @@ def test_stopping_is_bounded_when_the_broker_hangs() -> None:
 
 def test_what_waits_together_is_noted_together() -> None:
     """One transaction for so many, and none for what was not sent."""
-    noted: list[list[str]] = []
+    noted: list[dict[str, float]] = []
     holding, released = threading.Event(), threading.Event()
 
-    def sends(job: Job) -> None:
+    def sends(job: Job) -> float:
         if job.id == "0":
             holding.set()
             released.wait(30)
         if job.id == "1":
             raise RuntimeError("no")
+        return AT + int(job.id)
 
-    publisher = Publisher(sends, lambda ids: noted.append(list(ids)), LONG)
+    publisher = Publisher(sends, lambda sent: noted.append(dict(sent)), LONG)
     for number in range(TOGETHER + 3):
         publisher.offer(numbered(number))
     publisher.start()
@@ -110,17 +126,18 @@ def test_what_waits_together_is_noted_together() -> None:
     released.set()
     assert publisher.stop(10)
     assert sorted(int(job) for jobs in noted for job in jobs) == [0, *range(2, TOGETHER + 3)]
+    assert all(at == AT + int(job) for jobs in noted for job, at in jobs.items()), "each with its own time"
     assert len(noted) <= 2 * 2 + 1
 
 
 def test_a_note_that_fails_ends_no_thread(caplog: pytest.LogCaptureFixture) -> None:
     tried: list[str] = []
 
-    def fails(ids: Collection[str]) -> None:
+    def fails(ids: Mapping[str, float]) -> None:
         tried.extend(ids)
         raise RuntimeError("no")
 
-    publisher = Publisher(lambda _job: None, fails, LONG)
+    publisher = Publisher(lambda _job: AT, fails, LONG)
     publisher.start()
     for number in range(10):
         publisher.offer(numbered(number))

@@ -4,19 +4,24 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from celery.app.task import Context
+from celery.exceptions import Retry
 from kombu.exceptions import OperationalError
-from sqlalchemy import update
+from redis import ResponseError
 
 from system.celery_app import App, make_celery
 from system.database import Database
+from system.durable import _retry
 from system.job import LOCAL, Reason, Request, now
-from system.relay import BATCH, queue_of, run, sweep
+from system.publisher import send
+from system.relay import BATCH, run, sweep
 from system.rows import due_jobs
 from system.settings import Settings
 from system.store import Store
-from system.tables import outbox
+from system.work import ServiceBusy
 from tests.conftest import ON_POSTGRES
 from tests.unit.clock import let_pass, rows
 from tests.unit.conftest import Broker
@@ -112,24 +117,82 @@ def test_a_job_without_progress_is_published_again_later_each_time(
 
 
 def test_a_message_that_may_still_wait_is_not_published_again(celery: App, broker: Broker, config: Settings) -> None:
-    """Two jobs were published. When the second one is the oldest in the queue, somebody has taken the first one."""
+    """Two jobs were published, one after the other. When the second one is the oldest message in the queue, somebody
+    has taken the first one."""
     first, second = submit(celery, 2)
     let_pass(config, config.publish_lease)
-    assert sweep(celery) == 2
+    assert (sweep(celery), broker.ids) == (2, [first, second])
     let_pass(config, config.queue_patience)
-    published: dict[str, float] = {row["job_id"]: row["published_at"] for row in rows(config, "outbox")}
+    published = {row["job_id"]: row["published_at"] for row in rows(config, "outbox")}
+    assert published[first] < published[second]
     asked: list[str] = []
 
     def oldest(queue: str) -> float:
         asked.append(queue)
-        return published[second] - 1e-6
+        return float(published[second])
 
-    with Database(config.store_url).write() as connection:
-        connection.execute(update(outbox).where(outbox.c.job_id == first).values(published_at=published[second] - 1))
     assert (sweep(celery, oldest), broker.ids[2:], asked) == (2, [first], ["celery"])
     assert sweep(celery, oldest) == 0, "it is looked at again after the patience"
     let_pass(config, config.queue_patience)
     assert (sweep(celery), broker.ids[3:]) == (1, [second])
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [(ResponseError("NOPERM"), True), (ConnectionError("refused"), False), (TypeError("nonsense"), False)],
+    ids=["refused for ever", "away", "nonsense"],
+)
+def test_a_look_that_fails_holds_up_no_other_job(
+    celery: App, broker: Broker, config: Settings, error: Exception, again: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    (published,) = submit(celery, 1)
+    let_pass(config, config.publish_lease)
+    assert sweep(celery) == 1
+    let_pass(config, config.queue_patience)
+    new = submit(celery, 2)
+    let_pass(config, config.publish_lease)
+
+    def oldest(_queue: str) -> float:
+        raise error
+
+    assert (sweep(celery, oldest), broker.ids[1:]) == (3, [published] * again + new)
+    assert str(error) in caplog.text
+    let_pass(config, config.publish_lease)
+    assert sweep(celery) == (not again), "soon after, not later"
+    assert sorted(broker.ids) == sorted([published, *new, published])
+
+
+@pytest.mark.parametrize("first", ["the start", "the note"])
+def test_the_time_of_a_message_is_its_own(celery: App, broker: Broker, config: Settings, first: str) -> None:
+    """Whenever the note of a publish comes: the queue has passed a message that a worker has taken."""
+    (job,) = submit(celery, 1)
+    known = celery.store.job(job)
+    assert known is not None
+    sent = send(celery, known)
+    if first == "the start":
+        celery.store.start(job, 1)
+    celery.store.published({job: sent})
+    assert broker.sent[0][1]["headers"]["published_at"] == sent
+    assert rows(config, "outbox")[0]["published_at"] == sent
+
+
+def test_a_retry_says_the_same_in_the_store_and_in_its_message(celery: App, broker: Broker, config: Settings) -> None:
+    (job,) = submit(celery, 1, "system.deliver")
+    celery.store.start(job, 1)
+    task = celery.tasks["system.deliver"]
+    old = {"published_at": 1.5}  # Celery copies the headers of the message that is retried
+    options: dict[str, Any] = {"retries": 0, "called_directly": False, "ignore_result": True, "delivery_info": {}}
+    task.request_stack.push(Context(id=job, args=[{}], kwargs={}, headers=old, **options))
+    with pytest.raises(Retry):
+        _retry(task, celery.store, ServiceBusy("busy"), before=0)
+    headers = broker.sent[-1][1]["headers"]
+    assert (headers["id"], headers["published_at"]) == (job, rows(config, "outbox")[0]["published_at"])
+
+
+def test_a_message_that_is_no_jobs_says_it_too(celery: App, broker: Broker) -> None:
+    before = now()
+    celery.send_task("system.tick", ignore_result=True)
+    assert before <= broker.sent[-1][1]["headers"]["published_at"] <= now()
 
 
 def test_what_a_worker_has_taken_waits_in_no_queue(celery: App, broker: Broker, config: Settings) -> None:
@@ -154,10 +217,14 @@ def test_what_a_worker_has_taken_waits_in_no_queue(celery: App, broker: Broker, 
     assert published_later() == 1
 
 
-def test_each_task_has_its_queue(celery: App) -> None:
-    ids = [submit(celery, 1, task)[0] for task in ("system.divide", "system.fibonacci", "no.such.task")]
-    jobs = [celery.store.job(job_id) for job_id in ids]
-    assert [queue_of(celery, job) for job in jobs if job] == ["celery", "cpu", "celery"]
+def test_each_task_has_its_queue(celery: App, config: Settings) -> None:
+    for task in ("system.divide", "system.fibonacci"):
+        submit(celery, 1, task)
+    asked: list[str] = []
+    for _ in range(2):
+        let_pass(config, config.publish_lease + config.queue_patience)
+        sweep(celery, lambda queue: asked.append(queue))
+    assert sorted(asked) == ["celery", "cpu"]
 
 
 def test_two_at_once_publish_each_job_once(celery: App, broker: Broker, config: Settings) -> None:

@@ -186,7 +186,7 @@ def test_a_publisher_that_reports_late_leaves_a_worker_its_lease(store: Store, c
     job_id = store.accept(Request("t", ()))[0].id
     assert store.start(job_id, 1).run
     (started,) = rows(config, "outbox")
-    store.published([job_id])
+    store.published({job_id: now()})
     (reported,) = rows(config, "outbox")
     assert reported["due"] == started["due"]
 
@@ -267,7 +267,10 @@ def test_a_job_that_workers_do_not_know_is_due_again_and_a_failure_in_the_end(st
     job_id = store.accept(Request("new.task", ()))[0].id
     for records in range(config.max_starts):
         pause = config.queue_patience * 2 ** min(records, 4)
-        for note in (lambda: store.unknown(job_id), lambda: store.published([job_id])):  # a publisher may be late
+        for note in (
+            lambda: store.unknown(job_id),
+            lambda: store.published({job_id: now()}),
+        ):  # a publisher may be late
             note()
             (entry,) = rows(config, "outbox")
             assert entry["due"] == pytest.approx(now() + pause, abs=10), "each time later, up to a limit"
