@@ -54,7 +54,7 @@ def test_who_reads_results_reads_json_only(told: dict[str, Any]) -> None:
 
 def test_a_worker_that_dies_in_its_sweep_does_not_stop_that_of_others_for_long(calm: Running) -> None:
     """Each second a worker takes the lock of the sweep for unacknowledged messages."""
-    with calm.server.client() as client, client.monitor() as monitor:
+    with calm.server.client(timeout=SLACK) as client, client.monitor() as monitor:
 
         def lock() -> list[str]:
             seen = monitor.next_command()

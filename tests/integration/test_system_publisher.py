@@ -40,12 +40,6 @@ def both(
         yield made[0], made[1]
 
 
-@pytest.fixture
-def system(both: tuple[Running, Running]) -> Running:
-    """The API whose publisher has an hour for each job."""
-    return alive(both[0])
-
-
 def alive(system: Running) -> Running:
     """This system with an API that runs."""
     if "api" not in system.parts or not system.process("api").alive:
@@ -69,8 +63,9 @@ def published(system: Running) -> set[str]:
         return {json.loads(message)["headers"]["id"] for message in client.lrange("celery", 0, -1)}
 
 
-def test_a_publish_that_fails_is_not_repeated_within_the_api(system: Running) -> None:
+def test_a_publish_that_fails_is_not_repeated_within_the_api(both: tuple[Running, Running]) -> None:
     """Redis has no memory left and refuses. Kombu would connect and try again, in the thread that publishes."""
+    system = alive(both[0])
     first = system.submit("/divide", BODY)
     eventually(lambda: first in published(system), within=SLACK, what="the publisher knows its queue")
     with system.server.client(system.db) as client:
@@ -104,7 +99,22 @@ def test_a_job_whose_lease_is_over_is_left_to_the_relay(both: tuple[Running, Run
         return job in published(system)
 
     eventually(one_more_is_published, within=SLACK, what="the publisher goes on")
-    assert published(system).isdisjoint(jobs[THREADS:]), "the relay's jobs are left to the relay"
+    assert len(published(system) & set(jobs)) <= THREADS, "the relay's jobs are left to the relay"
+
+
+def test_a_full_publisher_does_not_hold_the_api_up(both: tuple[Running, Running]) -> None:
+    """More jobs than the publisher takes, while Redis is silent. No more come together than the API publishes."""
+    system, count = alive(both[1]), CAPACITY + THREADS + 3 * FEW
+
+    def submit(_: int) -> int:
+        return system.http.post("/divide", json=BODY).status_code
+
+    try:
+        with silent(system.server), ThreadPoolExecutor(FEW) as clients:
+            answers = list(clients.map(submit, range(count)))
+    except httpx.ReadTimeout:
+        pytest.fail("a full publisher holds the API up")
+    assert answers == [202] * count
 
 
 def test_what_waits_is_published_when_the_api_is_told_to_end(both: tuple[Running, Running]) -> None:
@@ -131,20 +141,3 @@ def test_what_waits_is_published_when_the_api_is_told_to_end(both: tuple[Running
         return True
 
     eventually(all_are_published, within=2 * SLACK, what="the publisher ends in time")
-
-
-def test_a_full_publisher_does_not_hold_the_api_up(system: Running) -> None:
-    """More jobs than the publisher takes, while Redis is silent. No more come together than the API publishes."""
-    count = CAPACITY + THREADS + 3 * FEW
-
-    def submit(_: int) -> int:
-        return system.http.post("/divide", json=BODY).status_code
-
-    try:
-        with silent(system.server), ThreadPoolExecutor(FEW) as clients:
-            answers = list(clients.map(submit, range(count)))
-    except httpx.ReadTimeout:
-        pytest.fail("a full publisher holds the API up")
-    finally:
-        system.end("api")
-    assert answers == [202] * count
