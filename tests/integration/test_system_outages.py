@@ -8,7 +8,10 @@ import pytest
 from brownout.subject.waiting import eventually
 from brownout.wire import blackhole, half_open
 from system.celery_app import make_celery
+from system.job import now
 from system.settings import Settings
+from system.tables import CONSUMING
+from system.watchdog import CHECK_SECONDS
 from tests.integration.fragile import Fragile
 from tests.integration.running import SLACK, Running
 from tests.measured import measured
@@ -75,6 +78,21 @@ def test_an_outage_of_redis_is_told_and_survived(fragile: Fragile, outage: Outag
         assert fragile.ended(job)["task_status"] == "SUCCESS"
         assert fragile.effects()[job] == 1
     assert fragile.http.get(f"/task-status/{failed}").content == before, "what was final stayed as it was, to the byte"
+
+
+def test_an_outage_ends_the_watch_of_no_worker(fragile: Fragile) -> None:
+    """The watchdogs look while Redis is silent, and tell the job store after it that the workers take messages."""
+
+    def silence() -> float:
+        ((told,),) = fragile.rows("select at from seen where name = ?", CONSUMING)
+        return now() - float(told)
+
+    both_have_looked = 2 * (CHECK_SECONDS + fragile.settings.broker_timeout)
+    eventually(lambda: silence() < CHECK_SECONDS, within=SLACK, what="the workers take messages")
+    with stopped(fragile):
+        bound = both_have_looked + SLACK
+        eventually(lambda: silence() > both_have_looked, within=bound, every=0.05, what="no worker takes messages")
+    eventually(lambda: silence() < CHECK_SECONDS, within=SLACK, every=0.05, what="a worker takes messages again")
 
 
 def test_a_silent_connection_is_replaced_and_no_worker_is_started_again(fragile: Fragile) -> None:
