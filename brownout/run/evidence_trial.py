@@ -75,7 +75,7 @@ class EvidenceTrial:
         if not hasattr(self, "_subject"):
             return ()
         pids = [self._subject.broker.pid] if self._subject.broker.pid else []
-        for name, supervisor in list(self._subject.supervisors.items()):
+        for name, supervisor in self._subject.supervisors.copy().items():
             pids.append(supervisor.current.pid)
             if name.startswith("worker"):
                 pids += forked_by(supervisor.current.pid)

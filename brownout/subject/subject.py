@@ -266,7 +266,7 @@ class Subject:
 
     def pids(self) -> dict[str, list[int]]:
         """The pids of the subject's processes and their descendants, of broker, network proxy and client."""
-        families = {name: family(supervisor.current.pid) for name, supervisor in list(self.supervisors.items())}
+        families = {name: family(supervisor.current.pid) for name, supervisor in self.supervisors.copy().items()}
         broker = getattr(self, "broker", None)
         caller = self.caller.process.pid if self.caller else None
         others = {"broker": broker.pid if broker else None, "wire": self.wire.pid, "client": caller}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import Lock
 
 from brownout.history.event import Event
 from brownout.history.operation import RANK, SAFE, state_of
@@ -12,31 +13,59 @@ FINAL = 2
 
 class Settled:
     """Keeps track of the operations that were accepted, and of those that are finished. If `by_effect` is true, an
-    operation counts as finished only after an effect or a final failure."""
+    operation counts as finished only after an effect or a final failure.
+
+    One thread reports events while others ask, and a long trial has many operations: each answer costs as much as there
+    are unfinished ones.
+    """
 
     def __init__(self, *, by_effect: bool) -> None:
         self._by_effect = by_effect
+        self._lock = Lock()
         self._accepted: dict[str, str] = {}  # Maps each task to its key.
-        self._nameless: dict[str, None] = {}  # Keys of operations that were accepted without a task id.
+        self._tasks: dict[str, list[str]] = {}  # Maps each key to its accepted tasks.
+        self._open: dict[str, str] = {}  # Those of `_accepted` that are not finished.
+        self._nameless: dict[str, None] = {}  # Keys of unfinished operations that were accepted without a task id.
         self._done: set[str] = set()  # The tasks and keys of operations that are finished.
         self._running: dict[str, str] = {}  # Maps each running task to the process that runs it.
 
     def see(self, events: Iterable[Event]) -> None:
         """Take new events of the history into account."""
-        for event in events:
-            if event.kind in ("ok", "accepted") and event.task and event.key:
-                self._accepted[event.task] = event.key
-                self._nameless.pop(event.key, None)
-            elif event.key and (event.kind == "accepted" or (event.kind == "ok" and _works(event))):
-                self._nameless[event.key] = None
-            if event.kind == "started" and event.task:
-                self._running[event.task] = event.source
-            elif event.kind in ("ended", "failed", "rejected") and event.task:
-                self._running.pop(event.task, None)
-            elif event.kind == "exit":
-                self._running = {task: name for task, name in self._running.items() if name != event.source}
-            if self._settles(event):
-                self._done |= {name for name in (event.task, event.key) if name}
+        with self._lock:
+            for event in events:
+                self._see(event)
+
+    def _see(self, event: Event) -> None:
+        task, key = event.task, event.key
+        if event.kind in ("ok", "accepted") and task and key:
+            self._accept(task, key)
+        elif key and key not in self._done and (event.kind == "accepted" or (event.kind == "ok" and _works(event))):
+            self._nameless[key] = None
+        if event.kind == "started" and task:
+            self._running[task] = event.source
+        elif event.kind in ("ended", "failed", "rejected") and task:
+            self._running.pop(task, None)
+        elif event.kind == "exit":
+            self._running = {task: name for task, name in self._running.items() if name != event.source}
+        if self._settles(event):
+            self._finish(task, key)
+
+    def _accept(self, task: str, key: str) -> None:
+        self._nameless.pop(key, None)
+        if self._accepted.get(task) == key:
+            return
+        self._accepted[task] = key
+        self._tasks.setdefault(key, []).append(task)
+        if task not in self._done and key not in self._done:
+            self._open[task] = key
+
+    def _finish(self, task: str | None, key: str | None) -> None:
+        self._done |= {name for name in (task, key) if name}
+        self._open.pop(task or "", None)
+        for named in self._tasks.get(key or "", ()):
+            if self._open.get(named) == key:
+                del self._open[named]
+        self._nameless.pop(key or "", None)
 
     def _settles(self, event: Event) -> bool:
         if event.kind == "effect":
@@ -52,17 +81,20 @@ class Settled:
     @property
     def open(self) -> dict[str, str]:
         """The operations that were accepted with a task id and are not finished: a mapping from task to key."""
-        return {t: k for t, k in list(self._accepted.items()) if t not in self._done and k not in self._done}
+        with self._lock:
+            return self._open.copy()
 
     @property
     def waiting(self) -> set[str]:
         """The keys of all operations that were accepted and are not finished, with or without a task id."""
-        return {*self.open.values(), *(key for key in self._nameless if key not in self._done)}
+        with self._lock:
+            return {*self._open.values(), *self._nameless}
 
     @property
     def accepted(self) -> dict[str, str]:
         """All operations that were accepted with a task id: a mapping from task to key."""
-        return dict(self._accepted)
+        with self._lock:
+            return self._accepted.copy()
 
     @property
     def running(self) -> int:
