@@ -28,14 +28,14 @@ import redis
 from sqlalchemy import Engine, create_engine, text
 
 from benchmarks.scale import consumers
-from benchmarks.submissions import SUBJECTS, WARM, api_of, environment, key_of, loaded
+from benchmarks.submissions import SUBJECTS, WARM, api_of, environment, key_of, loaded, server_if_any
 from brownout.subject.ports import HOST
 from brownout.subject.processes.process import Process
 from brownout.subject.servers import ladder
 from brownout.subject.servers.redis_server import RedisServer
 from brownout.subject.waiting import eventually
 from system.settings import Settings
-from tests.postgres import NoPostgres, Postgres, postgres
+from tests.postgres import Postgres
 
 ROOT = Path(__file__).parents[1]
 WITHIN = 180.0  # s
@@ -137,12 +137,7 @@ def main() -> int:
     parser.add_argument("--single", type=int, default=100, help="jobs one by one (default: 100)")
     parser.add_argument("--no-postgres", action="store_true", help="leave PostgreSQL out (default: where there is one)")
     chosen = parser.parse_args()
-    with ExitStack() as stack:
-        server = None
-        try:
-            server = None if chosen.no_postgres else stack.enter_context(postgres(durable=True))
-        except NoPostgres as error:
-            print(error, file=sys.stderr)
+    with server_if_any(not chosen.no_postgres) as server:
         slices: dict[str, list[Slice]] = {"plain": [], "sqlite": [], **({"postgres": []} if server else {})}
         for _ in range(chosen.rounds):
             for name, found in slices.items():

@@ -24,7 +24,7 @@ from typing import Any
 import redis
 from sqlalchemy import create_engine, text
 
-from benchmarks.submissions import system_env
+from benchmarks.submissions import server_if_any, system_env
 from brownout.subject.processes.process import Process
 from brownout.subject.servers import ladder
 from brownout.subject.servers.redis_server import RedisServer
@@ -33,7 +33,7 @@ from system.job import Request
 from system.settings import Settings
 from system.store import Store
 from system.work import PROCESS_SECONDS
-from tests.postgres import NoPostgres, Postgres, postgres
+from tests.postgres import Postgres
 
 ROOT = Path(__file__).parents[1]
 WITHIN = 180.0  # s
@@ -109,12 +109,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="slices of each number, in turn (default: 3)")
     chosen = parser.parse_args()
     rates: dict[int, list[float]] = {workers: [] for workers in chosen.workers}
-    with ExitStack() as stack:
-        try:
-            server: Postgres | None = stack.enter_context(postgres(durable=True))
-        except NoPostgres as error:
-            print(error, file=sys.stderr)
-            server = None
+    with server_if_any(wanted=True) as server:
         for _ in range(chosen.rounds):
             for workers in chosen.workers:
                 begun = time.monotonic()

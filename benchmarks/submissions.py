@@ -136,6 +136,18 @@ def system_env(redis: RedisServer, folder: Path, server: Postgres | None) -> dic
     return {**urls, **store, "SYSTEM_BACKLOG_LIMIT": str(10**9)}
 
 
+@contextmanager
+def server_if_any(wanted: bool) -> Iterator[Postgres | None]:
+    """A PostgreSQL that syncs its commits; None, and a line that says why, where there is none."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres(durable=True)) if wanted else None
+        except NoPostgres as error:
+            print(error, file=sys.stderr)
+            server = None
+        yield server
+
+
 def key_of(client: int) -> str:
     """The API key of a client."""
     return f"{client:032}"
@@ -190,12 +202,7 @@ def main() -> int:
         port, clients, seconds = chosen.load
         json.dump(load(int(port), int(clients), float(seconds)), sys.stdout)
         return 0
-    with ExitStack() as stack:
-        server = None
-        try:
-            server = None if chosen.no_postgres else stack.enter_context(postgres(durable=True))
-        except NoPostgres as error:
-            print(error, file=sys.stderr)
+    with server_if_any(not chosen.no_postgres) as server:
         subjects = [name for name in SUBJECTS if server or name != "postgres"]
         slices: dict[str, list[Slice]] = {name: [] for name in subjects}
         for _ in range(chosen.rounds):
