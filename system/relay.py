@@ -38,13 +38,13 @@ def sweep(app: App, oldest: Oldest = lambda _: None) -> int:
 
     Raises `kombu.exceptions.OperationalError` when the broker does not take a message.
     """
-    due, sent, waiting = app.store.claim(BATCH), dict[str, float](), list[str]()
+    due, sent, waiting = app.store.claim(BATCH), dict[str, float](), dict[str, float]()
     since = cache(lambda task: _since(app, task, oldest))
     try:
         for job in due:
             if job.published_at is not None and (at := since(job.task)) <= job.published_at:
                 if at > -math.inf:
-                    waiting.append(job.id)
+                    waiting[job.id] = job.published_at - at
                 continue
             try:
                 sent[job.id] = send(app, job)
@@ -63,7 +63,7 @@ def sweep(app: App, oldest: Oldest = lambda _: None) -> int:
         if sent:
             note(app.store.published, sent)
     if waiting:
-        app.store.wait(waiting)
+        app.store.wait(waiting)  # as long as its queue took for what is ahead of it, if it goes on like that
     return len(due)
 
 

@@ -154,10 +154,7 @@ class Store:
 
     def published(self, sent: Mapping[str, float]) -> int:
         """The broker has the messages of these jobs, since these times. A job that does not start in time is due again,
-        each time later.
-
-        Returns how many of the jobs had been published before.
-        """
+        each time later. Returns how many of the jobs had been published before."""
         entries = outbox.c.job_id.in_(sorted(sent))  # those of finished jobs are gone
         at = case(dict(sent), value=outbox.c.job_id)
         times = case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
@@ -166,11 +163,14 @@ class Store:
             noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1, published_at=at)
             return sum(times > 1 for times in connection.execute(noted.returning(outbox.c.publishes)).scalars())
 
-    def wait(self, job_ids: Collection[str]) -> None:
-        """The messages of these jobs may still wait in their queue. They are due again after the same patience."""
+    def wait(self, ahead: Mapping[str, float]) -> None:
+        """These jobs may wait in their queue for so many seconds; then they are due again. What waits may get lost with
+        its queue, so no job waits for longer than 16 times `queue_patience`, nor for less than that time."""
+        patience, at = self._settings.queue_patience, now()
+        due = {job_id: at + min(max(patience, wait), 16 * patience) for job_id, wait in ahead.items()}
+        entries = update(outbox).where(outbox.c.job_id.in_(sorted(due)))
         with self._database.write() as connection:
-            due = later(now() + self._settings.queue_patience)
-            connection.execute(update(outbox).where(outbox.c.job_id.in_(sorted(job_ids))).values(due=due))
+            connection.execute(entries.values(due=later(case(due, value=outbox.c.job_id))))
 
     # --- methods for workers
 

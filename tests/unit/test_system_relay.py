@@ -137,6 +137,23 @@ def test_a_message_that_may_still_wait_is_not_published_again(celery: App, broke
     assert (sweep(celery), broker.ids[3:]) == (1, [second])
 
 
+@pytest.mark.parametrize(("ahead", "patiences"), [(0.0, 1), (2.5, 2.5), (40.0, 16)])
+def test_a_job_is_looked_at_again_when_its_turn_may_have_come(
+    celery: App, broker: Broker, config: Settings, ahead: float, patiences: float
+) -> None:
+    """A look is a transaction, and a long queue has many jobs. But a queue may also be lost while they wait."""
+    (job,) = submit(celery, 1)
+    let_pass(config, config.publish_lease)
+    assert sweep(celery) == 1
+    let_pass(config, config.queue_patience)
+    (entry,) = rows(config, "outbox")
+    assert sweep(celery, lambda _: entry["published_at"] - ahead * config.queue_patience) == 1
+    let_pass(config, 0.99 * patiences * config.queue_patience)
+    assert sweep(celery) == 0
+    let_pass(config, 0.02 * patiences * config.queue_patience)
+    assert (sweep(celery), broker.ids) == (1, [job, job])
+
+
 @pytest.mark.parametrize(
     ("error", "again"),
     [(ResponseError("NOPERM"), True), (ConnectionError("refused"), False), (TypeError("nonsense"), False)],
