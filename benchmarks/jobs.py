@@ -1,8 +1,9 @@
 """Jobs a second from the request to the end, beside plain Celery's, and the time from the answer 202 to a job's start.
 
-    python -m benchmarks.jobs [--rounds 3] [--seconds 2] [--clients 16] [--single 100] [--no-postgres]
+    python -m benchmarks.jobs [--rounds 3] [--seconds 2] [--clients 16] [--processes 2] [--single 100]
+        [--no-postgres]
 
-Subjects are those of `benchmarks.submissions`, each with a worker of two processes, and with tasks that do no work:
+Subjects are those of `benchmarks.submissions`, each with one worker, and with tasks that do no work:
 plain Celery has late acks and results in Redis. After a warm-up the clients submit for `--seconds`. The rate is that of
 all these jobs, from the first request to the last end. Then one client submits `--single` jobs, each when the one
 before it has ended, and the store says when each was started.
@@ -81,9 +82,9 @@ def _starts(port: int, engine: Engine, count: int) -> list[float]:
     return took
 
 
-def _worker(subject: str, folder: Path, env: dict[str, str]) -> Process:
+def _worker(subject: str, folder: Path, env: dict[str, str], processes: int) -> Process:
     app = "system.worker" if subject in OWN else "benchmarks.plain:celery"
-    options = ("--without-mingle", "--without-gossip", "-c", "2", "-n", "worker@here")
+    options = ("--without-mingle", "--without-gossip", "-c", str(processes), "-n", "worker@here")
     argv = [sys.executable, "-m", "celery", "-A", app, "worker", *options]
     return Process.launch("worker", argv, log=folder / "worker.log", env=env, cwd=folder)
 
@@ -96,7 +97,7 @@ def measured(subject: str, chosen: argparse.Namespace, server: Postgres | None) 
         env = environment(subject, broker, folder, server, chosen.clients)
         env |= {"SYSTEM_PACE": "0", "C_FORCE_ROOT": "1", "PYTHONPATH": str(ROOT)}
         _, port = stack.enter_context(api_of(subject, folder, env))
-        stack.callback(_worker(subject, folder, env).stop)
+        stack.callback(_worker(subject, folder, env, chosen.processes).stop)
         ready = lambda: consumers(broker) >= 1  # noqa: E731
         eventually(ready, within=WITHIN, every=0.1, what="the worker waits", ignoring=(redis.RedisError,))
         engine = None
@@ -134,6 +135,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="slices of each subject, in turn (default: 3)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of submissions (default: 2)")
     parser.add_argument("--clients", type=int, default=16, help="at once (default: 16)")
+    parser.add_argument("--processes", type=int, default=2, help="of the worker (default: 2)")
     parser.add_argument("--single", type=int, default=100, help="jobs one by one (default: 100)")
     parser.add_argument("--no-postgres", action="store_true", help="leave PostgreSQL out (default: where there is one)")
     chosen = parser.parse_args()
