@@ -59,9 +59,9 @@ def create_app(settings: Settings | None = None, *, ping: Ping | None = None) ->
         app.add_exception_handler(kind, _store_unavailable)
     keyed = [Depends(Bearer())] if settings.api_keys else []
     refused = REFUSED if settings.api_keys else ELSEWHERE
-    app.include_router(health.probes, responses={} if settings.api_keys else ELSEWHERE)
-    for module in (health, jobs, dead_letters, background):
+    for module in (jobs, health, dead_letters, background):  # the routes are tried in order
         app.include_router(module.router, dependencies=keyed, responses=refused)
+    app.include_router(health.probes, responses={} if settings.api_keys else ELSEWHERE)
     return app
 
 

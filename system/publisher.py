@@ -86,7 +86,8 @@ class Publisher:
             if sent and (self._waiting.empty() or len(sent) >= TOGETHER):
                 self._notes(sent)
                 sent = {}
-        self._notes(sent)
+        if sent:
+            self._notes(sent)
 
     # Whatever goes wrong, the thread goes on, and the relay publishes the job.
 

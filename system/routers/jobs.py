@@ -20,7 +20,7 @@ from fastapi import (
 )
 from starlette.requests import HTTPConnection
 
-from system.access import Owner, Submitter
+from system.access import Owner, submitter_of
 from system.job import Backlog, Job, KeyReused, Request
 from system.metrics import ACCEPTED, DEDUPLICATED
 from system.schemas import Accepted, Computation, Division, JsonObject, Key, Problem, TaskStatus, status_of
@@ -81,10 +81,10 @@ class Submission:
 
 
 async def submission(
-    services: Shared, owner: Submitter, idempotency_key: Annotated[Key, Header()] = None
+    connection: HTTPConnection, services: Shared, idempotency_key: Annotated[Key, Header()] = None
 ) -> Submission:
     """The FastAPI dependency that submits a job for the request's owner."""
-    return Submission(services, owner, idempotency_key)
+    return Submission(services, submitter_of(connection, services), idempotency_key)
 
 
 Submitted = Annotated[Submission, Depends(submission)]

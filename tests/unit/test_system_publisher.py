@@ -72,6 +72,14 @@ def test_what_the_relay_may_have_by_now_is_skipped() -> None:
     assert sent == []
 
 
+def test_nothing_is_noted_when_nothing_was_sent() -> None:
+    noted: list[object] = []
+    publisher = Publisher(lambda _job: AT, noted.append, LONG)
+    publisher.start()
+    assert publisher.stop(10)
+    assert noted == []
+
+
 def test_stopping_publishes_what_waits() -> None:
     sent: queue.Queue[str] = queue.Queue()
 
