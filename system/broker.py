@@ -2,6 +2,7 @@
 which they are popped at the right. Each message says when it was published."""
 
 import json
+import math
 from contextlib import suppress
 from typing import Any, cast
 
@@ -39,6 +40,8 @@ def oldest(client: Redis, queue: str) -> float | None:
     Raises `redis.RedisError`, and other errors when Redis answers nonsense.
     """
     for message in reversed(cast("list[bytes]", client.lrange(queue, -LOOK, -1))):
-        with suppress(ValueError, KeyError, TypeError):
-            return float(json.loads(message)["headers"][PUBLISHED_AT])
+        with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            at = float(json.loads(message)["headers"][PUBLISHED_AT])
+            if math.isfinite(at):
+                return at
     return None

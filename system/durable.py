@@ -75,5 +75,6 @@ def _retry(task: Task[Any, Any], store: Store, error: Exception, *, before: int)
     if not store.retry(job_id, request.retries + 1, countdown, at):
         raise Ignore from error
     again: Callable[..., Exception] = task.retry  # its types leave out the options
-    options: dict[str, Any] = {"max_retries": settings.max_retries + before, "headers": {PUBLISHED_AT: at}}
+    headers = {**(request.headers or {}), PUBLISHED_AT: at}
+    options: dict[str, Any] = {"max_retries": settings.max_retries + before, "headers": headers}
     raise again(exc=error, countdown=countdown, argsrepr=HIDDEN, **options)

@@ -7,11 +7,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 from celery.exceptions import NotRegistered
 from kombu.exceptions import OperationalError
-from redis import ResponseError
+from redis.exceptions import NoPermissionError
 
 from system import broker
 from system.celery_app import App, make_celery
@@ -38,13 +38,13 @@ def sweep(app: App, oldest: Oldest = lambda _: None) -> int:
 
     Raises `kombu.exceptions.OperationalError` when the broker does not take a message.
     """
-    due, sent, waiting = app.store.claim(BATCH), dict[str, float](), dict[str, float]()
-    since = cache(lambda task: _since(app, task, oldest))
+    due, sent, waiting = app.store.claim(BATCH), dict[str, float](), list[str]()
+    look = Look(app, oldest)
     try:
         for job in due:
-            if job.published_at is not None and (at := since(job.task)) <= job.published_at:
-                if at > -math.inf:
-                    waiting[job.id] = job.published_at - at
+            if job.published_at is not None and (since := look.since(job.task)) <= job.published_at:
+                if since > -math.inf:
+                    waiting.append(job.id)
                 continue
             try:
                 sent[job.id] = send(app, job)
@@ -63,23 +63,36 @@ def sweep(app: App, oldest: Oldest = lambda _: None) -> int:
         if sent:
             note(app.store.published, sent)
     if waiting:
-        app.store.wait(waiting)  # as long as its queue took for what is ahead of it, if it goes on like that
+        app.store.wait(waiting)
     return len(due)
 
 
-def _since(app: App, task: str, oldest: Oldest) -> float:
-    """Since when the messages of this task wait: infinity when none waits, minus infinity when the relay can't look."""
-    queue = app.amqp.router.route({}, task)["queue"].name
-    try:
-        at = oldest(queue)
-    except ResponseError as error:  # Redis refuses to say it, as it does for an ACL, and may do so for ever
-        log.warning("what waits in queue %s may be published again, because the relay can't look: %s", queue, error)
-    except Exception as error:  # the broker is away or talks nonsense; the leases run out, and the relay looks again
-        log.warning("the relay can't see what waits in queue %s: %r", queue, error)
-        return -math.inf
-    else:
-        return math.inf if at is None else at
-    return math.inf
+class Look:
+    """What one sweep sees of the queues. It looks at each queue once, and at no other when the broker is away."""
+
+    def __init__(self, app: App, oldest: Oldest) -> None:
+        self._app, self._oldest = app, oldest
+        self._since: dict[str, float] = {}
+
+    def since(self, task: str) -> float:
+        """Since when the messages of this task wait: infinity when none waits, minus infinity when nobody can say."""
+        queue = self._app.amqp.router.route({}, task).get("queue")
+        name = getattr(queue, "name", "")
+        if name not in self._since:
+            self._since[name] = -math.inf if -math.inf in self._since.values() else self._look(name)
+        return self._since[name]
+
+    def _look(self, queue: str) -> float:
+        try:
+            at = self._oldest(queue)
+        except NoPermissionError as error:  # an ACL will not change by waiting
+            log.warning("what waits in queue %s may be published again, because nobody may look: %s", queue, error)
+        except Exception as error:  # the broker is away or talks nonsense: the relay looks again after the leases
+            log.warning("the relay can't see what waits in queue %s: %r", queue, error)
+            return -math.inf
+        else:
+            return math.inf if at is None else at
+        return math.inf
 
 
 def run(app: App, stop: threading.Event, oldest: Oldest = lambda _: None) -> None:

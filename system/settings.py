@@ -59,9 +59,7 @@ class Settings(BaseSettings):
     max_starts: int = Field(10, gt=0, description="runs without any progress after which a job becomes a FAILURE")
 
     publish_lease: Seconds = Field(2.0, description="time for which a publisher owns an outbox entry")
-    queue_patience: Seconds = Field(
-        15.0, description="time after which a job that did not start is published again, unless it may still wait"
-    )
+    queue_patience: Seconds = Field(15.0, description="then a job that neither started nor waits is published again")
     relay_interval: Seconds = Field(0.03, description="pause of the relay when nothing is due")
     worker_patience: Seconds = Field(5.0, description="silence of all workers after which the API is not ready")
     log_json: bool = Field(False, description="log lines are JSON, each with the id of its job")

@@ -163,14 +163,15 @@ class Store:
             noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1, published_at=at)
             return sum(times > 1 for times in connection.execute(noted.returning(outbox.c.publishes)).scalars())
 
-    def wait(self, ahead: Mapping[str, float]) -> None:
-        """These jobs may wait in their queue for so many seconds; then they are due again. What waits may get lost with
-        its queue, so no job waits for longer than 16 times `queue_patience`, nor for less than that time."""
+    def wait(self, job_ids: Collection[str]) -> None:
+        """The messages of these jobs may wait in their queue. A job is due again when it has waited twice as long, but
+        within 16 times `queue_patience`: what waits may get lost with its queue."""
         patience, at = self._settings.queue_patience, now()
-        due = {job_id: at + min(max(patience, wait), 16 * patience) for job_id, wait in ahead.items()}
-        entries = update(outbox).where(outbox.c.job_id.in_(sorted(due)))
+        waited = at - outbox.c.published_at
+        pause = case((waited < patience, patience), (waited > 16 * patience, 16 * patience), else_=waited)
+        entries = outbox.c.job_id.in_(sorted(job_ids)), outbox.c.published_at.is_not(None)  # not taken meanwhile
         with self._database.write() as connection:
-            connection.execute(entries.values(due=later(case(due, value=outbox.c.job_id))))
+            connection.execute(update(outbox).where(*entries).values(due=later(at + pause)))
 
     # --- methods for workers
 

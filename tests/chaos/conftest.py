@@ -52,7 +52,8 @@ def recovery_bound(given: Mapping[str, str] = SETTINGS) -> float:
     """Seconds after which a job that is nowhere is published again: the longest lease, and the relay's own steps.
 
     A run's lease is the longest; the publisher may have taken the outbox entry just before, and an entry that was
-    published twice waits twice as long. A job that was lost while others wait is published again when they have gone.
+    published twice waits twice as long. The relay looks at a job that may wait in a long queue
+    after twice the time that it has waited; no scenario with such a queue also loses it.
     """
     the = settings(given)
     return max(the.run_lease, 2 * the.queue_patience) + the.publish_lease + the.relay_interval
@@ -71,7 +72,7 @@ def system(env: Mapping[str, str] = SETTINGS) -> Application:
         recovery=recovery_bound(env),
         steps_down=(EXIT_CODE,),
         settings="system.settings:get_settings",
-        polls=("LLEN .*",),  # the watchdog and the monitor
+        polls=("LLEN .*", "LRANGE .*"),  # the watchdog, and the relay when a job is late
         monitors=("api",),
         effects=sqlite_effects("system.db", "SELECT id, key, name, at FROM effects WHERE id > ? ORDER BY id"),
         accepted=sqlite_accepted(

@@ -5,7 +5,7 @@ import itertools
 import sys
 import threading
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from brownout.history.event import Event
@@ -61,7 +61,7 @@ EVENTS = st.builds(
     ),
     st.sampled_from(["ok", "accepted", "effect", "read", "ended"]),
     NAMES,
-    NAMES.map(str.upper),
+    NAMES,
     st.sampled_from(["STARTED", "SUCCESS"]),
 )
 
@@ -82,6 +82,8 @@ def unfinished(events: list[Event]) -> tuple[dict[str, str], set[str]]:
 
 
 @given(st.lists(EVENTS, max_size=12))
+@example([ok("a", task="t"), Event(1, "effects", "effect", "b"), ok("b", task="t")])
+@example([ok("a"), Event(1, "effects", "effect", task="a")])
 def test_in_whatever_order_events_come_the_same_is_unfinished(events: list[Event]) -> None:
     settled = Settled(by_effect=False)
     for number, event in enumerate(events, start=1):

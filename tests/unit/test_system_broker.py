@@ -25,6 +25,7 @@ def message(**headers: object) -> bytes:
         ([message(published_at=9), message(published_at=7)], 7.0),
         ([message(published_at=9), message(task="system.tick")], 9.0),
         ([message(published_at=9), b"no JSON", b"[]", b"{}", message(published_at="soon")], 9.0),
+        ([message(published_at=9), message(published_at=float("nan")), message(published_at=10**400)], 9.0),
         ([message(published_at=9), *[message()] * LOOK], None),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from celery.app.task import Context
 from celery.exceptions import Retry
 from kombu.exceptions import OperationalError
-from redis import ResponseError
+from redis.exceptions import NoPermissionError
 
 from system.celery_app import App, make_celery
 from system.database import Database
@@ -133,30 +133,72 @@ def test_a_message_that_may_still_wait_is_not_published_again(celery: App, broke
 
     assert (sweep(celery, oldest), broker.ids[2:], asked) == (2, [first], ["celery"])
     assert sweep(celery, oldest) == 0, "it is looked at again after the patience"
-    let_pass(config, config.queue_patience)
+    let_pass(config, 1.1 * config.queue_patience)
     assert (sweep(celery), broker.ids[3:]) == (1, [second])
 
 
-@pytest.mark.parametrize(("ahead", "patiences"), [(0.0, 1), (2.5, 2.5), (40.0, 16)])
-def test_a_job_is_looked_at_again_when_its_turn_may_have_come(
-    celery: App, broker: Broker, config: Settings, ahead: float, patiences: float
+@pytest.mark.parametrize(("waited", "patiences"), [(1, 1), (2.5, 2.5), (40, 16)])
+def test_a_job_is_looked_at_again_when_it_has_waited_twice_as_long(
+    celery: App, broker: Broker, config: Settings, waited: float, patiences: float
 ) -> None:
-    """A look is a transaction, and a long queue has many jobs. But a queue may also be lost while they wait."""
+    """A look is a transaction, and a long queue has many jobs. But what waits may get lost with its queue."""
     (job,) = submit(celery, 1)
     let_pass(config, config.publish_lease)
     assert sweep(celery) == 1
-    let_pass(config, config.queue_patience)
-    (entry,) = rows(config, "outbox")
-    assert sweep(celery, lambda _: entry["published_at"] - ahead * config.queue_patience) == 1
+    let_pass(config, waited * config.queue_patience)
+    assert sweep(celery, lambda _: 0.5) == 1
     let_pass(config, 0.99 * patiences * config.queue_patience)
     assert sweep(celery) == 0
     let_pass(config, 0.02 * patiences * config.queue_patience)
     assert (sweep(celery), broker.ids) == (1, [job, job])
 
 
+def test_a_job_that_is_taken_during_the_look_keeps_its_lease(celery: App, broker: Broker, config: Settings) -> None:
+    (job,) = submit(celery, 1)
+    let_pass(config, config.publish_lease)
+    assert sweep(celery) == 1
+    let_pass(config, config.queue_patience)
+
+    def taken(_queue: str) -> float:
+        celery.store.start(job, 1)
+        celery.store.retry(job, 1, 0)
+        return 0.5
+
+    before = now()
+    assert sweep(celery, taken) == 1
+    (entry,) = rows(config, "outbox")
+    assert entry["due"] >= before + config.queue_patience
+    assert entry["due"] <= now() + config.queue_patience, "that of the retry, not what the look would give"
+
+
+def test_a_sweep_looks_at_each_queue_once_and_at_none_without_a_broker(
+    celery: App, broker: Broker, config: Settings
+) -> None:
+    tasks = ("system.divide", "system.fibonacci", "system.process_data")
+    for task in tasks:
+        submit(celery, 1, task)
+    let_pass(config, config.publish_lease)
+    assert sweep(celery) == len(tasks)
+    asked: list[str] = []
+
+    def oldest(queue: str) -> float:
+        asked.append(queue)
+        return 0.5
+
+    let_pass(config, config.queue_patience)
+    assert (sweep(celery, oldest), sorted(asked)) == (len(tasks), ["celery", "cpu"])
+    let_pass(config, 2 * config.queue_patience)
+
+    def away(queue: str) -> float:
+        asked.append(queue)
+        raise ConnectionError("refused")
+
+    assert (sweep(celery, away), len(asked)) == (len(tasks), 3)
+
+
 @pytest.mark.parametrize(
     ("error", "again"),
-    [(ResponseError("NOPERM"), True), (ConnectionError("refused"), False), (TypeError("nonsense"), False)],
+    [(NoPermissionError("NOPERM"), True), (ConnectionError("refused"), False), (TypeError("nonsense"), False)],
     ids=["refused for ever", "away", "nonsense"],
 )
 def test_a_look_that_fails_holds_up_no_other_job(
@@ -197,13 +239,14 @@ def test_a_retry_says_the_same_in_the_store_and_in_its_message(celery: App, brok
     (job,) = submit(celery, 1, "system.deliver")
     celery.store.start(job, 1)
     task = celery.tasks["system.deliver"]
-    old = {"published_at": 1.5}  # Celery copies the headers of the message that is retried
+    old = {"published_at": 1.5, "trace": "the client's"}  # Celery copies the headers of the message that is retried
     options: dict[str, Any] = {"retries": 0, "called_directly": False, "ignore_result": True, "delivery_info": {}}
     task.request_stack.push(Context(id=job, args=[{}], kwargs={}, headers=old, **options))
     with pytest.raises(Retry):
         _retry(task, celery.store, ServiceBusy("busy"), before=0)
     headers = broker.sent[-1][1]["headers"]
     assert (headers["id"], headers["published_at"]) == (job, rows(config, "outbox")[0]["published_at"])
+    assert headers["trace"] == "the client's"
 
 
 def test_a_message_that_is_no_jobs_says_it_too(celery: App, broker: Broker) -> None:
@@ -232,16 +275,6 @@ def test_what_a_worker_has_taken_waits_in_no_queue(celery: App, broker: Broker, 
     assert published_later() == 0, "the retry's message waits"
     celery.store.unknown(job)
     assert published_later() == 1
-
-
-def test_each_task_has_its_queue(celery: App, config: Settings) -> None:
-    for task in ("system.divide", "system.fibonacci"):
-        submit(celery, 1, task)
-    asked: list[str] = []
-    for _ in range(2):
-        let_pass(config, config.publish_lease + config.queue_patience)
-        sweep(celery, lambda queue: asked.append(queue))
-    assert sorted(asked) == ["celery", "cpu"]
 
 
 def test_two_at_once_publish_each_job_once(celery: App, broker: Broker, config: Settings) -> None:

@@ -15,8 +15,8 @@ class Settled:
     """Keeps track of the operations that were accepted, and of those that are finished. If `by_effect` is true, an
     operation counts as finished only after an effect or a final failure.
 
-    One thread reports events while others ask, and a long trial has many operations: each answer costs as much as there
-    are unfinished ones.
+    One thread reports events while others ask. A long trial has many operations, so what is unfinished is kept and not
+    found anew for each answer.
     """
 
     def __init__(self, *, by_effect: bool) -> None:
@@ -56,16 +56,19 @@ class Settled:
             return
         self._accepted[task] = key
         self._tasks.setdefault(key, []).append(task)
-        if task not in self._done and key not in self._done:
+        if task in self._done or key in self._done:
+            self._open.pop(task, None)
+        else:
             self._open[task] = key
 
-    def _finish(self, task: str | None, key: str | None) -> None:
-        self._done |= {name for name in (task, key) if name}
-        self._open.pop(task or "", None)
-        for named in self._tasks.get(key or "", ()):
-            if self._open.get(named) == key:
-                del self._open[named]
-        self._nameless.pop(key or "", None)
+    def _finish(self, *names: str | None) -> None:
+        for name in filter(None, names):  # a task's id may be the key of its operation
+            self._done.add(name)
+            self._open.pop(name, None)
+            self._nameless.pop(name, None)
+            for task in self._tasks.get(name, ()):
+                if self._open.get(task) == name:
+                    del self._open[task]
 
     def _settles(self, event: Event) -> bool:
         if event.kind == "effect":
