@@ -3,7 +3,6 @@
 `task` sends a task by its name, past the API and the store. Celery's settings and the effect's key are all it has then.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from brownout.explore.experiment import OWN, WORKLOADS, Experiment, Workload
@@ -26,6 +25,3 @@ http = Experiment(
     "system.process_data",
 )
 task = Experiment(system(SHORT), ROOT, OWN, WORKLOADS["task"], "system.divide", (1, 2))
-first, countdown, chain, group, chord, two_workers = (
-    replace(task, workload=WORKLOADS[name]) for name in ("first", "countdown", "chain", "group", "chord", "two-workers")
-)
