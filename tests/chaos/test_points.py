@@ -11,7 +11,6 @@ from brownout import (
     at_least_once,
     cut,
     error_reply,
-    event,
     evict_key,
     hold,
     kill,
@@ -19,8 +18,6 @@ from brownout import (
     point,
     post,
     queued_within,
-    started,
-    stop,
     submit,
 )
 from tests.chaos.conftest import few_at_once, settings
@@ -87,12 +84,11 @@ def test_a_publish_into_a_full_memory_is_sent_again(lab: Lab) -> None:
 
 
 def evicted_queue(lab: Lab) -> None:
-    """The queue's key is evicted just after the 15th message is in it. The worker is stopped until then, so that
-    messages wait however slow the submissions are."""
-    lab.load(*few_at_once(post("/process-data", json={"n": "{n}"}, every="20ms"), 40))
-    evict = evict_key("celery")
-    lab.inject(stop(), on="worker-1", when=started(), heal=event("fault-acted", "nemesis", fault=str(evict)))
-    lab.inject(evict, on="broker", when=point("api->broker", "LPUSH", nth=15, moment="after"))
+    """The queue's key is evicted just after the 12th message is in it. A job takes a second, so that messages wait
+    however slow the submissions are."""
+    lab.topology(env={"SYSTEM_PACE": "0.2"})
+    lab.load(*few_at_once(post("/process-data", json={"n": "{n}"}, every="20ms"), 16))
+    lab.inject(evict_key("celery"), on="broker", when=point("api->broker", "LPUSH", nth=12, moment="after"))
 
 
 def test_an_evicted_queue_is_published_again(lab: Lab) -> None:
