@@ -146,6 +146,20 @@ def test_a_worker_that_was_killed_with_a_message_that_it_had_acknowledged() -> N
     assert (where.holder, where.state) == ("worker-1", "ended")
 
 
+def test_a_look_at_the_broker_between_a_delivery_and_its_early_acknowledgement() -> None:
+    """The message was in `unacked` for a millisecond, and a sample fell into it. The next one came after the death."""
+    story = begun()
+    story.post(200, "op-2", "t-2")
+    story.deliver(220, "t-2")
+    story.say(230, "worker-1", "started", task="t-2")
+    story.sample(231, **{"t-2": "unacked"})
+    story.fault(400, 500, "kill()")
+    story.say(402, "worker-1", "exit", code=-9, struck=True)
+    story.say(600, "worker-1", "ready")
+    early = "; the message was acknowledged before the work was done (task_acks_late is off, Celery's default)"
+    assert lines(over(story, 3000), at_least_once())[1] == f"worker-1 was ended by a fault while it had op-2{early}"
+
+
 def test_a_task_that_failed() -> None:
     story = begun()
     story.post(200, "op-2", "t-2")

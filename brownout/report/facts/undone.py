@@ -18,7 +18,7 @@ def lost(case: Case) -> Cause | None:
     if over := _over(case) or _ignored(case):
         return over
     seen, gone = _last_seen(case)
-    if seen and gone and (not taken or seen.at >= taken[-1].at):
+    if seen and gone and (not taken or (seen.at >= taken[-1].at and not _died_with(case, taken[-1], seen, gone))):
         return _vanished(case, seen, gone)
     if taken:
         return _unfinished(case, taken[-1])
@@ -60,6 +60,13 @@ def _last_seen(case: Case) -> tuple[Event | None, Event | None]:
     return samples[shown[-1]], samples[shown[-1] + 1] if shown[-1] + 1 < len(samples) else None
 
 
+def _died_with(case: Case, taken: Event, seen: Event, gone: Event) -> bool:
+    """Whether the message was last seen with a worker that died before the next look: the sample may lie in the moment
+    between the delivery and an early acknowledgement."""
+    died = case.died(taken.source, taken.at)
+    return is_unacked(seen.data["by_task"].get(taken.task, "")) and died is not None and died.at <= gone.at
+
+
 def _vanished(case: Case, seen: Event, gone: Event) -> Cause:
     by_task = seen.data["by_task"]
     place = next(by_task[event.task] for event in case.events if event.task in by_task)
@@ -82,7 +89,7 @@ def _unfinished(case: Case, taken: Event) -> Cause:
         return Cause(taken, f"{worker} received {case.name} and never finished it", "never finished")
     until = case.struck(worker, died)
     # The message of an unfinished task stays in `unacked`, unless it was acknowledged before.
-    after = next((s for s in case.history.kind("sample") if s.at > taken.at and "by_task" in s.data), None)
+    after = next((s for s in case.history.kind("sample") if s.at > died.at and "by_task" in s.data), None)
     early = after is not None and taken.task not in after.data["by_task"]
     acked = f"; the message was acknowledged before the work was done{_acks_late(case)}" if early else ""
     return Cause(until, f"{worker} {_ending(died)} while it had {case.name}{acked}", "ended the worker that had it")
