@@ -29,8 +29,10 @@ from system.store import Store
 from system.tables import metadata
 from tests.unit.clock import let_pass, rows
 
-# Halves: time passes in whole seconds, so that nothing falls due on the dot.
-LEASE, PATIENCE, STARTS, BACKLOG = 2.5, 15.5, 2, 2
+# Time passes in thousands of seconds, and leases are halves of them: what an example really takes makes nothing due,
+# however busy the machine is.
+LEASE, PATIENCE, STARTS, BACKLOG = 2_500.0, 15_500.0, 2, 2
+COUNTDOWNS = st.integers(0, 20).map(lambda number: 1_000 * number)
 SLACK = 1e-3  # floats that were moved about
 Delivery = tuple[str, int]
 
@@ -172,7 +174,12 @@ class Life(RuleBasedStateMachine):
         self.leased[job_id] = 0
         return job_id, new["attempts"]
 
-    @rule(target=messages, run=consumes(running), countdown=st.integers(0, 20), sent=st.booleans())
+    @rule(
+        target=messages,
+        run=consumes(running),
+        countdown=st.integers(0, 20).map(lambda number: 1_000 * number),
+        sent=st.booleans(),
+    )
     def retry(self, run: Delivery, countdown: int, sent: bool) -> Any:
         """A run asks to be tried again; the worker may die before it sends the message."""
         row = self.row(run[0])
@@ -196,7 +203,7 @@ class Life(RuleBasedStateMachine):
             self.late[run[0]] += max(0, more)
             assert self.row(run[0])["starts"] == before["starts"] + more
 
-    @rule(seconds=st.sampled_from([1, 3, 20, 1_000]))
+    @rule(seconds=st.sampled_from([1_000, 3_000, 20_000, 1_000_000]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
         let_pass(self.config, seconds)
@@ -240,7 +247,7 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened: with a relay and a worker that live, every job ends."""
         for _ in range(STARTS + 1):
-            let_pass(self.config, 10_000)
+            let_pass(self.config, 10_000_000)
             for job in self.store.claim(1_000):
                 if self.store.start(job.id, max(1, job.attempts)).run:
                     self.store.finish(job.id, job.task, None)
