@@ -16,7 +16,7 @@ from system.settings import Settings
 
 PUBLISHED_AT = "published_at"  # the header of a message that says when it was published, in s since the epoch
 
-LOOK = 10  # messages at most
+LOOK = 10  # messages at the head of a queue that are read
 
 
 @before_task_publish.connect
@@ -34,8 +34,8 @@ def client_of(settings: Settings) -> Redis:
 
 
 def oldest(client: Redis, queue: str) -> float | None:
-    """When the message that is popped next was published, or the first message after it that says so: a client that
-    sends a task by its name may have no part of this system. None when none of the next few does.
+    """When the message that is popped next was published, or the first message after it that says so: the messages
+    of programs outside of this system do not. None when none of the next few messages does.
 
     Raises `redis.RedisError`, and other errors when Redis answers nonsense.
     """
