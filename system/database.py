@@ -63,8 +63,11 @@ class Database:
         return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, synced: bool = True) -> Iterator[Connection]:
         """A transaction that commits at the end of the block, or leaves nothing when the block raises.
+
+        SQLite: a commit that is not `synced` survives the death of each process. A power loss may undo it, with all
+        that came after it, until a commit that is synced. PostgreSQL syncs all.
 
         SQLite: it holds the write lock from its first statement. A transaction that reads first and writes later may
         fail with SQLITE_BUSY at once, whatever the time-out. Threads of one process go in turn: SQLite polls for its
@@ -74,7 +77,7 @@ class Database:
         self._leave_parent()
         turn = self._sqlite and self._turn.acquire(timeout=WAIT_SECONDS)
         try:
-            with self._connect() as connection, connection.begin():
+            with self._connect().execution_options(synced=synced) as connection, connection.begin():
                 yield connection
         finally:
             if turn:

@@ -11,6 +11,8 @@ from system.job import Backlog, Job, Reason, State, now
 from system.settings import Settings
 from system.tables import dead_letters, jobs, outbox
 
+UNFINISHED = select(outbox.c.owner, func.count()).group_by(outbox.c.owner)
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -68,7 +70,7 @@ def bury(connection: Connection, job: Job, reason: Reason) -> None:
 
 def unfinished_by_owner(connection: Connection) -> Counter[str]:
     """The numbers of unfinished jobs."""
-    rows = connection.execute(select(outbox.c.owner, func.count()).group_by(outbox.c.owner))
+    rows = connection.execute(UNFINISHED)
     return Counter({row[0]: row[1] for row in rows})
 
 

@@ -3,9 +3,10 @@
 import os
 import time
 from pathlib import Path
+from select import POLLIN, poll
+from sqlite3 import SQLITE_BUSY, OperationalError
 from sqlite3 import Connection as SQLite
-from sqlite3 import OperationalError
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
@@ -13,6 +14,8 @@ from sqlalchemy.exc import DisconnectionError
 CONNECTIONS = 10  # of one process; a thread that finds none free waits for WAIT_SECONDS
 WAIT_SECONDS = 5.0  # no transaction waits longer for a lock, a free connection, or the server's answer
 CONNECT_SECONDS = 2
+BUSY_TIMEOUT = f"PRAGMA busy_timeout = {WAIT_SECONDS * 1_000:.0f}"
+LOOK_SECONDS, LOOK_LONGEST = 0.0005, 0.01  # between two looks at SQLite's write lock: at first, and later
 #: An error of the database does not show the values of its statement: they are the clients'.
 POOL: dict[str, Any] = {
     "pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": WAIT_SECONDS, "hide_parameters": True,
@@ -27,9 +30,8 @@ def sqlite_engine(url: URL) -> Engine:
     def configure(connection: SQLite, record: Any) -> None:
         record.info["file"] = _identity(path)
         connection.isolation_level = None  # the driver must not begin transactions of its own
-        connection.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1_000:.0f}")
+        connection.execute(BUSY_TIMEOUT)
         _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = FULL")  # an accepted job (202) survives a power loss, not only a crash
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "checkout")
@@ -40,8 +42,10 @@ def sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("read", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("read", False):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_immediate(connection)
 
     return engine
 
@@ -65,6 +69,33 @@ def _write_ahead(connection: SQLite) -> None:
             if time.monotonic() > give_up:
                 raise
             time.sleep(0.005)
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Begin a transaction that has the write lock. Waits for the lock for up to WAIT_SECONDS.
+
+    SQLite's own time-out looks at the lock after 1, 2, 5, 10, 15, 20, 25 ms (sqlite3.c, `sqliteDefaultBusyCallback`).
+    A transaction takes a millisecond, so that processes that write in turn would sleep for most of their time.
+    """
+    raw, give_up = cast("SQLite", connection.connection.driver_connection), time.monotonic() + WAIT_SECONDS
+    # An accepted job (202) survives a power loss, not only a crash.
+    synced = "FULL" if connection.get_execution_options().get("synced", True) else "NORMAL"
+    raw.execute(f"PRAGMA synchronous = {synced}")
+    raw.execute("PRAGMA busy_timeout = 0")
+    pause = LOOK_SECONDS
+    try:
+        while time.monotonic() < give_up:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != SQLITE_BUSY:  # the lowest byte is the kind of the error
+                    break
+            time.sleep(pause)
+            pause = min(pause * 1.1, LOOK_LONGEST)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises an error of SQLAlchemy, as every statement does
+    finally:
+        raw.execute(BUSY_TIMEOUT)
 
 
 def postgres_engine(url: URL) -> Engine:
@@ -96,11 +127,19 @@ def postgres_engine(url: URL) -> Engine:
         "connect_timeout": CONNECT_SECONDS,
         "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
     }
-    # Pinged before use: a connection from before a restart of the server costs no client a 503.
-    engine = create_engine(url, pool_pre_ping=True, connect_args=given, **POOL)
+    engine = create_engine(url, connect_args=given, **POOL)
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
         return Bounded.connect(*args, application_name=f"system {os.getpid()}", **options)
+
+    @event.listens_for(engine, "checkout")
+    def check(connection: Psycopg[Any], _record: Any, _proxy: Any) -> None:
+        # A server says nothing to a connection that waits for its next use, but that it closes it. So a connection from
+        # before a restart of the server costs no client a 503. (SQLAlchemy's own ping is a statement more.)
+        look = poll()
+        look.register(connection, POLLIN)
+        if look.poll(0):
+            raise DisconnectionError("the server has closed the connection")
 
     return engine

@@ -3,29 +3,55 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Case, Connection, Row, Select, case, delete, func, select, update
+from sqlalchemy import Case, Connection, Float, Integer, Row, bindparam, case, delete, func, insert, select, update
 
 from system.dead_letters import unfinished_by_owner
 from system.job import Job, State, now
-from system.tables import dead_letters, effects, jobs, outbox, seen
+from system.tables import applied, dead_letters, effects, jobs, outbox, seen
 
 
-def due_jobs(at: float, limit: int) -> Select[Any]:
-    """The jobs whose outbox entries are due, oldest first, without those that another relay is about to claim."""
-    due = select(jobs, outbox.c.published_at).join(outbox).where(outbox.c.due <= at).order_by(outbox.c.due).limit(limit)
-    return due.with_for_update(of=outbox, skip_locked=True)
+def later(due: Any) -> Case[float]:
+    """`due`, or what was there before if that is later: a publisher that reports late must not cut short the lease of
+    a worker that has begun."""
+    return case((outbox.c.due > due, outbox.c.due), else_=due)
+
+
+# What each run of a job needs is made once. SQLAlchemy takes longer to make a statement than the database to do it, and
+# on SQLite all processes wait meanwhile.
+JOB = select(jobs).where(jobs.c.id == bindparam("job_id"))
+LOCKED = JOB.with_for_update()
+CHANGE = update(jobs).where(jobs.c.id == bindparam("job_id"))
+ENTRY = update(outbox).where(outbox.c.job_id == bindparam("of"))
+TAKEN = ENTRY.values(due=later(bindparam("until")), published_at=None)
+ENDED = delete(outbox).where(outbox.c.job_id == bindparam("of"))
+KEY, EFFECT = insert(applied), insert(effects)
+NEW_JOB, NEW_ENTRY = insert(jobs), insert(outbox)
+WITH_KEYS = select(jobs).where(jobs.c.key.in_(bindparam("keys", expanding=True)))
+ANY_DUE = select(outbox.c.job_id).where(outbox.c.due <= bindparam("at")).limit(1)
+# The jobs whose outbox entries are due, oldest first, without those that another relay is about to claim
+DUE = select(jobs, outbox.c.published_at).join(outbox).where(outbox.c.due <= bindparam("at")).order_by(outbox.c.due)
+DUE = DUE.limit(bindparam("limit", type_=Integer)).with_for_update(of=outbox, skip_locked=True)
+ENTRIES = update(outbox).where(outbox.c.job_id.in_(bindparam("ids", expanding=True)))
+CLAIMED = ENTRIES.values(due=bindparam("until"))
+# A job that makes no progress is published again, each time later
+PATIENCE = bindparam("patience", type_=Float) * case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
+PUBLISHED = ENTRIES.values(
+    due=later(bindparam("now", type_=Float) + PATIENCE),
+    publishes=outbox.c.publishes + 1,
+    published_at=bindparam("published"),
+).returning(outbox.c.publishes)
 
 
 def row_of(connection: Connection, job_id: str) -> Row[Any] | None:
     """The row of a job that this transaction will change; two deliveries of one job take turns here on PostgreSQL."""
-    return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
+    return connection.execute(LOCKED, {"job_id": job_id}).one_or_none()
 
 
 def by_key(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str, Job]]:
     """Fingerprint and job of each of these idempotency keys that is known."""
     if not keys:
         return {}
-    rows = connection.execute(select(jobs).where(jobs.c.key.in_(keys)))
+    rows = connection.execute(WITH_KEYS, {"keys": list(keys)})
     return {row.key: (row.fingerprint, job_of(row)) for row in rows}
 
 
@@ -36,23 +62,31 @@ def job_of(row: Any) -> Job:
     return Job(row.id, row.task, args, state, row.attempts, *known, published_at)
 
 
-def later(due: Any) -> Case[float]:
-    """`due`, or what was there before if that is later: a publisher that reports late must not cut short the lease of
-    a worker that has begun."""
-    return case((outbox.c.due > due, outbox.c.due), else_=due)
+def change(connection: Connection, job_id: str, **values: Any) -> None:
+    """Write these columns of a job."""
+    connection.execute(CHANGE, {"job_id": job_id, **values})
 
 
-def taken(connection: Connection, job_id: str, due: Case[float] | float, published_at: float | None = None) -> None:
-    """A worker has taken the job's message. The job is due again at `due`; `published_at` is that of the message of its
-    next attempt, if there is one."""
-    entry = outbox.c.job_id == job_id
-    connection.execute(update(outbox).where(entry).values(due=due, published_at=published_at))
+def taken(connection: Connection, job_id: str, until: float) -> None:
+    """A worker has taken the job's message, so that none waits. The job is not due before `until`."""
+    connection.execute(TAKEN, {"of": job_id, "until": until})
+
+
+def sent(connection: Connection, job_id: str, due: float, published_at: float) -> None:
+    """The message of the job's next attempt was published. The job is due again at `due`."""
+    connection.execute(ENTRY, {"of": job_id, "due": due, "published_at": published_at})
+
+
+def apply(connection: Connection, key: str, name: str) -> None:
+    """Record an effect and its idempotency key. Raises `IntegrityError` when the key is known."""
+    connection.execute(KEY, {"key": key, "at": now()})
+    connection.execute(EFFECT, {"key": key, "name": name, "at": now()})
 
 
 def end(connection: Connection, job_id: str, state: State, **values: Any) -> None:
     """Make the state of an unfinished job final."""
-    connection.execute(update(jobs).where(jobs.c.id == job_id).values(state=state, finished_at=now(), **values))
-    connection.execute(delete(outbox).where(outbox.c.job_id == job_id))
+    change(connection, job_id, state=state, finished_at=now(), **values)
+    connection.execute(ENDED, {"of": job_id})
 
 
 def over(connection: Connection, job_ids: Collection[str], excused: bool) -> None:

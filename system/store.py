@@ -8,13 +8,13 @@ from sqlalchemy import case, insert, literal, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from system import rows
 from system.database import Database
 from system.dead_letters import DeadLetters, backlog, bury, unfinished_by_owner
 from system.job import FINAL, Job, KeyReused, Reason, Refused, Request, Start, State, now
 from system.retention import forget, forget_more
-from system.rows import by_key, due_jobs, end, job_of, later, over, row_of, silences, stats, taken
 from system.settings import Settings
-from system.tables import applied, effects, jobs, outbox, seen
+from system.tables import effects, jobs, outbox, seen
 from system.ticks import claim_tick
 
 #: The database can't be used: locked, gone, full, damaged, or out of connections.
@@ -71,7 +71,7 @@ class Store:
         answers: list[Answer] = []
         new: list[dict[str, Any]] = []
         with self._database.write() as connection:
-            known = by_key(connection, [key for request in requests if (key := request.own_key) is not None])
+            known = rows.by_key(connection, [key for request in requests if (key := request.own_key) is not None])
             unfinished = unfinished_by_owner(connection)
             at = now()
             for request in requests:
@@ -99,14 +99,14 @@ class Store:
                 )  # fmt: skip
             if new:
                 # In one order for all processes: else two that wait for each other's keys are a deadlock.
-                connection.execute(insert(jobs), sorted(new, key=lambda job: job["key"] or ""))
+                connection.execute(rows.NEW_JOB, sorted(new, key=lambda job: job["key"] or ""))
                 lease = at + self._settings.publish_lease
                 due = [lease if place < own else at for place in range(len(new))]
                 entries = [
                     {"job_id": job["id"], "due": when, "owner": job["owner"]}
                     for job, when in zip(new, due, strict=True)
                 ]
-                connection.execute(insert(outbox), entries)
+                connection.execute(rows.NEW_ENTRY, entries)
         return answers
 
     def job(self, job_id: str) -> Job | None:
@@ -114,54 +114,55 @@ class Store:
         if "\0" in job_id:
             return None  # PostgreSQL can't be asked
         with self._database.read() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
-            return None if row is None else job_of(row)
+            row = connection.execute(rows.JOB, {"job_id": job_id}).one_or_none()
+            return None if row is None else rows.job_of(row)
 
     def watched(self, job_ids: Collection[str]) -> dict[str, Job]:
         """Those of these jobs that are known, by their ids, without their arguments, which may be long."""
         asked = sorted(job_id for job_id in job_ids if "\0" not in job_id)
         columns = [column for column in jobs.c if column.name != "args"]
         with self._database.read() as connection:
-            rows = connection.execute(select(*columns, literal("").label("args")).where(jobs.c.id.in_(asked))).all()
-            return {row.id: job_of(row) for row in rows}
+            found = connection.execute(select(*columns, literal("").label("args")).where(jobs.c.id.in_(asked))).all()
+            return {row.id: rows.job_of(row) for row in found}
 
     def stats(self) -> dict[str, Any]:
         """Return the numbers of jobs by state and of unfinished jobs, the age of the oldest unfinished job, and how
         long ago each kind of process was active."""
         with self._database.read() as connection:
-            return stats(connection)
+            return rows.stats(connection)
 
     def silences(self) -> dict[str, float]:
         """For how many seconds each kind of process has not told that it is alive (`saw`)."""
         with self._database.read() as connection:
-            return silences(connection)
+            return rows.silences(connection)
 
     # --- methods for the processes that publish
 
     def any_due(self) -> bool:
         """Whether `claim` would find something: a look that takes no lock and writes nothing."""
         with self._database.read() as connection:
-            return connection.execute(select(outbox.c.job_id).where(outbox.c.due <= now()).limit(1)).first() is not None
+            return connection.execute(rows.ANY_DUE, {"at": now()}).first() is not None
 
     def claim(self, limit: int) -> list[Job]:
         """Take the lease on up to `limit` due outbox entries, the oldest first, and return their jobs. Two callers
         never get the same entry."""
-        with self._database.write() as connection:
-            rows = connection.execute(due_jobs(now(), limit)).all()
+        with self._database.write(synced=False) as connection:
+            due = connection.execute(rows.DUE, {"at": now(), "limit": limit}).all()
             lease = now() + self._settings.publish_lease
-            connection.execute(update(outbox).where(outbox.c.job_id.in_([row.id for row in rows])).values(due=lease))
-            return [job_of(row) for row in rows]
+            connection.execute(rows.CLAIMED, {"ids": [row.id for row in due], "until": lease})
+            return [rows.job_of(row) for row in due]
 
     def published(self, sent: Mapping[str, float]) -> int:
         """The broker has the messages of these jobs, since these times. A job that does not start in time is due again,
-        each time later. Returns how many of the jobs had been published before."""
-        entries = outbox.c.job_id.in_(sorted(sent))  # those of finished jobs are gone
-        at = case(dict(sent), value=outbox.c.job_id)
-        times = case({0: 1, 1: 2, 2: 4, 3: 8}, value=outbox.c.publishes, else_=16)
-        due = later(now() + self._settings.queue_patience * times)
-        with self._database.write() as connection:
-            noted = update(outbox).where(entries).values(due=due, publishes=outbox.c.publishes + 1, published_at=at)
-            return sum(times > 1 for times in connection.execute(noted.returning(outbox.c.publishes)).scalars())
+        each time later. Returns how many of the jobs had been published before.
+
+        The newest of the times is that of all. A job of an earlier time is taken for one that waits until a message
+        that is newer than all of these is the oldest of its queue, or none waits.
+        """
+        noted: dict[str, Any] = {"ids": sorted(sent), "published": max(sent.values(), default=None)}
+        noted |= {"now": now(), "patience": self._settings.queue_patience}
+        with self._database.write(synced=False) as connection:
+            return sum(times > 1 for times in connection.execute(rows.PUBLISHED, noted).scalars())
 
     def wait(self, job_ids: Collection[str]) -> None:
         """The messages of these jobs may wait in their queue. A job is due again when it has waited twice as long, but
@@ -170,8 +171,8 @@ class Store:
         waited = at - outbox.c.published_at
         pause = case((waited < patience, patience), (waited > 16 * patience, 16 * patience), else_=waited)
         entries = outbox.c.job_id.in_(sorted(job_ids)), outbox.c.published_at.is_not(None)  # not taken meanwhile
-        with self._database.write() as connection:
-            connection.execute(update(outbox).where(*entries).values(due=later(at + pause)))
+        with self._database.write(synced=False) as connection:
+            connection.execute(update(outbox).where(*entries).values(due=rows.later(at + pause)))
 
     # --- methods for workers
 
@@ -183,30 +184,29 @@ class Store:
         begins, but not within `run_lease` of the start of the one that was counted last, unless that one is over.
         """
         with self._database.write() as connection:
-            row = row_of(connection, job_id)
+            row = rows.row_of(connection, job_id)
             if row is None:
                 return Start(run=True, job=None)
             if row.state in FINAL or attempt < row.attempts:
-                return Start(run=False, job=job_of(row))
+                return Start(run=False, job=rows.job_of(row))
             beside = row.started_at is not None and now() < row.started_at + self._settings.run_lease
             if row.starts >= self._settings.max_starts and not beside:
                 error = {"type": "Poison", "message": f"started {row.starts} times without an end"}
-                end(connection, job_id, State.FAILURE, error=error)
-                bury(connection, job_of(row), Reason.POISON)
-                return Start(run=False, job=job_of(row))
+                rows.end(connection, job_id, State.FAILURE, error=error)
+                bury(connection, rows.job_of(row), Reason.POISON)
+                return Start(run=False, job=rows.job_of(row))
             starts = row.starts + (not beside)
             # The time of the run that was counted stays: else starts that follow each other soon would never count.
             began = row.started_at if beside else now()
-            values = {"state": State.STARTED, "attempts": attempt, "starts": starts, "started_at": began}
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
-            taken(connection, job_id, later(now() + self._settings.run_lease))
-            return Start(run=True, job=job_of(row))
+            rows.change(connection, job_id, state=State.STARTED, attempts=attempt, starts=starts, started_at=began)
+            rows.taken(connection, job_id, now() + self._settings.run_lease)
+            return Start(run=True, job=rows.job_of(row))
 
     def over(self, job_ids: Collection[str], *, excused: bool = False) -> None:
         """Record that runs have no end: their process died, or (`excused`) somebody told their worker to end. A run
         that is excused says nothing against its job, so it is no longer counted."""
         with self._database.write() as connection:
-            over(connection, job_ids, excused)
+            rows.over(connection, job_ids, excused)
 
     def unknown(self, job_id: str) -> None:
         """Record that a process of an older or a newer release does not know the job's task.
@@ -215,16 +215,16 @@ class Store:
         `max_starts` records or starts without progress the job becomes a FAILURE and a dead letter.
         """
         with self._database.write() as connection:
-            row = row_of(connection, job_id)
+            row = rows.row_of(connection, job_id)
             if row is None or row.state in FINAL:
                 return
             if row.starts >= self._settings.max_starts:
                 text = f"task {row.task} was unknown, or did not end, {row.starts} times"
-                end(connection, job_id, State.FAILURE, error={"type": "UnknownTask", "message": text})
-                bury(connection, job_of(row), Reason.UNKNOWN_TASK)
+                rows.end(connection, job_id, State.FAILURE, error={"type": "UnknownTask", "message": text})
+                bury(connection, rows.job_of(row), Reason.UNKNOWN_TASK)
                 return
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(starts=row.starts + 1))
-            taken(connection, job_id, later(now() + self._settings.queue_patience * 2 ** min(row.starts, 4)))
+            rows.change(connection, job_id, starts=row.starts + 1)
+            rows.taken(connection, job_id, now() + self._settings.queue_patience * 2 ** min(row.starts, 4))
 
     def retry(self, job_id: str, attempt: int, countdown: float, at: float | None = None) -> bool:
         """Record that an attempt failed and that the next one comes after `countdown` seconds. Its message says that it
@@ -234,14 +234,13 @@ class Store:
         """
         at = now() if at is None else at
         with self._database.write() as connection:
-            row = row_of(connection, job_id)
+            row = rows.row_of(connection, job_id)
             if row is None:
                 return True
             if row.state in FINAL or row.attempts != attempt:
                 return False
-            values = {"state": State.RETRY, "attempts": attempt + 1, "starts": 0, "started_at": None}
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
-            taken(connection, job_id, at + countdown + self._settings.queue_patience, at)
+            rows.change(connection, job_id, state=State.RETRY, attempts=attempt + 1, starts=0, started_at=None)
+            rows.sent(connection, job_id, at + countdown + self._settings.queue_patience, at)
             return True
 
     def finish(self, job_id: str, task: str, result: Any) -> bool:
@@ -249,12 +248,11 @@ class Store:
         had ended before."""
         try:
             with self._database.write() as connection:
-                row = row_of(connection, job_id)
+                row = rows.row_of(connection, job_id)
                 if row is not None and row.state in FINAL:
                     return False
-                connection.execute(insert(applied).values(key=job_id, at=now()))
-                connection.execute(insert(effects).values(key=job_id, name=task, at=now()))
-                end(connection, job_id, State.SUCCESS, result=result)
+                rows.apply(connection, job_id, task)
+                rows.end(connection, job_id, State.SUCCESS, result=result)
         except IntegrityError:
             return False
         return True
@@ -263,13 +261,13 @@ class Store:
         """End the job as a FAILURE, and as a dead letter when there is a reason. Another delivery may have ended the
         job or begun a later attempt before; then nothing is recorded."""
         with self._database.write() as connection:
-            row = row_of(connection, job_id)
+            row = rows.row_of(connection, job_id)
             if row is None or row.state in FINAL or attempt < row.attempts:
                 return
             text = {"type": type(error).__name__, "message": str(error)[:1_000]}
-            end(connection, job_id, State.FAILURE, error=text)
+            rows.end(connection, job_id, State.FAILURE, error=text)
             if reason is not None:
-                bury(connection, job_of(row), reason)
+                bury(connection, rows.job_of(row), reason)
 
     # --- methods for records of background tasks, processes and retention
 
@@ -280,7 +278,7 @@ class Store:
 
     def saw(self, name: str) -> None:
         """Record that the process `name` is alive now."""
-        with self._database.write() as connection:
+        with self._database.write(synced=False) as connection:
             values = self._database.insert(seen).values(name=name, at=now())
             connection.execute(values.on_conflict_do_update(index_elements=[seen.c.name], set_={"at": now()}))
 

@@ -1,5 +1,6 @@
 """What SQLite itself is told, and what its tables refuse, whatever the code above them does."""
 
+import inspect
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import pytest
 from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from system import engines
 from system.database import Database
 from system.engines import WAIT_SECONDS
-from system.job import State
+from system.job import Request, State, now
 from system.settings import Settings
+from system.store import Store, Unusable
 from system.tables import applied, jobs, outbox
 
 
@@ -34,8 +37,10 @@ def database(config: Settings) -> Iterator[Database]:
     [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", WAIT_SECONDS * 1_000)],
 )
 def test_a_connection_is_safe(database: Database, name: str, value: object) -> None:
-    """2 is FULL: a commit is on the disk."""
-    with database.read() as connection:
+    """2 is FULL: a commit is on the disk. Also when the connection was used for a transaction that is not synced."""
+    with database.write(synced=False) as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 1
+    with database.write() as connection:
         assert connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() == value
 
 
@@ -45,6 +50,71 @@ def test_a_transaction_that_writes_has_the_lock_from_its_begin(database: Databas
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("DELETE FROM seen")
         assert other.execute("SELECT 1 FROM seen").fetchall() == [], "and who reads does not wait"
+
+
+def test_whoever_waits_for_the_lock_looks_often(database: Database, config: Settings, monkeypatch: Any) -> None:
+    """Processes that write in turn hold the lock for a millisecond; SQLite's own time-out soon sleeps for 25."""
+    pauses: list[float] = []
+    with closing(sqlite3.connect(config.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 50:
+                other.execute("ROLLBACK")
+
+        monkeypatch.setattr("system.engines.time.sleep", sleep)
+        with database.write() as connection:
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == WAIT_SECONDS * 1_000
+    assert len(pauses) == 50
+    assert pauses[0] <= 0.001
+    assert max(pauses) <= 0.01
+
+
+def test_whoever_can_not_have_the_lock_is_told_so(database: Database, config: Settings, monkeypatch: Any) -> None:
+    monkeypatch.setattr(engines, "WAIT_SECONDS", 0.05)
+    with closing(sqlite3.connect(config.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unusable, match="locked"), database.write():
+            pass
+    with database.write():
+        pass
+
+
+#: Those that decide only who publishes a job next: after a power loss a job is published again, or a little earlier.
+NOT_SYNCED = {"claim", "published", "wait", "saw"}
+
+
+def test_what_clients_are_told_is_synced(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each method of the store that writes."""
+    told: dict[str, bool] = {}
+    write = Database.write
+
+    def noted(self: Database, *, synced: bool = True) -> Any:
+        told[inspect.stack()[1].function.removeprefix("_")] = synced
+        return write(self, synced=synced)
+
+    monkeypatch.setattr(Database, "write", noted)
+    store = Store(config)
+    store.create()
+    job, _ = store.accept(Request("system.deliver", ({},)))
+    store.claim(1)
+    store.published({job.id: now()})
+    store.wait([job.id])
+    store.unknown(job.id)
+    store.start(job.id, 1)
+    store.over([job.id])
+    store.retry(job.id, 1, 0)
+    store.finish(job.id, job.task, None)
+    store.fail(job.id, 2, ValueError())
+    store.dead_letters.redrive(job.owner, job.id)
+    store.note("key", "name")
+    store.saw("relay")
+    store.tick()
+    store.close()
+    assert {name for name, synced in told.items() if not synced} == NOT_SYNCED
+    written = {"change", "accept_all", "unknown", "start", "over", "retry", "finish", "fail", "redrive", "note", "tick"}
+    assert {name for name, synced in told.items() if synced} == written
 
 
 def test_a_transaction_that_fails_gives_its_turn_to_the_next(database: Database) -> None:

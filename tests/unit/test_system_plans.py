@@ -8,16 +8,16 @@ from sqlalchemy import Select, insert, select, text
 
 from system.database import Database
 from system.job import State
-from system.rows import due_jobs
+from system.rows import ANY_DUE, DUE, JOB
 from system.settings import Settings
 from system.tables import applied, dead_letters, effects, jobs, outbox
 from tests.conftest import ON_POSTGRES
 
 JOBS, UNFINISHED = 20_000, 1_000
 QUERIES: dict[str, tuple[Select[Any], str]] = {
-    "the relay: what is due": (due_jobs(100.0, 20), "ix_outbox_due"),
-    "the relay: is anything due": (select(outbox.c.job_id).where(outbox.c.due <= 1.0).limit(1), "ix_outbox_due"),
-    "a status": (select(jobs).where(jobs.c.id == "17"), "jobs_pkey" if ON_POSTGRES else "sqlite_autoindex_jobs_1"),
+    "the relay: what is due": (DUE.params(at=100.0, limit=20), "ix_outbox_due"),
+    "the relay: is anything due": (ANY_DUE.params(at=1.0), "ix_outbox_due"),
+    "a status": (JOB.params(job_id="17"), "jobs_pkey" if ON_POSTGRES else "sqlite_autoindex_jobs_1"),
     **{
         f"retention: {table.name}": (
             select(table).where(table.c.at < 0).order_by(table.c.at).limit(9),
@@ -69,6 +69,6 @@ def test_the_queries_use_their_indexes(full: Database) -> None:
 
 def test_relays_do_not_wait_for_each_other(full: Database) -> None:
     """PostgreSQL skips what another relay is claiming; SQLite knows no locks of rows, and has one writer."""
-    assert ("LockRows" in plan(full, due_jobs(100.0, 20))) == ON_POSTGRES
+    assert ("LockRows" in plan(full, DUE.params(at=100.0, limit=20))) == ON_POSTGRES
     with full.read() as connection:
-        assert ("SKIP LOCKED" in str(due_jobs(1.0, 1).compile(connection))) == ON_POSTGRES
+        assert ("SKIP LOCKED" in str(DUE.compile(connection))) == ON_POSTGRES
