@@ -4,18 +4,20 @@ import os
 import time
 from pathlib import Path
 from select import POLLIN, poll
-from sqlite3 import SQLITE_BUSY, OperationalError
+from sqlite3 import SQLITE_BUSY
 from sqlite3 import Connection as SQLite
+from sqlite3 import Error as SQLiteError
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 
 CONNECTIONS = 10  # of one process; a thread that finds none free waits for WAIT_SECONDS
 WAIT_SECONDS = 5.0  # no transaction waits longer for a lock, a free connection, or the server's answer
 CONNECT_SECONDS = 2
 BUSY_TIMEOUT = f"PRAGMA busy_timeout = {WAIT_SECONDS * 1_000:.0f}"
 LOOK_SECONDS, LOOK_LONGEST = 0.0005, 0.01  # between two looks at SQLite's write lock: at first, and later
+QUIET_SECONDS = 10.0  # a connection to a server that was not used for so long may be dead without a word
 #: An error of the database does not show the values of its statement: they are the clients'.
 POOL: dict[str, Any] = {
     "pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": WAIT_SECONDS, "hide_parameters": True,
@@ -65,7 +67,7 @@ def _write_ahead(connection: SQLite) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except OperationalError:
+        except SQLiteError:
             if time.monotonic() > give_up:
                 raise
             time.sleep(0.005)
@@ -74,26 +76,28 @@ def _write_ahead(connection: SQLite) -> None:
 def _begin_immediate(connection: Connection) -> None:
     """Begin a transaction that has the write lock. Waits for the lock for up to WAIT_SECONDS.
 
-    SQLite's own time-out looks at the lock after 1, 2, 5, 10, 15, 20, 25 ms (sqlite3.c, `sqliteDefaultBusyCallback`).
-    A transaction takes a millisecond, so that processes that write in turn would sleep for most of their time.
+    SQLite's own time-out looks at the lock after 1, 2, 5, 10, 15, 20, 25 ms, and at last every 100 ms (sqlite3.c,
+    `sqliteDefaultBusyCallback`). A transaction takes a millisecond, so that processes that write in turn would sleep
+    for most of their time. Like SQLite, this adds up its sleeps: a process that is stopped meanwhile keeps its turn.
     """
-    raw, give_up = cast("SQLite", connection.connection.driver_connection), time.monotonic() + WAIT_SECONDS
+    raw = cast("SQLite", connection.connection.driver_connection)
     # An accepted job (202) survives a power loss, not only a crash.
     synced = "FULL" if connection.get_execution_options().get("synced", True) else "NORMAL"
-    raw.execute(f"PRAGMA synchronous = {synced}")
-    raw.execute("PRAGMA busy_timeout = 0")
-    pause = LOOK_SECONDS
+    pause, waited = LOOK_SECONDS, 0.0
     try:
-        while time.monotonic() < give_up:
+        raw.execute("PRAGMA busy_timeout = 0")
+        while True:
             try:
+                raw.execute(f"PRAGMA synchronous = {synced}")
                 raw.execute("BEGIN IMMEDIATE")
                 return
-            except OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != SQLITE_BUSY:  # the lowest byte is the kind of the error
-                    break
+            except SQLiteError as error:
+                kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bytes tell more
+                if kind != SQLITE_BUSY or waited >= WAIT_SECONDS:
+                    raise OperationalError("BEGIN IMMEDIATE", None, error) from error
             time.sleep(pause)
+            waited += pause
             pause = min(pause * 1.1, LOOK_LONGEST)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises an error of SQLAlchemy, as every statement does
     finally:
         raw.execute(BUSY_TIMEOUT)
 
@@ -133,13 +137,25 @@ def postgres_engine(url: URL) -> Engine:
     def connect(_dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
         return Bounded.connect(*args, application_name=f"system {os.getpid()}", **options)
 
+    @event.listens_for(engine, "checkin")
+    def used(_connection: Psycopg[Any] | None, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
     @event.listens_for(engine, "checkout")
-    def check(connection: Psycopg[Any], _record: Any, _proxy: Any) -> None:
-        # A server says nothing to a connection that waits for its next use, but that it closes it. So a connection from
-        # before a restart of the server costs no client a 503. (SQLAlchemy's own ping is a statement more.)
+    def check(connection: Psycopg[Any], record: Any, _proxy: Any) -> None:
+        # A connection from before a restart of the server costs no client a 503. A server sends nothing to an idle
+        # connection except when it closes it. Where nobody could say goodbye, only a statement shows it.
+        if (used := record.info.get("used")) is None:
+            return  # it is new
         look = poll()
-        look.register(connection, POLLIN)
-        if look.poll(0):
+        try:
+            look.register(connection, POLLIN)
+            alive = not look.poll(0) and (
+                time.monotonic() - used < QUIET_SECONDS or engine.dialect.do_ping(cast("Any", connection))
+            )
+        except ServerError as error:
+            raise DisconnectionError("the server does not answer") from error
+        if not alive:
             raise DisconnectionError("the server has closed the connection")
 
     return engine

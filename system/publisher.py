@@ -42,7 +42,7 @@ class Publisher:
     """A few threads that publish jobs whose lease the API holds. What they can't do in time is left to the relay.
 
     `send` sends a message, and returns when; `note` records when the messages of these jobs were sent, those that wait
-    together at once.
+    together at once (`Store.published`).
     """
 
     def __init__(self, send: Callable[[Job], float], note: Callable[[Mapping[str, float]], None], lease: float) -> None:

@@ -16,8 +16,8 @@ def later(due: Any) -> Case[float]:
     return case((outbox.c.due > due, outbox.c.due), else_=due)
 
 
-# What each run of a job needs is made once. SQLAlchemy takes longer to make a statement than the database to do it, and
-# on SQLite all processes wait meanwhile.
+# Statements that each job needs are made once: to make one takes longer than to execute it, and on SQLite all other
+# processes wait meanwhile.
 JOB = select(jobs).where(jobs.c.id == bindparam("job_id"))
 LOCKED = JOB.with_for_update()
 CHANGE = update(jobs).where(jobs.c.id == bindparam("job_id"))

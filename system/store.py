@@ -156,8 +156,8 @@ class Store:
         """The broker has the messages of these jobs, since these times. A job that does not start in time is due again,
         each time later. Returns how many of the jobs had been published before.
 
-        The newest of the times is that of all. A job of an earlier time is taken for one that waits until a message
-        that is newer than all of these is the oldest of its queue, or none waits.
+        All of them get the newest of the times. So a message that is lost is noticed only when all messages up to that
+        time have left their queue.
         """
         noted: dict[str, Any] = {"ids": sorted(sent), "published": max(sent.values(), default=None)}
         noted |= {"now": now(), "patience": self._settings.queue_patience}

@@ -40,7 +40,8 @@ outbox = Table(
     Column("job_id", ForeignKey("jobs.id"), primary_key=True),
     Column("due", Float, nullable=False, index=True),
     Column("publishes", Integer, nullable=False, default=0),
-    # When the newest message was published; empty when a worker has taken it, unless its publish was noted after that
+    # When the newest message was published, or a little later: messages that are noted together have the time of the
+    # newest. Empty when a worker has taken the message, unless its publish was noted after that.
     Column("published_at", Float),
     Column("owner", String, nullable=False, server_default="local"),
 )

@@ -1,13 +1,15 @@
 """What SQLite itself is told, and what its tables refuse, whatever the code above them does."""
 
-import inspect
+import ast
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +19,9 @@ from sqlalchemy.exc import IntegrityError
 from system import engines
 from system.database import Database
 from system.engines import WAIT_SECONDS
-from system.job import Request, State, now
+from system.job import State
 from system.settings import Settings
-from system.store import Store, Unusable
+from system.store import Unusable
 from system.tables import applied, jobs, outbox
 
 
@@ -52,18 +54,25 @@ def test_a_transaction_that_writes_has_the_lock_from_its_begin(database: Databas
         assert other.execute("SELECT 1 FROM seen").fetchall() == [], "and who reads does not wait"
 
 
-def test_whoever_waits_for_the_lock_looks_often(database: Database, config: Settings, monkeypatch: Any) -> None:
+def time_until(freed: Callable[[], object], pauses: list[float], looks: int = 50) -> SimpleNamespace:
+    """A `time` whose sleeps take no time, and which calls `freed` in the last of these looks."""
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == looks:
+            freed()
+
+    return SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+
+
+def test_whoever_waits_for_the_lock_looks_often(
+    database: Database, config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Processes that write in turn hold the lock for a millisecond; SQLite's own time-out soon sleeps for 25."""
     pauses: list[float] = []
     with closing(sqlite3.connect(config.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-
-        def sleep(seconds: float) -> None:
-            pauses.append(seconds)
-            if len(pauses) == 50:
-                other.execute("ROLLBACK")
-
-        monkeypatch.setattr("system.engines.time.sleep", sleep)
+        monkeypatch.setattr(engines, "time", time_until(lambda: other.execute("ROLLBACK"), pauses))
         with database.write() as connection:
             assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == WAIT_SECONDS * 1_000
     assert len(pauses) == 50
@@ -71,50 +80,53 @@ def test_whoever_waits_for_the_lock_looks_often(database: Database, config: Sett
     assert max(pauses) <= 0.01
 
 
-def test_whoever_can_not_have_the_lock_is_told_so(database: Database, config: Settings, monkeypatch: Any) -> None:
-    monkeypatch.setattr(engines, "WAIT_SECONDS", 0.05)
+def test_whoever_does_not_get_the_lock_in_time_is_told_so(
+    database: Database, config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is what was slept: a process that was stopped keeps its turn."""
+    pauses: list[float] = []
     with closing(sqlite3.connect(config.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(engines, "time", time_until(lambda: None, pauses))
         with pytest.raises(Unusable, match="locked"), database.write():
             pass
-    with database.write():
-        pass
+    assert sum(pauses[:-1]) < WAIT_SECONDS <= sum(pauses)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == WAIT_SECONDS * 1_000
 
 
-#: Those that decide only who publishes a job next: after a power loss a job is published again, or a little earlier.
+def test_a_file_that_is_damaged_in_use_can_not_be_used() -> None:
+    """SQLite's own error is none that the API and the relay know."""
+    asked: list[str] = []
+
+    def execute(words: str) -> None:
+        asked.append(words)
+        if words == "BEGIN IMMEDIATE":
+            raise sqlite3.DatabaseError("file is not a database")
+
+    raw = SimpleNamespace(driver_connection=SimpleNamespace(execute=execute))
+    connection: Any = SimpleNamespace(connection=raw, get_execution_options=dict)
+    with pytest.raises(Unusable, match="not a database"):
+        engines._begin_immediate(connection)
+    assert asked.count("BEGIN IMMEDIATE") == 1
+    assert asked[-1] == engines.BUSY_TIMEOUT
+
+
+#: What was published, and which processes are alive. After a power loss a job may be published once more.
 NOT_SYNCED = {"claim", "published", "wait", "saw"}
 
 
-def test_what_clients_are_told_is_synced(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each method of the store that writes."""
-    told: dict[str, bool] = {}
-    write = Database.write
-
-    def noted(self: Database, *, synced: bool = True) -> Any:
-        told[inspect.stack()[1].function.removeprefix("_")] = synced
-        return write(self, synced=synced)
-
-    monkeypatch.setattr(Database, "write", noted)
-    store = Store(config)
-    store.create()
-    job, _ = store.accept(Request("system.deliver", ({},)))
-    store.claim(1)
-    store.published({job.id: now()})
-    store.wait([job.id])
-    store.unknown(job.id)
-    store.start(job.id, 1)
-    store.over([job.id])
-    store.retry(job.id, 1, 0)
-    store.finish(job.id, job.task, None)
-    store.fail(job.id, 2, ValueError())
-    store.dead_letters.redrive(job.owner, job.id)
-    store.note("key", "name")
-    store.saw("relay")
-    store.tick()
-    store.close()
-    assert {name for name, synced in told.items() if not synced} == NOT_SYNCED
-    written = {"change", "accept_all", "unknown", "start", "over", "retry", "finish", "fail", "redrive", "note", "tick"}
-    assert {name for name, synced in told.items() if synced} == written
+def test_what_clients_are_told_is_synced() -> None:
+    """Each transaction is synced that does not say otherwise, and these say it."""
+    found = set()
+    for file in Path(engines.__file__).parent.rglob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if isinstance(function, ast.FunctionDef) and file.name != "database.py":
+                words = (
+                    word.arg for call in ast.walk(function) if isinstance(call, ast.Call) for word in call.keywords
+                )
+                found |= {function.name} if "synced" in words else set()
+    assert found == NOT_SYNCED
 
 
 def test_a_transaction_that_fails_gives_its_turn_to_the_next(database: Database) -> None:

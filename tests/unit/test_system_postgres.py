@@ -1,8 +1,9 @@
-"""A server that has closed the connections which a process keeps."""
+"""Connections that a process keeps, and that are of no use any more."""
 
 import pytest
 from sqlalchemy import text
 
+from system import engines
 from system.database import Database
 from system.settings import Settings
 from tests.conftest import ON_POSTGRES
@@ -24,3 +25,31 @@ def test_a_connection_that_the_server_has_closed_costs_no_error(config: Settings
         assert connection.execute(BACKEND).scalar_one() != backend
     kept.close()
     other.close()
+
+
+def test_a_connection_that_was_not_used_for_long_is_asked_first(
+    config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server may be gone without a word, as after a power loss."""
+    kept, asked = Database(config.store_url), list[str]()
+    with kept.write() as connection:
+        backend = connection.execute(BACKEND).scalar_one()
+    monkeypatch.setattr(kept._engine.dialect, "do_ping", lambda _: asked.append("asked"))
+    with kept.write() as connection:
+        assert (connection.execute(BACKEND).scalar_one(), asked) == (backend, []), "it was used just before"
+    monkeypatch.setattr(engines, "QUIET_SECONDS", 0.0)
+    with kept.write() as connection:
+        assert connection.execute(BACKEND).scalar_one() != backend, "it has not answered"
+    assert asked == ["asked"], "a new one is not asked"
+    kept.close()
+
+
+def test_a_connection_that_is_closed_here_is_replaced(config: Settings) -> None:
+    kept = Database(config.store_url)
+    with kept.read() as connection:
+        driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.close()
+    with kept.read() as connection:
+        assert connection.connection.driver_connection is not driver
+    kept.close()
