@@ -15,8 +15,10 @@ from brownout.wire import Wire
 from tests.postgres import OWNER, Postgres
 
 EVERY = 0.05  # s between two looks at the rows
-ACCEPTED = "SELECT key, id, accepted_at FROM jobs"
-EFFECTS = "SELECT id, key, name, at FROM effects ORDER BY id"
+SHARE = 20  # so many times as long as a look took is the pause after it: who looks must not slow the system down
+LATE = 60.0  # s between the time in a row and its commit at most: each of its few statements is limited to five
+ACCEPTED = "SELECT key, id, accepted_at FROM jobs WHERE accepted_at > %s"
+EFFECTS = "SELECT id, key, name, at FROM effects WHERE at > %s ORDER BY id"
 
 
 class Database:
@@ -52,12 +54,12 @@ class Database:
         """The database of this subject; None when its store is an SQLite file."""
         return next((cls.running[text] for text in subject.places if text in cls.running), None)
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, *given: Any) -> list[tuple[Any, ...]]:
         """Read past the edge, over a connection that is kept. Nothing while the server is away or has no tables yet."""
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self.server.observer(self.name), autocommit=True)
-            return self._connection.execute(query).fetchall()
+            return self._connection.execute(query, given).fetchall()
         except psycopg.errors.UndefinedTable:
             return []
         except psycopg.OperationalError:
@@ -84,19 +86,23 @@ def reader(
     """For `Application.effects` and `Application.accepted`: the rows of the only trial's database that are new."""
 
     def of_trial(_files: Path) -> Callable[[], Iterator[Event]]:
-        seen, last, epoch = set[tuple[Any, ...]](), 0.0, time.time_ns() - now()
+        seen, looked, epoch = set[tuple[Any, ...]](), dict[str, float](), time.time_ns() - now()
+        next_look = 0.0
 
         def read() -> Iterator[Event]:
-            nonlocal last
-            if time.monotonic() - last < EVERY:
+            nonlocal next_look
+            if (begun := time.monotonic()) < next_look:
                 return
-            last = time.monotonic()
             for database in list(Database.running.values()):
-                for *content, at in database.rows(query):
+                at_once = time.time()
+                for *content, at in database.rows(query, looked.get(database.url, 0.0) - LATE):
+                    looked[database.url] = at_once
                     row = (database.url, *content)
                     if row not in seen:
                         seen.add(row)
                         yield event(int(at * 1e9) - epoch, tuple(content))
+            ended = time.monotonic()
+            next_look = ended + max(EVERY, SHARE * (ended - begun))
 
         return read
 
