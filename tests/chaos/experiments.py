@@ -1,11 +1,8 @@
 """The reference system as a subject of fault maps: `brownout map --experiment tests.chaos.experiments:http`.
 
 `task` sends a task by its name, past the API and the store. Celery's settings and the effect's key are all it has then.
-The others are variants of these two, for `docs/evidence/maps.md`: the system has no task that reads a chord's results,
-and a retry needs an outside service.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from brownout.explore.experiment import OWN, WORKLOADS, Experiment, Workload
@@ -28,7 +25,3 @@ http = Experiment(
     "system.process_data",
 )
 task = Experiment(system(SHORT), ROOT, OWN, WORKLOADS["task"], "system.divide", (1, 2))
-first, countdown, chain, group, two_workers = (
-    replace(task, workload=WORKLOADS[name]) for name in ("first", "countdown", "chain", "group", "two-workers")
-)
-http_two_workers = replace(http, workload=replace(http.workload, name="http-two-workers", workers=2))
