@@ -109,7 +109,7 @@ def test_a_file_that_is_damaged_in_use_can_not_be_used() -> None:
     with pytest.raises(Unusable, match="not a database"):
         engines._begin_immediate(connection)
     assert asked.count("BEGIN IMMEDIATE") == 1
-    assert asked[-1] == engines.BUSY_TIMEOUT
+    assert (asked[0], asked[-1]) == ("PRAGMA busy_timeout = 0", engines.BUSY_TIMEOUT), "SQLite does not wait meanwhile"
 
 
 #: What was published, and which processes are alive. After a power loss a job may be published once more.
