@@ -15,7 +15,8 @@ from brownout.wire import Wire
 from tests.postgres import OWNER, Postgres
 
 EVERY = 0.05  # s between two looks at the rows
-SHARE = 20  # so many times as long as a look took is the pause after it: who looks must not slow the system down
+SHARE = 20  # so many times as long as a query took is the pause after it: who looks must not slow the system down
+LONGEST = 0.5  # s of such a pause: a query may have waited for a server that was stopped
 LATE = 60.0  # s between the time in a row and its commit at most: each of its few statements is limited to five
 ACCEPTED = "SELECT key, id, accepted_at FROM jobs WHERE accepted_at > %s"
 EFFECTS = "SELECT id, key, name, at FROM effects WHERE at > %s ORDER BY id"
@@ -91,18 +92,20 @@ def reader(
 
         def read() -> Iterator[Event]:
             nonlocal next_look
-            if (begun := time.monotonic()) < next_look:
+            if time.monotonic() < next_look:
                 return
             for database in list(Database.running.values()):
-                at_once = time.time()
-                for *content, at in database.rows(query, looked.get(database.url, 0.0) - LATE):
-                    looked[database.url] = at_once
+                begun, wall = time.monotonic(), time.time()
+                rows = database.rows(query, looked.get(database.url, 0.0) - LATE)
+                ended = time.monotonic()
+                next_look = ended + min(LONGEST, max(EVERY, SHARE * (ended - begun)))
+                if rows:
+                    looked[database.url] = wall
+                for *content, at in rows:
                     row = (database.url, *content)
                     if row not in seen:
                         seen.add(row)
                         yield event(int(at * 1e9) - epoch, tuple(content))
-            ended = time.monotonic()
-            next_look = ended + max(EVERY, SHARE * (ended - begun))
 
         return read
 
