@@ -98,7 +98,7 @@ def measured(subject: str, chosen: argparse.Namespace, server: Postgres | None) 
         env |= {"SYSTEM_PACE": "0", "C_FORCE_ROOT": "1", "PYTHONPATH": str(ROOT)}
         _, port = stack.enter_context(api_of(subject, folder, env))
         stack.callback(_worker(subject, folder, env, chosen.processes).stop)
-        ready = lambda: consumers(broker) >= 1  # noqa: E731
+        ready = lambda: consumers(broker) >= 1  # noqa: E731 - one line says it
         eventually(ready, within=WITHIN, every=0.1, what="the worker waits", ignoring=(redis.RedisError,))
         engine = None
         if subject in OWN:
