@@ -29,7 +29,7 @@ from brownout.run.result import Result
 from brownout.run.setting import Setting
 from brownout.run.trace import Trace
 from brownout.run.turns import Stopped, Turns, measures_soon
-from brownout.run.watch import BusyWatch, Repeated, resource_watches
+from brownout.run.watch import BusyWatch, Repeated, frozen, resource_watches
 from brownout.subject.application import surface
 from brownout.subject.subject import Subject
 from brownout.workload.clients import Clients, calls_of
@@ -96,7 +96,7 @@ class Trial:
         the folder of the trial."""
         begin = time.monotonic()
         try:
-            with ExitStack() as stack:
+            with frozen(), ExitStack() as stack:
                 try:
                     self._carry_out(stack)
                 except BaseException:

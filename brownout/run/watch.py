@@ -1,12 +1,19 @@
-"""Threads that run a function again and again during a trial; one of them measures how busy the machine is."""
+"""Threads that run a function again and again during a trial; one of them measures how busy the machine is.
+
+Brownout itself must not make its process busy: a full garbage collection looks at every object of the process, and
+holds the interpreter's lock meanwhile. With the modules and tests of a suite loaded this takes 70 ms and more, in which
+a trial's clients send and read late, so that a fast answer measures as a slow one. What exists when a trial begins is
+therefore left out of collections until the trial has ended (`gc.freeze`).
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -23,6 +30,32 @@ EVERY = 0.2  # Seconds between two reads of how long threads waited for a CPU.
 LEAST = 1.0  # Milliseconds; a shorter wait for a CPU between two reads is not recorded.
 NS = 1_000_000_000
 RESOURCES = 1.0  # seconds between two looks at what processes hold
+_freezing = threading.Lock()
+_trials = 0  # the number of trials that this process runs now
+_frozen_here = False  # whether the frozen objects were frozen by `frozen`, and not by the program that uses brownout
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Within the block, garbage collections leave out the objects that existed at its begin.
+
+    Blocks in several threads share the frozen objects, and the end of the last block frees them. What the program that
+    uses brownout has frozen stays frozen.
+    """
+    global _trials, _frozen_here
+    with _freezing:
+        _trials += 1
+        if _trials == 1 and not gc.get_freeze_count():
+            gc.freeze()
+            _frozen_here = True
+    try:
+        yield
+    finally:
+        with _freezing:
+            _trials -= 1
+            if not _trials and _frozen_here:
+                gc.unfreeze()
+                _frozen_here = False
 
 
 class Repeated:

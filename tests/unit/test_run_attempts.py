@@ -1,5 +1,6 @@
 """A trial that a busy machine made worthless runs again, alone, with services of its own."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -141,6 +142,19 @@ def test_each_attempt_has_services_of_its_own_and_ends_them(tmp_path: Path) -> N
     first, second = (cast("Counter", trial.services["counter"]) for trial in trials)
     assert first is not second
     assert (Counter.made, first.entered, first.closed, second.closed) == (2, True, True, True)
+
+
+def test_a_trial_is_carried_out_without_long_garbage_collections(tmp_path: Path) -> None:
+    frozen: list[int] = []
+
+    def no_wire(*_: object) -> Any:
+        frozen.append(gc.get_freeze_count())
+        raise OSError("no wire today")
+
+    with pytest.raises(OSError, match="no wire today"):
+        Trial(PLAN, a_setting(tmp_path, make_wire=no_wire)).run()
+    assert frozen[0] > 0
+    assert gc.get_freeze_count() == 0
 
 
 def test_only_known_places_of_an_environment_are_filled() -> None:

@@ -6,11 +6,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from anyio import to_thread
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
 from system.factory import create_app
 from system.job import Job
@@ -43,6 +45,26 @@ def test_constructing_opens_nothing(tmp_path: Path) -> None:
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "FastAPI with Celery 1\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.asyncio
+async def test_no_request_waits_for_the_models_of_the_routes(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FastAPI may make them at the first request, on the event loop."""
+    made: list[object] = []
+    make = TypeAdapter.__init__
+
+    def seen(self: TypeAdapter[Any], type_: Any, **more: Any) -> None:
+        made.append(type_)
+        make(self, type_, **more)
+
+    async with (
+        lifespan(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+    ):
+        monkeypatch.setattr(TypeAdapter, "__init__", seen)
+        answers = [await client.get(path) for path in ("/health-check", "/status/unknown")]
+    assert [answer.status_code for answer in answers] == [200, 404]
+    assert made == []
 
 
 async def down() -> bool:
