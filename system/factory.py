@@ -85,8 +85,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.warning(WARNING)
         await asyncio.to_thread(refuse_exposure)
         beside.append(watch_exposure)
-    await services.stored(services.store.create)
     await asyncio.to_thread(_build_routes, app)
+    await services.stored(services.store.create)
     services.publisher.start()
     running = [asyncio.create_task(work()) for work in beside]
     try:
@@ -102,10 +102,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _build_routes(app: FastAPI) -> None:
-    """FastAPI (seen with 0.165) makes the models of included routes at the first request, and the event loop stands
-    still meanwhile, 60 to 120 ms for these routes. Here they are made before the application is ready."""
+    """FastAPI 0.163 and later makes the models of included routes at the first request, and the event loop stands still
+    meanwhile, 60 to 120 ms for these routes. Here they are made before the application is ready. No route has the path
+    of `nothing`, so that the search passes all of them."""
+    nothing = {"type": "http", "method": "-", "path": "/-", "root_path": "", "path_params": {}, "headers": []}
     for route in app.routes:
-        route.matches({"type": "http", "method": "GET", "path": "/", "root_path": "", "path_params": {}, "headers": []})
+        route.matches(dict(nothing))
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Threads that run a function again and again during a trial; one of them measures how busy the machine is.
 
-Brownout itself must not make its process busy: a full garbage collection looks at every object of the process, and
-holds the interpreter's lock meanwhile. With the modules and tests of a suite loaded this takes 70 ms and more, in which
-a trial's clients send and read late, so that a fast answer measures as a slow one. What exists when a trial begins is
+Brownout itself must not stop its own threads for long: a full garbage collection looks at every object of the process,
+and all other threads wait meanwhile. With the modules and tests of a suite loaded this takes 70 ms and more, in which a
+trial's clients send and read late, so that a fast answer measures as a slow one. What exists when a trial begins is
 therefore left out of collections until the trial has ended (`gc.freeze`).
 """
 
@@ -30,32 +30,34 @@ EVERY = 0.2  # Seconds between two reads of how long threads waited for a CPU.
 LEAST = 1.0  # Milliseconds; a shorter wait for a CPU between two reads is not recorded.
 NS = 1_000_000_000
 RESOURCES = 1.0  # seconds between two looks at what processes hold
+#: Python 3.12 itself starts with 375 frozen objects; a program that calls `gc.freeze` freezes thousands.
+INTERPRETERS_OWN = 1000
 _freezing = threading.Lock()
-_trials = 0  # the number of trials that this process runs now
-_frozen_here = False  # whether the frozen objects were frozen by `frozen`, and not by the program that uses brownout
+_open = set[object]()  # one object for each block of `frozen` that is open now
+_theirs = False  # whether the program that uses brownout had frozen objects when the first of the open blocks began
 
 
 @contextmanager
 def frozen() -> Iterator[None]:
-    """Within the block, garbage collections leave out the objects that existed at its begin.
+    """Within the block, garbage collections leave out the objects that existed when the block began.
 
-    Blocks in several threads share the frozen objects, and the end of the last block frees them. What the program that
-    uses brownout has frozen stays frozen.
+    Blocks may overlap in several threads; after the end of the last one, collections look at all objects again. In a
+    program that had frozen objects before, all stay frozen, because what is frozen can only be given back together.
     """
-    global _trials, _frozen_here
-    with _freezing:
-        _trials += 1
-        if _trials == 1 and not gc.get_freeze_count():
-            gc.freeze()
-            _frozen_here = True
+    global _theirs
+    block = object()
     try:
+        with _freezing:
+            if not _open:
+                _theirs = gc.get_freeze_count() > INTERPRETERS_OWN
+            _open.add(block)
+            gc.freeze()
         yield
     finally:
         with _freezing:
-            _trials -= 1
-            if not _trials and _frozen_here:
+            _open.discard(block)
+            if not _open and not _theirs:
                 gc.unfreeze()
-                _frozen_here = False
 
 
 class Repeated:

@@ -20,6 +20,7 @@ from brownout.run.setting import Setting
 from brownout.run.store import Store
 from brownout.run.trial import ATTEMPTS, Trial, run
 from brownout.run.turns import Turns
+from brownout.run.watch import INTERPRETERS_OWN
 from brownout.subject.application import Application
 from brownout.subject.environment import filled
 
@@ -153,8 +154,7 @@ def test_a_trial_is_carried_out_without_long_garbage_collections(tmp_path: Path)
 
     with pytest.raises(OSError, match="no wire today"):
         Trial(PLAN, a_setting(tmp_path, make_wire=no_wire)).run()
-    assert frozen[0] > 0
-    assert gc.get_freeze_count() == 0
+    assert frozen[0] > INTERPRETERS_OWN >= gc.get_freeze_count()
 
 
 def test_only_known_places_of_an_environment_are_filled() -> None:
