@@ -102,9 +102,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _build_routes(app: FastAPI) -> None:
-    """FastAPI 0.163 and later makes the models of included routes at the first request, and the event loop stands still
-    meanwhile, 60 to 120 ms for these routes. Here they are made before the application is ready. No route has the path
-    of `nothing`, so that the search passes all of them."""
+    """FastAPI (0.163 and later) makes the models of included routes at the first request, and the event loop stands
+    still meanwhile, 60 to 120 ms for these routes. This function makes the models before the application is ready.
+    `nothing` matches no route, so the search visits all routes."""
     nothing = {"type": "http", "method": "-", "path": "/-", "root_path": "", "path_params": {}, "headers": []}
     for route in app.routes:
         route.matches(dict(nothing))

@@ -30,11 +30,12 @@ EVERY = 0.2  # Seconds between two reads of how long threads waited for a CPU.
 LEAST = 1.0  # Milliseconds; a shorter wait for a CPU between two reads is not recorded.
 NS = 1_000_000_000
 RESOURCES = 1.0  # seconds between two looks at what processes hold
-#: Python 3.12 itself starts with 375 frozen objects; a program that calls `gc.freeze` freezes thousands.
+#: Up to this number of frozen objects, the program that uses brownout counts as one that froze nothing: Python 3.12
+#: itself starts with 375 frozen objects, and a program that calls `gc.freeze` freezes thousands.
 INTERPRETERS_OWN = 1000
 _freezing = threading.Lock()
-_open = set[object]()  # one object for each block of `frozen` that is open now
-_theirs = False  # whether the program that uses brownout had frozen objects when the first of the open blocks began
+_open_blocks = set[object]()  # has one object for each block of `frozen` that is open now
+_program_froze = False  # whether the program that uses brownout had frozen objects before the first open block
 
 
 @contextmanager
@@ -42,21 +43,21 @@ def frozen() -> Iterator[None]:
     """Within the block, garbage collections leave out the objects that existed when the block began.
 
     Blocks may overlap in several threads; after the end of the last one, collections look at all objects again. In a
-    program that had frozen objects before, all stay frozen, because what is frozen can only be given back together.
+    program that had called `gc.freeze` before, all objects stay frozen, because `gc.unfreeze` knows only all or none.
     """
-    global _theirs
+    global _program_froze
     block = object()
     try:
         with _freezing:
-            if not _open:
-                _theirs = gc.get_freeze_count() > INTERPRETERS_OWN
-            _open.add(block)
+            if not _open_blocks:
+                _program_froze = gc.get_freeze_count() > INTERPRETERS_OWN
+            _open_blocks.add(block)
             gc.freeze()
         yield
     finally:
         with _freezing:
-            _open.discard(block)
-            if not _open and not _theirs:
+            _open_blocks.discard(block)
+            if not _open_blocks and not _program_froze:
                 gc.unfreeze()
 
 
